@@ -1,0 +1,26 @@
+//! The words every crate of Holm shares.
+//!
+//! What comes in: strings and numbers from configuration, the network and disk. What goes out: types
+//! that are right by construction, because each is parsed once where the data enters. What must
+//! never happen: an identifier that was not checked, a time without a unit, or I/O.
+
+mod document;
+mod element;
+mod id;
+mod interval;
+mod observation;
+mod row;
+mod time;
+
+pub use document::{DocId, DocKind, DocVersion, HeadsDigest};
+pub use element::{
+    EdgeId, EdgeKind, ElementId, ElementIdError, MAX_NODE_NAME_BYTES, NodeId, NodeKind,
+};
+pub use id::{MAX_NAME_BYTES, NameError, NodeName, SiteId, TenantId};
+pub use interval::{Interval, IntervalSet};
+pub use observation::{
+    Attribute, Attributes, EdgeObservation, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NodeObservation,
+    NodeRef,
+};
+pub use row::{Row, Value};
+pub use time::Millis;
