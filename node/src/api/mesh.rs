@@ -1,0 +1,101 @@
+//! `GET /v1/mesh/digest` and revocations.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use holm_certs::{Revocation, SpiffeId, SpkiHash};
+use holm_model::Millis;
+
+use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::topology::hex;
+use super::types::{MeshDigest, NewRevocation, RevocationList, RevocationView, Timestamp};
+use crate::daemon::{Caller, NodeState, Role, Roster};
+
+/// A digest of the tenant's documents here: two nodes with the same one hold the same.
+#[utoipa::path(
+    get, path = "/v1/mesh/digest", tag = "mesh",
+    responses((status = 200, body = MeshDigest), (status = 401, body = ErrorBody))
+)]
+pub(crate) async fn digest(
+    State(state): State<Arc<NodeState>>,
+    caller: Caller,
+) -> Result<Json<MeshDigest>, ApiError> {
+    let replica = &state.tenant(&caller)?.replica;
+    Ok(Json(MeshDigest { digest: hex(&replica.digest()), documents: replica.documents().len() }))
+}
+
+/// Every key that is revoked in the mesh, as far as this node has heard.
+#[utoipa::path(
+    get, path = "/v1/mesh/revocations", tag = "mesh",
+    responses((status = 200, body = RevocationList), (status = 401, body = ErrorBody))
+)]
+pub(crate) async fn list_revocations(
+    State(state): State<Arc<NodeState>>,
+    _: Caller,
+) -> Json<RevocationList> {
+    let items = Roster::revocations(&state.identity)
+        .into_iter()
+        .map(|(id, reason, at)| view(&id, reason, at))
+        .collect();
+    Json(RevocationList { items })
+}
+
+/// Ends a node's identity: its connections close at once, here and wherever it is heard. The node
+/// must have been connected to this one, so that its key is known.
+#[utoipa::path(
+    post, path = "/v1/mesh/revocations", tag = "mesh", request_body = NewRevocation,
+    responses((status = 201, body = RevocationView), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
+)]
+pub(crate) async fn revoke_node(
+    State(state): State<Arc<NodeState>>,
+    caller: Caller,
+    Json(new): Json<NewRevocation>,
+) -> Result<(StatusCode, Json<RevocationView>), ApiError> {
+    caller.require(Role::Admin)?;
+    let Some(issuing) = state.issuing.clone() else {
+        return Err(ApiError::new(
+            ErrorCode::Conflict,
+            "this node issues no certificates, so it may revoke only itself; ask a node that issues (`holm status` there)",
+        ));
+    };
+    let domain = state.identity.spiffe_id().trust_domain().clone();
+    let id = SpiffeId::node(&domain, &new.site, &new.node);
+    let key = key_of(&state, &new).ok_or_else(|| {
+        ApiError::not_found(format!(
+            "{id} is not a node that this one knows the key of; ask a node that is connected to it"
+        ))
+    })?;
+    let now = Millis::now();
+    let revoked = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+        let revocation = issuing.revoke(key, &id, &new.reason, now)?;
+        let versions = state.roster.revoke(&revocation, &state.identity, &state.layout, now)?;
+        for version in versions {
+            state.publish(version);
+        }
+        Ok(revocation)
+    })
+    .await
+    .map_err(ApiError::internal)?
+    .map_err(|error| ApiError::new(ErrorCode::Validation, format!("{error:#}")))?;
+    tracing::warn!(by = caller.name, spiffe_id = %revoked.spiffe_id(), "node revoked");
+    Ok((StatusCode::CREATED, Json(of(&revoked))))
+}
+
+fn key_of(state: &NodeState, new: &NewRevocation) -> Option<SpkiHash> {
+    let status = state.mesh()?.status();
+    let member = status
+        .members
+        .into_iter()
+        .find(|member| member.site == new.site && member.node == new.node)?;
+    member.svid_key.map(SpkiHash)
+}
+
+fn of(revocation: &Revocation) -> RevocationView {
+    view(revocation.spiffe_id(), revocation.reason().to_owned(), revocation.at())
+}
+
+fn view(id: &SpiffeId, reason: String, at: Millis) -> RevocationView {
+    RevocationView { spiffe_id: id.to_string(), reason, at: Timestamp(at) }
+}

@@ -1,0 +1,115 @@
+//! `GET /metrics`: every counter, as Prometheus text.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use holm_plane::PlaneState;
+
+use crate::daemon::{Caller, NodeState};
+
+/// Counters of this node and of the caller's tenant.
+pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller) -> Response {
+    let mut text = Text(String::with_capacity(8 * 1024));
+    let (requests, failed) = state.request_counts();
+    text.put("holm_http_requests_total", &[], requests);
+    text.put("holm_http_requests_failed_total", &[], failed);
+    let served = &state.serve_counters;
+    for (name, counter) in [
+        ("holm_http_connections_total", &served.connections),
+        ("holm_http_connections_refused_full_total", &served.refused_full),
+        ("holm_http_handshakes_failed_total", &served.failed_handshakes),
+        ("holm_http_accepts_failed_total", &served.failed_accepts),
+    ] {
+        text.put(name, &[], counter.load(Ordering::Relaxed));
+    }
+    for plane in state.planes().iter() {
+        let health = plane.health();
+        let up = u64::from(health.state != PlaneState::Off);
+        text.put("holm_plane_up", &[("plane", plane.name())], up);
+        for (counter, value) in health.counters {
+            let labels = [("plane", plane.name()), ("counter", counter)];
+            text.put("holm_plane_count_total", &labels, value);
+        }
+    }
+    if let Some(mesh) = state.mesh() {
+        let status = mesh.status();
+        let connected = status.members.iter().filter(|member| member.connected).count();
+        text.put("holm_mesh_members", &[], status.members.len() as u64);
+        text.put("holm_mesh_connected", &[], connected as u64);
+        for (counter, value) in status.counters {
+            text.put("holm_mesh_count_total", &[("counter", counter)], value);
+        }
+    }
+    for (code, value) in state.identity.refusal_counts() {
+        text.put("holm_svid_refusals_total", &[("code", code)], value);
+    }
+    if let Ok(tenant) = state.tenant(&caller) {
+        tenant_metrics(&mut text, tenant);
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text.0).into_response()
+}
+
+fn tenant_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
+    let labels = [("tenant", tenant.id.as_str())];
+    let rows = tenant.rows.store.stats();
+    let fold = tenant.fold().counters();
+    let replica = tenant.replica.stats();
+    for (name, value) in [
+        ("holm_rows_committed_total", rows.committed),
+        ("holm_rows_dropped_queue_full_total", rows.dropped_queue_full),
+        ("holm_rows_dropped_oldest_total", rows.dropped_oldest),
+        ("holm_rows_write_failures_total", rows.write_failures),
+        ("holm_rows_unreadable_blocks_total", rows.unreadable_blocks),
+        ("holm_rows", rows.rows),
+        ("holm_rows_bytes", rows.bytes),
+        ("holm_results_latest_full_total", tenant.rows.latest_full()),
+        ("holm_fold_unchanged_total", fold.unchanged),
+        ("holm_fold_opened_total", fold.opened),
+        ("holm_fold_closed_total", fold.closed),
+        ("holm_fold_attributes_changed_total", fold.attributes_changed),
+        ("holm_fold_attributes_deferred_total", fold.attributes_deferred),
+        ("holm_fold_refused_full_total", fold.refused_full),
+        ("holm_fold_refused_backlog_total", fold.refused_backlog),
+        ("holm_fold_refused_bad_name_total", fold.refused_bad_name),
+        ("holm_fold_refused_attributes_total", fold.refused_attributes),
+        ("holm_fold_out_of_order_total", fold.out_of_order),
+        ("holm_fold_clock_corrected_total", fold.clock_corrected),
+        ("holm_replica_documents", replica.documents),
+        ("holm_replica_documents_over_budget", replica.documents_over_budget),
+        ("holm_replica_document_bytes", replica.document_bytes),
+        ("holm_replica_commits_total", replica.commits),
+        ("holm_replica_document_ops_total", replica.document_ops),
+        ("holm_replica_bytes_written_total", replica.bytes_written),
+        ("holm_replica_snapshots_written_total", replica.snapshots_written),
+        ("holm_replica_write_failures_total", replica.write_failures),
+        ("holm_replica_applied_total", replica.applied),
+        ("holm_replica_applied_unchanged_total", replica.applied_unchanged),
+        ("holm_replica_needs_more_total", replica.needs_more),
+        ("holm_replica_quarantined_total", replica.quarantined),
+        ("holm_replica_quarantined_now", replica.quarantined_now),
+        ("holm_replica_quarantine_evicted_total", replica.quarantine_evicted),
+        ("holm_replica_records_unreadable_total", replica.records_unreadable),
+        ("holm_replica_attributes_dropped_total", replica.attributes_dropped),
+    ] {
+        text.put(name, &labels, value);
+    }
+}
+
+struct Text(String);
+
+impl Text {
+    fn put(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        self.0.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let open = if index == 0 { '{' } else { ',' };
+            // Our own names and checked ids: nothing in them needs an escape.
+            let _ = write!(self.0, "{open}{label}=\"{text}\"");
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{close} {value}");
+    }
+}

@@ -1,0 +1,216 @@
+//! What the node serves over HTTP: `/v1` with a credential, the console's files, and the few paths
+//! that need none.
+
+mod auth;
+mod console;
+mod credentials;
+mod enrol;
+pub(crate) mod error;
+mod mesh;
+mod metrics;
+mod planes;
+mod serve;
+mod sites;
+mod stream;
+mod topology;
+pub(crate) mod types;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::daemon::NodeState;
+pub(crate) use auth::Throttle;
+use error::{ErrorCode, PendingError};
+pub(crate) use serve::{ServeCounters, Server, TlsSource};
+
+const MAX_BODY_BYTES: usize = 64 * 1024;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// The OpenAPI document, from the code that serves it.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Holm",
+        description = "The API of one node. It answers for the whole mesh, for the credential's tenant, and says how \
+            fresh each site's part is. Times are RFC 3339 in UTC.",
+        license(name = "Apache-2.0")
+    ),
+    paths(
+        credentials::create_api_token,
+        credentials::create_login_link,
+        credentials::list_api_tokens,
+        credentials::revoke_api_token,
+        enrol::create_join_token,
+        enrol::list_join_tokens,
+        mesh::digest,
+        mesh::list_revocations,
+        mesh::revoke_node,
+        planes::latest_results,
+        planes::list_planes,
+        planes::rows,
+        sites::list_sites,
+        sites::me,
+        stream::stream,
+        topology::element,
+        topology::topology,
+    ),
+    modifiers(&Credentials),
+    security(("bearer" = []), ("session" = []))
+)]
+struct Document;
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components
+            .add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        components.add_security_scheme(
+            "session",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("holm_session"))),
+        );
+    }
+}
+
+/// The OpenAPI document as JSON, ending with a newline.
+pub(crate) fn openapi_json() -> String {
+    let mut json = Document::openapi()
+        .to_pretty_json()
+        .unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));
+    json.push('\n');
+    json
+}
+
+/// Everything the node serves.
+pub(crate) fn router(state: Arc<NodeState>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/version", get(sites::version))
+        .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi))
+        .route("/login", get(auth::login))
+        .route("/logout", post(auth::logout))
+        .route("/enroll", post(enrol::enroll))
+        .route("/v1/me", get(sites::me))
+        .route("/v1/sites", get(sites::list_sites))
+        .route("/v1/topology", get(topology::topology))
+        .route("/v1/topology/element", get(topology::element))
+        .route("/v1/planes", get(planes::list_planes))
+        .route("/v1/results/latest", get(planes::latest_results))
+        .route("/v1/rows", get(planes::rows))
+        .route("/v1/stream", get(stream::stream))
+        .route("/v1/mesh/digest", get(mesh::digest))
+        .route("/v1/mesh/revocations", get(mesh::list_revocations).post(mesh::revoke_node))
+        .route("/v1/join-tokens", get(enrol::list_join_tokens).post(enrol::create_join_token))
+        .route(
+            "/v1/api-tokens",
+            get(credentials::list_api_tokens).post(credentials::create_api_token),
+        )
+        .route("/v1/api-tokens/{id}", delete(credentials::revoke_api_token))
+        .route("/v1/login-links", post(credentials::create_login_link))
+        .fallback(console::file)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), frame))
+        .with_state(state)
+}
+
+/// Whether the node can answer for its own site: documents are loaded and listeners are open.
+async fn readyz() -> &'static str {
+    // The router exists only once the documents are loaded.
+    "ready\n"
+}
+
+async fn openapi(_: crate::daemon::Caller) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], openapi_json()).into_response()
+}
+
+/// Around every request: an id, the error shape, and the headers a browser is to obey.
+async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next) -> Response {
+    let request_id = state.next_request_id();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        response = shape(response, &request_id).await;
+        tracing::debug!(request_id, %method, path, status = status.as_u16(), "request refused");
+    }
+    state.count_request(status.as_u16());
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if path.starts_with("/v1/") {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// Gives every error the one shape, those of the framework (a body that is no JSON, a wrong
+/// method) too.
+async fn shape(response: Response, request_id: &str) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let pending = match parts.extensions.remove::<PendingError>() {
+        Some(pending) => pending,
+        None => {
+            let code = match parts.status {
+                StatusCode::UNPROCESSABLE_ENTITY => ErrorCode::Validation,
+                StatusCode::NOT_FOUND => ErrorCode::NotFound,
+                status if status.is_client_error() => ErrorCode::BadRequest,
+                _ => ErrorCode::Internal,
+            };
+            let text = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
+            let mut message = String::from_utf8_lossy(&text).trim().to_owned();
+            if message.is_empty() {
+                message = parts.status.to_string();
+            }
+            PendingError(code, message)
+        }
+    };
+    let status = parts.status;
+    let kept: Vec<_> = [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW]
+        .into_iter()
+        .filter_map(|name| parts.headers.remove(&name).map(|value| (name, value)))
+        .collect();
+    let mut response = (status, pending.body(request_id)).into_response();
+    response.headers_mut().extend(kept);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The console's types are generated from this file: page and node cannot drift.
+    #[test]
+    fn the_committed_openapi_document_is_the_one_that_is_served() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../consoles/web/openapi.json");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == openapi_json(),
+            "consoles/web/openapi.json is not what the code serves; run `make openapi`"
+        );
+        assert!(committed.starts_with("{\n  \"openapi\": \"3.1"), "OpenAPI 3.1");
+    }
+}

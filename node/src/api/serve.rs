@@ -1,0 +1,146 @@
+//! Listeners: HTTPS for everyone, plain HTTP on loopback only. Connections are bounded, and each
+//! has a time limit for its handshake and its request head.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::error::ApiError;
+
+const MAX_CONNECTIONS: usize = 1_024;
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+const HEAD_LIMIT: Duration = Duration::from_secs(15);
+
+/// The peer's address of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientAddress(pub(crate) SocketAddr);
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts
+            .extensions
+            .get::<Self>()
+            .copied()
+            .ok_or_else(|| ApiError::internal("the connection has no peer address"))
+    }
+}
+
+/// Counters of the listeners.
+#[derive(Debug, Default)]
+pub(crate) struct ServeCounters {
+    pub(crate) connections: AtomicU64,
+    pub(crate) refused_full: AtomicU64,
+    pub(crate) failed_handshakes: AtomicU64,
+    pub(crate) failed_accepts: AtomicU64,
+}
+
+/// Where the TLS configuration of the next connection comes from: it changes at renewal.
+pub(crate) type TlsSource = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
+
+/// One listener with what it serves.
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) counters: Arc<ServeCounters>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Server {
+    /// Serves until shutdown; `tls: None` is plain HTTP and for loopback only.
+    pub(crate) async fn run(self, listener: TcpListener, tls: Option<TlsSource>) {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.shutdown.cancelled() => return,
+            };
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, say: waiting lets connections end.
+                    self.counters.failed_accepts.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                self.counters.refused_full.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            self.counters.connections.fetch_add(1, Ordering::Relaxed);
+            let tls = tls.as_ref().map(|source| TlsAcceptor::from(source()));
+            let connection = Connection {
+                router: self.router.clone(),
+                counters: Arc::clone(&self.counters),
+                shutdown: self.shutdown.clone(),
+                address,
+            };
+            tokio::spawn(async move {
+                connection.accept(stream, tls).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+struct Connection {
+    router: Router,
+    counters: Arc<ServeCounters>,
+    shutdown: CancellationToken,
+    address: SocketAddr,
+}
+
+impl Connection {
+    async fn accept(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        // Small answers must not wait for an acknowledgement; a failure costs only speed.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else { return self.serve(stream).await };
+        match tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(_)) | Err(_) => {
+                self.counters.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { router, shutdown, address, .. } = self;
+        let service = hyper::service::service_fn(move |request: hyper::Request<_>| {
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(ClientAddress(address));
+            router.clone().oneshot(request)
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .keep_alive_interval(Duration::from_secs(20));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        // An error here is a client that went away or spoke nonsense: nothing of ours.
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(Duration::from_secs(1), connection).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The command line's end of the HTTP API.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::Target;
+use crate::api::error::ErrorBody;
+use crate::layout::Layout;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const MAX_ANSWER_BYTES: usize = 256 << 20;
+
+/// Where a running node serves; it writes this at start for the command line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ApiAddress {
+    pub(crate) url: String,
+}
+
+/// The node answered, and said no.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(String);
+
+/// Asks one node.
+#[derive(Clone)]
+pub(crate) struct Client {
+    base: Uri,
+    token: Option<String>,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Client {
+    /// The node and credential that `target` names.
+    pub(crate) fn new(target: &Target) -> anyhow::Result<Self> {
+        let layout = Layout::new(&target.dir);
+        let url = match &target.url {
+            Some(url) => url.clone(),
+            None => local_url(&layout)?,
+        };
+        let token = match &target.token {
+            Some(token) => token.clone(),
+            None => std::fs::read_to_string(layout.admin_token())
+                .with_context(|| {
+                    format!(
+                        "{}: cannot be read; give a credential with --token, or run this on the node as its owner",
+                        layout.admin_token().display()
+                    )
+                })?
+                .trim()
+                .to_owned(),
+        };
+        let tls = match &target.ca {
+            Some(file) => crate::identity::client_config_from_file(file)?,
+            None => crate::identity::client_config(&layout)?,
+        };
+        Self::with(&url, Some(token), tls)
+    }
+
+    /// A client of `url` that trusts what `tls` trusts.
+    pub(crate) fn with(
+        url: &str,
+        token: Option<String>,
+        tls: rustls::ClientConfig,
+    ) -> anyhow::Result<Self> {
+        let base: Uri = url.parse().with_context(|| format!("\"{url}\" is not a URL"))?;
+        if base.host().is_none() || !matches!(base.scheme_str(), Some("https" | "http")) {
+            bail!("\"{url}\" is not a URL of the form https://host:port");
+        }
+        Ok(Self { base, token, tls: Arc::new(tls) })
+    }
+
+    /// `GET path`.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::GET, path, None::<&()>).await
+    }
+
+    /// `POST path` with a JSON body.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    /// `DELETE path`.
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.send(Method::DELETE, path, Vec::new()).await.map(drop)
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> anyhow::Result<T> {
+        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let answer = self.send(method, path, body).await?;
+        serde_json::from_slice(&answer).with_context(|| {
+            format!(
+                "{} gave an answer to {path} that is not understood; is it another version?",
+                self.base
+            )
+        })
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Bytes> {
+        tokio::time::timeout(LIMIT, self.exchange(method, path, body))
+            .await
+            .map_err(|_| anyhow!("{} did not answer within {} s", self.base, LIMIT.as_secs()))?
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Bytes> {
+        let host = self.base.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let is_tls = self.base.scheme_str() == Some("https");
+        let port = self.base.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let stream = TcpStream::connect((host.as_str(), port)).await.with_context(|| {
+            format!("{} cannot be reached; is the node running (`holm up`)?", self.base)
+        })?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.base.authority().map_or("", |a| a.as_str()))
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(Bytes::from(body)))?;
+        let (status, answer) = if is_tls {
+            let name = ServerName::try_from(host)?;
+            let stream = TlsConnector::from(Arc::clone(&self.tls))
+                .connect(name, stream)
+                .await
+                .with_context(|| {
+                    format!("{}: the node's certificate is not accepted", self.base)
+                })?;
+            http_exchange(stream, request).await?
+        } else {
+            http_exchange(stream, request).await?
+        };
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let refused = match serde_json::from_slice::<ErrorBody>(&answer) {
+            Ok(body) => Refused(format!(
+                "{} (request {}, at {})",
+                body.error.message, body.error.request_id, self.base
+            )),
+            Err(_) => Refused(format!("{} answered {status}", self.base)),
+        };
+        Err(refused.into())
+    }
+}
+
+async fn http_exchange(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
+        .collect()
+        .await
+        .map_err(|error| anyhow!("the answer broke off: {error}"))?;
+    connection.abort();
+    Ok((status, body.to_bytes()))
+}
+
+fn local_url(layout: &Layout) -> anyhow::Result<String> {
+    let path = layout.api();
+    let text = std::fs::read(&path).with_context(|| {
+        format!(
+            "{}: cannot be read; is the node running (`holm up --dir {}`)? Name another with --dir or --url",
+            path.display(),
+            display_dir(layout.dir()),
+        )
+    })?;
+    let address: ApiAddress = serde_json::from_slice(&text)
+        .with_context(|| format!("{}: not written by a node", path.display()))?;
+    Ok(address.url)
+}
+
+fn display_dir(dir: &Path) -> String {
+    dir.display().to_string()
+}

@@ -1,0 +1,360 @@
+//! The command line. Commands that ask a node go through its HTTP API, like everyone else.
+
+mod client;
+mod config;
+mod credentials;
+mod mesh;
+mod render;
+mod show;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use holm_model::{NodeName, SiteId, TenantId};
+
+use crate::daemon::Role;
+use crate::demo::DemoArgs;
+pub(crate) use client::{ApiAddress, Client, Refused};
+pub(crate) use render::{age, clean};
+
+/// Holm: one small node at every site. It observes, explains and serves the whole mesh.
+#[derive(Debug, Parser)]
+#[command(name = "holm", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which node is asked, and with what credential.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Target {
+    /// The folder of the node on this machine.
+    #[arg(long, env = "HOLM_DIR", default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Another node's API, such as https://berlin.example:8443; needs --token, and --ca unless the
+    /// system trusts its certificate's root as the one in DIR.
+    #[arg(long, env = "HOLM_URL")]
+    pub(crate) url: Option<String>,
+    /// An API token; the node's own admin token is taken from DIR otherwise.
+    #[arg(long, env = "HOLM_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// The mesh's bundle (JWKS) or a root certificate (PEM) that the API's certificate must chain to.
+    #[arg(long, env = "HOLM_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The answer as JSON, as the API gives it.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a mesh, or sign a further issuer with its root.
+    #[command(subcommand)]
+    Mesh(MeshCommand),
+    /// Enrol this machine with a join token.
+    Join(JoinArgs),
+    /// Run the node.
+    Up(UpArgs),
+    /// What the node is, whom it sees, which planes run, and why one does not.
+    Status(Target),
+    /// The sites of the mesh, how fresh what they say is, and their nodes.
+    Sites(Target),
+    /// The merged topology of all sites.
+    Topology(TopologyArgs),
+    /// One element with its history at each site.
+    Element(ElementArgs),
+    /// The planes: whether they observe, how, and why not.
+    Planes(Target),
+    /// The latest result of each probe.
+    Results(Target),
+    /// Rows of this site, newest first.
+    Rows(RowsArgs),
+    /// Join tokens: each enrols one node.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// API tokens: each for one tenant with one role.
+    #[command(subcommand)]
+    ApiToken(ApiTokenCommand),
+    /// A link that opens the console, once, within ten minutes.
+    LoginLink(LoginLinkArgs),
+    /// End a node's identity everywhere, at once.
+    Revoke(RevokeArgs),
+    /// Let this node issue certificates too.
+    #[command(subcommand)]
+    Issuer(IssuerCommand),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Three real sites on this machine, with services that talk to each other.
+    Demo(DemoArgs),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MeshCommand {
+    /// Make a mesh: its root, and the first site's node.
+    Init(MeshInitArgs),
+    /// Sign another node's issuer request with the root.
+    SignIssuer(SignIssuerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MeshInitArgs {
+    /// The trust domain, such as example.org: the outermost name in every identity of the mesh.
+    #[arg(long)]
+    pub(crate) trust_domain: String,
+    /// The first node's folder; DIR/root gets the root key, for you to store elsewhere.
+    #[arg(long, env = "HOLM_DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// The first site.
+    #[arg(long, default_value = "site-1")]
+    pub(crate) site: SiteId,
+    /// The node's name within the site.
+    #[arg(long, default_value = "n1")]
+    pub(crate) node: NodeName,
+    /// The tenant whose network is observed.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: TenantId,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+}
+
+/// Settings that go into the new node's holm.toml.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ListenArgs {
+    /// UDP address of the mesh port.
+    #[arg(long)]
+    pub(crate) mesh_listen: Option<std::net::SocketAddr>,
+    /// Where peers reach the mesh port, if a NAT or relay stands in front.
+    #[arg(long)]
+    pub(crate) mesh_advertise: Vec<std::net::SocketAddr>,
+    /// HTTPS address of the API and console.
+    #[arg(long)]
+    pub(crate) api_listen: Option<std::net::SocketAddr>,
+    /// A further DNS name or IP address of the API's certificate.
+    #[arg(long)]
+    pub(crate) api_name: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignIssuerArgs {
+    /// The folder with the root (root.pem and root.key).
+    #[arg(long)]
+    pub(crate) root: PathBuf,
+    /// The request, from `holm issuer request`.
+    pub(crate) request: PathBuf,
+    /// Where the certificate goes, for `holm issuer install`.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// The token, from `holm token create`; `-` reads it from standard input.
+    pub(crate) token: String,
+    /// The node's folder.
+    #[arg(long, env = "HOLM_DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// The node's name within the site.
+    #[arg(long, default_value = "n1")]
+    pub(crate) node: NodeName,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The node's folder.
+    #[arg(long, env = "HOLM_DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// The configuration; DIR/holm.toml otherwise.
+    #[arg(long, env = "HOLM_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Stop when standard input closes: for a parent process that may be killed.
+    #[arg(long, hide = true)]
+    pub(crate) stop_with_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopologyArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Only what this site says; may be given again.
+    #[arg(long)]
+    pub(crate) site: Vec<SiteId>,
+    /// At this moment (RFC 3339, or milliseconds since 1970); now otherwise.
+    #[arg(long)]
+    pub(crate) at: Option<String>,
+    /// Only these kinds of nodes or edges; may be given again.
+    #[arg(long)]
+    pub(crate) kind: Vec<String>,
+    /// Only what lies around this node.
+    #[arg(long)]
+    pub(crate) around: Option<String>,
+    /// How far around, in edges.
+    #[arg(long, default_value_t = 1, requires = "around")]
+    pub(crate) depth: u32,
+    /// Most nodes and most edges shown.
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ElementArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// `kind:name`, or `from|kind|to` for an edge.
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RowsArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The table: active_results or host_connections.
+    pub(crate) table: String,
+    /// How many.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token that enrols one node, within an hour.
+    Create {
+        #[command(flatten)]
+        target: Target,
+        /// The site the node is for.
+        #[arg(long)]
+        site: SiteId,
+    },
+    /// The join tokens this node made.
+    List(Target),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiTokenCommand {
+    /// Make a token; its text is shown this once.
+    Create {
+        #[command(flatten)]
+        target: Target,
+        /// What it is for.
+        #[arg(long)]
+        name: String,
+        /// What it allows.
+        #[arg(long, default_value = "viewer")]
+        role: Role,
+    },
+    /// The tenant's tokens on this node.
+    List(Target),
+    /// End a token.
+    Revoke {
+        #[command(flatten)]
+        target: Target,
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoginLinkArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// What the session allows.
+    #[arg(long, default_value = "admin")]
+    pub(crate) role: Role,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[arg(long)]
+    pub(crate) site: SiteId,
+    #[arg(long, default_value = "n1")]
+    pub(crate) node: NodeName,
+    /// Why, for those who read the list later.
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IssuerCommand {
+    /// Make a request for `holm mesh sign-issuer`.
+    Request {
+        #[arg(long, env = "HOLM_DIR", default_value = ".")]
+        dir: PathBuf,
+        /// Where the request goes.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Install what `holm mesh sign-issuer` made; the node issues from its next start on.
+    Install {
+        #[arg(long, env = "HOLM_DIR", default_value = ".")]
+        dir: PathBuf,
+        certificate: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check a configuration and its HOLM_* variables; says what is wrong, and where.
+    Check {
+        #[arg(long, env = "HOLM_DIR", default_value = ".")]
+        dir: PathBuf,
+        #[arg(long, env = "HOLM_CONFIG")]
+        config: Option<PathBuf>,
+    },
+    /// The configuration as it takes effect.
+    Show {
+        #[arg(long, env = "HOLM_DIR", default_value = ".")]
+        dir: PathBuf,
+        #[arg(long, env = "HOLM_CONFIG")]
+        config: Option<PathBuf>,
+        /// Every key with its default instead.
+        #[arg(long)]
+        defaults: bool,
+    },
+}
+
+/// Runs the command; the exit code is 0 only if it did what it says.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Mesh(MeshCommand::Init(args)) => mesh::init(&args),
+        Command::Mesh(MeshCommand::SignIssuer(args)) => mesh::sign_issuer(&args),
+        Command::Join(args) => mesh::join(args).await,
+        Command::Up(args) => crate::daemon::up(args).await,
+        Command::Status(target) => show::status(&target).await,
+        Command::Sites(target) => show::sites(&target).await,
+        Command::Topology(args) => show::topology(&args).await,
+        Command::Element(args) => show::element(&args).await,
+        Command::Planes(target) => show::planes(&target).await,
+        Command::Results(target) => show::results(&target).await,
+        Command::Rows(args) => show::rows(&args).await,
+        Command::Token(TokenCommand::Create { target, site }) => {
+            credentials::create_join_token(&target, site).await
+        }
+        Command::Token(TokenCommand::List(target)) => credentials::list_join_tokens(&target).await,
+        Command::ApiToken(ApiTokenCommand::Create { target, name, role }) => {
+            credentials::create_api_token(&target, name, role).await
+        }
+        Command::ApiToken(ApiTokenCommand::List(target)) => {
+            credentials::list_api_tokens(&target).await
+        }
+        Command::ApiToken(ApiTokenCommand::Revoke { target, id }) => {
+            credentials::revoke_api_token(&target, &id).await
+        }
+        Command::LoginLink(args) => credentials::login_link(&args.target, args.role).await,
+        Command::Revoke(args) => credentials::revoke_node(&args).await,
+        Command::Issuer(IssuerCommand::Request { dir, out }) => mesh::request_issuer(&dir, &out),
+        Command::Issuer(IssuerCommand::Install { dir, certificate }) => {
+            mesh::install_issuer(&dir, &certificate)
+        }
+        Command::Config(command) => config::run(command),
+        Command::Demo(args) => crate::demo::run(args).await,
+        Command::Openapi => {
+            print!("{}", crate::api::openapi_json());
+            Ok(())
+        }
+    }
+}

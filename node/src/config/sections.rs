@@ -1,0 +1,247 @@
+//! The sections of the file, each key with its default and how to choose it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holm_model::{NodeName, SiteId, TenantId};
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) node: Node,
+    pub(crate) mesh: Mesh,
+    pub(crate) api: Api,
+    pub(crate) identity: IdentitySection,
+    pub(crate) rows: Rows,
+    pub(crate) log: Log,
+    pub(crate) planes: Planes,
+}
+
+/// Who this node is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Node {
+    /// The site it stands at. Fixed by its SVID: `holm join` writes it.
+    pub(crate) site: SiteId,
+    /// Its name within the site.
+    pub(crate) name: NodeName,
+    /// Where it keeps identity and data; relative to the file's folder.
+    pub(crate) data_dir: PathBuf,
+    /// The tenants it replicates. Its planes observe for the first.
+    pub(crate) tenants: Vec<TenantId>,
+}
+
+/// How it finds and talks to its peers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Mesh {
+    /// UDP address of the mesh port (QUIC).
+    pub(crate) listen: SocketAddr,
+    /// `address:port` that peers reach it at, where a NAT or relay stands in front; empty: its own addresses.
+    pub(crate) advertise: Vec<SocketAddr>,
+    /// `host:port` of mesh ports to try for ever; any few nodes of the mesh will do.
+    pub(crate) seeds: Vec<String>,
+    /// Whether to find peers on the local network by multicast DNS.
+    pub(crate) mdns: bool,
+    /// Longest wait between two attempts to reach a peer that is down; it is tried for ever.
+    #[serde(with = "humantime_serde")]
+    pub(crate) redial_max: Duration,
+    /// A site that was not heard for this long is stale.
+    #[serde(with = "humantime_serde")]
+    pub(crate) stale_after: Duration,
+    /// A site that was not heard for this long is unreachable.
+    #[serde(with = "humantime_serde")]
+    pub(crate) unreachable_after: Duration,
+}
+
+/// Where it serves the console and the HTTP API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Api {
+    /// HTTPS address.
+    pub(crate) listen: SocketAddr,
+    /// Further DNS names and IP addresses of its certificate.
+    pub(crate) names: Vec<String>,
+    /// The operator's own certificate chain and key (PEM); empty: one of the mesh's CA.
+    pub(crate) tls_cert: PathBuf,
+    pub(crate) tls_key: PathBuf,
+    /// Plain HTTP as well, on a loopback address only; empty: none.
+    pub(crate) plain_listen: String,
+}
+
+/// What it issues, if it is an issuer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IdentitySection {
+    /// Lifetime of the SVIDs it issues: no shorter than the longest disconnection to survive.
+    #[serde(with = "humantime_serde")]
+    pub(crate) svid_lifetime: Duration,
+}
+
+impl Default for IdentitySection {
+    fn default() -> Self {
+        Self { svid_lifetime: holm_certs::SVID_LIFETIME }
+    }
+}
+
+impl IdentitySection {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let longest = holm_certs::MAX_LEAF_LIFETIME;
+        if (Duration::from_secs(60)..=longest).contains(&self.svid_lifetime) {
+            return Ok(());
+        }
+        Err(ConfigError::Value {
+            key: "identity.svid_lifetime",
+            value: humantime::format_duration(self.svid_lifetime).to_string(),
+            message: "it must be from one minute to 398 days".into(),
+        })
+    }
+}
+
+/// How many rows stay at this site, per tenant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Rows {
+    /// Most bytes on disk.
+    pub(crate) max_bytes: u64,
+    /// Longest time that a row is kept.
+    #[serde(with = "humantime_serde")]
+    pub(crate) max_age: Duration,
+}
+
+/// What it writes to standard error.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,holm_mesh_link=debug`.
+    pub(crate) level: String,
+    /// `text` or `json`.
+    pub(crate) format: String,
+}
+
+/// What it observes with.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Planes {
+    pub(crate) active: holm_active::Config,
+    pub(crate) host: holm_host::Config,
+}
+
+fn name<T: std::str::FromStr>(value: &'static str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    value.parse().expect("the defaults in this file are valid names")
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            site: name("site-1"),
+            name: name("n1"),
+            data_dir: PathBuf::from("."),
+            tenants: vec![name("default")],
+        }
+    }
+}
+
+impl Default for Mesh {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], 4747)),
+            advertise: Vec::new(),
+            seeds: Vec::new(),
+            mdns: true,
+            redial_max: Duration::from_secs(60),
+            stale_after: Duration::from_secs(10),
+            unreachable_after: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Mesh {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        for seed in &self.seeds {
+            let port = seed.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+            if port.is_none_or(|port| port == 0) {
+                return Err(ConfigError::Value {
+                    key: "mesh.seeds",
+                    value: seed.clone(),
+                    message: "a seed is host:port, such as \"berlin.example:4747\"".into(),
+                });
+            }
+        }
+        if self.unreachable_after < self.stale_after {
+            return Err(ConfigError::Value {
+                key: "mesh.unreachable_after",
+                value: humantime::format_duration(self.unreachable_after).to_string(),
+                message: "it must not be shorter than mesh.stale_after".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], 8443)),
+            names: Vec::new(),
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            plain_listen: String::new(),
+        }
+    }
+}
+
+impl Api {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if self.tls_cert.as_os_str().is_empty() != self.tls_key.as_os_str().is_empty() {
+            return Err(ConfigError::Value {
+                key: "api.tls_cert",
+                value: self.tls_cert.display().to_string(),
+                message: "tls_cert and tls_key are set together or not at all".into(),
+            });
+        }
+        self.plain_address().map(drop)
+    }
+
+    /// The address of plain HTTP, if it is wanted.
+    pub(crate) fn plain_address(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        if self.plain_listen.is_empty() {
+            return Ok(None);
+        }
+        let refuse = |message: &str| ConfigError::Value {
+            key: "api.plain_listen",
+            value: self.plain_listen.clone(),
+            message: message.into(),
+        };
+        let address: SocketAddr = self
+            .plain_listen
+            .parse()
+            .map_err(|_| refuse("it is not address:port, such as \"127.0.0.1:8080\""))?;
+        if !address.ip().is_loopback() {
+            return Err(refuse(
+                "plain HTTP is served on a loopback address only; use api.listen (HTTPS)",
+            ));
+        }
+        Ok(Some(address))
+    }
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { max_bytes: 512 << 20, max_age: Duration::from_secs(7 * 24 * 3_600) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: "text".into() }
+    }
+}

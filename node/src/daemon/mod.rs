@@ -1,0 +1,19 @@
+//! The running node: everything that `holm up` keeps going.
+
+mod credentials;
+mod documents;
+mod freshness;
+mod planes;
+mod roster;
+mod rows;
+mod state;
+mod tenant;
+mod up;
+
+pub(crate) use credentials::{ApiToken, Caller, CredentialError, Credentials, LOGIN_LINK_MS, Role};
+pub(crate) use freshness::SiteReport;
+pub(crate) use roster::Roster;
+pub(crate) use rows::RESULTS_TABLE;
+pub(crate) use state::{Change, NodeState, Topic};
+pub(crate) use tenant::Tenant;
+pub(crate) use up::up;

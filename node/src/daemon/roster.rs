@@ -1,0 +1,113 @@
+//! The roster: signed statements that concern the whole mesh, replicated like everything else.
+//!
+//! It is a document of a reserved tenant that no credential names. Revocations are its statements
+//! now; a statement is verified before this node acts on it, whoever sent it.
+
+use std::path::Path;
+
+use holm_certs::{Identity, Revocation, SpiffeId};
+use holm_model::{DocId, DocVersion, Millis, NodeName, SiteId, TenantId};
+use holm_replica::{Applied, Replica};
+
+use super::tenant::{data_key, open_replica};
+use crate::layout::Layout;
+
+/// No tenant of people may have this name.
+pub(crate) const ROSTER_TENANT: &str = "holm-roster";
+
+/// This node's copy of the roster.
+pub(crate) struct Roster {
+    pub(crate) tenant: TenantId,
+    pub(crate) replica: Replica,
+    pub(crate) messages: Vec<String>,
+}
+
+impl Roster {
+    pub(crate) fn open(
+        layout: &Layout,
+        site: &SiteId,
+        node: &NodeName,
+        key_of_keys: &[u8; 32],
+        now: Millis,
+    ) -> anyhow::Result<Self> {
+        let tenant = TenantId::new(ROSTER_TENANT)?;
+        let dir = layout.tenant(&tenant);
+        std::fs::create_dir_all(&dir)?;
+        let key = data_key(&dir.join("data.key"), &tenant, key_of_keys)?;
+        let (replica, report) = open_replica(Path::new(&dir), &tenant, key, site, node, now)?;
+        Ok(Self { tenant, replica, messages: report.messages })
+    }
+
+    /// Takes every revocation that it holds into `identity`, so that a restart forgets none.
+    pub(crate) fn enforce(&self, identity: &Identity, layout: &Layout, now: Millis) {
+        self.take(&self.replica.statements(), identity, layout, now);
+    }
+
+    /// Adds a revocation of a node's key; the version to tell the mesh of.
+    pub(crate) fn revoke(
+        &self,
+        revocation: &Revocation,
+        identity: &Identity,
+        layout: &Layout,
+        now: Millis,
+    ) -> anyhow::Result<Vec<DocVersion>> {
+        let bytes = revocation.to_bytes()?;
+        let committed = self.replica.add_statement(&bytes, now)?;
+        self.take(&[bytes], identity, layout, now);
+        Ok(committed.versions)
+    }
+
+    /// Merges what a peer sent and acts on what is new in it.
+    pub(crate) fn apply(
+        &self,
+        doc: DocId,
+        bytes: &[u8],
+        from: &str,
+        identity: &Identity,
+        layout: &Layout,
+        now: Millis,
+    ) -> Result<Option<DocVersion>, String> {
+        match self.replica.apply(doc, bytes, from, now).map_err(|error| error.to_string())? {
+            Applied::Merged(merged) => {
+                self.take(&merged.statements, identity, layout, now);
+                Ok(merged.news.then_some(merged.version))
+            }
+            Applied::NeedsMore { .. } => {
+                Err("the changes stand on others that are not here".into())
+            }
+        }
+    }
+
+    fn take(&self, statements: &[Vec<u8>], identity: &Identity, layout: &Layout, now: Millis) {
+        let mut changed = false;
+        for statement in statements {
+            let taken = Revocation::from_bytes(statement)
+                .and_then(|revocation| Ok((identity.revoke(&revocation, now)?, revocation)));
+            match taken {
+                Ok((true, revocation)) => {
+                    changed = true;
+                    tracing::warn!(
+                        spiffe_id = %revocation.spiffe_id(),
+                        reason = ?revocation.reason(),
+                        "a node is revoked"
+                    );
+                }
+                Ok((false, _)) => {}
+                // Carried on, not acted on: it may be of a kind that this version does not read.
+                Err(error) => tracing::debug!(%error, "a statement of the roster is not acted on"),
+            }
+        }
+        if changed
+            && let Err(error) =
+                crate::identity::directory(layout).save_revocations(&identity.revocations())
+        {
+            tracing::error!(%error, "revocations could not be saved beside the identity; the roster has them");
+        }
+    }
+
+    /// Every revocation in force here.
+    pub(crate) fn revocations(identity: &Identity) -> Vec<(SpiffeId, String, Millis)> {
+        let known = identity.revocations();
+        known.iter().map(|r| (r.spiffe_id().clone(), r.reason().to_owned(), r.at())).collect()
+    }
+}

@@ -1,0 +1,306 @@
+//! One tenant at this node: from observations to documents and the graph.
+//!
+//! A plane's observation folds in place. What changed is drained by one task, committed (durable
+//! when the commit returns), applied to the graph and announced to the mesh. While the disk refuses
+//! writes the changes wait, the lease stands still, and the failure is shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use anyhow::Context;
+use holm_events::{RowKey, RowLimits, RowStore};
+use holm_graph::{Fold, FoldLimits, Folded, SnapshotFilter, TopologyGraph};
+use holm_model::{
+    DocId, DocVersion, EdgeObservation, Millis, NodeName, NodeObservation, SiteId, TenantId,
+};
+use holm_plane::FactSink;
+use holm_replica::{Applied, DataKey, Replica, WrappedKey};
+use tokio::sync::Notify;
+
+use super::rows::TenantRows;
+use super::state::{Change, NodeState, Topic};
+use crate::config::Config;
+use crate::layout::{Layout, write_file};
+
+/// Changes within this time go into one commit.
+const BATCH: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_secs(1);
+/// How long elements of the last run are held before a plane must have seen them again.
+const GRACE_AFTER_START_MS: u64 = 120_000;
+/// How long changes wait before a failed commit is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What this node holds of one tenant.
+pub(crate) struct Tenant {
+    pub(crate) id: TenantId,
+    pub(crate) site: SiteId,
+    pub(crate) replica: Replica,
+    pub(crate) rows: TenantRows,
+    /// What was found when the stores were opened, for people.
+    pub(crate) messages: Vec<String>,
+    graph: RwLock<TopologyGraph>,
+    fold: Mutex<Fold>,
+    wake: Notify,
+    write_failure: Mutex<Option<String>>,
+}
+
+impl Tenant {
+    /// Opens the tenant's stores and builds its graph.
+    pub(crate) fn open(
+        layout: &Layout,
+        config: &Config,
+        id: &TenantId,
+        key_of_keys: &[u8; 32],
+        now: Millis,
+    ) -> anyhow::Result<Self> {
+        let dir = layout.tenant(id);
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("{}: cannot be made", dir.display()))?;
+        let key = data_key(&dir.join("data.key"), id, key_of_keys)?;
+        let rows_key = key.derive("holm 2026-11 row store");
+        let (site, node) = (config.node.site.clone(), config.node.name.clone());
+        let (replica, report) = open_replica(&dir, id, key, &site, &node, now)?;
+        let mut messages = report.messages;
+        let limits = RowLimits {
+            max_bytes: config.rows.max_bytes,
+            max_age_ms: u64::try_from(config.rows.max_age.as_millis()).unwrap_or(u64::MAX),
+            queue_rows: 65_536,
+        };
+        let path = dir.join("rows.redb");
+        let (rows, report) =
+            RowStore::open(&path, id.clone(), RowKey::new(&rows_key), limits, now)?;
+        if let Some((aside, reason)) = report.moved_aside {
+            messages.push(format!(
+                "{} was damaged ({reason}) and was moved to {}; rows of this site from before now are not shown",
+                path.display(),
+                aside.display()
+            ));
+        }
+        let mut graph = TopologyGraph::new();
+        for (from, element) in replica.elements() {
+            graph.apply(&from, element);
+        }
+        let mut fold = Fold::new(FoldLimits::default());
+        let (open, last_written) = replica.open_elements();
+        fold.restore(open, last_written, now + GRACE_AFTER_START_MS);
+        Ok(Self {
+            id: id.clone(),
+            site,
+            replica,
+            rows: TenantRows::new(rows),
+            messages,
+            graph: RwLock::new(graph),
+            fold: Mutex::new(fold),
+            wake: Notify::new(),
+            write_failure: Mutex::new(None),
+        })
+    }
+
+    /// The merged graph of all sites.
+    pub(crate) fn graph(&self) -> RwLockReadGuard<'_, TopologyGraph> {
+        self.graph.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn graph_mut(&self) -> RwLockWriteGuard<'_, TopologyGraph> {
+        self.graph.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sites that have a topology document here.
+    pub(crate) fn documented_sites(&self) -> BTreeSet<SiteId> {
+        let documents = self.replica.documents();
+        let names = documents.iter().filter_map(|version| self.replica.name(version.doc));
+        names.filter_map(|name| name.topology_site()).collect()
+    }
+
+    /// How many nodes and edges each site holds open.
+    pub(crate) fn open_counts(&self, now: Millis) -> BTreeMap<SiteId, (usize, usize)> {
+        let mut counts = BTreeMap::new();
+        let Ok(all) = self.graph().snapshot(now, &SnapshotFilter::default()) else { return counts };
+        for site in all.nodes.into_iter().flat_map(|node| node.sites) {
+            counts.entry(site).or_insert((0, 0)).0 += 1;
+        }
+        for site in all.edges.into_iter().flat_map(|edge| edge.sites) {
+            counts.entry(site).or_insert((0, 0)).1 += 1;
+        }
+        counts
+    }
+
+    /// What this node observes.
+    pub(crate) fn fold(&self) -> MutexGuard<'_, Fold> {
+        self.fold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why changes wait to be written, if they do.
+    pub(crate) fn write_failure(&self) -> Option<String> {
+        self.write_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Merges what a peer sent: durable before it returns. The new version if it was news, and the
+    /// statements that came with it.
+    pub(crate) fn apply(
+        &self,
+        doc: DocId,
+        bytes: &[u8],
+        from: &str,
+        now: Millis,
+    ) -> Result<(Option<DocVersion>, Vec<Vec<u8>>), String> {
+        let applied =
+            self.replica.apply(doc, bytes, from, now).map_err(|error| error.to_string())?;
+        let merged = match applied {
+            Applied::Merged(merged) => merged,
+            Applied::NeedsMore { missing, .. } => {
+                return Err(format!(
+                    "the changes stand on {} others that are not here; they are asked for again",
+                    missing.len()
+                ));
+            }
+        };
+        let own_returned = merged.changed.iter().any(|(site, _)| *site == self.site);
+        {
+            let mut graph = self.graph_mut();
+            for (site, element) in merged.changed {
+                graph.apply(&site, element);
+            }
+        }
+        if own_returned {
+            // A peer gave back what this node wrote before it lost its disk.
+            let (open, last_written) = self.replica.open_elements();
+            self.fold().restore(open, last_written, now + GRACE_AFTER_START_MS);
+        }
+        Ok((merged.news.then_some(merged.version), merged.statements))
+    }
+
+    /// Writes down what changed until the node stops, and once more then.
+    pub(crate) async fn write_changes(self: Arc<Self>, state: Arc<NodeState>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut batch = Vec::new();
+        loop {
+            let stopping = tokio::select! {
+                () = self.wake.notified() => {
+                    tokio::time::sleep(BATCH).await;
+                    false
+                }
+                _ = ticks.tick() => false,
+                () = state.shutdown.cancelled() => true,
+            };
+            if batch.is_empty() {
+                let mut fold = self.fold();
+                fold.expire(Millis::now());
+                batch = fold.drain();
+            }
+            batch = Arc::clone(&self).commit(batch, &state).await;
+            if batch.is_empty() {
+                state.hold_lease(&self.id, Millis::now());
+            }
+            if stopping {
+                return;
+            }
+            if !batch.is_empty() {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Commits `batch` and tells everyone; what could not be committed comes back.
+    async fn commit(
+        self: Arc<Self>,
+        batch: Vec<holm_graph::ElementChange>,
+        state: &NodeState,
+    ) -> Vec<holm_graph::ElementChange> {
+        if batch.is_empty() {
+            return batch;
+        }
+        let tenant = Arc::clone(&self);
+        let work = tokio::task::spawn_blocking(move || {
+            let outcome = tenant.replica.commit(&batch, Millis::now());
+            (batch, outcome)
+        });
+        let (batch, outcome) = match work.await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(tenant = %self.id, %error, "the commit of a batch of changes panicked; they are lost to the documents until they are observed again");
+                return Vec::new();
+            }
+        };
+        match outcome {
+            Ok(committed) => {
+                {
+                    let mut graph = self.graph_mut();
+                    for element in committed.changed {
+                        graph.apply(&self.site, element);
+                    }
+                }
+                for version in committed.versions {
+                    state.publish(version);
+                }
+                state.tell(Change::of(&self.id, Topic::Topology));
+                *self.write_failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Vec::new()
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let mut failure = self.write_failure.lock().unwrap_or_else(PoisonError::into_inner);
+                if failure.as_deref() != Some(text.as_str()) {
+                    tracing::error!(tenant = %self.id, error = text, changes = batch.len(), "changes wait: they cannot be written");
+                }
+                *failure = Some(text);
+                batch
+            }
+        }
+    }
+
+    fn folded(&self, folded: Folded) {
+        if matches!(folded, Folded::Opened | Folded::AttributesChanged) {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl FactSink for Tenant {
+    fn observe_edge(&self, observation: &EdgeObservation<'_>) {
+        let folded = self.fold().observe_edge(observation);
+        self.folded(folded);
+    }
+
+    fn observe_node(&self, observation: &NodeObservation<'_>) {
+        let folded = self.fold().observe_node(observation);
+        self.folded(folded);
+    }
+}
+
+/// Opens a replica with the system's randomness.
+pub(super) fn open_replica(
+    dir: &std::path::Path,
+    tenant: &TenantId,
+    key: DataKey,
+    site: &SiteId,
+    node: &NodeName,
+    now: Millis,
+) -> anyhow::Result<(Replica, holm_replica::OpenReport)> {
+    let mut rng = rand::rng();
+    Ok(Replica::open(dir, tenant.clone(), key, site.clone(), node.clone(), now, &mut rng)?)
+}
+
+/// The tenant's data key: made once, kept wrapped by the node's key.
+pub(super) fn data_key(
+    path: &std::path::Path,
+    tenant: &TenantId,
+    key_of_keys: &[u8; 32],
+) -> anyhow::Result<DataKey> {
+    match std::fs::read(path) {
+        Ok(bytes) => WrappedKey::from_bytes(bytes)
+            .open(key_of_keys, tenant)
+            .with_context(|| format!("{}: cannot be opened", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut rng = rand::rng();
+            let key = DataKey::generate(&mut rng);
+            let wrapped = key.wrap(key_of_keys, tenant, &mut rng)?;
+            write_file(path, wrapped.as_bytes(), true)
+                .with_context(|| format!("{}: cannot be written", path.display()))?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| format!("{}: cannot be read", path.display())),
+    }
+}

@@ -1,0 +1,463 @@
+//! `holm up`: opens what is on disk, serves, joins the mesh, observes, and stops in order.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use holm_certs::{NodeKey, SvidState, WebIdentity};
+use holm_mesh_link::{Limits, Mesh, MeshConfig, Timing};
+use holm_model::{Millis, SiteId, TenantId};
+use holm_plane::{Plane, PlaneContext, VantagePeer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::documents::{Calls, Documents};
+use super::planes::Supervised;
+use super::roster::{ROSTER_TENANT, Roster};
+use super::rows::Rows;
+use super::state::{Change, NodeState, Parts, Topic};
+use super::{Credentials, Role, Tenant};
+use crate::api::{Server, TlsSource};
+use crate::cli::{ApiAddress, UpArgs};
+use crate::config::Config;
+use crate::enrol::{Issuing, keep_renewed};
+use crate::identity::MeshFile;
+use crate::layout::{Layout, write_file};
+
+/// Runs the node until it is told to stop.
+pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
+    let layout = Layout::new(&args.dir);
+    let path = args.config.clone().unwrap_or_else(|| layout.config());
+    let config = Config::load(&path, std::env::vars())?;
+    start_log(&config)?;
+    let layout = Layout::new(&config.node.data_dir);
+    let _lock = lock(&layout)?;
+    let (state, web) = open(config, layout)?;
+    let listener = bind(state.config.api.listen).await?;
+    let plain = match state.plain_api {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    serve(&state, listener, plain, &web)?;
+    let mut tasks = tokio::task::JoinSet::new();
+    for tenant in state.tenants.values() {
+        tasks.spawn(Arc::clone(tenant).write_changes(Arc::clone(&state)));
+    }
+    start_mesh(&state).await;
+    let (peers_tx, peers) = watch::channel(Vec::new());
+    start_planes(&state, &peers);
+    tasks.spawn(watch_mesh(Arc::clone(&state), peers_tx));
+    let own_web = web.key.map(|key| (web.identity, key));
+    tasks.spawn(keep_renewed(Arc::clone(&state), own_web));
+    tracing::info!(spiffe_id = %state.identity.spiffe_id(), console = state.console_url(), "serving");
+    told_to_stop(args.stop_with_stdin).await;
+    tracing::info!("stopping");
+    stop(&state, tasks).await;
+    Ok(())
+}
+
+/// Log lines go to standard error.
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level).with_context(|| {
+        format!("log.level = \"{}\": not a level or filter; use info, debug, …", config.log.level)
+    })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format.as_str() {
+        "text" => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        "json" => lines.json().init(),
+        other => bail!("log.format = \"{other}\": it is text or json"),
+    }
+    Ok(())
+}
+
+/// One node a folder: a second one would corrupt what the first writes.
+fn lock(layout: &Layout) -> anyhow::Result<File> {
+    let path = layout.lock();
+    write_file(&path.with_file_name("README"), b"Written by the running node.\n", false)
+        .with_context(|| format!("{}: cannot be written", layout.dir().display()))?;
+    let file =
+        File::create(&path).with_context(|| format!("{}: cannot be made", path.display()))?;
+    file.try_lock().map_err(|_| {
+        anyhow!(
+            "{}: another node runs in this folder; stop it, or name another folder with --dir",
+            layout.dir().display()
+        )
+    })?;
+    Ok(file)
+}
+
+/// The web certificate, with its key if it is the mesh's own.
+struct Web {
+    identity: WebIdentity,
+    key: Option<NodeKey>,
+}
+
+fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)> {
+    let now = Millis::now();
+    let mesh_file = MeshFile::load(&layout)?;
+    let identity = crate::identity::load(&layout, now)?;
+    check_name(&config, &identity.spiffe_id())?;
+    let files = crate::identity::directory(&layout);
+    let issuing = Issuing::load(files.clone(), config.identity.svid_lifetime)?.map(Arc::new);
+    let (credentials, report) = Credentials::open(&layout.credentials(), now)?;
+    let mut messages: Vec<String> = report.into_iter().collect();
+    let key_of_keys = key_of_keys(&files)?;
+    let (site, node) = (&config.node.site, &config.node.name);
+    let roster = Arc::new(Roster::open(&layout, site, node, &key_of_keys, now)?);
+    messages.extend(roster.messages.iter().cloned());
+    roster.enforce(&identity, &layout, now);
+    let mut tenants = BTreeMap::new();
+    for id in &config.node.tenants {
+        if id.as_str() == ROSTER_TENANT {
+            bail!("node.tenants: the name {ROSTER_TENANT} is the mesh's own; choose another");
+        }
+        let tenant = Tenant::open(&layout, &config, id, &key_of_keys, now)?;
+        messages.extend(tenant.messages.iter().cloned());
+        tenants.insert(id.clone(), Arc::new(tenant));
+    }
+    for message in &messages {
+        tracing::warn!("{message}");
+    }
+    if let SvidState::Expired { .. } = identity.svid_state(now, 0.5) {
+        tracing::warn!(
+            "this node's certificate has ended: it observes and serves its own site and does not replicate; get a token \
+             with `holm token create --site {site}` on another node and run `holm join` here"
+        );
+    }
+    ensure_admin_token(&credentials, &layout, &config.node.tenants[0], now)?;
+    let web = web(&config, &layout)?;
+    let plain_api = config.api.plain_address()?;
+    let parts = Parts {
+        config,
+        layout,
+        identity,
+        mesh_file,
+        issuing,
+        credentials,
+        tenants,
+        roster,
+        plain_api,
+    };
+    Ok((NodeState::new(parts), web))
+}
+
+fn check_name(config: &Config, id: &holm_certs::SpiffeId) -> anyhow::Result<()> {
+    let (site, node) = id.site_and_node().ok_or_else(|| {
+        anyhow!("{id}: is not the identity of a node; enrol again with `holm join`")
+    })?;
+    if (&site, &node) != (&config.node.site, &config.node.name) {
+        bail!(
+            "the certificate is for site {site}, node {node}, and the configuration says {}, {}; set node.site and \
+             node.name, or enrol again with `holm join`",
+            config.node.site,
+            config.node.name
+        );
+    }
+    Ok(())
+}
+
+/// The tenants' data keys lie wrapped by a key that is derived from the node's own.
+fn key_of_keys(files: &holm_certs::files::IdentityDir) -> anyhow::Result<[u8; 32]> {
+    let pem = files.load_node_key()?.to_pem();
+    Ok(blake3::derive_key("holm 2026-11 tenant data keys", pem.as_bytes()))
+}
+
+fn web(config: &Config, layout: &Layout) -> anyhow::Result<Web> {
+    if !config.api.tls_cert.as_os_str().is_empty() {
+        let identity =
+            holm_certs::files::load_operator_web(&config.api.tls_cert, &config.api.tls_key)?;
+        return Ok(Web { identity, key: None });
+    }
+    let files = crate::identity::directory(layout);
+    Ok(Web { identity: files.load_web()?, key: Some(files.load_web_key()?) })
+}
+
+/// The command line on this machine is an admin of the first tenant.
+fn ensure_admin_token(
+    credentials: &Credentials,
+    layout: &Layout,
+    tenant: &TenantId,
+    now: Millis,
+) -> anyhow::Result<()> {
+    let path = layout.admin_token();
+    let known = std::fs::read_to_string(&path)
+        .ok()
+        .and_then(|token| credentials.caller_by_token(token.trim()))
+        .is_some_and(|caller| caller.tenant == *tenant && caller.role == Role::Admin);
+    if known {
+        return Ok(());
+    }
+    let (_, token) =
+        credentials.create_token(tenant, Role::Admin, "this node's command line", now)?;
+    write_file(&path, format!("{token}\n").as_bytes(), true)
+        .with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("TCP {address} cannot be listened on; stop what uses it, or set api.listen to another port")
+    })
+}
+
+fn serve(
+    state: &Arc<NodeState>,
+    listener: TcpListener,
+    plain: Option<TcpListener>,
+    web: &Web,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    state.api.get_or_init(|| address);
+    let router = crate::api::router(Arc::clone(state));
+    let server = |router| Server {
+        router,
+        counters: Arc::clone(&state.serve_counters),
+        shutdown: state.shutdown.clone(),
+    };
+    // One configuration: its resolver asks for the current certificate at every handshake.
+    let tls = Arc::new(web.identity.server_config()?);
+    let source: TlsSource = Arc::new(move || Arc::clone(&tls));
+    tokio::spawn(server(router.clone()).run(listener, Some(source)));
+    if let Some(plain) = plain {
+        tokio::spawn(server(router).run(plain, None));
+    }
+    let ip =
+        if address.ip().is_unspecified() { "127.0.0.1".into() } else { address.ip().to_string() };
+    let ip = if ip.contains(':') { format!("[{ip}]") } else { ip };
+    let api = ApiAddress { url: format!("https://{ip}:{}", address.port()) };
+    write_file(&state.layout.api(), &serde_json::to_vec(&api)?, false)
+        .with_context(|| format!("{}: cannot be written", state.layout.api().display()))
+}
+
+/// Starts the mesh; without it the node still observes and serves its own site, and says why.
+async fn start_mesh(state: &Arc<NodeState>) {
+    let started = match mesh_config(state) {
+        Ok(config) => {
+            let documents = Documents {
+                tenants: state.tenants.clone(),
+                roster: Arc::clone(&state.roster),
+                identity: state.identity.clone(),
+                layout: state.layout.clone(),
+                changes: state.changes.clone(),
+            };
+            let calls = Calls { issuing: state.issuing.clone(), identity: state.identity.clone() };
+            let identity = state.identity.clone();
+            Mesh::start(config, identity, Arc::new(documents), Arc::new(calls))
+                .await
+                .map_err(anyhow::Error::from)
+        }
+        Err(error) => Err(error),
+    };
+    let mut failure = state.mesh_failure.lock().unwrap_or_else(PoisonError::into_inner);
+    *failure = match started {
+        Ok(mesh) => {
+            state.mesh.get_or_init(|| mesh);
+            None
+        }
+        Err(error) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the mesh does not run; this node observes and serves its own site"
+            );
+            Some(format!("{error:#}"))
+        }
+    };
+}
+
+fn mesh_config(state: &NodeState) -> anyhow::Result<MeshConfig> {
+    let config = &state.config;
+    let mesh_id = state.mesh_file.mesh_id().ok_or_else(|| {
+        anyhow!(
+            "{}: the mesh id is damaged; enrol again with `holm join`",
+            state.layout.mesh().display()
+        )
+    })?;
+    let dial_max_ms = u64::try_from(config.mesh.redial_max.as_millis()).unwrap_or(60_000);
+    Ok(MeshConfig {
+        mesh_id,
+        site: config.node.site.clone(),
+        node: config.node.name.clone(),
+        listen: config.mesh.listen,
+        advertise: config.mesh.advertise.clone(),
+        api_port: state.api.get().map(SocketAddr::port),
+        seeds: config.mesh.seeds.clone(),
+        mdns: config.mesh.mdns,
+        timing: Timing { dial_max_ms, ..Timing::default() },
+        limits: Limits::default(),
+    })
+}
+
+fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>>) {
+    let config = &state.config;
+    let Some(tenant) = config.node.tenants.first().and_then(|id| state.tenants.get(id)) else {
+        return;
+    };
+    let context = |health| PlaneContext {
+        tenant: tenant.id.clone(),
+        site: config.node.site.clone(),
+        node: config.node.name.clone(),
+        facts: Arc::clone(tenant) as Arc<dyn holm_plane::FactSink>,
+        rows: Arc::new(Rows { tenant: Arc::clone(tenant), changes: state.changes.clone() }),
+        health,
+        peers: peers.clone(),
+    };
+    let mut planes = state.planes();
+    let active = &config.planes.active;
+    let host = &config.planes.host;
+    let known: [(&'static str, bool, Arc<dyn Plane>); 2] = [
+        ("active", active.enabled, Arc::new(holm_active::ActivePlane::new(active.clone()))),
+        ("host", host.enabled, Arc::new(holm_host::HostPlane::new(host.clone()))),
+    ];
+    for (name, enabled, plane) in known {
+        planes.push(if enabled {
+            Supervised::start(plane, context, state.shutdown.clone())
+        } else {
+            Supervised::off(
+                name,
+                "switched off in the configuration",
+                &format!("set planes.{name}.enabled = true and start the node again"),
+            )
+        });
+    }
+}
+
+/// Tells the planes who the peers are, the pages what changed, and the graph what this site watches.
+async fn watch_mesh(state: Arc<NodeState>, peers: watch::Sender<Vec<VantagePeer>>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let mut states = Vec::new();
+    let mut seen = Vec::new();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = state.shutdown.cancelled() => return,
+        }
+        let status = state.mesh().map(Mesh::status);
+        let now = Millis::now();
+        peers.send_if_modified(|known| {
+            let found =
+                vantage_peers(status.iter().flat_map(|s| &s.members), &state.config.node.site);
+            let changed = *known != found;
+            *known = found;
+            changed
+        });
+        let cut_off = state.cut_off_since(status.as_ref(), now);
+        let heard: Vec<(SiteId, bool)> = status
+            .iter()
+            .flat_map(|s| &s.members)
+            .map(|member| (member.site.clone(), member.connected))
+            .collect();
+        let freshness = (cut_off.is_some(), heard);
+        if seen.first() != Some(&freshness) {
+            seen = vec![freshness];
+            state.tell(Change::for_all(Topic::Sites));
+        }
+        let now_states: Vec<_> =
+            state.planes().iter().map(|p| (p.name(), p.health().state)).collect();
+        if states != now_states {
+            states = now_states;
+            state.tell(Change::for_all(Topic::Planes));
+        }
+        state.observe_own_site(now);
+    }
+}
+
+fn vantage_peers<'a>(
+    members: impl Iterator<Item = &'a holm_mesh_link::MemberStatus>,
+    own: &SiteId,
+) -> Vec<VantagePeer> {
+    let mut peers: Vec<VantagePeer> = members
+        .filter(|member| member.site != *own)
+        .filter_map(|member| {
+            let address = member.addresses.first().or(member.remote.as_ref())?.ip();
+            Some(VantagePeer {
+                site: member.site.clone(),
+                node: member.node.clone(),
+                address,
+                api_port: member.api_port,
+            })
+        })
+        .collect();
+    peers.sort_by(|a, b| (&a.site, &a.node).cmp(&(&b.site, &b.node)));
+    peers
+}
+
+async fn told_to_stop(with_stdin: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let stdin = async {
+        if with_stdin {
+            crate::demo::stop_when_stdin_closes().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+        () = stdin => {}
+    }
+}
+
+/// Planes first, so that what they saw last is written; then the writers; then the mesh.
+async fn stop(state: &Arc<NodeState>, mut tasks: tokio::task::JoinSet<()>) {
+    state.shutdown.cancel();
+    let mut planes = std::mem::take(&mut *state.planes());
+    for plane in &mut planes {
+        plane.stopped().await;
+    }
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(Duration::from_secs(5), all).await.is_err() {
+        tracing::warn!("something did not stop in time; it is ended");
+    }
+    if let Some(mesh) = state.mesh() {
+        mesh.shutdown().await;
+    }
+    // The address is no longer true; that it cannot be removed is no reason to fail.
+    let _ = std::fs::remove_file(state.layout.api());
+}
+
+impl NodeState {
+    /// Records this site and its planes as elements, so that every site knows what is watched here.
+    fn observe_own_site(&self, now: Millis) {
+        let planes: Vec<(String, &'static str)> = self
+            .planes()
+            .iter()
+            .map(|plane| {
+                let state = match plane.health().state {
+                    holm_plane::PlaneState::Degraded => "degraded",
+                    holm_plane::PlaneState::Off => "off",
+                    holm_plane::PlaneState::Running => "running",
+                };
+                (format!("holm.plane.{}", plane.name()), state)
+            })
+            .collect();
+        let attributes: Vec<(&str, &str)> =
+            planes.iter().map(|(name, state)| (name.as_str(), *state)).collect();
+        let Some(tenant) = self.config.node.tenants.first().and_then(|id| self.tenants.get(id))
+        else {
+            return;
+        };
+        holm_plane::FactSink::observe_node(
+            tenant.as_ref(),
+            &holm_model::NodeObservation {
+                node: holm_model::NodeRef {
+                    kind: holm_model::NodeKind::Site,
+                    name: self.config.node.site.as_str(),
+                },
+                attributes: &attributes,
+                at: now,
+                hold_ms: 24 * 3_600 * 1_000,
+            },
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Where a node keeps what: one folder.
+//!
+//! ```text
+//! holm.toml                configuration
+//! identity/                node key, SVID, bundle, web certificate; issuer key and certificate if it issues
+//! mesh.json                which mesh this is: id, trust domain
+//! node.redb                hashes of API tokens and sessions
+//! tenants/<tenant>/        state.redb (documents), rows.redb, data.key (wrapped)
+//! credentials/admin.token  the node's own admin token, for the command line on this machine
+//! run/api.json             where the running node serves
+//! root/                    only after `holm mesh init`: the root, for the operator to store elsewhere
+//! ```
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use holm_model::TenantId;
+
+/// The folder of one node.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout(PathBuf);
+
+impl Layout {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self(dir.into())
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.0.join("holm.toml")
+    }
+
+    pub(crate) fn identity(&self) -> PathBuf {
+        self.0.join("identity")
+    }
+
+    pub(crate) fn mesh(&self) -> PathBuf {
+        self.0.join("mesh.json")
+    }
+
+    pub(crate) fn credentials(&self) -> PathBuf {
+        self.0.join("node.redb")
+    }
+
+    pub(crate) fn tenant(&self, tenant: &TenantId) -> PathBuf {
+        self.0.join("tenants").join(tenant.as_str())
+    }
+
+    pub(crate) fn admin_token(&self) -> PathBuf {
+        self.0.join("credentials").join("admin.token")
+    }
+
+    pub(crate) fn api(&self) -> PathBuf {
+        self.0.join("run").join("api.json")
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.0.join("root")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.0.join("run").join("lock")
+    }
+}
+
+/// Writes `path` as a whole or not at all, readable by its owner alone if `secret`. Makes the
+/// folders above it.
+pub(crate) fn write_file(path: &Path, bytes: &[u8], secret: bool) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(if secret { 0o700 } else { 0o755 })
+        .create(folder)?;
+    let temporary = path.with_extension("tmp");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(if secret { 0o600 } else { 0o644 })
+        .open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    std::fs::File::open(folder)?.sync_all()
+}
