@@ -78,6 +78,8 @@ pub(crate) async fn enroll(
             .iter()
             .map(|revocation| Ok(STANDARD.encode(revocation.to_bytes()?)))
             .collect::<Result<_, EnrolError>>()?;
+        let id = SpiffeId::node(state.identity.spiffe_id().trust_domain(), &site, &request.node);
+        remember(&state, &id, &request.csr);
         tracing::info!(%site, node = %request.node, "node enrolled");
         Ok(Enrolled {
             mesh_id: state.mesh_file.mesh_id.clone(),
@@ -99,6 +101,14 @@ fn issuer(state: &NodeState) -> Result<&Arc<Issuing>, ApiError> {
             "the node that made the mesh, or one with `holm issuer install`".into(),
         ))
     })
+}
+
+/// Keeps whose key was enrolled, so that the node can be revoked while it is off.
+fn remember(state: &NodeState, id: &SpiffeId, csr: &str) {
+    let Ok(key) = crate::enrol::key_of_request(csr) else { return };
+    if let Err(error) = state.credentials.put_issued(id, &key) {
+        tracing::warn!(%error, spiffe_id = %id, "the node is enrolled; its key is not on record, so it can be revoked only while it is connected");
+    }
 }
 
 /// Whether a live node has this name with another key.

@@ -42,8 +42,8 @@ pub(crate) async fn list_revocations(
     Json(RevocationList { items })
 }
 
-/// Ends a node's identity: its connections close at once, here and wherever it is heard. The node
-/// must have been connected to this one, so that its key is known.
+/// Ends a node's identity: its connections close at once, here and wherever it is heard. Its key is
+/// known if it is connected to this node or was enrolled here.
 #[utoipa::path(
     post, path = "/v1/mesh/revocations", tag = "mesh", request_body = NewRevocation,
     responses((status = 201, body = RevocationView), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
@@ -62,7 +62,7 @@ pub(crate) async fn revoke_node(
     };
     let domain = state.identity.spiffe_id().trust_domain().clone();
     let id = SpiffeId::node(&domain, &new.site, &new.node);
-    let key = key_of(&state, &new).ok_or_else(|| {
+    let key = key_of(&state, &id, &new).ok_or_else(|| {
         ApiError::not_found(format!(
             "{id} is not a node that this one knows the key of; ask a node that is connected to it"
         ))
@@ -83,7 +83,13 @@ pub(crate) async fn revoke_node(
     Ok((StatusCode::CREATED, Json(of(&revoked))))
 }
 
-fn key_of(state: &NodeState, new: &NewRevocation) -> Option<SpkiHash> {
+/// The key by its live connection; of a node that is off, the one that was enrolled here.
+fn key_of(state: &NodeState, id: &SpiffeId, new: &NewRevocation) -> Option<SpkiHash> {
+    let connected = connected_key(state, new);
+    connected.or_else(|| state.credentials.issued(id).ok().flatten())
+}
+
+fn connected_key(state: &NodeState, new: &NewRevocation) -> Option<SpkiHash> {
     let status = state.mesh()?.status();
     let member = status
         .members

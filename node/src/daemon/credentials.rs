@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use holm_certs::{SpiffeId, SpkiHash};
 use holm_model::{Millis, TenantId};
 use rand::Rng;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -26,6 +27,8 @@ const TOKEN_PREFIX: &str = "holm_api_";
 type JsonById<'a> = TableDefinition<'a, &'static str, &'static [u8]>;
 const API_TOKENS: JsonById<'_> = TableDefinition::new("api_tokens");
 const SESSIONS: JsonById<'_> = TableDefinition::new("sessions");
+/// Hash of the key that this node last issued an SVID for, by SPIFFE ID: what a revocation names.
+const ISSUED: JsonById<'_> = TableDefinition::new("issued");
 
 /// What a credential allows. Each role may do what the ones before it may.
 #[derive(
@@ -264,6 +267,20 @@ impl Credentials {
         self.remove(SESSIONS, &hash(cookie))
     }
 
+    /// Keeps for which key an SVID was issued.
+    pub(crate) fn put_issued(
+        &self,
+        id: &SpiffeId,
+        key: &SpkiHash,
+    ) -> Result<(), CredentialError> {
+        self.put(ISSUED, &id.to_string(), key)
+    }
+
+    /// For which key an SVID was last issued here.
+    pub(crate) fn issued(&self, id: &SpiffeId) -> Result<Option<SpkiHash>, CredentialError> {
+        self.read(ISSUED, &id.to_string())
+    }
+
     fn forget_old_sessions(&self, now: Millis) -> Result<(), CredentialError> {
         self.with_write(|transaction| {
             let mut table = transaction.open_table(SESSIONS)?;
@@ -356,7 +373,7 @@ fn try_open(path: &Path) -> Result<Database, redb::Error> {
         builder.set_cache_size(1 << 20);
         let database = builder.create(path)?;
         let transaction = database.begin_write()?;
-        for table in [API_TOKENS, SESSIONS] {
+        for table in [API_TOKENS, SESSIONS, ISSUED] {
             transaction.open_table(table)?;
         }
         transaction.commit()?;

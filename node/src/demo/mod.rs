@@ -151,6 +151,8 @@ async fn eventually<T>(
         match check().await {
             Ok(Some(value)) => return Ok(value),
             Ok(None) => last_error = None,
+            // A process that is gone does not come back.
+            Err(error) if error.downcast_ref::<processes::Ended>().is_some() => return Err(error),
             Err(error) => last_error = Some(error),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -11,6 +11,14 @@ use tokio::process::{Child, Command};
 
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
+/// A process that should still run has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} ended: {status}")]
+pub(super) struct Ended {
+    name: String,
+    status: std::process::ExitStatus,
+}
+
 /// A child with its log.
 pub(super) struct Process {
     name: String,
@@ -40,7 +48,7 @@ impl Process {
     pub(super) fn check(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => anyhow::bail!("{} ended: {status}", self.name),
+            Some(status) => Err(Ended { name: self.name.clone(), status }.into()),
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) use renew::{RENEW_METHOD, keep_renewed};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use holm_certs::{CertificateRequest, JoinProof};
+use holm_certs::{CertificateRequest, JoinProof, SpkiHash};
 use holm_model::{NodeName, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,11 @@ pub(crate) struct Certificates {
     pub(crate) web: Vec<String>,
     /// The mesh's bundle in JWKS.
     pub(crate) bundle: String,
+}
+
+/// The hash of the key that a request is for.
+pub(crate) fn key_of_request(text: &str) -> Result<SpkiHash, EnrolError> {
+    Ok(request_from_text(text)?.public_key().hash())
 }
 
 fn request_to_text(request: &CertificateRequest) -> String {
