@@ -1,1 +1,24 @@
-//! placeholder
+//! The temporal graph: what exists, since when, and who says so.
+//!
+//! What comes in: observations of this site ([`Fold`]) and the elements that every site recorded
+//! ([`TopologyGraph::apply`]). What goes out: changes to write down ([`ElementChange`]), and views
+//! of the whole at any moment ([`Snapshot`], [`ElementView`], [`Coverage`], [`SiteFreshness`]).
+//! What must never happen: I/O, a clock, a panic over a hostile name, a map without a bound, or an
+//! answer that depends on the order in which elements arrived.
+
+mod change;
+mod fold;
+mod freshness;
+mod records;
+mod snapshot;
+mod topology;
+mod view;
+
+pub use change::{ElementChange, ElementChangeKind, SiteElement};
+pub use fold::{Fold, FoldCounters, FoldLimits, Folded, OpenElement};
+pub use freshness::{FreshnessThresholds, LinkState, SiteFreshness, SiteState, judge_freshness};
+pub use topology::TopologyGraph;
+pub use view::{
+    Coverage, Direction, EdgeView, ElementView, Neighbour, NodeView, SiteRecord, Snapshot,
+    SnapshotFilter, UnknownNode,
+};

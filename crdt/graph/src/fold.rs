@@ -1,0 +1,395 @@
+//! From observations to changes: telling again what is known costs a look-up and nothing else.
+//!
+//! An element that is observed for the first time opens; one that was not seen again for as long as
+//! its observation holds closes at the moment it was last seen; anything between is silent.
+
+mod entry;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::{BuildHasher, Hasher};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use holm_model::{
+    Attribute, Attributes, EdgeObservation, ElementId, MAX_ATTRIBUTES, Millis, NodeObservation,
+};
+
+use crate::{ElementChange, ElementChangeKind};
+use entry::{AttributeVerdict, Entry, KeyRef};
+
+/// Bounds of a fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoldLimits {
+    /// Most elements open at once. Choose by memory: about 300 bytes an element.
+    pub max_elements: usize,
+    /// Most changes that wait to be drained. While they are this many nothing opens, closes or
+    /// changes, and nothing is lost: the next observation or expiry tries again.
+    pub max_pending: usize,
+    /// How long the *value* of an attribute stays before it may change again, in milliseconds, so
+    /// that two planes that disagree cannot flood the documents. New keys are taken at once.
+    pub attribute_hold_ms: u64,
+}
+
+impl Default for FoldLimits {
+    fn default() -> Self {
+        Self { max_elements: 200_000, max_pending: 100_000, attribute_hold_ms: 10_000 }
+    }
+}
+
+/// What an observation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folded {
+    /// Nothing: it was known.
+    Unchanged,
+    /// The element opened.
+    Opened,
+    /// Its attributes changed.
+    AttributesChanged,
+    /// It was refused; a counter says why.
+    Refused,
+}
+
+/// What the fold did and what it refused, since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FoldCounters {
+    /// Observations that changed nothing.
+    pub unchanged: u64,
+    /// Elements opened.
+    pub opened: u64,
+    /// Elements closed.
+    pub closed: u64,
+    /// Attribute changes.
+    pub attributes_changed: u64,
+    /// Attribute changes put off, because the value changed a moment ago.
+    pub attributes_deferred: u64,
+    /// New elements refused: `max_elements` are open.
+    pub refused_full: u64,
+    /// Changes refused for now: `max_pending` wait to be drained.
+    pub refused_backlog: u64,
+    /// New elements refused: a name is not valid.
+    pub refused_bad_name: u64,
+    /// Attribute sets refused: too many, too long, an empty key or a key twice. The element itself
+    /// counts as seen.
+    pub refused_attributes: u64,
+    /// Observations older than the latest of their element.
+    pub out_of_order: u64,
+    /// Elements that were seen in the future and were brought back to the clock.
+    pub clock_corrected: u64,
+}
+
+/// An element that was open when the node stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenElement {
+    /// The element.
+    pub id: ElementId,
+    /// Since when it is open.
+    pub since: Millis,
+    /// Its attributes.
+    pub attributes: Attributes,
+}
+
+/// Turns observations into changes. One per tenant and node.
+#[derive(Debug)]
+pub struct Fold {
+    limits: FoldLimits,
+    hasher: DefaultHashBuilder,
+    table: HashTable<u32>,
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    /// `(due, slot, serial)`: at least one for every entry, never later than the entry's own due
+    /// time. Observing again only moves the entry's due time; the heap is corrected when it pops.
+    due: BinaryHeap<Reverse<(Millis, u32, u32)>>,
+    serial: u32,
+    clock: Option<Millis>,
+    pending: Vec<ElementChange>,
+    counters: FoldCounters,
+}
+
+impl Fold {
+    /// An empty fold.
+    pub fn new(limits: FoldLimits) -> Self {
+        Self {
+            limits,
+            hasher: DefaultHashBuilder::default(),
+            table: HashTable::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            due: BinaryHeap::new(),
+            serial: 0,
+            clock: None,
+            pending: Vec::new(),
+            counters: FoldCounters::default(),
+        }
+    }
+
+    /// Takes up elements that are open in the documents: after a start, or when a peer returned
+    /// them. Those already open here are passed over. One that no plane sees again until `until`
+    /// closes at `last_seen` (the latest moment at which it is known to have been held).
+    pub fn restore(
+        &mut self,
+        open: impl IntoIterator<Item = OpenElement>,
+        last_seen: Millis,
+        until: Millis,
+    ) {
+        for OpenElement { id, since, attributes } in open {
+            let key = KeyRef::of(&id);
+            let hash = self.hash(&key);
+            if self.find(hash, &key).is_some() {
+                continue;
+            }
+            if self.len() >= self.limits.max_elements {
+                self.counters.refused_full += 1;
+                continue;
+            }
+            let attributes: Vec<_> = attributes.into_iter().collect();
+            self.insert(hash, Entry::new(id, attributes, since, last_seen.max(since), until));
+        }
+    }
+
+    /// Takes an edge. What is known already costs no allocation.
+    pub fn observe_edge(&mut self, o: &EdgeObservation<'_>) -> Folded {
+        let key = KeyRef::Edge { from: o.from, kind: o.kind, to: o.to };
+        self.observe(&key, o.attributes, o.at, o.hold_ms)
+    }
+
+    /// Takes a node. What is known already costs no allocation.
+    pub fn observe_node(&mut self, o: &NodeObservation<'_>) -> Folded {
+        self.observe(&KeyRef::Node(o.node), o.attributes, o.at, o.hold_ms)
+    }
+
+    /// Closes what was not seen for longer than it is held. Costs time only for what is due.
+    ///
+    /// When `now` is earlier than at the last call (the clock was set back), elements seen in what
+    /// is now the future are brought back to `now`, so that they do not stay open for too long.
+    pub fn expire(&mut self, now: Millis) {
+        if self.clock.is_some_and(|before| now < before) {
+            self.set_back(now);
+        }
+        self.clock = Some(now);
+        while let Some(&Reverse((due, slot, serial))) = self.due.peek()
+            && due <= now
+        {
+            let Some(entry) = self.entries[slot as usize].as_mut().filter(|e| e.serial == serial)
+            else {
+                self.due.pop();
+                continue;
+            };
+            if entry.last_seen > now {
+                let ahead_ms = entry.last_seen.since(now);
+                entry.last_seen = now;
+                entry.due = entry.due - ahead_ms;
+                self.counters.clock_corrected += 1;
+            }
+            if entry.due > now {
+                entry.armed = entry.due;
+                let rearmed = Reverse((entry.due, slot, serial));
+                self.due.pop();
+                self.due.push(rearmed);
+                continue;
+            }
+            if self.pending.len() >= self.limits.max_pending {
+                self.counters.refused_backlog += 1;
+                return;
+            }
+            self.due.pop();
+            self.close(slot);
+        }
+    }
+
+    /// The changes since the last call, in the order in which they happened. The caller keeps them
+    /// until they are written down.
+    pub fn drain(&mut self) -> Vec<ElementChange> {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// How many elements are open.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether nothing is open.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// What was done and refused so far.
+    pub fn counters(&self) -> FoldCounters {
+        self.counters
+    }
+
+    fn observe(
+        &mut self,
+        key: &KeyRef<'_>,
+        attributes: &[Attribute<'_>],
+        at: Millis,
+        hold_ms: u32,
+    ) -> Folded {
+        let hash = self.hash(key);
+        let Some(slot) = self.find(hash, key) else {
+            return self.open(hash, key, attributes, at, hold_ms);
+        };
+        let Some(entry) = self.entries[slot as usize].as_mut() else {
+            return Folded::Refused;
+        };
+        if at >= entry.last_seen {
+            entry.last_seen = at;
+            entry.due = at + u64::from(hold_ms);
+            if entry.due < entry.armed {
+                entry.armed = entry.due;
+                self.due.push(Reverse((entry.due, slot, entry.serial)));
+            }
+        } else {
+            self.counters.out_of_order += 1;
+        }
+        if entry.has_all(attributes) {
+            self.counters.unchanged += 1;
+            return Folded::Unchanged;
+        }
+        self.change_attributes(slot, attributes, at)
+    }
+
+    fn open(
+        &mut self,
+        hash: u64,
+        key: &KeyRef<'_>,
+        attributes: &[Attribute<'_>],
+        at: Millis,
+        hold_ms: u32,
+    ) -> Folded {
+        if self.len() >= self.limits.max_elements {
+            self.counters.refused_full += 1;
+            return Folded::Refused;
+        }
+        if self.pending.len() >= self.limits.max_pending {
+            self.counters.refused_backlog += 1;
+            return Folded::Refused;
+        }
+        let Ok(id) = key.to_id() else {
+            self.counters.refused_bad_name += 1;
+            return Folded::Refused;
+        };
+        let mut owned = Vec::new();
+        if entry::are_valid(attributes) {
+            owned.extend(attributes.iter().map(|&(k, v)| (k.into(), v.into())));
+            owned.sort_unstable();
+        } else {
+            self.counters.refused_attributes += 1;
+        }
+        let due = at + u64::from(hold_ms);
+        let entry = Entry::new(id.clone(), owned, at, at, due);
+        let attributes = entry.to_attributes();
+        self.insert(hash, entry);
+        self.counters.opened += 1;
+        self.pending
+            .push(ElementChange { id, change: ElementChangeKind::Opened { at, attributes } });
+        Folded::Opened
+    }
+
+    fn change_attributes(&mut self, slot: u32, attributes: &[Attribute<'_>], at: Millis) -> Folded {
+        if !entry::are_valid(attributes) {
+            self.counters.refused_attributes += 1;
+            return Folded::Refused;
+        }
+        if self.pending.len() >= self.limits.max_pending {
+            self.counters.refused_backlog += 1;
+            return Folded::Refused;
+        }
+        let Some(entry) = self.entries[slot as usize].as_mut() else {
+            return Folded::Refused;
+        };
+        // An observation that comes late says what was, not what is.
+        if at < entry.last_seen {
+            self.counters.unchanged += 1;
+            return Folded::Unchanged;
+        }
+        match entry.merge(attributes, at, self.limits.attribute_hold_ms) {
+            AttributeVerdict::Deferred => {
+                self.counters.attributes_deferred += 1;
+                Folded::Unchanged
+            }
+            AttributeVerdict::TooMany => {
+                self.counters.refused_attributes += 1;
+                Folded::Refused
+            }
+            AttributeVerdict::Changed => {
+                self.counters.attributes_changed += 1;
+                let change =
+                    ElementChangeKind::AttributesChanged { at, attributes: entry.to_attributes() };
+                self.pending.push(ElementChange { id: entry.id.clone(), change });
+                Folded::AttributesChanged
+            }
+        }
+    }
+
+    fn close(&mut self, slot: u32) {
+        let Some(entry) = self.entries[slot as usize].take() else { return };
+        let hash = self.hash(&KeyRef::of(&entry.id));
+        if let Ok(found) = self.table.find_entry(hash, |&s| s == slot) {
+            found.remove();
+        }
+        self.free.push(slot);
+        self.counters.closed += 1;
+        // Half-open intervals: the moment at which it was last seen is still inside.
+        let at = entry.last_seen.max(entry.since) + 1;
+        self.pending.push(ElementChange { id: entry.id, change: ElementChangeKind::Closed { at } });
+    }
+
+    fn insert(&mut self, hash: u64, mut entry: Entry) {
+        self.serial = self.serial.wrapping_add(1);
+        entry.serial = self.serial;
+        // An element seen far in the future is looked at again when its hold ends by our clock.
+        let hold_ms = entry.due.since(entry.last_seen);
+        entry.armed = self.clock.map_or(entry.due, |now| entry.due.min(now + hold_ms));
+        let (armed, serial) = (entry.armed, entry.serial);
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot as usize] = Some(entry);
+                slot
+            }
+            None => {
+                self.entries.push(Some(entry));
+                u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.due.push(Reverse((armed, slot, serial)));
+        let (hasher, entries) = (&self.hasher, &self.entries);
+        self.table.insert_unique(hash, slot, |&s| {
+            entries[s as usize].as_ref().map_or(0, |e| hash_key(hasher, &KeyRef::of(&e.id)))
+        });
+    }
+
+    fn set_back(&mut self, now: Millis) {
+        self.due.clear();
+        for (slot, entry) in self.entries.iter_mut().enumerate() {
+            let Some(entry) = entry else { continue };
+            if entry.last_seen > now {
+                let ahead_ms = entry.last_seen.since(now);
+                entry.last_seen = now;
+                entry.due = entry.due - ahead_ms;
+                self.counters.clock_corrected += 1;
+            }
+            entry.armed = entry.due;
+            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+            self.due.push(Reverse((entry.due, slot, entry.serial)));
+        }
+    }
+
+    fn find(&self, hash: u64, key: &KeyRef<'_>) -> Option<u32> {
+        let entries = &self.entries;
+        self.table
+            .find(hash, |&slot| entries[slot as usize].as_ref().is_some_and(|e| key.names(&e.id)))
+            .copied()
+    }
+
+    fn hash(&self, key: &KeyRef<'_>) -> u64 {
+        hash_key(&self.hasher, key)
+    }
+}
+
+fn hash_key(hasher: &DefaultHashBuilder, key: &KeyRef<'_>) -> u64 {
+    let mut state = hasher.build_hasher();
+    key.hash(&mut state);
+    state.finish()
+}
+
+const _: () = assert!(MAX_ATTRIBUTES <= 64, "attributes are compared one by one");

@@ -1,0 +1,175 @@
+//! One open element as the fold holds it, and borrowed keys to find it by.
+
+use std::hash::Hasher;
+
+use holm_model::{
+    Attribute, Attributes, EdgeId, EdgeKind, ElementId, ElementIdError, MAX_ATTRIBUTE_BYTES,
+    MAX_ATTRIBUTES, Millis, NodeId, NodeRef,
+};
+
+/// An element's key as a plane names it: borrowed, not yet checked.
+pub(super) enum KeyRef<'a> {
+    Edge { from: NodeRef<'a>, kind: EdgeKind, to: NodeRef<'a> },
+    Node(NodeRef<'a>),
+}
+
+impl<'a> KeyRef<'a> {
+    pub(super) fn of(id: &'a ElementId) -> Self {
+        match id {
+            ElementId::Edge(e) => {
+                Self::Edge { from: node_ref(&e.from), kind: e.kind, to: node_ref(&e.to) }
+            }
+            ElementId::Node(n) => Self::Node(node_ref(n)),
+        }
+    }
+
+    pub(super) fn hash(&self, state: &mut impl Hasher) {
+        match self {
+            Self::Edge { from, kind, to } => {
+                let kinds = [from.kind as u8, *kind as u8, to.kind as u8, 1];
+                state.write_u32(u32::from_le_bytes(kinds));
+                state.write(from.name.as_bytes());
+                state.write_u8(0xff);
+                state.write(to.name.as_bytes());
+            }
+            Self::Node(node) => {
+                state.write_u32(node.kind as u32);
+                state.write(node.name.as_bytes());
+            }
+        }
+    }
+
+    pub(super) fn names(&self, id: &ElementId) -> bool {
+        match (self, id) {
+            (Self::Edge { from, kind, to }, ElementId::Edge(e)) => {
+                *kind == e.kind && is_node(from, &e.from) && is_node(to, &e.to)
+            }
+            (Self::Node(node), ElementId::Node(n)) => is_node(node, n),
+            _ => false,
+        }
+    }
+
+    pub(super) fn to_id(&self) -> Result<ElementId, ElementIdError> {
+        let node = |n: &NodeRef<'_>| NodeId::new(n.kind, n.name);
+        Ok(match self {
+            Self::Edge { from, kind, to } => {
+                ElementId::Edge(EdgeId { from: node(from)?, kind: *kind, to: node(to)? })
+            }
+            Self::Node(n) => ElementId::Node(node(n)?),
+        })
+    }
+}
+
+/// One open element.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: ElementId,
+    /// In order of key, each key once.
+    attributes: Vec<(Box<str>, Box<str>)>,
+    pub(super) since: Millis,
+    pub(super) last_seen: Millis,
+    /// When it closes unless it is seen again.
+    pub(super) due: Millis,
+    /// The earliest time at which the heap looks at it; never later than `due` by our clock.
+    pub(super) armed: Millis,
+    /// Tells this entry from an earlier one in the same slot.
+    pub(super) serial: u32,
+    value_changed_at: Option<Millis>,
+}
+
+/// What merging attributes came to.
+pub(super) enum AttributeVerdict {
+    Changed,
+    Deferred,
+    TooMany,
+}
+
+impl Entry {
+    pub(super) fn new(
+        id: ElementId,
+        attributes: Vec<(Box<str>, Box<str>)>,
+        since: Millis,
+        last_seen: Millis,
+        due: Millis,
+    ) -> Self {
+        Self {
+            id,
+            attributes,
+            since,
+            last_seen,
+            due,
+            armed: due,
+            serial: 0,
+            value_changed_at: None,
+        }
+    }
+
+    pub(super) fn has_all(&self, observed: &[Attribute<'_>]) -> bool {
+        observed.iter().enumerate().all(|(index, &(key, value))| {
+            // Planes list attributes in the same order each time: look where it was first.
+            match self.attributes.get(index) {
+                Some((k, v)) if &**k == key => &**v == value,
+                _ => self.position(key).is_ok_and(|i| &*self.attributes[i].1 == value),
+            }
+        })
+    }
+
+    pub(super) fn merge(
+        &mut self,
+        observed: &[Attribute<'_>],
+        at: Millis,
+        hold_ms: u64,
+    ) -> AttributeVerdict {
+        let differs = |&&(key, value): &&Attribute<'_>| {
+            self.position(key).is_ok_and(|i| &*self.attributes[i].1 != value)
+        };
+        let changes_value = observed.iter().any(|a| differs(&a));
+        let added = observed.iter().filter(|&&(key, _)| self.position(key).is_err()).count();
+        if self.attributes.len() + added > MAX_ATTRIBUTES {
+            return AttributeVerdict::TooMany;
+        }
+        let held = self.value_changed_at.is_some_and(|then| at.since(then) < hold_ms);
+        if held && added == 0 {
+            return AttributeVerdict::Deferred;
+        }
+        for &(key, value) in observed {
+            match self.position(key) {
+                Ok(_) if held => {}
+                Ok(i) if &*self.attributes[i].1 != value => self.attributes[i].1 = value.into(),
+                Ok(_) => {}
+                Err(i) => self.attributes.insert(i, (key.into(), value.into())),
+            }
+        }
+        if changes_value && !held {
+            self.value_changed_at = Some(at);
+        }
+        AttributeVerdict::Changed
+    }
+
+    pub(super) fn to_attributes(&self) -> Attributes {
+        self.attributes.iter().cloned().collect()
+    }
+
+    fn position(&self, key: &str) -> Result<usize, usize> {
+        self.attributes.binary_search_by(|(k, _)| (**k).cmp(key))
+    }
+}
+
+/// Whether a plane's attributes keep the bounds, each key once.
+pub(super) fn are_valid(attributes: &[Attribute<'_>]) -> bool {
+    attributes.len() <= MAX_ATTRIBUTES
+        && attributes.iter().enumerate().all(|(i, (key, value))| {
+            !key.is_empty()
+                && key.len() <= MAX_ATTRIBUTE_BYTES
+                && value.len() <= MAX_ATTRIBUTE_BYTES
+                && attributes[..i].iter().all(|(k, _)| k != key)
+        })
+}
+
+fn node_ref(node: &NodeId) -> NodeRef<'_> {
+    NodeRef { kind: node.kind(), name: node.name() }
+}
+
+fn is_node(a: &NodeRef<'_>, b: &NodeId) -> bool {
+    a.kind == b.kind() && a.name == b.name()
+}

@@ -1,0 +1,133 @@
+//! What the graph answers.
+
+use holm_model::{
+    Attributes, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, NodeKind, SiteId,
+};
+
+/// Which part of the graph is asked for. The default asks for all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotFilter {
+    /// Only what one of these sites says.
+    pub sites: Option<Vec<SiteId>>,
+    /// Only nodes of these kinds, and edges between them.
+    pub node_kinds: Option<Vec<NodeKind>>,
+    /// Only edges of these kinds. Nodes that only other edges speak of are left out.
+    pub edge_kinds: Option<Vec<EdgeKind>>,
+    /// Only what lies within so many edges of this node, whatever their direction.
+    pub around: Option<(NodeId, u32)>,
+    /// Most nodes, and most edges, in the answer: the first by id. The totals count all.
+    pub limit: Option<usize>,
+}
+
+/// The graph, or a part of it, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Nodes in order of id.
+    pub nodes: Vec<NodeView>,
+    /// Edges in order of id; both ends are among `nodes`.
+    pub edges: Vec<EdgeView>,
+    /// How many nodes match, whatever the limit.
+    pub total_nodes: usize,
+    /// How many edges match, whatever the limit.
+    pub total_edges: usize,
+}
+
+/// A node at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// The node.
+    pub id: NodeId,
+    /// The sites that say so, itself or by an edge that ends there; in order.
+    pub sites: Vec<SiteId>,
+    /// Earliest start, over these sites, of the interval that holds the moment.
+    pub since: Millis,
+    /// Attributes of all sites; of two values the one written later.
+    pub attributes: Attributes,
+}
+
+/// An edge at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeView {
+    /// The edge.
+    pub id: EdgeId,
+    /// The sites that say so, in order.
+    pub sites: Vec<SiteId>,
+    /// Earliest start, over these sites, of the interval that holds the moment.
+    pub since: Millis,
+    /// Attributes of all sites; of two values the one written later.
+    pub attributes: Attributes,
+}
+
+/// One element with all that each site says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElementView {
+    /// The element.
+    pub id: ElementId,
+    /// One record a site, in order of site.
+    pub sites: Vec<SiteRecord>,
+    /// Attributes of all sites; of two values the one written later.
+    pub attributes: Attributes,
+    /// Whether no site recorded this node itself: it is known only as the end of edges.
+    pub implied: bool,
+}
+
+/// What one site says about one element.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteRecord {
+    /// The site.
+    pub site: SiteId,
+    /// When it held the element to exist; for a node, by itself or as an end of an edge.
+    pub intervals: IntervalSet,
+    /// The attributes it last wrote.
+    pub attributes: Attributes,
+    /// When it wrote them; 0 if it never did.
+    pub attributes_at: Millis,
+}
+
+/// What a picture stands on: an absent edge means little where nobody looked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Path edges at that moment.
+    pub path_edges: usize,
+    /// Flow edges at that moment.
+    pub flow_edges: usize,
+    /// Routing edges at that moment.
+    pub routing_edges: usize,
+    /// Device edges at that moment.
+    pub device_edges: usize,
+    /// What is missing, in words.
+    pub notes: Vec<String>,
+}
+
+/// Which way an edge points, seen from a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// From another node to this one.
+    In,
+    /// From this node to another.
+    Out,
+}
+
+/// A node next to another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Neighbour {
+    /// The node at the other end.
+    pub node: NodeId,
+    /// The kind of the edge between them.
+    pub kind: EdgeKind,
+    /// Which way the edge points, seen from the node that was asked about.
+    pub direction: Direction,
+}
+
+/// The question named a node that is not there: that is an error, never an empty answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no node \"{node}\" at {at}: check the id (kind:name) and the time; `topology` lists what exists",
+    at = at.0
+)]
+pub struct UnknownNode {
+    /// The node that was named.
+    pub node: NodeId,
+    /// The moment that was asked for.
+    pub at: Millis,
+}

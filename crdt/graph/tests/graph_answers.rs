@@ -1,0 +1,136 @@
+//! Questions to the graph and what they are answered.
+
+use holm_graph::{Direction, SiteElement, SnapshotFilter, TopologyGraph};
+use holm_model::{EdgeKind, ElementId, Interval, IntervalSet, Millis, NodeId, NodeKind, SiteId};
+
+fn site(name: &str) -> SiteId {
+    SiteId::new(name).expect("valid")
+}
+
+fn node(id: &str) -> NodeId {
+    id.parse().expect("valid")
+}
+
+fn element(id: &str, from: u64, to: Option<u64>, attribute: &str, at: u64) -> SiteElement {
+    let interval = Interval { from: Millis(from), to: to.map(Millis) };
+    SiteElement {
+        id: id.parse().expect("valid"),
+        intervals: IntervalSet::from_intervals([interval]),
+        attributes: [("v".into(), attribute.into())].into(),
+        attributes_at: Millis(at),
+    }
+}
+
+fn chain() -> TopologyGraph {
+    let mut graph = TopologyGraph::new();
+    let berlin = site("berlin");
+    graph.apply(&berlin, element("service:a|flow|service:b", 10, None, "1", 10));
+    graph.apply(&berlin, element("service:b|flow|host:c", 20, Some(30), "1", 10));
+    graph.apply(&site("tokyo"), element("service:a|flow|service:b", 5, Some(15), "2", 9));
+    graph.apply(&site("tokyo"), element("host:c|path|host:d", 5, None, "2", 9));
+    graph
+}
+
+#[test]
+fn provenance_since_and_attributes_come_from_those_who_say_so_now() {
+    let graph = chain();
+    let all = SnapshotFilter::default();
+    let at_12 = graph.snapshot(Millis(12), &all).expect("a snapshot");
+    assert_eq!(at_12.edges[1].id.to_string(), "service:a|flow|service:b");
+    assert_eq!(at_12.edges[1].sites, [site("berlin"), site("tokyo")]);
+    assert_eq!(at_12.edges[1].since, Millis(5));
+    assert_eq!(&*at_12.edges[1].attributes["v"], "1", "berlin wrote later");
+    let at_20 = graph.snapshot(Millis(20), &all).expect("a snapshot");
+    assert_eq!(at_20.edges[1].sites, [site("berlin")]);
+    assert_eq!(at_20.edges[1].since, Millis(10));
+    assert_eq!((at_20.total_nodes, at_20.total_edges), (4, 3));
+    assert_eq!(graph.earliest(), Some(Millis(5)));
+}
+
+#[test]
+fn filters_keep_both_ends_of_every_edge_and_count_all() {
+    let graph = chain();
+    let at = Millis(25);
+    let ask = |filter: SnapshotFilter| graph.snapshot(at, &filter).expect("a snapshot");
+    let tokyo = ask(SnapshotFilter { sites: Some(vec![site("tokyo")]), ..Default::default() });
+    assert_eq!((tokyo.total_nodes, tokyo.total_edges), (2, 1));
+    let nobody = ask(SnapshotFilter { sites: Some(vec![site("lima")]), ..Default::default() });
+    assert_eq!(nobody.total_nodes, 0);
+    let flows = SnapshotFilter { edge_kinds: Some(vec![EdgeKind::Flow]), ..Default::default() };
+    assert_eq!(ask(flows).total_nodes, 3);
+    let hosts = SnapshotFilter { node_kinds: Some(vec![NodeKind::Host]), ..Default::default() };
+    let hosts = ask(hosts);
+    assert_eq!((hosts.nodes.len(), hosts.edges.len()), (2, 1));
+    let near = SnapshotFilter { around: Some((node("service:a"), 1)), ..Default::default() };
+    let near = ask(near);
+    assert_eq!((near.nodes.len(), near.edges.len()), (2, 1));
+    let far = SnapshotFilter { around: Some((node("service:a"), 3)), ..Default::default() };
+    assert_eq!(ask(far).nodes.len(), 4);
+    let two = ask(SnapshotFilter { limit: Some(2), ..Default::default() });
+    assert_eq!((two.nodes.len(), two.total_nodes, two.total_edges), (2, 4, 3));
+    assert_eq!(two.edges.len(), 1, "only an edge with both ends in the answer");
+}
+
+#[test]
+fn an_unknown_node_is_an_error_and_not_an_empty_answer() {
+    let graph = chain();
+    let around = |id: &str| SnapshotFilter { around: Some((node(id), 1)), ..Default::default() };
+    let error = graph.snapshot(Millis(25), &around("host:nowhere")).expect_err("unknown");
+    assert!(error.to_string().contains("host:nowhere"), "{error}");
+    graph.snapshot(Millis(3), &around("service:a")).expect_err("not there yet");
+    graph.neighbours(&node("host:nowhere"), Millis(25)).expect_err("unknown");
+    graph.neighbours(&node("service:a"), Millis(1)).expect_err("not there yet");
+    let next = graph.neighbours(&node("service:b"), Millis(25)).expect("it is there");
+    assert_eq!(next.len(), 2);
+    assert_eq!((next[0].node.clone(), next[0].direction), (node("host:c"), Direction::Out));
+    assert_eq!((next[1].node.clone(), next[1].direction), (node("service:a"), Direction::In));
+}
+
+#[test]
+fn one_element_shows_what_each_site_says() {
+    let graph = chain();
+    let id: ElementId = "service:a|flow|service:b".parse().expect("valid");
+    let view = graph.element(&id).expect("known");
+    assert_eq!(view.sites.len(), 2);
+    assert_eq!(&*view.sites[1].attributes["v"], "2", "tokyo's own value is kept");
+    assert!(!view.implied);
+    let implied = graph.element(&ElementId::Node(node("host:c"))).expect("an end of edges");
+    assert!(implied.implied);
+    assert_eq!(implied.sites.len(), 2);
+    assert!(graph.element(&"host:nowhere".parse().expect("valid")).is_none());
+}
+
+#[test]
+fn coverage_says_in_words_what_nobody_has_looked_at() {
+    let graph = chain();
+    let coverage = graph.coverage(Millis(25));
+    assert_eq!((coverage.flow_edges, coverage.path_edges), (2, 1));
+    assert_eq!(coverage.notes.len(), 2);
+    assert!(coverage.notes[1].starts_with("no routing edges: no plane"), "{:?}", coverage.notes);
+    assert!(graph.coverage(Millis(1)).notes.len() == 2, "edges of another time were recorded");
+    assert_eq!(TopologyGraph::new().coverage(Millis(1)).notes.len(), 4);
+}
+
+#[test]
+fn withdrawing_everything_leaves_an_empty_graph() {
+    let mut graph = chain();
+    let mut generation = graph.generation();
+    let everything = graph.snapshot(Millis(12), &SnapshotFilter::default()).expect("a snapshot");
+    let unchanged = element("service:a|flow|service:b", 10, None, "1", 10);
+    assert!(!graph.apply(&site("berlin"), unchanged));
+    assert_eq!(graph.generation(), generation);
+    let ids = ["service:b|flow|host:c", "host:c|path|host:d"].map(|e| e.parse().expect("valid"));
+    for id in everything.edges.into_iter().map(|e| ElementId::Edge(e.id)).chain(ids) {
+        for name in ["berlin", "tokyo"] {
+            let mut gone = element("host:x", 1, None, "", 0);
+            gone.intervals = IntervalSet::new();
+            gone.id = id.clone();
+            if graph.apply(&site(name), gone) {
+                generation += 1;
+            }
+            assert_eq!(graph.generation(), generation);
+        }
+    }
+    assert!(graph.is_empty());
+    assert_eq!(graph.digest(), TopologyGraph::new().digest());
+}

@@ -1,0 +1,434 @@
+//! One document: an Automerge document whose root map holds everything.
+//!
+//! Keys: `h/…` header, `e/<node>/<element id>` packed element records, `s/<hash>` roster statements.
+//! Nothing is nested, so two actors that begin the same document without knowing of each other never
+//! make two objects where one is meant. Format: `docs/formats/topology-document.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use automerge::transaction::{CommitOptions, Transactable};
+use automerge::{
+    ActorId, Automerge, Change, ChangeHash, LoadOptions, OnPartialLoad, ROOT, ReadDoc, SaveOptions,
+    ScalarValue, ScalarValueRef, Value, ValueRef, VerificationMode,
+};
+use holm_model::{DocKind, ElementId, HeadsDigest, Millis, NodeName, TenantId};
+
+use crate::DocName;
+use crate::element::{ElementRecord, Unreadable};
+use crate::inspect::{ChunkKind, MAX_OP_COUNTER, chunks};
+
+/// Longest change, in bytes before compression: larger batches are split.
+pub const MAX_CHANGE_BYTES: usize = 16 * 1024;
+/// What one operation costs in a change beside its key and value, in bytes, at most.
+const OP_BYTES: usize = 32;
+/// The header format that this crate reads.
+const FORMAT: u64 = 1;
+/// Latest time that a header may state; later ones count as this one. (Year 10889.)
+const LATEST: u64 = 1 << 48;
+
+const KIND: &str = "h/kind";
+const TENANT: &str = "h/tenant";
+const KEY: &str = "h/key";
+const FORMAT_KEY: &str = "h/format";
+const CHANGED_AT: &str = "h/changed_at";
+const WRITER: &str = "h/node/";
+const ELEMENT: &str = "e/";
+const STATEMENT: &str = "s/";
+
+/// Something to write under a key of the root map.
+pub(crate) type Put = (String, ScalarValue);
+
+/// Which keys new changes touched.
+pub(crate) enum Touched {
+    All,
+    Keys(BTreeSet<String>),
+}
+
+/// A document in memory.
+#[derive(Clone)]
+pub(crate) struct Document {
+    am: Automerge,
+    name: DocName,
+    readable: bool,
+    writers: BTreeSet<NodeName>,
+    pub(crate) changed_at: Millis,
+    /// Records that could not be read when they were last looked at all together.
+    pub(crate) unreadable: u64,
+    pub(crate) disk: OnDisk,
+}
+
+/// What of a document lies on disk.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OnDisk {
+    /// The sequence of the next row.
+    pub(crate) next_sequence: u64,
+    /// How many rows there are.
+    pub(crate) rows: usize,
+    /// Length of the snapshot, and of the changes after it, in bytes.
+    pub(crate) snapshot_bytes: usize,
+    pub(crate) since_bytes: usize,
+    /// The next row must be the whole document: what lies there is not to be built upon.
+    pub(crate) rewrite: bool,
+}
+
+impl Document {
+    /// A document that nothing was written into.
+    pub(crate) fn new(name: DocName) -> Self {
+        Self {
+            am: Automerge::new(),
+            name,
+            readable: true,
+            writers: BTreeSet::new(),
+            changed_at: Millis(0),
+            unreadable: 0,
+            disk: OnDisk { rewrite: true, ..OnDisk::default() },
+        }
+    }
+
+    /// A document around what was loaded or received.
+    ///
+    /// # Errors
+    /// What is wrong with its header.
+    pub(crate) fn from_automerge(am: Automerge, tenant: &TenantId) -> Result<Self, &'static str> {
+        let text = |key| agreed_text(&am, key);
+        let kind = text(KIND)?;
+        let key = text(KEY)?;
+        if text(TENANT)? != tenant.as_str() {
+            return Err("its header names another tenant");
+        }
+        let name = DocName::from_header(&kind, &key).ok_or("its header is too long")?;
+        let known = [DocKind::Topology, DocKind::Roster].iter().any(|k| k.as_str() == name.kind());
+        if name.kind() == DocKind::Topology.as_str() && name.topology_site().is_none() {
+            return Err("its header names no site, epoch and shard");
+        }
+        let format = numbers(&am, FORMAT_KEY).max().unwrap_or(FORMAT);
+        let changed_at = numbers(&am, CHANGED_AT).max().unwrap_or(0).min(LATEST);
+        let writers = am
+            .map_range(&ROOT, WRITER.to_owned()..after(WRITER))
+            .filter_map(|item| NodeName::new(item.key.strip_prefix(WRITER)?).ok())
+            .collect();
+        Ok(Self {
+            am,
+            name,
+            readable: known && format <= FORMAT,
+            writers,
+            changed_at: Millis(changed_at),
+            unreadable: 0,
+            disk: OnDisk { rewrite: true, ..OnDisk::default() },
+        })
+    }
+
+    pub(crate) fn name(&self) -> &DocName {
+        &self.name
+    }
+
+    pub(crate) fn heads(&self) -> Vec<[u8; 32]> {
+        self.am.get_heads().into_iter().map(|h| h.0).collect()
+    }
+
+    pub(crate) fn heads_digest(&self) -> HeadsDigest {
+        let mut hasher = blake3::Hasher::new_derive_key("holm document heads v1");
+        for head in self.am.get_heads() {
+            hasher.update(&head.0);
+        }
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        HeadsDigest(digest)
+    }
+
+    pub(crate) fn ops(&self) -> u64 {
+        self.am.stats().num_ops
+    }
+
+    pub(crate) fn whole(&self) -> Vec<u8> {
+        self.am.save()
+    }
+
+    pub(crate) fn since(&self, heads: &[[u8; 32]]) -> Vec<u8> {
+        self.am.save_after(&hashes(heads))
+    }
+
+    /// Whether every one of `heads` is known here.
+    pub(crate) fn knows(&self, heads: &[[u8; 32]]) -> bool {
+        hashes(heads).iter().all(|h| self.am.get_change_meta_by_hash(h).is_some())
+    }
+
+    /// Writes `puts` as `actor`, split so that no change is longer than [`MAX_CHANGE_BYTES`].
+    /// Returns how many operations that took.
+    pub(crate) fn write(
+        &mut self,
+        actor: &ActorId,
+        tenant: &TenantId,
+        node: &NodeName,
+        puts: Vec<Put>,
+        now: Millis,
+    ) -> Result<u64, String> {
+        let before = self.ops();
+        self.am.set_actor(actor.clone());
+        let mut header = Vec::new();
+        let text = |s: &str| ScalarValue::Str(s.into());
+        for (key, value) in [
+            (KIND, text(self.name.kind())),
+            (TENANT, text(tenant.as_str())),
+            (KEY, text(self.name.key())),
+            (FORMAT_KEY, ScalarValue::Uint(FORMAT)),
+        ] {
+            if !self.has(key) {
+                header.push((key.to_owned(), value));
+            }
+        }
+        if self.writers.insert(node.clone()) {
+            header.push((format!("{WRITER}{node}"), ScalarValue::Uint(1)));
+        }
+        self.changed_at = now.max(self.changed_at);
+        let mut puts = header.into_iter().chain(puts).peekable();
+        while puts.peek().is_some() {
+            let mut transaction = self.am.transaction();
+            let mut bytes = 0;
+            while let Some((key, value)) =
+                puts.next_if(|(k, v)| bytes == 0 || bytes + cost(k, v) <= MAX_CHANGE_BYTES)
+            {
+                bytes += cost(&key, &value);
+                transaction.put(ROOT, key, value).map_err(|e| e.to_string())?;
+            }
+            transaction
+                .put(ROOT, CHANGED_AT, ScalarValue::Uint(self.changed_at.0))
+                .map_err(|e| e.to_string())?;
+            // Automerge counts seconds; the header has the milliseconds.
+            let seconds = i64::try_from(now.0 / 1_000).unwrap_or(i64::MAX);
+            transaction.commit_with(CommitOptions::default().with_time(seconds));
+        }
+        Ok(self.ops() - before)
+    }
+
+    /// The record of `node` about `id`, joined where several incarnations of it wrote at once.
+    pub(crate) fn record(&self, node: &NodeName, id: &ElementId) -> Option<ElementRecord> {
+        self.joined(&element_key(node, id)).0
+    }
+
+    /// What all nodes of the site say about `id` in this document.
+    pub(crate) fn element(&self, id: &ElementId) -> Option<ElementRecord> {
+        let records = self.writers.iter().filter_map(|node| self.record(node, id));
+        records.reduce(join)
+    }
+
+    /// Every record by element and node, and how many could not be read.
+    pub(crate) fn records(&self) -> (BTreeMap<ElementId, Vec<(NodeName, ElementRecord)>>, u64) {
+        let mut all: BTreeMap<ElementId, Vec<(NodeName, ElementRecord)>> = BTreeMap::new();
+        let mut unreadable = 0;
+        if !self.readable {
+            return (all, 0);
+        }
+        for item in self.am.map_range(&ROOT, ELEMENT.to_owned()..after(ELEMENT)) {
+            let Some((node, id)) = parse_element_key(&item.key) else {
+                unreadable += 1;
+                continue;
+            };
+            let (record, bad) = match &item.value {
+                ValueRef::Scalar(ScalarValueRef::Bytes(packed)) if !item.conflict => {
+                    let record = ElementRecord::decode(packed);
+                    let bad = u64::from(record.is_err());
+                    (record.ok(), bad)
+                }
+                _ => self.joined(&item.key),
+            };
+            unreadable += bad;
+            if let Some(record) = record.filter(|_| self.writers.contains(&node)) {
+                all.entry(id).or_default().push((node, record));
+            }
+        }
+        (all, unreadable)
+    }
+
+    /// The elements among `touched`; `None` stands for all of them.
+    pub(crate) fn touched_elements(touched: &Touched) -> Option<BTreeSet<ElementId>> {
+        let Touched::Keys(keys) = touched else { return None };
+        // A writer that is new makes its records readable: look at all of them.
+        if keys.iter().any(|k| k.starts_with(WRITER) || k == FORMAT_KEY) {
+            return None;
+        }
+        Some(keys.iter().filter_map(|k| parse_element_key(k)).map(|(_, id)| id).collect())
+    }
+
+    /// The statements whose hash is that of their key.
+    pub(crate) fn statements(&self) -> Vec<Vec<u8>> {
+        if !self.readable {
+            return Vec::new();
+        }
+        self.am
+            .map_range(&ROOT, STATEMENT.to_owned()..after(STATEMENT))
+            .filter_map(|item| {
+                let key = item.key.into_owned();
+                bytes_at(&self.am, &key).into_iter().find(|s| statement_key(s) == key)
+            })
+            .collect()
+    }
+
+    pub(crate) fn has_statement(&self, statement: &[u8]) -> bool {
+        let key = statement_key(statement);
+        bytes_at(&self.am, &key).iter().any(|s| s == statement)
+    }
+
+    /// Takes in a peer's or the disk's bytes, all or nothing: on an error `self` must be dropped.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub(crate) fn absorb(am: &mut Automerge, blob: &[u8]) -> Result<Touched, String> {
+        let mut keys = BTreeSet::new();
+        let mut all = false;
+        for run in chunks(blob)?.chunk_by(|a, b| a.kind == b.kind && a.kind == ChunkKind::Change) {
+            let mut new = Vec::with_capacity(run.len());
+            for chunk in run {
+                if chunk.kind == ChunkKind::Change {
+                    let change =
+                        Change::from_bytes(chunk.bytes.to_vec()).map_err(|e| e.to_string())?;
+                    new.push(change);
+                    continue;
+                }
+                let other = load(chunk.bytes, VerificationMode::Check)?;
+                if am.get_heads().is_empty() {
+                    check_counters(&other)?;
+                    *am = other;
+                    all = true;
+                } else {
+                    new.extend(am.get_changes_added(&other));
+                }
+            }
+            new.retain(|c| am.get_change_meta_by_hash(&c.hash()).is_none());
+            if new.iter().any(|c| c.max_op() > MAX_OP_COUNTER) {
+                return Err("its operation counter is beyond any honest document's".into());
+            }
+            for change in &new {
+                keys.extend(change.decode().operations.into_iter().filter_map(|op| match op.key {
+                    automerge::legacy::Key::Map(key) => Some(key.to_string()),
+                    automerge::legacy::Key::Seq(_) => None,
+                }));
+            }
+            am.apply_changes(new).map_err(|e| e.to_string())?;
+        }
+        Ok(if all { Touched::All } else { Touched::Keys(keys) })
+    }
+
+    pub(crate) fn automerge(&self) -> &Automerge {
+        &self.am
+    }
+
+    /// Every value under `key` joined, and how many could not be read.
+    fn joined(&self, key: &str) -> (Option<ElementRecord>, u64) {
+        if !self.readable {
+            return (None, 0);
+        }
+        let mut bad = 0;
+        let mut joined = None;
+        for packed in bytes_at(&self.am, key) {
+            match ElementRecord::decode(&packed) {
+                Ok(record) => {
+                    joined = Some(joined.map_or(record.clone(), |j| join(j, record)));
+                }
+                Err(Unreadable::Malformed | Unreadable::UnknownVersion) => bad += 1,
+            }
+        }
+        (joined, bad)
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.am.get(&ROOT, key).is_ok_and(|v| v.is_some())
+    }
+}
+
+/// Loads what this node sealed itself: authenticated already, so the heads are not hashed again.
+pub(crate) fn load_own(bytes: &[u8]) -> Result<Automerge, String> {
+    let am = load(bytes, VerificationMode::DontCheck)?;
+    if am.get_missing_deps(&[]).is_empty() { Ok(am) } else { Err("changes are missing".into()) }
+}
+
+/// The same document without changes whose predecessors are missing: they would block every later
+/// question for what is missing.
+pub(crate) fn without_orphans(am: &Automerge) -> Result<Automerge, String> {
+    let options = SaveOptions { retain_orphans: false, ..SaveOptions::default() };
+    load(&am.save_with_options(options), VerificationMode::DontCheck)
+}
+
+pub(crate) fn element_key(node: &NodeName, id: &ElementId) -> String {
+    format!("{ELEMENT}{node}/{id}")
+}
+
+pub(crate) fn statement_key(statement: &[u8]) -> String {
+    format!("{STATEMENT}{}", blake3::hash(statement).to_hex())
+}
+
+fn load(bytes: &[u8], mode: VerificationMode) -> Result<Automerge, String> {
+    let options = LoadOptions::new().on_partial_load(OnPartialLoad::Error).verification_mode(mode);
+    Automerge::load_with_options(bytes, options).map_err(|e| e.to_string())
+}
+
+fn check_counters(am: &Automerge) -> Result<(), String> {
+    let beyond = am.get_changes_meta(&[]).iter().any(|c| c.max_op > MAX_OP_COUNTER);
+    if beyond {
+        Err("its operation counter is beyond any honest document's".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn parse_element_key(key: &str) -> Option<(NodeName, ElementId)> {
+    let (node, id) = key.strip_prefix(ELEMENT)?.split_once('/')?;
+    Some((NodeName::new(node).ok()?, id.parse().ok()?))
+}
+
+fn join(mut a: ElementRecord, b: ElementRecord) -> ElementRecord {
+    a.join(b);
+    a
+}
+
+/// The first key that does not begin with `prefix`, which ends in `/`.
+fn after(prefix: &str) -> String {
+    format!("{}0", prefix.strip_suffix('/').unwrap_or(prefix))
+}
+
+fn cost(key: &str, value: &ScalarValue) -> usize {
+    let value = match value {
+        ScalarValue::Bytes(bytes) => bytes.len(),
+        ScalarValue::Str(text) => text.len(),
+        _ => 8,
+    };
+    key.len() + value + OP_BYTES
+}
+
+fn hashes(heads: &[[u8; 32]]) -> Vec<ChangeHash> {
+    heads.iter().map(|h| ChangeHash(*h)).collect()
+}
+
+fn scalars(am: &Automerge, key: &str) -> Vec<ScalarValue> {
+    let values = am.get_all(&ROOT, key).unwrap_or_default();
+    values
+        .into_iter()
+        .filter_map(|(value, _)| match value {
+            Value::Scalar(scalar) => Some(scalar.into_owned()),
+            Value::Object(_) => None,
+        })
+        .collect()
+}
+
+fn bytes_at(am: &Automerge, key: &str) -> Vec<Vec<u8>> {
+    let bytes = |value| if let ScalarValue::Bytes(bytes) = value { Some(bytes) } else { None };
+    scalars(am, key).into_iter().filter_map(bytes).collect()
+}
+
+fn numbers(am: &Automerge, key: &str) -> impl Iterator<Item = u64> {
+    scalars(am, key).into_iter().filter_map(|value| value.as_u64())
+}
+
+/// The text under a header key, on which all who wrote it agree.
+fn agreed_text(am: &Automerge, key: &str) -> Result<String, &'static str> {
+    let values = am.get_all(&ROOT, key).map_err(|_| "its header cannot be read")?;
+    let mut agreed: Option<String> = None;
+    for (value, _) in values {
+        let text = value.as_str().ok_or("its header is not text")?;
+        if agreed.as_deref().is_some_and(|a| a != text) {
+            return Err("its header contradicts itself");
+        }
+        agreed = Some(text.to_owned());
+    }
+    agreed.ok_or("it has no header")
+}

@@ -1,0 +1,285 @@
+//! Both sides judge each other before either sees a connection.
+//!
+//! TLS proves who the peer is. Then the dialler says Hello on a first stream and waits; the listener
+//! judges (certificate's name, mesh, version, duplicates) and answers with its own Hello, or closes
+//! with a code and a reason. A TLS 1.3 client is done before the server has judged it: without this
+//! barrier a refused dial would first look like a connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holm_certs::VerifiedSvid;
+use holm_mesh_proto::wire::{Frame, Hello, Refusal};
+use holm_model::Millis;
+use libp2p_identity::PeerId;
+use rustls::pki_types::CertificateDer;
+use tokio::io::AsyncWriteExt;
+
+use crate::directory::{Entry, Guard};
+use crate::error::{CloseCode, HandshakeError, describe};
+use crate::frame;
+use crate::muxer::Muxer;
+use crate::peer::{canonical, peer_id, public_key};
+use crate::shared::Shared;
+
+/// Any valid name does: it is not sent, and identity is the URI SAN.
+const SERVER_NAME: &str = "holm.invalid";
+
+/// Dials `address` and is judged there.
+pub(crate) async fn dial(
+    endpoint: quinn::Endpoint,
+    config: quinn::ClientConfig,
+    address: SocketAddr,
+    expected: Option<PeerId>,
+    shared: Arc<Shared>,
+) -> Result<(PeerId, Muxer), HandshakeError> {
+    if let Some(reason) = shared.paused() {
+        return Err(HandshakeError::Paused(reason));
+    }
+    let ms = shared.config.limits.handshake_ms;
+    let work = async {
+        let connecting = endpoint
+            .connect_with(config, address, SERVER_NAME)
+            .map_err(|error| HandshakeError::Failed(error.to_string()))?;
+        let begun = Millis::now();
+        let connection = connecting.await.map_err(|e| not_proven(&e, &shared, begun))?;
+        let proven = Proven::of(&connection, &shared)?;
+        if let Some(expected) = expected.filter(|expected| *expected != proven.peer) {
+            CloseCode::WrongPeer.close(&connection, "another node was dialled");
+            let (expected, obtained) = (Box::new(expected), Box::new(proven.peer));
+            return Err(HandshakeError::WrongPeer { expected, obtained });
+        }
+        let hello = greet(&connection, &shared, &proven.peer).await.map_err(|error| {
+            // What the peer said when it closed tells more than that a stream broke.
+            match connection.close_reason() {
+                Some(reason) => closed_during_greeting(&reason, proven.peer, shared.local),
+                None => error,
+            }
+        })?;
+        let guard = proven.judge(hello, true, &connection, address, &shared)?;
+        Ok((guard.1, Muxer::new(connection, Some(guard.0))))
+    };
+    let result = match tokio::time::timeout(Duration::from_millis(ms), work).await {
+        Ok(result) => result,
+        Err(_) => Err(HandshakeError::Timeout { ms }),
+    };
+    note(&shared, address, "dialled", &result);
+    result
+}
+
+/// Judges who dials us.
+pub(crate) async fn accept(
+    incoming: quinn::Incoming,
+    shared: Arc<Shared>,
+) -> Result<(PeerId, Muxer), HandshakeError> {
+    let address = canonical(incoming.remote_address());
+    let ms = shared.config.limits.handshake_ms;
+    let work = async {
+        let connecting = incoming.accept().map_err(|e| HandshakeError::Failed(describe(&e)))?;
+        let begun = Millis::now();
+        let connection = connecting.await.map_err(|e| not_proven(&e, &shared, begun))?;
+        let proven = Proven::of(&connection, &shared)?;
+        let (mut send, mut recv) =
+            connection.accept_bi().await.map_err(|e| HandshakeError::Failed(describe(&e)))?;
+        let hello = read_hello(&mut recv, &connection).await?;
+        let guard = proven.judge(hello, false, &connection, address, &shared)?;
+        let answer = shared.hello_for(&guard.1).to_frame()?;
+        let written = async {
+            send.write_all(&answer).await?;
+            send.shutdown().await
+        };
+        written.await.map_err(|error| HandshakeError::Failed(error.to_string()))?;
+        Ok((guard.1, Muxer::new(connection, Some(guard.0))))
+    };
+    let result = match tokio::time::timeout(Duration::from_millis(ms), work).await {
+        Ok(result) => result,
+        Err(_) => Err(HandshakeError::Timeout { ms }),
+    };
+    note(&shared, address, "accepted", &result);
+    result
+}
+
+fn note(
+    shared: &Shared,
+    address: SocketAddr,
+    direction: &'static str,
+    result: &Result<(PeerId, Muxer), HandshakeError>,
+) {
+    match result {
+        Ok(_) => shared.count("handshakes"),
+        Err(HandshakeError::AlreadyConnected(_) | HandshakeError::Myself) => {
+            shared.count("handshakes_duplicate");
+        }
+        Err(error) => {
+            tracing::debug!(%address, direction, %error, "handshake failed");
+            if let HandshakeError::DoubledKey(peer) = error {
+                shared.report_doubled(peer, address);
+            }
+            shared.note_refusal(address, direction, error.to_string());
+        }
+    }
+}
+
+/// What TLS proved.
+struct Proven {
+    peer: PeerId,
+    svid: VerifiedSvid,
+    chain: Vec<CertificateDer<'static>>,
+}
+
+impl Proven {
+    fn of(connection: &quinn::Connection, shared: &Shared) -> Result<Self, HandshakeError> {
+        let bad = |reason: &str| HandshakeError::Certificate(reason.to_owned());
+        let chain = connection
+            .peer_identity()
+            .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok())
+            .ok_or_else(|| bad("none was shown"))?;
+        // TLS checked the same chain a moment ago; this gives what it says, and no gap in between.
+        let svid = shared
+            .identity
+            .verify_peer(&chain, Millis::now())
+            .map_err(|error| HandshakeError::Certificate(error.to_string()))?;
+        let peer = public_key(svid.spki()).ok_or_else(|| bad("its key is not P-256"))?.to_peer_id();
+        Ok(Self { peer, svid, chain: *chain })
+    }
+
+    /// Judges the Hello and enters the peer; on refusal the connection is closed with the reason.
+    fn judge(
+        self,
+        hello: Hello,
+        we_dialled: bool,
+        connection: &quinn::Connection,
+        address: SocketAddr,
+        shared: &Arc<Shared>,
+    ) -> Result<(Guard, PeerId), HandshakeError> {
+        let peer = self.peer;
+        let entry = Entry {
+            peer,
+            svid: self.svid,
+            chain: self.chain,
+            hello,
+            we_dialled,
+            address,
+            connection: connection.clone(),
+        };
+        let verdict = judge_entry(&entry, shared)
+            .and_then(|()| Guard::enter(shared, entry).map(|guard| (guard, peer)));
+        if let Err(error) = &verdict {
+            let (code, reason) = said_to_peer(error, shared);
+            code.close(connection, &reason);
+        }
+        verdict
+    }
+}
+
+fn judge_entry(entry: &Entry, shared: &Shared) -> Result<(), HandshakeError> {
+    if let Some(reason) = shared.paused() {
+        return Err(HandshakeError::Paused(reason));
+    }
+    if entry.peer == shared.local {
+        let myself = entry.hello.instance == shared.instance;
+        return Err(if myself {
+            HandshakeError::Myself
+        } else {
+            HandshakeError::DoubledKey(entry.peer)
+        });
+    }
+    let certified = entry.svid.spiffe_id().site_and_node();
+    shared.hello_for(&entry.peer).judge(&entry.hello, certified.as_ref())?;
+    Ok(())
+}
+
+/// The code and text for the peer: the same judgement seen from its side.
+fn said_to_peer(error: &HandshakeError, shared: &Shared) -> (CloseCode, String) {
+    match error {
+        HandshakeError::AlreadyConnected(_) | HandshakeError::Myself => {
+            (CloseCode::Duplicate, "connected already".to_owned())
+        }
+        HandshakeError::DoubledKey(_) => (CloseCode::DoubledKey, error.to_string()),
+        HandshakeError::Busy { .. } => (CloseCode::Busy, error.to_string()),
+        HandshakeError::Paused(_) => {
+            let who = shared.identity.spiffe_id();
+            (CloseCode::OwnCertificateEnded, format!("{who} does not replicate at the moment"))
+        }
+        HandshakeError::Refused(Refusal::MeshId { theirs, ours }) => (
+            CloseCode::OtherMesh,
+            format!("mesh id differs (theirs {ours}, ours {theirs}): the token of another mesh?"),
+        ),
+        HandshakeError::Refused(refusal @ Refusal::Protocol { .. }) => {
+            (CloseCode::OtherProtocol, refusal.to_string())
+        }
+        HandshakeError::Refused(refusal) => (CloseCode::NotItsCertificate, refusal.to_string()),
+        other => (CloseCode::ProtocolError, other.to_string()),
+    }
+}
+
+/// Why TLS failed. Its own text names the kind of fault; the verifier's names the certificate and the
+/// remedy, and is taken where it is certain that it speaks of this handshake.
+fn not_proven(error: &quinn::ConnectionError, shared: &Shared, begun: Millis) -> HandshakeError {
+    let refusals = shared.identity.refusals();
+    let mut since = refusals.iter().filter(|refusal| refusal.at.0 / 1_000 >= begun.0 / 1_000);
+    match (error, since.next(), since.next()) {
+        (quinn::ConnectionError::TransportError(_), Some(only), None) => {
+            HandshakeError::Certificate(only.error.to_string())
+        }
+        _ => HandshakeError::Failed(describe(error)),
+    }
+}
+
+async fn greet(
+    connection: &quinn::Connection,
+    shared: &Shared,
+    peer: &PeerId,
+) -> Result<Hello, HandshakeError> {
+    let failed = |error: quinn::ConnectionError| HandshakeError::Failed(describe(&error));
+    let frame = shared.hello_for(peer).to_frame()?;
+    let (mut send, mut recv) = connection.open_bi().await.map_err(failed)?;
+    let written = async {
+        send.write_all(&frame).await?;
+        send.shutdown().await
+    };
+    written.await.map_err(|error: std::io::Error| HandshakeError::Failed(error.to_string()))?;
+    read_hello(&mut recv, connection).await
+}
+
+async fn read_hello(
+    recv: &mut quinn::RecvStream,
+    connection: &quinn::Connection,
+) -> Result<Hello, HandshakeError> {
+    match frame::read::<Hello>(recv).await {
+        Ok((hello, _)) => Ok(hello),
+        Err(frame::ReadError::Wire(error)) => {
+            CloseCode::ProtocolError.close(connection, &error.to_string());
+            Err(HandshakeError::Wire(error))
+        }
+        Err(error) => Err(HandshakeError::Failed(match connection.close_reason() {
+            Some(reason) => describe(&reason),
+            None => error.to_string(),
+        })),
+    }
+}
+
+/// The peer closed instead of answering. If it says that a key is doubled, it means ours.
+fn closed_during_greeting(
+    reason: &quinn::ConnectionError,
+    peer: PeerId,
+    local: PeerId,
+) -> HandshakeError {
+    if let quinn::ConnectionError::ApplicationClosed(frame) = reason {
+        let code = frame.error_code.into_inner();
+        if code == u64::from(CloseCode::Duplicate.code()) {
+            return HandshakeError::AlreadyConnected(peer);
+        }
+        if code == u64::from(CloseCode::DoubledKey.code()) {
+            return HandshakeError::DoubledKey(local);
+        }
+    }
+    HandshakeError::Failed(describe(reason))
+}
+
+/// Peer named by a protocol key, for messages.
+pub(crate) fn name_of(shared: &Shared, key: holm_mesh_proto::PeerKey) -> String {
+    let named = peer_id(key).and_then(|peer| shared.directory().spiffe_id(&peer).cloned());
+    named.map_or_else(|| key.to_string(), |id| id.to_string())
+}

@@ -1,0 +1,216 @@
+//! What the parts of one running mesh share.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use holm_certs::Identity;
+use holm_mesh_proto::wire::{Hello, PROTOCOL_VERSION};
+use holm_mesh_proto::{Counters, DocumentStore, Event, MeshNode, Now};
+use holm_model::Millis;
+use libp2p_identity::PeerId;
+use tokio::sync::watch;
+
+use crate::config::MeshConfig;
+use crate::peer::peer_key;
+use crate::rpc::RpcHandler;
+use crate::status::RefusalView;
+
+/// Refusals that are kept, one for each address and direction.
+const MAX_REFUSALS: usize = 64;
+/// Addresses under which others see us.
+const MAX_OBSERVED: usize = 8;
+
+pub(crate) struct Shared {
+    pub(crate) config: MeshConfig,
+    pub(crate) identity: Identity,
+    pub(crate) local: PeerId,
+    pub(crate) instance: u64,
+    pub(crate) store: Arc<dyn DocumentStore>,
+    pub(crate) rpc: Arc<dyn RpcHandler>,
+    pub(crate) changes: watch::Sender<u64>,
+    started: Instant,
+    node: Mutex<MeshNode>,
+    directory: Mutex<crate::directory::Directory>,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
+    counters: Counters,
+    refusals: VecDeque<RefusalView>,
+    paused: Option<String>,
+    observed: BTreeSet<SocketAddr>,
+    mdns: Option<String>,
+}
+
+pub(crate) struct Parts {
+    pub(crate) config: MeshConfig,
+    pub(crate) identity: Identity,
+    pub(crate) local: PeerId,
+    pub(crate) store: Arc<dyn DocumentStore>,
+    pub(crate) rpc: Arc<dyn RpcHandler>,
+    pub(crate) node: MeshNode,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            config: parts.config,
+            identity: parts.identity,
+            local: parts.local,
+            instance: rand::random(),
+            store: parts.store,
+            rpc: parts.rpc,
+            changes: watch::Sender::new(0),
+            started: Instant::now(),
+            node: Mutex::new(parts.node),
+            directory: Mutex::default(),
+            notes: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        let mono_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { mono_ms, wall: Millis::now() }
+    }
+
+    pub(crate) fn node(&self) -> MutexGuard<'_, MeshNode> {
+        lock(&self.node)
+    }
+
+    pub(crate) fn directory(&self) -> MutexGuard<'_, crate::directory::Directory> {
+        lock(&self.directory)
+    }
+
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(crate) fn count(&self, name: &'static str) {
+        lock(&self.notes).counters.count(name);
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        lock(&self.notes).counters.clone()
+    }
+
+    /// Why this node does not replicate at the moment.
+    pub(crate) fn paused(&self) -> Option<String> {
+        lock(&self.notes).paused.clone()
+    }
+
+    pub(crate) fn set_paused(&self, reason: Option<String>) {
+        lock(&self.notes).paused = reason;
+    }
+
+    pub(crate) fn mdns_state(&self) -> Option<String> {
+        lock(&self.notes).mdns.clone()
+    }
+
+    pub(crate) fn set_mdns_state(&self, state: String) {
+        lock(&self.notes).mdns = Some(state);
+    }
+
+    pub(crate) fn observed_at(&self, address: SocketAddr) {
+        let mut notes = lock(&self.notes);
+        if notes.observed.len() < MAX_OBSERVED {
+            notes.observed.insert(address);
+        }
+    }
+
+    pub(crate) fn observed(&self) -> Vec<SocketAddr> {
+        lock(&self.notes).observed.iter().copied().collect()
+    }
+
+    /// This node's Hello for `peer` as of now.
+    pub(crate) fn hello_for(&self, peer: &PeerId) -> Hello {
+        let node = self.node();
+        let me = node.me();
+        Hello {
+            protocol_min: PROTOCOL_VERSION,
+            protocol_max: PROTOCOL_VERSION,
+            mesh_id: self.config.mesh_id,
+            site: me.site.clone(),
+            node: me.node.clone(),
+            addresses: me.addresses.clone(),
+            api_port: me.api_port,
+            generation: me.generation,
+            known_generation: peer_key(peer).map_or(0, |key| node.known_generation(key)),
+            sent_at: Millis::now(),
+            instance: self.instance,
+        }
+    }
+
+    /// A second live process showed the key of `peer`, which is connected or is this node.
+    pub(crate) fn report_doubled(&self, peer: &PeerId, address: SocketAddr) {
+        let named = if *peer == self.local {
+            Some((self.config.site.clone(), self.config.node.clone()))
+        } else {
+            self.directory().of(peer).map(|e| (e.hello.site.clone(), e.hello.node.clone()))
+        };
+        let (Some((site, node)), Some(key)) = (named, peer_key(peer)) else { return };
+        let event = Event::Doubled { peer: key, site, node, at: address.to_string() };
+        // Leads to nothing but a line in the status.
+        drop(self.node().handle(event, self.now(), &*self.store));
+        self.changed();
+    }
+
+    pub(crate) fn note_refusal(
+        &self,
+        address: SocketAddr,
+        direction: &'static str,
+        reason: String,
+    ) {
+        let mut notes = lock(&self.notes);
+        notes.counters.count("handshakes_refused");
+        let at = Millis::now();
+        let same = |view: &&mut RefusalView| {
+            view.address.ip() == address.ip()
+                && view.direction == direction
+                && view.reason == reason
+        };
+        if let Some(view) = notes.refusals.iter_mut().find(same) {
+            view.at = at;
+            view.count += 1;
+            view.address = address;
+            return;
+        }
+        if notes.refusals.len() >= MAX_REFUSALS {
+            notes.refusals.pop_front();
+        }
+        let view = RefusalView { address, direction, reason, code: None, at, count: 1 };
+        notes.refusals.push_back(view);
+        drop(notes);
+        self.changed();
+    }
+
+    /// The peer closed a connection that stood.
+    pub(crate) fn note_closed(&self, peer: PeerId, address: SocketAddr, code: u64, reason: String) {
+        tracing::info!(%peer, %address, code, reason, "the peer closed the connection");
+        let mut notes = lock(&self.notes);
+        notes.counters.count("closed_by_peer");
+        if notes.refusals.len() >= MAX_REFUSALS {
+            notes.refusals.pop_front();
+        }
+        notes.refusals.push_back(RefusalView {
+            address,
+            direction: "closed",
+            reason,
+            code: Some(code),
+            at: Millis::now(),
+            count: 1,
+        });
+    }
+
+    pub(crate) fn refusals(&self) -> Vec<RefusalView> {
+        lock(&self.notes).refusals.iter().cloned().collect()
+    }
+}
+
+// What stands behind these locks is changed in whole steps, so a panic of another thread leaves
+// nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

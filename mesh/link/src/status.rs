@@ -1,0 +1,178 @@
+//! What the link can be asked about.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use holm_mesh_proto::{ConflictView, LeaseView, MemberState, SyncView};
+use holm_model::{Millis, NodeName, SiteId};
+use libp2p_identity::PeerId;
+
+use crate::peer::peer_id;
+use crate::shared::Shared;
+
+/// A snapshot of the mesh as this node sees it.
+#[derive(Debug, Clone)]
+pub struct MeshStatus {
+    /// This node's routing handle.
+    pub peer_id: PeerId,
+    /// The UDP address that it is bound to.
+    pub listen: SocketAddr,
+    /// What it tells others to reach it by.
+    pub advertised: Vec<SocketAddr>,
+    /// Under which addresses others see it.
+    pub observed: Vec<SocketAddr>,
+    /// Whether it replicates at all.
+    pub replicating: bool,
+    /// Why it does not.
+    pub paused_reason: Option<String>,
+    /// What discovery on the local network does, if it was asked for.
+    pub mdns: Option<String>,
+    /// Every other node that was ever heard of.
+    pub members: Vec<MemberStatus>,
+    /// The seeds.
+    pub seeds: Vec<SeedStatus>,
+    /// Until when each site's open facts are known to be true.
+    pub leases: Vec<LeaseView>,
+    /// Nodes that cannot both be right.
+    pub conflicts: Vec<ConflictView>,
+    /// Clocks that are off, one line each.
+    pub clock_warnings: Vec<String>,
+    /// The latest handshakes that failed and connections that peers closed.
+    pub refusals: Vec<RefusalView>,
+    /// Counts of what was done, dropped and refused.
+    pub counters: BTreeMap<&'static str, u64>,
+}
+
+/// Another node.
+#[derive(Debug, Clone)]
+pub struct MemberStatus {
+    /// Its site.
+    pub site: SiteId,
+    /// Its name within the site.
+    pub node: NodeName,
+    /// Its verified identity; `None` while it is not connected.
+    pub spiffe_id: Option<String>,
+    /// Its routing handle.
+    pub peer_id: Option<PeerId>,
+    /// Where it says it can be reached.
+    pub addresses: Vec<SocketAddr>,
+    /// Where it is connected from or to.
+    pub remote: Option<SocketAddr>,
+    /// Port of its HTTPS API.
+    pub api_port: Option<u16>,
+    /// What membership says.
+    pub state: MemberState,
+    /// Whether a connection to it stands.
+    pub connected: bool,
+    /// Since when.
+    pub connected_since: Option<Millis>,
+    /// When anything last came from it, by our wall clock.
+    pub last_heard: Option<Millis>,
+    /// Latest round trip.
+    pub rtt_ms: Option<u64>,
+    /// How far its clock is ahead of ours; negative if it is behind.
+    pub clock_skew_ms: Option<i64>,
+    /// End of its certificate, while it is connected.
+    pub svid_not_after: Option<Millis>,
+    /// SHA-256 of its key's SubjectPublicKeyInfo, while it is connected: what a revocation names.
+    pub svid_key: Option<[u8; 32]>,
+    /// Why the latest dial failed; `None` once connected.
+    pub last_refusal: Option<String>,
+    /// The latest reconciliation that this node began with it.
+    pub last_sync: Option<SyncView>,
+}
+
+/// A seed address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeedStatus {
+    /// `host:port` as configured.
+    pub address: String,
+    /// Why the latest dial failed; `None` if it did not.
+    pub last_refusal: Option<String>,
+    /// Who answered last.
+    pub peer_id: Option<PeerId>,
+}
+
+/// A handshake that failed, or a connection that the peer closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalView {
+    /// The other side.
+    pub address: SocketAddr,
+    /// `dialled`, `accepted`, or `closed` for a connection that stood.
+    pub direction: &'static str,
+    /// What happened and what to do.
+    pub reason: String,
+    /// The code with which the peer closed (see [`crate::CloseCode`]).
+    pub code: Option<u64>,
+    /// When it last happened.
+    pub at: Millis,
+    /// How often.
+    pub count: u64,
+}
+
+pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
+    // One lock at a time, each for a moment.
+    let (members, advertised, seeds, leases, conflicts, clock_warnings, counters) = {
+        let node = shared.node();
+        let seeds = node.seeds().map(|(address, refusal, answered)| SeedStatus {
+            address: address.to_owned(),
+            last_refusal: refusal.map(str::to_owned),
+            peer_id: answered.and_then(peer_id),
+        });
+        (
+            node.members(),
+            node.me().addresses.clone(),
+            seeds.collect(),
+            node.leases(),
+            node.conflicts(),
+            node.clock_warnings(),
+            node.counters(),
+        )
+    };
+    let mut all = counters.all().clone();
+    for (name, count) in shared.counters().all() {
+        *all.entry(name).or_default() += count;
+    }
+    let paused_reason = shared.paused();
+    MeshStatus {
+        peer_id: shared.local,
+        listen,
+        advertised,
+        observed: shared.observed(),
+        replicating: paused_reason.is_none(),
+        paused_reason,
+        mdns: shared.mdns_state(),
+        members: members.into_iter().map(|member| with_certificate(shared, member)).collect(),
+        seeds,
+        leases,
+        conflicts,
+        clock_warnings,
+        refusals: shared.refusals(),
+        counters: all,
+    }
+}
+
+fn with_certificate(shared: &Shared, member: holm_mesh_proto::MemberView) -> MemberStatus {
+    let peer = peer_id(member.peer);
+    let directory = shared.directory();
+    let entry = peer.as_ref().and_then(|peer| directory.of(peer)).filter(|_| member.connected);
+    MemberStatus {
+        site: member.site,
+        node: member.node,
+        spiffe_id: entry.map(|entry| entry.svid.spiffe_id().to_string()),
+        peer_id: peer,
+        addresses: member.addresses,
+        remote: entry.map(|entry| entry.address),
+        api_port: member.api_port,
+        state: member.state,
+        connected: member.connected,
+        connected_since: member.connected_since,
+        last_heard: member.last_heard,
+        rtt_ms: member.rtt_ms,
+        clock_skew_ms: member.clock_skew_ms,
+        svid_not_after: entry.map(|entry| entry.svid.not_after()),
+        svid_key: entry.map(|entry| entry.svid.spki_hash().0),
+        last_refusal: member.last_refusal,
+        last_sync: member.last_sync,
+    }
+}

@@ -1,0 +1,32 @@
+//! How a peer is named on the wire, and what time it is.
+
+use std::fmt;
+
+use holm_model::Millis;
+
+/// A node's routing handle: the bytes of its PeerId (a SHA-256 multihash of its public key). An
+/// identity is a SPIFFE ID, never this.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey(pub [u8; 34]);
+
+impl fmt::Display for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The first two bytes of every SHA-256 multihash are the same.
+        self.0[2..10].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerKey({self})")
+    }
+}
+
+/// The time of an event, by two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since an arbitrary start; never runs backwards. All waiting is measured in it.
+    pub mono_ms: u64,
+    /// The wall clock; may jump. Only leases and clock estimates use it.
+    pub wall: Millis,
+}

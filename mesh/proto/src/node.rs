@@ -1,0 +1,392 @@
+//! The machine as a whole: takes events, gives actions, and keeps what a node knows of its mesh.
+
+mod conflicts;
+mod hints;
+mod links;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use holm_model::{DocVersion, Millis, NodeName, SiteId, TenantId};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::broadcast::Broadcast;
+use crate::dial::Dialer;
+use crate::leases::Leases;
+use crate::member::{Membership, Outcome};
+use crate::schedule::Schedule;
+use crate::wire::{Control, Hello};
+use crate::{
+    ConflictView, Counters, DialOutcome, DocumentStore, LeaseView, MemberId, Now, PeerKey, Scope,
+    SyncReport, SyncView, Target, Timing,
+};
+use conflicts::Conflicts;
+use hints::KnownVersions;
+use links::Link;
+
+/// What a node is, and how quick.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// This node as the others shall know it. Its generation must grow with every start: the wall
+    /// clock in milliseconds does, and where it does not, peers say so and the node takes a larger one.
+    pub me: MemberId,
+    /// Seed addresses, `host:port`.
+    pub seeds: Vec<String>,
+    /// Intervals.
+    pub timing: Timing,
+    /// Seed of every random choice: same seed, same events, same actions.
+    pub random_seed: u64,
+}
+
+/// Something happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A connection stands; its Hello was judged and its certificate names what the Hello says.
+    Connected {
+        /// Who.
+        peer: PeerKey,
+        /// What it said.
+        hello: Hello,
+        /// The dial that led to it, if it was ours.
+        target: Option<Target>,
+    },
+    /// A dial ended without a new connection.
+    DialEnded {
+        /// Which.
+        target: Target,
+        /// How.
+        outcome: DialOutcome,
+    },
+    /// The connection is gone.
+    Disconnected {
+        /// Whose.
+        peer: PeerKey,
+    },
+    /// A node was found on the local network; nothing is known of it but this.
+    Discovered {
+        /// What it says its key is; the dial checks it.
+        peer: PeerKey,
+        /// Where.
+        addresses: Vec<SocketAddr>,
+    },
+    /// A second live node showed the key of a node that is connected, or of this one.
+    Doubled {
+        /// The key.
+        peer: PeerKey,
+        /// The site that goes with it.
+        site: SiteId,
+        /// The node that goes with it.
+        node: NodeName,
+        /// Where the second one is, as far as known.
+        at: String,
+    },
+    /// A reconciliation brought a version that is new here.
+    Learned {
+        /// The version.
+        version: DocVersion,
+        /// From whom.
+        from: PeerKey,
+    },
+    /// This node leaves on purpose.
+    Leaving,
+    /// This node holds a lease.
+    LeaseHeld {
+        /// For which tenant.
+        tenant: TenantId,
+        /// As of when.
+        as_of: Millis,
+    },
+    /// Replication stops (own certificate ended) or goes on.
+    Paused(bool),
+    /// A local document changed.
+    Published(DocVersion),
+    /// A control message came.
+    Received {
+        /// From whom.
+        peer: PeerKey,
+        /// What.
+        message: Control,
+    },
+    /// A reconciliation ended.
+    SyncFinished {
+        /// That of [`Action::Sync`].
+        ticket: u64,
+        /// What it did, or why it failed.
+        result: Result<SyncReport, String>,
+    },
+    /// Time passed; at least every [`Timing::tick_ms`].
+    Tick,
+}
+
+/// Something is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// What [`MeshNode`] can be asked about changed in more than a number.
+    Changed,
+    /// Dial; ends with [`Event::Connected`] or [`Event::DialEnded`].
+    Dial {
+        /// For whom.
+        target: Target,
+        /// Where a peer can be reached; empty for a seed, which carries its own address.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Close the connection.
+    Disconnect {
+        /// Whose.
+        peer: PeerKey,
+        /// Why, for the peer and the log.
+        reason: &'static str,
+    },
+    /// Send on the peer's control stream.
+    Send {
+        /// To whom.
+        peer: PeerKey,
+        /// What.
+        message: Control,
+    },
+    /// Run a [`crate::sync::Session`] as initiator; ends with [`Event::SyncFinished`].
+    Sync {
+        /// Comes back in the event.
+        ticket: u64,
+        /// With whom.
+        peer: PeerKey,
+        /// Which tenant.
+        tenant: TenantId,
+        /// Which documents.
+        scope: Scope,
+    },
+}
+
+/// One node's view of its mesh, and what it does about it.
+pub struct MeshNode {
+    timing: Timing,
+    rng: StdRng,
+    membership: Membership,
+    leases: Leases,
+    broadcast: Broadcast,
+    dialer: Dialer,
+    schedule: Schedule,
+    links: BTreeMap<PeerKey, Link>,
+    last_heard: BTreeMap<PeerKey, Millis>,
+    last_sync: BTreeMap<PeerKey, SyncView>,
+    discovered: BTreeMap<PeerKey, Vec<SocketAddr>>,
+    /// Datagrams for members without a connection, and until when one is wanted for them.
+    demand: BTreeMap<PeerKey, links::Demand>,
+    conflicts: Conflicts,
+    known: KnownVersions,
+    paused: bool,
+    counters: Counters,
+}
+
+impl MeshNode {
+    /// A node that knows nobody yet.
+    pub fn new(config: NodeConfig) -> Self {
+        let mut rng = StdRng::seed_from_u64(config.random_seed);
+        let swim_rng = StdRng::seed_from_u64(rng.random());
+        Self {
+            membership: Membership::new(config.me, &config.timing, swim_rng),
+            leases: Leases::default(),
+            broadcast: Broadcast::new(config.timing.graft_ms),
+            dialer: Dialer::new(&config.seeds, &config.timing),
+            schedule: Schedule::new(config.timing.sync_ms),
+            timing: config.timing,
+            rng,
+            links: BTreeMap::new(),
+            last_heard: BTreeMap::new(),
+            last_sync: BTreeMap::new(),
+            discovered: BTreeMap::new(),
+            demand: BTreeMap::new(),
+            conflicts: Conflicts::default(),
+            known: KnownVersions::default(),
+            paused: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes one event at one time. `store` is asked only which tenants there are and who may have
+    /// them.
+    pub fn handle(&mut self, event: Event, now: Now, store: &dyn DocumentStore) -> Vec<Action> {
+        let mut out = Vec::new();
+        match event {
+            Event::Connected { peer, hello, target } => {
+                self.connected(peer, hello, target.as_ref(), now, store, &mut out);
+            }
+            Event::DialEnded { target, outcome } => {
+                self.dialer.ended(&target, &outcome, now.mono_ms, &mut self.rng);
+                self.counters.count("dials_failed");
+                out.push(Action::Changed);
+            }
+            Event::Disconnected { peer } => self.disconnected(peer, &mut out),
+            Event::Discovered { peer, addresses } => self.discovered(peer, addresses),
+            Event::Doubled { peer, site, node, at } => {
+                self.conflicts.doubled(peer, &site, &node, &at, now.wall);
+                out.push(Action::Changed);
+            }
+            Event::Learned { version, from } => self.learned(version, from, store, &mut out),
+            Event::Leaving => {
+                let outcome = self.membership.leave(now.mono_ms);
+                self.carry_out(outcome, now, &mut out);
+            }
+            Event::LeaseHeld { tenant, as_of } => {
+                let me = self.membership.me();
+                let who = (me.site.clone(), me.node.clone(), me.generation);
+                self.leases.hold(who, tenant, as_of);
+            }
+            Event::Paused(paused) => {
+                if self.paused && !paused {
+                    self.dialer.reset_waits(now.mono_ms);
+                }
+                self.paused = paused;
+                out.push(Action::Changed);
+            }
+            Event::Published(version) => self.published(version, store, &mut out),
+            Event::Received { peer, message } => {
+                self.received(peer, message, now, store, &mut out);
+            }
+            Event::SyncFinished { ticket, result } => {
+                self.sync_finished(ticket, result, now, &mut out);
+            }
+            Event::Tick => self.tick(now, store, &mut out),
+        }
+        out
+    }
+
+    /// This node as the others know it.
+    pub const fn me(&self) -> &MemberId {
+        self.membership.me()
+    }
+
+    /// The newest generation of `peer` that this node has heard of; 0 if none. Goes into our Hello.
+    pub fn known_generation(&self, peer: PeerKey) -> u64 {
+        let member = self.membership.all().find(|(id, _)| id.peer == peer);
+        member.map_or(0, |(id, _)| id.generation)
+    }
+
+    /// All leases heard of, ours included.
+    pub fn leases(&self) -> Vec<LeaseView> {
+        self.leases.view()
+    }
+
+    /// Nodes that cannot both be right, as last seen.
+    pub fn conflicts(&self) -> Vec<ConflictView> {
+        self.conflicts.view()
+    }
+
+    /// Seeds: address, why the latest dial failed, who answered last.
+    pub fn seeds(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<PeerKey>)> {
+        self.dialer.seeds()
+    }
+
+    /// Counts of what was done, dropped and refused.
+    pub fn counters(&self) -> Counters {
+        let mut all = self.counters.clone();
+        for (name, count) in self.membership.counters.all() {
+            all.add(name, *count);
+        }
+        all
+    }
+
+    fn tick(&mut self, now: Now, store: &dyn DocumentStore, out: &mut Vec<Action>) {
+        let outcome = self.membership.tick(now.mono_ms);
+        self.carry_out(outcome, now, out);
+        self.tend_links(now, out);
+        self.spread_leases(store, out);
+        let sends = {
+            let allowed = hints::gate(&self.links, store);
+            self.broadcast.tick(now.mono_ms, allowed, &mut self.counters)
+        };
+        send_all(sends, out);
+        if !self.paused {
+            self.dial_due(now, out);
+            self.sync_due(now, store, out);
+        }
+        let members = self.membership.all();
+        if self.conflicts.tick(self.membership.me(), members, &self.links, now, &self.timing) {
+            out.push(Action::Changed);
+        }
+    }
+
+    fn spread_leases(&mut self, store: &dyn DocumentStore, out: &mut Vec<Action>) {
+        if !self.leases.has_news() {
+            return;
+        }
+        for peer in self.broadcast.near().collect::<Vec<_>>() {
+            let Some(link) = self.links.get(&peer) else { continue };
+            let allowed = |tenant: &TenantId| store.may_replicate(&link.hello.site, tenant);
+            for leases in self.leases.news_for(peer, allowed) {
+                out.push(Action::Send { peer, message: Control::Leases(leases) });
+            }
+        }
+        self.leases.sent();
+    }
+
+    fn sync_due(&mut self, now: Now, store: &dyn DocumentStore, out: &mut Vec<Action>) {
+        // One session makes both sides equal: the smaller key begins, the other steps in only when
+        // that one does not.
+        let me = self.membership.me().peer;
+        let factor = |peer: PeerKey| if me < peer { 1 } else { 3 };
+        let due = self.schedule.due(now.mono_ms, factor, &mut self.rng);
+        for peer in due {
+            let Some(link) = self.links.get(&peer) else { continue };
+            for tenant in store.tenants() {
+                if store.may_replicate(&link.hello.site, &tenant) {
+                    self.schedule.request(peer, tenant, Scope::All, &mut self.counters);
+                }
+            }
+        }
+        self.start_syncs(out);
+    }
+
+    fn start_syncs(&mut self, out: &mut Vec<Action>) {
+        if self.paused {
+            return;
+        }
+        for job in self.schedule.start() {
+            let crate::schedule::Job { ticket, peer, tenant, scope } = job;
+            out.push(Action::Sync { ticket, peer, tenant, scope });
+        }
+    }
+
+    fn sync_finished(
+        &mut self,
+        ticket: u64,
+        result: Result<SyncReport, String>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(peer) = self.schedule.finished(ticket) {
+            match &result {
+                Ok(report) => {
+                    self.counters.count("syncs");
+                    self.counters.add("documents_pulled", report.pulled);
+                    self.counters.add("documents_pushed", report.pushed);
+                    self.counters.add("documents_failed", report.failed);
+                    self.counters.add("sync_bytes_out", report.bytes_out);
+                    self.counters.add("sync_bytes_in", report.bytes_in);
+                }
+                Err(_) => self.counters.count("syncs_failed"),
+            }
+            self.last_sync.insert(peer, SyncView { at: now.wall, result });
+        }
+        self.start_syncs(out);
+    }
+
+    /// Sends what membership wants sent; whom it wants to reach without a connection is dialled.
+    fn carry_out(&mut self, outcome: Outcome, now: Now, out: &mut Vec<Action>) {
+        if outcome.changed {
+            out.push(Action::Changed);
+        }
+        for (peer, bytes) in outcome.sends {
+            if self.links.contains_key(&peer) {
+                out.push(Action::Send { peer, message: Control::Swim(bytes) });
+            } else {
+                self.hold_for(peer, bytes, now);
+            }
+        }
+    }
+}
+
+fn send_all(sends: Vec<(PeerKey, Control)>, out: &mut Vec<Action>) {
+    out.extend(sends.into_iter().map(|(peer, message)| Action::Send { peer, message }));
+}

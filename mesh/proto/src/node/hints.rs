@@ -1,0 +1,156 @@
+//! Messages of connected peers, and what a version that is news leads to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holm_model::{DocId, DocVersion, HeadsDigest, TenantId};
+
+use super::links::Link;
+use super::{Action, MeshNode, send_all};
+use crate::wire::{Control, Hint};
+use crate::{Counters, DocumentStore, Now, PeerKey, Scope};
+
+/// Documents whose latest digest is remembered; a miss costs one needless exchange.
+const MAX_KNOWN: usize = 65_536;
+
+/// The digest that this node holds, per document, as far as remembered.
+#[derive(Debug, Default)]
+pub(super) struct KnownVersions(BTreeMap<(TenantId, DocId), HeadsDigest>);
+
+impl KnownVersions {
+    fn holds(&self, version: &DocVersion) -> bool {
+        self.0.get(&(version.tenant.clone(), version.doc)) == Some(&version.heads)
+    }
+
+    fn note(&mut self, version: &DocVersion, counters: &mut Counters) {
+        if self.0.len() >= MAX_KNOWN && self.0.pop_first().is_some() {
+            counters.count("known_versions_forgotten");
+        }
+        self.0.insert((version.tenant.clone(), version.doc), version.heads);
+    }
+}
+
+/// Whether a connected peer may learn of a tenant.
+pub(super) fn gate<'a>(
+    links: &'a BTreeMap<PeerKey, Link>,
+    store: &'a dyn DocumentStore,
+) -> impl Fn(PeerKey, &TenantId) -> bool + 'a {
+    |peer, tenant| {
+        links.get(&peer).is_some_and(|link| store.may_replicate(&link.hello.site, tenant))
+    }
+}
+
+impl MeshNode {
+    pub(super) fn received(
+        &mut self,
+        peer: PeerKey,
+        message: Control,
+        now: Now,
+        store: &dyn DocumentStore,
+        out: &mut Vec<Action>,
+    ) {
+        if !self.heard(peer, now) {
+            self.counters.count("messages_without_link");
+            return;
+        }
+        match message {
+            Control::Gossip { hint, hops } => self.gossip(peer, hint, hops, store, out),
+            Control::Graft(ids) => {
+                let sends = self.broadcast.graft(peer, &ids, gate(&self.links, store));
+                send_all(sends, out);
+            }
+            Control::Have(ids) => {
+                self.broadcast.have(peer, &ids, now.mono_ms, &mut self.counters);
+            }
+            Control::Leases(claims) => {
+                for claim in claims {
+                    if self.may_hear(peer, &claim.tenant, store) {
+                        self.leases.hear(claim, peer, now.wall, &mut self.counters);
+                    }
+                }
+            }
+            Control::Ping { sequence, .. } => {
+                let message = Control::Pong { sequence, sent_at: now.wall };
+                out.push(Action::Send { peer, message });
+            }
+            Control::Pong { sequence, sent_at } => self.pong(peer, sequence, sent_at, now),
+            Control::Prune => self.broadcast.prune(peer),
+            Control::Stored(version) => {
+                if self.may_hear(peer, &version.tenant, store) && !self.known.holds(&version) {
+                    self.fetch(peer, &version, out);
+                }
+            }
+            // Certificates are the driver's: it knows the chain and the clock to judge them by.
+            Control::SvidRefresh(_) => self.counters.count("messages_misplaced"),
+            Control::Swim(bytes) => {
+                let outcome = self.membership.received(peer, &bytes, now.mono_ms);
+                self.carry_out(outcome, now, out);
+            }
+        }
+    }
+
+    pub(super) fn published(
+        &mut self,
+        version: DocVersion,
+        store: &dyn DocumentStore,
+        out: &mut Vec<Action>,
+    ) {
+        self.known.note(&version, &mut self.counters);
+        self.counters.count("hints_published");
+        let hint = Hint { version, origin: self.membership.me().peer };
+        let sends = self.broadcast.publish(hint, gate(&self.links, store), &mut self.counters);
+        send_all(sends, out);
+    }
+
+    /// A reconciliation brought news: those behind us in the tree may now fetch it here.
+    pub(super) fn learned(
+        &mut self,
+        version: DocVersion,
+        from: PeerKey,
+        store: &dyn DocumentStore,
+        out: &mut Vec<Action>,
+    ) {
+        self.known.note(&version, &mut self.counters);
+        let allowed = gate(&self.links, store);
+        for peer in self.broadcast.near() {
+            if peer != from && allowed(peer, &version.tenant) {
+                out.push(Action::Send { peer, message: Control::Stored(version.clone()) });
+            }
+        }
+    }
+
+    fn gossip(
+        &mut self,
+        from: PeerKey,
+        hint: Hint,
+        hops: u32,
+        store: &dyn DocumentStore,
+        out: &mut Vec<Action>,
+    ) {
+        if !self.may_hear(from, &hint.version.tenant, store) {
+            return;
+        }
+        self.counters.count("hints_received");
+        let (fresh, sends) =
+            self.broadcast.gossip(from, hint, hops, gate(&self.links, store), &mut self.counters);
+        send_all(sends, out);
+        let Some(hint) = fresh.filter(|hint| !self.known.holds(&hint.version)) else { return };
+        // The origin has the version for certain. Without a link to it, whoever passed the hint on
+        // may have it by now; if not, it says "stored" as soon as it does.
+        let source = if self.links.contains_key(&hint.origin) { hint.origin } else { from };
+        self.fetch(source, &hint.version, out);
+    }
+
+    fn fetch(&mut self, peer: PeerKey, version: &DocVersion, out: &mut Vec<Action>) {
+        let scope = Scope::Documents(BTreeSet::from([version.doc]));
+        self.schedule.request(peer, version.tenant.clone(), scope, &mut self.counters);
+        self.start_syncs(out);
+    }
+
+    fn may_hear(&mut self, peer: PeerKey, tenant: &TenantId, store: &dyn DocumentStore) -> bool {
+        let allowed = gate(&self.links, store)(peer, tenant) && store.tenants().contains(tenant);
+        if !allowed {
+            self.counters.count("messages_not_permitted");
+        }
+        allowed
+    }
+}

@@ -1,0 +1,40 @@
+//! What the mesh asks of whoever holds the documents.
+
+use holm_model::{DocId, DocVersion, SiteId, TenantId};
+
+/// The documents of a node, as the mesh sees them: opaque bytes that merge in any order. Methods may
+/// block on storage; the link calls [`DocumentStore::documents`], `heads`, `export` and `apply` on a
+/// thread of their own, and `tenants` and `may_replicate` on its event loop: keep those two cheap.
+pub trait DocumentStore: Send + Sync + 'static {
+    /// The tenants that this node replicates.
+    fn tenants(&self) -> Vec<TenantId>;
+
+    /// Whether a node of `peer_site` may learn `tenant`'s data and name.
+    fn may_replicate(&self, peer_site: &SiteId, tenant: &TenantId) -> bool;
+
+    /// The version of every document of `tenant`.
+    fn documents(&self, tenant: &TenantId) -> Vec<DocVersion>;
+
+    /// The heads of a document; none if it is not here.
+    fn heads(&self, tenant: &TenantId, doc: &DocId) -> Vec<[u8; 32]>;
+
+    /// What someone lacks who has the changes under `have`; heads that are not known here are passed
+    /// over. Empty when nothing is lacking. At most [`crate::wire::MAX_DOCUMENT_BYTES`].
+    ///
+    /// # Errors
+    /// A text for the log; the document is left out of this reconciliation.
+    fn export(&self, tenant: &TenantId, doc: &DocId, have: &[[u8; 32]]) -> Result<Vec<u8>, String>;
+
+    /// Merges what a peer exported. `from` names the peer for provenance. The new version if this
+    /// changed the document, `None` if everything was here already.
+    ///
+    /// # Errors
+    /// A text for the log and the peer; the store keeps (quarantines) or drops the bytes as it likes.
+    fn apply(
+        &self,
+        tenant: &TenantId,
+        doc: &DocId,
+        from: &str,
+        bytes: &[u8],
+    ) -> Result<Option<DocVersion>, String>;
+}

@@ -1,0 +1,222 @@
+//! Messages of the long-lived stream of each connected pair.
+
+use std::fmt;
+
+use holm_model::{DocVersion, Millis, NodeName, SiteId, TenantId};
+use prost::Message;
+
+use super::generated::control::Body;
+use super::{
+    Frame, MAX_CONTROL_BYTES, MAX_HINT_BYTES, WireError, bad, check_length, decode, fixed,
+    generated, missing, node, peer_key, site, tenant, version_from, version_to,
+};
+use crate::PeerKey;
+
+/// Most ids in one message of hint ids.
+pub const MAX_IDS: usize = 256;
+/// Most leases in one message: 256 of at most 240 bytes stay below the control limit.
+pub const MAX_LEASES: usize = 256;
+/// Most certificates in a refreshed chain.
+const MAX_CHAIN: usize = 4;
+
+/// Names a hint: the first 16 bytes of a BLAKE3 hash of the version that it tells of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HintId(pub [u8; 16]);
+
+impl fmt::Debug for HintId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// "Document D is now at version V", and who wrote that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// The version.
+    pub version: DocVersion,
+    /// The node that wrote it.
+    pub origin: PeerKey,
+}
+
+impl Hint {
+    /// The hint's name. Two hints of one version have one name.
+    pub fn id(&self) -> HintId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.version.tenant.as_str().as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&self.version.doc.0);
+        hasher.update(&self.version.heads.0);
+        let mut id = [0; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        HintId(id)
+    }
+}
+
+/// One node's word that everything it holds open of one tenant is true as of a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseClaim {
+    /// The claiming node's site.
+    pub site: SiteId,
+    /// The claiming node.
+    pub node: NodeName,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The claiming node's generation: a later start beats an earlier one.
+    pub generation: u64,
+    /// Order within the generation.
+    pub sequence: u64,
+    /// What is claimed, by the claiming node's clock.
+    pub as_of: Millis,
+}
+
+/// A message between two connected nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// "Send me these hints, and more from now on."
+    Graft(Vec<HintId>),
+    /// A hint, and over how many nodes it came.
+    Gossip {
+        /// The hint.
+        hint: Hint,
+        /// Nodes that it passed, the origin not counted.
+        hops: u32,
+    },
+    /// "I have these hints; ask if you lack one."
+    Have(Vec<HintId>),
+    /// Leases that are news to the sender.
+    Leases(Vec<LeaseClaim>),
+    /// Asks for a [`Control::Pong`].
+    Ping {
+        /// Matches the answer to the question.
+        sequence: u64,
+        /// The sender's wall clock.
+        sent_at: Millis,
+    },
+    /// Answers a [`Control::Ping`].
+    Pong {
+        /// The question's.
+        sequence: u64,
+        /// The answerer's wall clock.
+        sent_at: Millis,
+    },
+    /// "I get your hints from elsewhere already; only tell me their ids."
+    Prune,
+    /// "I now hold this version": whoever lacks it may fetch it here. Not passed on.
+    Stored(DocVersion),
+    /// The sender's renewed certificate chain, DER, leaf first.
+    SvidRefresh(Vec<Vec<u8>>),
+    /// One membership datagram.
+    Swim(Vec<u8>),
+}
+
+impl Control {
+    fn body(&self) -> Body {
+        match self {
+            Self::Graft(ids) => Body::Graft(ids_to(ids)),
+            Self::Gossip { hint, hops } => Body::Gossip(generated::Gossip {
+                version: Some(version_to(&hint.version)),
+                origin: hint.origin.0.to_vec(),
+                hops: *hops,
+            }),
+            Self::Have(ids) => Body::Have(ids_to(ids)),
+            Self::Leases(leases) => {
+                Body::Leases(generated::Leases { leases: leases.iter().map(lease_to).collect() })
+            }
+            Self::Ping { sequence, sent_at } => {
+                Body::Ping(generated::Ping { sequence: *sequence, sent_at_ms: sent_at.0 })
+            }
+            Self::Pong { sequence, sent_at } => {
+                Body::Pong(generated::Pong { sequence: *sequence, sent_at_ms: sent_at.0 })
+            }
+            Self::Prune => Body::Prune(generated::Nothing {}),
+            Self::Stored(version) => Body::Stored(version_to(version)),
+            Self::SvidRefresh(chain) => {
+                Body::SvidRefresh(generated::SvidRefresh { chain: chain.clone() })
+            }
+            Self::Swim(bytes) => Body::Swim(bytes.clone()),
+        }
+    }
+}
+
+impl Frame for Control {
+    const WHAT: &'static str = "control";
+    const LIMIT: usize = MAX_CONTROL_BYTES;
+
+    fn to_bytes(&self) -> Vec<u8> {
+        generated::Control { body: Some(self.body()) }.encode_to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        let what = Self::WHAT;
+        let control: generated::Control = decode(what, bytes, Self::LIMIT)?;
+        Ok(match control.body.ok_or_else(|| missing(what))? {
+            Body::Graft(ids) => Self::Graft(ids_from("graft", &ids)?),
+            Body::Gossip(gossip) => gossip_from(&gossip)?,
+            Body::Have(ids) => Self::Have(ids_from("have", &ids)?),
+            Body::Leases(leases) => leases_from(&leases)?,
+            Body::Ping(p) => Self::Ping { sequence: p.sequence, sent_at: Millis(p.sent_at_ms) },
+            Body::Pong(p) => Self::Pong { sequence: p.sequence, sent_at: Millis(p.sent_at_ms) },
+            Body::Prune(_) => Self::Prune,
+            Body::Stored(version) => {
+                check_length("stored", version.encoded_len(), MAX_HINT_BYTES)?;
+                Self::Stored(version_from("stored", &version)?)
+            }
+            Body::SvidRefresh(refresh) if refresh.chain.len() > MAX_CHAIN => {
+                return Err(bad("svid_refresh", "chain", format!("more than {MAX_CHAIN}")));
+            }
+            Body::SvidRefresh(refresh) => Self::SvidRefresh(refresh.chain),
+            Body::Swim(bytes) => Self::Swim(bytes),
+        })
+    }
+}
+
+fn gossip_from(gossip: &generated::Gossip) -> Result<Control, WireError> {
+    let what = "gossip";
+    check_length(what, gossip.encoded_len(), MAX_HINT_BYTES)?;
+    let version = gossip.version.as_ref().ok_or_else(|| bad(what, "version", "it is missing"))?;
+    let hint = Hint {
+        version: version_from(what, version)?,
+        origin: peer_key(what, "origin", &gossip.origin)?,
+    };
+    Ok(Control::Gossip { hint, hops: gossip.hops })
+}
+
+fn leases_from(leases: &generated::Leases) -> Result<Control, WireError> {
+    let what = "leases";
+    if leases.leases.len() > MAX_LEASES {
+        return Err(bad(what, "leases", format!("more than {MAX_LEASES}")));
+    }
+    let parse = |lease: &generated::Lease| {
+        Ok(LeaseClaim {
+            site: site(what, &lease.site)?,
+            node: node(what, &lease.node)?,
+            tenant: tenant(what, &lease.tenant)?,
+            generation: lease.generation,
+            sequence: lease.sequence,
+            as_of: Millis(lease.as_of_ms),
+        })
+    };
+    Ok(Control::Leases(leases.leases.iter().map(parse).collect::<Result<_, _>>()?))
+}
+
+fn lease_to(lease: &LeaseClaim) -> generated::Lease {
+    generated::Lease {
+        site: lease.site.to_string(),
+        node: lease.node.to_string(),
+        tenant: lease.tenant.to_string(),
+        generation: lease.generation,
+        sequence: lease.sequence,
+        as_of_ms: lease.as_of.0,
+    }
+}
+
+fn ids_from(what: &'static str, ids: &generated::HintIds) -> Result<Vec<HintId>, WireError> {
+    if ids.ids.len() > MAX_IDS {
+        return Err(bad(what, "ids", format!("more than {MAX_IDS}")));
+    }
+    ids.ids.iter().map(|id| Ok(HintId(fixed(what, "ids", id)?))).collect()
+}
+
+fn ids_to(ids: &[HintId]) -> generated::HintIds {
+    generated::HintIds { ids: ids.iter().map(|id| id.0.to_vec()).collect() }
+}
