@@ -1,0 +1,85 @@
+// Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
+import type { ElementDetail, LatestResults, Me, MeshDigest, Planes, Sites, Topology } from "./types";
+
+/** An error as the node says it, or as the network does. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly requestId: string | null,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+/** True when there is no session: the page then says how to get one. */
+export function isLoggedOut(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 401;
+}
+
+let clockOffsetMs = 0;
+
+/** The node's clock in Unix milliseconds, as well as answers let us know it: ages are counted on it, not on the reader's laptop. */
+export function nodeNow(): number {
+  return Date.now() + clockOffsetMs;
+}
+
+/** The `Date` header counts whole seconds, so only an offset of more than two is believed. */
+export function clockOffset(dateHeader: string | null, localMs: number): number {
+  const served = dateHeader === null ? NaN : Date.parse(dateHeader);
+  if (Number.isNaN(served)) return 0;
+  const offset = served + 500 - localMs;
+  return Math.abs(offset) > 2000 ? offset : 0;
+}
+
+function errorOf(status: number, body: unknown): ApiError {
+  if (typeof body === "object" && body !== null && "error" in body) {
+    const { error } = body as { error?: { code?: unknown; message?: unknown; request_id?: unknown } };
+    if (typeof error?.message === "string") {
+      const code = typeof error.code === "string" ? error.code : "unknown";
+      return new ApiError(status, code, error.message, typeof error.request_id === "string" ? error.request_id : null);
+    }
+  }
+  return new ApiError(status, "unknown", `the node answered with status ${status}`, null);
+}
+
+async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(path, { headers: { accept: "application/json" }, credentials: "same-origin", ...(signal ? { signal } : {}) });
+  } catch (cause) {
+    if (signal?.aborted) throw cause;
+    throw new ApiError(0, "no_connection", "this node does not answer; is `holm up` running?", null);
+  }
+  clockOffsetMs = clockOffset(response.headers.get("date"), Date.now());
+  const body: unknown = await response.json().catch(() => null);
+  if (!response.ok) throw errorOf(response.status, body);
+  return body as T;
+}
+
+/** What of the topology is asked for. */
+export interface TopologyQuery {
+  at?: string | undefined;
+  site?: string | undefined;
+}
+
+/** The path and query of `GET /v1/topology`, the same for the request and for "the same by API". */
+export function topologyPath(query: TopologyQuery): string {
+  const search = new URLSearchParams();
+  if (query.at) search.set("at", query.at);
+  if (query.site) search.set("site", query.site);
+  const text = search.toString();
+  return text ? `/v1/topology?${text}` : "/v1/topology";
+}
+
+export const api = {
+  me: (signal?: AbortSignal) => get<Me>("/v1/me", signal),
+  sites: (signal?: AbortSignal) => get<Sites>("/v1/sites", signal),
+  topology: (query: TopologyQuery, signal?: AbortSignal) => get<Topology>(topologyPath(query), signal),
+  element: (id: string, signal?: AbortSignal) => get<ElementDetail>(`/v1/topology/element?id=${encodeURIComponent(id)}`, signal),
+  planes: (signal?: AbortSignal) => get<Planes>("/v1/planes", signal),
+  results: (signal?: AbortSignal) => get<LatestResults>("/v1/results/latest", signal),
+  digest: (signal?: AbortSignal) => get<MeshDigest>("/v1/mesh/digest", signal),
+};

@@ -1,0 +1,149 @@
+// One element, beside whatever room is open: state, what each site says of it, its history, what hangs on it.
+import { useEffect, useRef } from "react";
+
+import { isLoggedOut } from "../api/client";
+import { useElement, useSites } from "../api/queries";
+import type { ElementDetail, SiteState } from "../api/types";
+import { Button, Copy, ElementLink, Failure, Nothing, State, Time, Waiting } from "../parts/basics";
+import { plural, span } from "../parts/format";
+import { Icon } from "../parts/icons";
+import { bestState, SITE_LOOKS } from "../parts/states";
+import { useNow } from "./clock";
+import { historyWindow, segments } from "./history";
+import { useSetUrl, useUrl } from "./scope";
+import { ApiError } from "../api/client";
+
+export function ElementPanel() {
+  const { el } = useUrl();
+  return el ? <Panel key={el} id={el} /> : null;
+}
+
+function Panel({ id }: { id: string }) {
+  const element = useElement(id);
+  const setUrl = useSetUrl();
+  const heading = useRef<HTMLHeadingElement>(null);
+  // A reader at the keyboard lands on what was opened; a page that loads with a selection keeps its own focus.
+  useEffect(() => {
+    if (document.activeElement && document.activeElement !== document.body) heading.current?.focus({ preventScroll: true });
+  }, []);
+  const gone = element.error instanceof ApiError && element.error.status === 404;
+  return (
+    <aside className="element" aria-label="Element">
+      <header>
+        <div className="titles">
+          <p className="faint">{element.data ? kindText(element.data) : "element"}</p>
+          <h2 tabIndex={-1} ref={heading}>{element.data?.label ?? id}</h2>
+          <p className="mono id" title={id}>{id} <Copy text={id} label="Copy the id" /></p>
+        </div>
+        <Button icon="close" label="Close" shortcut="Esc" onClick={() => setUrl({ el: undefined })} />
+      </header>
+      {element.isPending && <Waiting rows={6} />}
+      {gone && <Nothing title="No such element">It was never observed in the history that is kept, or the link is from another mesh.</Nothing>}
+      {element.error && !gone && !isLoggedOut(element.error) && <Failure error={element.error} again={() => void element.refetch()} />}
+      {element.data && <Detail element={element.data} />}
+    </aside>
+  );
+}
+
+function kindText(element: ElementDetail): string {
+  return element.from ? `${element.kind} edge` : element.kind;
+}
+
+function Detail({ element }: { element: ElementDetail }) {
+  const sites = useSites();
+  const states = new Map<string, SiteState>(sites.data?.items.map((site) => [site.site, site.state]));
+  const open = element.sites.filter((site) => site.intervals.some((each) => each.to === null));
+  const state = bestState(open.map((site) => site.site), states);
+  return (
+    <>
+      <p className="now">
+        {open.length > 0 ? <State look={SITE_LOOKS[state]} /> : <span className="state faint">closed: no site observes it now</span>}
+        <span className="faint">{open.length > 0 && `observed by ${open.map((site) => site.site).join(", ")}`}</span>
+      </p>
+      {element.from && element.to && (
+        <p className="ends"><ElementLink id={element.from} /><Icon name="out" size={14} /><ElementLink id={element.to} /></p>
+      )}
+      <History element={element} states={states} />
+      <Attributes element={element} />
+      <Neighbours element={element} />
+    </>
+  );
+}
+
+function History({ element, states }: { element: ElementDetail; states: ReadonlyMap<string, SiteState> }) {
+  const now = useNow();
+  const range = historyWindow(element, now);
+  return (
+    <section>
+      <h3>History by site</h3>
+      <div className="history">
+        {element.sites.map((site) => {
+          const state = states.get(site.site) ?? "never_heard";
+          const first = site.intervals[0];
+          const last = site.intervals[site.intervals.length - 1];
+          return (
+            <div key={site.site} className="lane">
+              <span className="name">{site.site}</span>
+              <svg viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label={`${site.site}: ${plural(site.intervals.length, "interval")}, ${last?.to === null ? "open" : "closed"}`}>
+                <rect className="ground" width="100" height="8" />
+                {segments(site.intervals, range).map((each, n) => (
+                  <rect key={n} className={`span ${each.open ? `open ${state}` : ""}`} x={each.x} width={each.width} height="8" />
+                ))}
+              </svg>
+              <span className="faint when">
+                {last?.to === null ? <>since <Time iso={last.from} /></> : <>until <Time iso={last?.to} /></>}
+                {site.intervals.length > 1 && first && <> · {plural(site.intervals.length - 1, "gap")}</>}
+              </span>
+            </div>
+          );
+        })}
+      </div>
+      <p className="faint axis"><span><Time iso={new Date(range.from).toISOString()} /></span><span>{span(range.to - range.from)}</span><span>now</span></p>
+    </section>
+  );
+}
+
+function Attributes({ element }: { element: ElementDetail }) {
+  const bySite = element.sites.filter((site) => Object.keys(site.attributes).length > 0);
+  const same = bySite.every((site) => JSON.stringify(site.attributes) === JSON.stringify(bySite[0]?.attributes));
+  const groups = same ? bySite.slice(0, 1) : bySite;
+  return (
+    <section>
+      <h3>Attributes</h3>
+      {groups.length === 0 && <p className="faint">None were observed.</p>}
+      {groups.map((site) => (
+        <div key={site.site}>
+          {!same && <h4>{site.site}</h4>}
+          <dl className="attributes">
+            {Object.entries(site.attributes).map(([key, value]) => (
+              <div key={key}><dt>{key}</dt><dd className="mono">{value}</dd></div>
+            ))}
+          </dl>
+        </div>
+      ))}
+    </section>
+  );
+}
+
+const MOST_NEIGHBOURS = 200;
+
+function Neighbours({ element }: { element: ElementDetail }) {
+  if (element.from) return null;
+  const shown = element.neighbours.slice(0, MOST_NEIGHBOURS);
+  return (
+    <section>
+      <h3>Hangs on it <span className="faint">{element.neighbours.length}</span></h3>
+      {shown.length === 0 && <p className="faint">Nothing: it has no open edge.</p>}
+      <ul className="neighbours">
+        {shown.map((each) => (
+          <li key={each.edge}>
+            <span className="faint" title={each.direction === "out" ? "from here to there" : "from there to here"}><Icon name={each.direction} size={14} /></span>
+            <ElementLink id={each.id} />
+            <span className="faint kind"><ElementLink id={each.edge} label={each.edge.split("|")[1] ?? "edge"} /></span>
+          </li>
+        ))}
+      </ul>
+      {element.neighbours.length > shown.length && <p className="faint">{shown.length} of {element.neighbours.length} are shown.</p>}
+    </section>
+  );
+}

@@ -1,0 +1,64 @@
+import { describe, expect, it } from "vitest";
+
+import type { Plane, Sites } from "../api/types";
+import { freshnessText } from "./freshness";
+import { find } from "./find";
+import { historyWindow, segments } from "./history";
+import { roomsFor } from "./rooms";
+import { oneSite, parseSearch, toggle } from "./search";
+
+const plane = (name: string): Plane => ({ plane: name, state: "off", reason: "", remedy: "", method: "", since: "2026-11-21T04:00:00.000Z", counters: {} });
+
+describe("the URL", () => {
+  it("is read strictly: what is not valid is left out", () => {
+    expect(parseSearch({ site: "tokyo,berlin,tokyo,<x>", at: "2026-11-21T04:00:00Z", el: "host:a", hide: "host,B", view: "other", q: "" })).toEqual({
+      site: "berlin,tokyo", at: "2026-11-21T04:00:00.000Z", el: "host:a", hide: "host",
+    });
+    expect(parseSearch({ at: "yesterday", el: "x".repeat(701), site: 12 })).toEqual({ site: "12" });
+  });
+  it("holds a list that names come into and go out of", () => {
+    expect(toggle(undefined, "tokyo")).toBe("tokyo");
+    expect(toggle("tokyo", "berlin")).toBe("berlin,tokyo");
+    expect(toggle("tokyo", "tokyo")).toBeUndefined();
+    expect([oneSite("tokyo"), oneSite("berlin,tokyo"), oneSite(undefined)]).toEqual(["tokyo", undefined, undefined]);
+  });
+});
+
+describe("rooms", () => {
+  it("appear when their plane exists, even while it is off", () => {
+    expect(roomsFor([plane("host")]).map((room) => room.label)).toEqual(["Overview", "Topology", "Hosts", "Mesh", "Settings"]);
+    expect(roomsFor(undefined)).toHaveLength(6);
+  });
+});
+
+describe("freshness", () => {
+  const site = (name: string, state: Sites["items"][number]["state"], as_of: string | null): Sites["items"][number] => ({ site: name, is_self: false, state, as_of, last_heard: as_of, nodes: [], elements: { nodes: 0, edges: 0 } });
+  const sites = (items: Sites["items"]): Sites => ({ mesh_running: true, replicating: true, replicating_reason: null, self_site: "berlin", cut_off: null, items, conflicts: [], counters: {} });
+  const now = Date.parse("2026-11-21T04:00:10.000Z");
+  it("counts who is heard and how old the oldest of them is", () => {
+    const some = sites([site("berlin", "here", "2026-11-21T04:00:10.000Z"), site("tokyo", "live", "2026-11-21T04:00:06.000Z"), site("oslo", "unreachable", "2026-11-21T03:00:00.000Z")]);
+    expect(freshnessText(some, now)).toEqual({ text: "2 of 3 sites heard, oldest 4 s", tone: "bad" });
+    expect(freshnessText(sites([site("berlin", "never_heard", null)]), now)).toEqual({ text: "0 of 1 sites heard", tone: "warn" });
+  });
+});
+
+describe("find", () => {
+  const nodes = ["service:web", "host:aweb", "service:webshop"].map((id) => ({ id, kind: id.split(":")[0] as "host", label: id.split(":")[1] ?? "", sites: ["berlin"], since: "", attributes: {} }));
+  it("puts names that begin with the text first and is bounded", () => {
+    expect(find("WEB", [], [], nodes, []).map((each) => each.name)).toEqual(["web", "webshop", "aweb"]);
+    const many = Array.from({ length: 50_000 }, (_, n) => ({ ...nodes[0], id: `host:web${n}`, label: `web${n}` }) as (typeof nodes)[number]);
+    expect(find("web", [], [], many, []).length).toBeLessThanOrEqual(30);
+  });
+});
+
+describe("history", () => {
+  const now = Date.parse("2026-11-21T05:00:00.000Z");
+  const intervals = [{ from: "2026-11-21T04:00:00.000Z", to: "2026-11-21T04:30:00.000Z" }, { from: "2026-11-21T04:45:00.000Z", to: null }];
+  it("keeps the gap", () => {
+    const range = historyWindow({ sites: [{ site: "berlin", intervals, attributes: {} }] }, now);
+    expect(segments(intervals, range)).toEqual([{ x: 0, width: 50, open: false }, { x: 75, width: 25, open: true }]);
+  });
+  it("shows ten minutes at least", () => {
+    expect(historyWindow({ sites: [] }, now)).toEqual({ from: now - 600_000, to: now });
+  });
+});

@@ -1,0 +1,28 @@
+// The rooms that exist. One more line here, one more route in router.tsx: that is a new room.
+import type { Plane } from "../api/types";
+import type { IconName } from "../parts/icons";
+
+export interface Room {
+  path: "/" | "/topology" | "/tests" | "/hosts" | "/mesh" | "/settings";
+  label: string;
+  icon: IconName;
+  /** The key after `g`. */
+  key: string;
+  /** The plane that fills the room: without that plane there is no room; while it is off the room says why. */
+  plane?: string;
+  about: string;
+}
+
+export const ROOMS: readonly Room[] = [
+  { path: "/", label: "Overview", icon: "overview", key: "o", about: "every site, plane and failure at a glance" },
+  { path: "/topology", label: "Topology", icon: "topology", key: "t", about: "the live graph, at any moment" },
+  { path: "/tests", label: "Tests & paths", icon: "tests", key: "p", plane: "active", about: "latest probe results, site by site" },
+  { path: "/hosts", label: "Hosts", icon: "hosts", key: "h", plane: "host", about: "who connects to whom, by process" },
+  { path: "/mesh", label: "Mesh", icon: "mesh", key: "m", about: "sites, nodes, certificates, replication" },
+  { path: "/settings", label: "Settings", icon: "settings", key: "s", about: "planes, this node, appearance" },
+];
+
+/** The rooms of the rail: those whose plane exists. Until the planes are known, all of them, so that nothing jumps. */
+export function roomsFor(planes: readonly Plane[] | undefined): Room[] {
+  return ROOMS.filter((room) => !room.plane || !planes || planes.some((plane) => plane.plane === room.plane));
+}

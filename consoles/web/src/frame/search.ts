@@ -1,0 +1,64 @@
+// The URL carries scope, time, filters and selection: this is its shape.
+
+export interface Search {
+  /** The scope: names of sites, comma-separated; every site without it. */
+  site?: string;
+  /** The moment, RFC 3339; live without it. */
+  at?: string;
+  /** The selected element's id. */
+  el?: string;
+  /** Kinds that are not shown, comma-separated. */
+  hide?: string;
+  /** Table instead of picture. */
+  view?: "table";
+  /** Filter text of a table. */
+  q?: string;
+}
+
+const SITE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const LONGEST = 700;
+
+/** Reads the URL's part after `?`; what is not valid is left out. */
+export function parseSearch(raw: Record<string, unknown>): Search {
+  const search: Search = {};
+  const site = names(raw["site"], (name) => SITE.test(name));
+  if (site) search.site = site;
+  const at = text(raw["at"]);
+  if (at && !Number.isNaN(Date.parse(at))) search.at = new Date(at).toISOString();
+  const el = text(raw["el"]);
+  if (el) search.el = el;
+  const hide = names(raw["hide"], (name) => /^[a-z]{1,20}$/.test(name));
+  if (hide) search.hide = hide;
+  if (raw["view"] === "table") search.view = "table";
+  const q = text(raw["q"]);
+  if (q) search.q = q;
+  return search;
+}
+
+/** A comma-separated list as its parts. */
+export function split(list: string | undefined): string[] {
+  return list ? list.split(",") : [];
+}
+
+/** The list with `name` taken out or put in; undefined when it is empty. */
+export function toggle(list: string | undefined, name: string): string | undefined {
+  const parts = split(list);
+  const next = parts.includes(name) ? parts.filter((part) => part !== name) : [...parts, name].sort();
+  return next.length > 0 ? next.join(",") : undefined;
+}
+
+/** The one site that the node is asked for; with several the whole picture is fetched and filtered here. */
+export function oneSite(site: string | undefined): string | undefined {
+  const parts = split(site);
+  return parts.length === 1 ? parts[0] : undefined;
+}
+
+function names(value: unknown, valid: (name: string) => boolean): string | undefined {
+  const parts = [...new Set((text(value) ?? "").split(",").filter(valid))].sort();
+  return parts.length > 0 ? parts.join(",") : undefined;
+}
+
+function text(value: unknown): string | undefined {
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" && value.length > 0 && value.length <= LONGEST ? value : undefined;
+}
