@@ -127,7 +127,7 @@ function results() {
     for (const other of sites) {
       if (other === site) continue;
       const ok = !(site === "saopaulo" && other === "tokyo") && !cutOff;
-      items.push({ site, probe: "icmp", target: other, success: ok, error: ok ? null : "no answer within 2 s", duration_ms: ok ? 2 + 110 * random() : 2000, metrics: ok ? { rtt_ms: 2 + 110 * random(), loss: 0 } : { loss: 1 }, attributes: { "holm.target.site": other }, observed_at: iso(now - 3000) });
+      items.push({ site, probe: "icmp", target: other, success: ok, error: ok ? null : "no answer within 2 s", duration_ms: ok ? 2 + 110 * random() : 2000, metrics: ok ? { rtt_ms: 2 + 110 * random(), loss: 0 } : { loss: 1 }, attributes: { "peer.site": other }, observed_at: iso(now - 3000) });
     }
     items.push({ site, probe: "http", target: "https://shop.example/health", success: site !== "tokyo", error: site === "tokyo" ? "HTTP status 503, expected 200" : null, duration_ms: 40 + 90 * random(), metrics: { dns_ms: 1.2, connect_ms: 18.2, tls_ms: 21.4, first_byte_ms: 39.1 }, attributes: { "tls.protocol.version": "1.3", "tls.server.not_after": "2027-02-01T00:00:00Z" }, observed_at: iso(now - 8000) });
     items.push({ site, probe: "dns", target: "shop.example", success: true, error: null, duration_ms: 4.1, metrics: { answers: 2 }, attributes: {}, observed_at: iso(now - 6000) });

@@ -78,8 +78,8 @@ pub(crate) async fn list_sites(
         })
         .collect();
     let (replicating, reason) = match &status {
-        Some(status) => (status.replicating, status.paused_reason.clone().unwrap_or_default()),
-        None => (false, state.mesh_failure().unwrap_or_default()),
+        Some(status) => (status.replicating, status.paused_reason.clone()),
+        None => (false, state.mesh_failure()),
     };
     let mut conflicts: Vec<String> =
         status.iter().flat_map(|s| &s.conflicts).map(|c| c.text.clone()).collect();

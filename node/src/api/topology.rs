@@ -13,8 +13,9 @@ use utoipa::IntoParams;
 
 use super::error::{ApiError, ErrorBody};
 use super::types::{
-    CoverageView, EdgeView, ElementCount, ElementDetail, ElementSite, FreshnessView, IntervalView,
-    Neighbour, NodeView, Provenance, SiteFreshnessView, SiteStateView, Timestamp, Topology,
+    CoverageView, DirectionView, EdgeView, ElementCount, ElementDetail, ElementSite, FreshnessView,
+    IntervalView, Neighbour, NodeView, Provenance, SiteFreshnessView, SiteStateView, Timestamp,
+    Topology,
 };
 use crate::daemon::{Caller, NodeState, Tenant};
 
@@ -148,10 +149,14 @@ pub(crate) async fn element(
                 let here = query.id.as_str();
                 let there = neighbour.node.to_string();
                 let (edge, direction) = match neighbour.direction {
-                    Direction::In => (format!("{there}|{}|{here}", neighbour.kind), "in"),
-                    Direction::Out => (format!("{here}|{}|{there}", neighbour.kind), "out"),
+                    Direction::In => {
+                        (format!("{there}|{}|{here}", neighbour.kind), DirectionView::In)
+                    }
+                    Direction::Out => {
+                        (format!("{here}|{}|{there}", neighbour.kind), DirectionView::Out)
+                    }
                 };
-                Neighbour { id: there, edge, direction: direction.into() }
+                Neighbour { id: there, edge, direction }
             })
             .collect(),
     }))
@@ -244,11 +249,11 @@ impl TopologyQuery {
 
 fn node_view(node: holm_graph::NodeView) -> NodeView {
     NodeView {
-        kind: node.id.kind().to_string(),
+        kind: node.id.kind(),
         label: node.id.name().to_owned(),
         id: node.id.to_string(),
         sites: node.sites,
-        since: Some(Timestamp(node.since)),
+        since: Timestamp(node.since),
         attributes: attributes(node.attributes),
     }
 }
@@ -258,9 +263,9 @@ fn edge_view(edge: holm_graph::EdgeView) -> EdgeView {
         id: edge.id.to_string(),
         from: edge.id.from.to_string(),
         to: edge.id.to.to_string(),
-        kind: edge.id.kind.to_string(),
+        kind: edge.id.kind,
         sites: edge.sites,
-        since: Some(Timestamp(edge.since)),
+        since: Timestamp(edge.since),
         // Both planes record what they see; nothing is stitched together yet.
         provenance: Provenance::Observed,
         attributes: attributes(edge.attributes),

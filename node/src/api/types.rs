@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use holm_model::{Millis, NodeName, SiteId, TenantId};
+use holm_model::{EdgeKind, Millis, NodeKind, NodeName, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -145,7 +145,7 @@ api_type!(
         mesh_running: bool,
         /// Whether it replicates; if not, the reason says why and what to do.
         replicating: bool,
-        replicating_reason: String,
+        replicating_reason: Option<String>,
         #[schema(value_type = String)]
         self_site: SiteId,
         /// Set while this node hears no other site at all, though it knows of some.
@@ -244,18 +244,55 @@ api_type!(
     }
 );
 
+/// What a node of the topology is.
+#[derive(ToSchema)]
+#[schema(as = NodeKind, rename_all = "lowercase")]
+#[expect(dead_code, reason = "the schema of holm_model::NodeKind, which knows nothing of OpenAPI")]
+pub(crate) enum NodeKindView {
+    Agent,
+    As,
+    Device,
+    Hop,
+    Host,
+    Prefix,
+    Service,
+    Site,
+}
+
+/// What an edge of the topology says.
+#[derive(ToSchema)]
+#[schema(as = EdgeKind, rename_all = "lowercase")]
+#[expect(dead_code, reason = "the schema of holm_model::EdgeKind, which knows nothing of OpenAPI")]
+pub(crate) enum EdgeKindView {
+    Device,
+    Flow,
+    Path,
+    Routing,
+}
+
+/// Which way an edge points, seen from the element that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DirectionView {
+    /// The neighbour calls or probes it.
+    In,
+    /// It calls or probes the neighbour.
+    Out,
+}
+
 api_type!(
     /// A node of the topology.
     NodeView {
         /// `kind:name`.
         id: String,
-        /// agent, as, device, hop, host, prefix, service or site.
-        kind: String,
+        #[schema(value_type = NodeKindView)]
+        kind: NodeKind,
         label: String,
         /// The sites that say so.
         #[schema(value_type = Vec<String>)]
         sites: Vec<SiteId>,
-        since: Option<Timestamp>,
+        /// Earliest start, over these sites, of the interval that holds the moment.
+        since: Timestamp,
         attributes: BTreeMap<String, String>,
     }
 );
@@ -275,11 +312,12 @@ api_type!(
         id: String,
         from: String,
         to: String,
-        /// device, flow, path or routing.
-        kind: String,
+        #[schema(value_type = EdgeKindView)]
+        kind: EdgeKind,
         #[schema(value_type = Vec<String>)]
         sites: Vec<SiteId>,
-        since: Option<Timestamp>,
+        /// Earliest start, over these sites, of the interval that holds the moment.
+        since: Timestamp,
         provenance: Provenance,
         attributes: BTreeMap<String, String>,
     }
@@ -351,8 +389,7 @@ api_type!(
     Neighbour {
         id: String,
         edge: String,
-        /// `out`: this node calls or probes it; `in`: it calls or probes this node.
-        direction: String,
+        direction: DirectionView,
     }
 );
 

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use super::render::{Table, age, clean, measured};
 use super::{Client, ElementArgs, RowsArgs, Target, TopologyArgs};
 use crate::api::types::{
-    EdgeView, ElementDetail, Me, MemberStateView, MemberView, PlaneList, PlaneStateView,
-    ResultList, RowList, SiteStateView, Sites, SvidState, Timestamp, Topology,
+    DirectionView, EdgeView, ElementDetail, Me, MemberStateView, MemberView, PlaneList,
+    PlaneStateView, ResultList, RowList, SiteStateView, Sites, SvidState, Timestamp, Topology,
 };
 
 /// Asks and prints: as JSON if wanted, else as `show` writes it.
@@ -89,7 +89,11 @@ fn sites_table(sites: &Sites, now: Millis) -> String {
         );
     }
     if !sites.replicating {
-        let _ = writeln!(text, "NOT REPLICATING: {}\n", clean(&sites.replicating_reason));
+        let _ = writeln!(
+            text,
+            "NOT REPLICATING: {}\n",
+            clean(sites.replicating_reason.as_deref().unwrap_or_default())
+        );
     }
     for conflict in &sites.conflicts {
         let _ = writeln!(text, "CONFLICT: {}\n", clean(conflict));
@@ -224,7 +228,7 @@ fn edge_line(edge: &EdgeView, now: Millis) -> String {
         edge.kind,
         edge.to,
         join(&edge.sites),
-        age(edge.since, now),
+        age(Some(edge.since), now),
         attributes.join(" ")
     ))
     .trim_end()
@@ -253,7 +257,7 @@ fn element_text(element: &ElementDetail, _: Millis) -> String {
         }
     }
     for neighbour in &element.neighbours {
-        let arrow = if neighbour.direction == "out" { "→" } else { "←" };
+        let arrow = if neighbour.direction == DirectionView::Out { "→" } else { "←" };
         let _ = writeln!(text, "{arrow} {} ({})", clean(&neighbour.id), clean(&neighbour.edge));
     }
     text

@@ -268,11 +268,7 @@ impl Credentials {
     }
 
     /// Keeps for which key an SVID was issued.
-    pub(crate) fn put_issued(
-        &self,
-        id: &SpiffeId,
-        key: &SpkiHash,
-    ) -> Result<(), CredentialError> {
+    pub(crate) fn put_issued(&self, id: &SpiffeId, key: &SpkiHash) -> Result<(), CredentialError> {
         self.put(ISSUED, &id.to_string(), key)
     }
 

@@ -328,7 +328,7 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
 async fn watch_mesh(state: Arc<NodeState>, peers: watch::Sender<Vec<VantagePeer>>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     let mut states = Vec::new();
-    let mut seen = Vec::new();
+    let mut seen = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -349,9 +349,12 @@ async fn watch_mesh(state: Arc<NodeState>, peers: watch::Sender<Vec<VantagePeer>
             .flat_map(|s| &s.members)
             .map(|member| (member.site.clone(), member.connected))
             .collect();
-        let freshness = (cut_off.is_some(), heard);
-        if seen.first() != Some(&freshness) {
-            seen = vec![freshness];
+        let leases: Vec<Millis> =
+            status.iter().flat_map(|s| &s.leases).map(|lease| lease.as_of).collect();
+        let freshness = (cut_off.is_some(), heard, leases);
+        // Also when only a lease moved on: pages count ages from it.
+        if seen.as_ref() != Some(&freshness) {
+            seen = Some(freshness);
             state.tell(Change::for_all(Topic::Sites));
         }
         let now_states: Vec<_> =

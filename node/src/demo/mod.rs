@@ -39,6 +39,9 @@ pub(crate) struct DemoArgs {
     /// Write the sites' console links to this file as JSON once they are up.
     #[arg(long, value_name = "FILE", hide = true)]
     links: Option<PathBuf>,
+    /// Also time so many new connections from the third site to the other two sites' APIs.
+    #[arg(long, default_value_t = 0, hide = true)]
+    samples: usize,
     /// One of the demo's own services (used by the demo itself).
     #[command(subcommand)]
     inner: Option<Inner>,
@@ -81,15 +84,31 @@ async fn attend(
     started: Instant,
 ) -> anyhow::Result<()> {
     mesh.start().await?;
+    let network = mesh.network.clone();
     if unattended {
-        return story::tell(mesh, started).await;
+        return story::tell(mesh, started, args.samples).await;
     }
     if let Some(file) = &args.links {
         let links = mesh.links().await?;
         std::fs::write(file, serde_json::to_vec(&links)?)
             .with_context(|| format!("{}: cannot be written", file.display()))?;
     }
-    screen::watch(mesh).await
+    tokio::select! {
+        outcome = screen::watch(mesh) => outcome,
+        outcome = cut_when_told(&network) => outcome,
+    }
+}
+
+/// USR1 cuts tokyo off, and joins it again: for those who want to see it happen.
+async fn cut_when_told(network: &Network) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut told = signal(SignalKind::user_defined1())?;
+    let mut cut = false;
+    while told.recv().await.is_some() {
+        cut = !cut;
+        network.cut(story::ISLAND, cut).await?;
+    }
+    Ok(())
 }
 
 async fn interrupted() {

@@ -15,7 +15,8 @@ const API_PORT: u16 = 8443;
 const RELAY_PORT: u16 = 4748;
 const PREFIX: &str = "holm";
 
-/// The network of the demo.
+/// The network of the demo; clones are the same one.
+#[derive(Clone)]
 pub(super) enum Network {
     /// One namespace a site, joined by a bridge in a namespace of its own.
     Namespaces(Namespaces),
@@ -24,6 +25,7 @@ pub(super) enum Network {
 }
 
 /// What stands in the kernel until [`Network::remove`].
+#[derive(Clone)]
 pub(super) struct Namespaces {
     id: u32,
 }

@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 const MAX_SOURCES: usize = 1_024;
 
 /// One relay a site.
+#[derive(Clone)]
 pub(super) struct Relays {
     cut: Arc<Vec<AtomicBool>>,
 }

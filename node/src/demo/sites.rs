@@ -149,14 +149,8 @@ impl Mesh {
 
     /// Starts a service; its process has the service's name.
     pub(super) fn start_service(&mut self, service: &Service) -> anyhow::Result<()> {
-        let program = self.folder.join("bin").join(service.name);
-        if !program.exists() {
-            std::os::unix::fs::symlink(&self.program, &program)?;
-        }
         let address = self.network.site_address(service.site);
-        let mut command = self.network.command(service.site, &program);
-        clear_settings(&mut command);
-        command.args(["demo", "service", "--from", &address.to_string()]);
+        let mut command = self.service_command(service.name, service.site)?;
         if service.port != 0 {
             command.args(["--listen", &format!("{address}:{}", service.port)]);
         }
@@ -164,8 +158,44 @@ impl Mesh {
             let target = format!("{}:{port}", self.network.site_address(*site));
             command.args(["--call", &target]);
         }
-        let log = self.folder.join(format!("service-{}.log", service.name));
-        self.services.push(Process::start(service.name, command, &log)?);
+        self.run_service(service.name, command)
+    }
+
+    /// Starts a process named `name` that only calls.
+    pub(super) fn start_caller(
+        &mut self,
+        name: &str,
+        site: usize,
+        called: (usize, u16),
+    ) -> anyhow::Result<()> {
+        let mut command = self.service_command(name, site)?;
+        let target = format!("{}:{}", self.network.site_address(called.0), called.1);
+        command.args(["--call", &target]);
+        self.run_service(name, command)
+    }
+
+    /// Stops the service that was started last.
+    pub(super) async fn stop_last_service(&mut self) {
+        if let Some(mut service) = self.services.pop() {
+            service.stop().await;
+        }
+    }
+
+    fn service_command(&self, name: &str, site: usize) -> anyhow::Result<Command> {
+        let program = self.folder.join("bin").join(name);
+        if !program.exists() {
+            std::os::unix::fs::symlink(&self.program, &program)?;
+        }
+        let mut command = self.network.command(site, &program);
+        clear_settings(&mut command);
+        let address = self.network.site_address(site).to_string();
+        command.args(["demo", "service", "--from", &address]);
+        Ok(command)
+    }
+
+    fn run_service(&mut self, name: &str, command: Command) -> anyhow::Result<()> {
+        let log = self.folder.join(format!("service-{name}.log"));
+        self.services.push(Process::start(name, command, &log)?);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use form_urlencoded::Serializer;
+use holm_model::EdgeKind;
 use serde::Serialize;
 
 use super::eventually;
@@ -15,7 +16,7 @@ use crate::api::types::{ElementDetail, SiteStateView, Topology};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The site that is cut off.
-const ISLAND: usize = 1;
+pub(super) const ISLAND: usize = 1;
 const MAINLAND: [usize; 2] = [0, 2];
 
 /// Started while the island is cut off, one call at each side.
@@ -42,9 +43,13 @@ struct Report {
     /// From the heal until all hold the same documents again.
     healed_ms: u128,
     total_ms: u128,
+    /// From the start of a process at the third site until both other sites' APIs show what it
+    /// calls: 99th percentile of the samples asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visible_p99_ms: Option<u128>,
 }
 
-pub(super) async fn tell(mesh: &mut Mesh, started: Instant) -> anyhow::Result<()> {
+pub(super) async fn tell(mesh: &mut Mesh, started: Instant, samples: usize) -> anyhow::Result<()> {
     let mut report = Report { sites: SITES.len(), ..Report::default() };
     report.network = match mesh.network {
         Network::Namespaces(_) => "namespaces",
@@ -72,6 +77,10 @@ pub(super) async fn tell(mesh: &mut Mesh, started: Instant) -> anyhow::Result<()
             topology.total.edges
         ),
     );
+
+    if samples > 0 {
+        report.visible_p99_ms = Some(time_visibility(mesh, samples).await?);
+    }
 
     let step = Instant::now();
     mesh.network.cut(ISLAND, true).await?;
@@ -126,6 +135,31 @@ pub(super) async fn tell(mesh: &mut Mesh, started: Instant) -> anyhow::Result<()
     Ok(())
 }
 
+/// Starts one new caller after another at the third site, and waits for each at the other two.
+async fn time_visibility(mesh: &mut Mesh, samples: usize) -> anyhow::Result<u128> {
+    let mut times = Vec::with_capacity(samples);
+    for sample in 0..samples {
+        let name = format!("caller-{sample}");
+        let begin = Instant::now();
+        mesh.start_caller(&name, 2, (2, 7004))?;
+        let edge = format!("service:{name}|flow|service:stock");
+        let query = Serializer::new(String::new()).append_pair("id", &edge).finish();
+        let path = format!("/v1/topology/element?{query}");
+        for asked in [0, 1] {
+            let client = mesh.client(asked)?;
+            while client.get::<ElementDetail>(&path).await.is_err() {
+                ensure!(begin.elapsed() < LIMIT, "{} does not show {edge}", SITES[asked]);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        times.push(begin.elapsed().as_millis());
+        mesh.stop_last_service().await;
+    }
+    times.sort_unstable();
+    let rank = (times.len() * 99).div_ceil(100).max(1) - 1;
+    times.get(rank).copied().context("no sample was taken")
+}
+
 fn say(started: Instant, what: &str) {
     println!("{:>6.1} s  {what}", started.elapsed().as_secs_f64());
 }
@@ -134,7 +168,9 @@ fn say(started: Instant, what: &str) {
 fn shows(topology: &Topology, service: &str, site: &str) -> bool {
     let from = format!("service:{service}");
     topology.edges.iter().any(|edge| {
-        edge.kind == "flow" && edge.from == from && edge.sites.iter().any(|s| s.as_str() == site)
+        edge.kind == EdgeKind::Flow
+            && edge.from == from
+            && edge.sites.iter().any(|s| s.as_str() == site)
     })
 }
 
@@ -198,7 +234,7 @@ async fn open_edges(mesh: &Mesh) -> anyhow::Result<Vec<BTreeSet<String>>> {
     for site in 0..SITES.len() {
         let topology = mesh.topology(site).await?;
         let edges = topology.edges.into_iter().filter(|edge| {
-            edge.kind == "flow" && edge.sites.iter().any(|s| s.as_str() == SITES[site])
+            edge.kind == EdgeKind::Flow && edge.sites.iter().any(|s| s.as_str() == SITES[site])
         });
         own.push(edges.map(|edge| edge.id).collect());
     }

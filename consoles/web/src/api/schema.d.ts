@@ -4,6 +4,76 @@
  */
 
 export interface paths {
+    "/v1/api-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tenant's API tokens on this node. */
+        get: operations["list_api_tokens"];
+        put?: never;
+        /** Makes an API token for the caller's tenant. It is valid on this node. */
+        post: operations["create_api_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends an API token at once. */
+        delete: operations["revoke_api_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/join-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The join tokens that this node made and remembers. */
+        get: operations["list_join_tokens"];
+        put?: never;
+        /** Makes a token that enrols one node for a site, within an hour. Its text is shown this once. */
+        post: operations["create_join_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/login-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A link that opens this node's console once, within ten minutes. */
+        post: operations["create_login_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me": {
         parameters: {
             query?: never;
@@ -11,8 +81,100 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who asks, and which node answers */
+        /** Who asks, by the credential, and which node answers. */
         get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/mesh/digest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A digest of the tenant's documents here: two nodes with the same one hold the same. */
+        get: operations["digest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/mesh/revocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every key that is revoked in the mesh, as far as this node has heard. */
+        get: operations["list_revocations"];
+        put?: never;
+        /**
+         * Ends a node's identity: its connections close at once, here and wherever it is heard. Its key is
+         *     known if it is connected to this node or was enrolled here.
+         */
+        post: operations["revoke_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/planes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The planes of this node: whether they observe, how, why not, and what they counted. */
+        get: operations["list_planes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/results/latest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The latest result of each probe of this site. */
+        get: operations["latest_results"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rows of one table at this site, newest first. Rows stay where they were seen: ask the other
+         *     sites for theirs.
+         */
+        get: operations["rows"];
         put?: never;
         post?: never;
         delete?: never;
@@ -28,8 +190,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every site of the mesh as this node sees it */
-        get: operations["sites"];
+        /** The sites of the mesh as this node sees them: how fresh what each says is, and its nodes. */
+        get: operations["list_sites"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What changed, as server-sent events: `topology`, `sites`, `planes`, `results`. Each only says
+         *     that there is something new; several within 100 ms are told once.
+         */
+        get: operations["stream"];
         put?: never;
         post?: never;
         delete?: never;
@@ -45,7 +227,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The mesh's picture, live or at a moment */
+        /**
+         * The merged topology of all sites, now or at a moment of the past, with what it rests on
+         *     (coverage) and how fresh each site's part is.
+         */
         get: operations["topology"];
         put?: never;
         post?: never;
@@ -62,76 +247,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One element with its history */
+        /** One element with its history at each site, and its live neighbours. */
         get: operations["element"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/planes": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What this node observes, and why not */
-        get: operations["planes"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/results/latest": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The latest result of every probe */
-        get: operations["latest_results"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/mesh/digest": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What this node holds, in one digest */
-        get: operations["mesh_digest"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/stream": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Server-sent events: what changed */
-        get: operations["stream"];
         put?: never;
         post?: never;
         delete?: never;
@@ -144,289 +261,380 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /**
-         * @description Whether the node's certificate is in force.
-         * @enum {string}
-         */
-        SvidState: "valid" | "expired";
-        /** @description The node's own certificate. */
-        SvidView: {
-            state: components["schemas"]["SvidState"];
-            /** Format: date-time */
-            not_after: string;
-            /** Format: date-time */
-            renew_at: string;
+        /** @description API tokens of the tenant, on this node. */
+        ApiTokenList: {
+            items: components["schemas"]["ApiTokenView"][];
         };
-        /** @description Who asks, and which node answers. */
-        Me: {
-            tenant: string;
-            /**
-             * @description What the credential may do.
-             * @enum {string}
-             */
-            role: "admin" | "editor" | "viewer";
-            site: string;
-            node: string;
-            spiffe_id: string;
-            trust_domain: string;
-            version: string;
-            svid: components["schemas"]["SvidView"];
+        /** @description An API token without its secret. */
+        ApiTokenView: {
+            created_at: components["schemas"]["Timestamp"];
+            id: string;
+            name: string;
+            role: components["schemas"]["Role"];
+        };
+        /** @description What the answer rests on, and what nobody watches. */
+        CoverageView: {
+            device_edges: number;
+            flow_edges: number;
+            notes: string[];
+            path_edges: number;
+            routing_edges: number;
+        };
+        /** @description A new API token; its text is shown this once. */
+        CreatedApiToken: {
+            id: string;
+            token: string;
+        };
+        /** @description A join token; its text is shown this once. */
+        CreatedJoinToken: {
+            expires_at: components["schemas"]["Timestamp"];
+            id: string;
+            token: string;
+        };
+        /** @description Since when this node is alone, and whom it does not hear. */
+        CutOff: {
+            heard: string[];
+            since: components["schemas"]["Timestamp"];
+            unheard: components["schemas"]["Unheard"][];
         };
         /**
-         * @description What is known of a site now.
+         * @description Which way an edge points, seen from the element that was asked for.
          * @enum {string}
          */
-        SiteState: "here" | "live" | "stale" | "unreachable" | "never_heard";
+        DirectionView: "in" | "out";
         /**
-         * @description What membership says of a node.
+         * @description What an edge of the topology says.
          * @enum {string}
          */
-        PeerState: "alive" | "suspect" | "down" | "self";
-        /** @description One node of a site. */
-        NodeView: {
-            node: string;
-            spiffe_id: string;
-            peer_id: string;
-            addresses: string[];
-            api_url: string | null;
-            state: components["schemas"]["PeerState"];
-            connected: boolean;
-            /** Format: double */
-            rtt_ms: number | null;
-            /** Format: double */
-            clock_skew_ms: number | null;
-            /** Format: date-time */
-            svid_not_after: string | null;
-            last_refusal: string | null;
+        EdgeKind: "device" | "flow" | "path" | "routing";
+        /** @description An edge of the topology. */
+        EdgeView: {
+            attributes: {
+                [key: string]: string;
+            };
+            from: string;
+            /** @description `from|kind|to`. */
+            id: string;
+            kind: components["schemas"]["EdgeKind"];
+            provenance: components["schemas"]["Provenance"];
+            /** @description Earliest start, over these sites, of the interval that holds the moment. */
+            since: components["schemas"]["Timestamp"];
+            sites: string[];
+            to: string;
         };
         /** @description How many elements a site holds open. */
         ElementCount: {
-            /** Format: int64 */
-            nodes: number;
-            /** Format: int64 */
             edges: number;
+            nodes: number;
         };
-        /** @description One site. */
-        SiteView: {
-            site: string;
-            is_self: boolean;
-            state: components["schemas"]["SiteState"];
-            /** Format: date-time */
-            as_of: string | null;
-            /** Format: date-time */
-            last_heard: string | null;
-            nodes: components["schemas"]["NodeView"][];
-            elements: components["schemas"]["ElementCount"];
+        /** @description One element with its history. */
+        ElementDetail: {
+            from: string | null;
+            id: string;
+            kind: string;
+            label: string;
+            neighbours: components["schemas"]["Neighbour"][];
+            sites: components["schemas"]["ElementSite"][];
+            to: string | null;
         };
-        /** @description A site that is not heard. */
-        Unheard: {
-            site: string;
-            /** Format: date-time */
-            last_heard: string | null;
-        };
-        /** @description Since when this node hears fewer sites than there are. */
-        CutOff: {
-            /** Format: date-time */
-            since: string;
-            unheard: components["schemas"]["Unheard"][];
-            heard: string[];
-        };
-        /** @description Every site of the mesh as this node sees it. */
-        Sites: {
-            mesh_running: boolean;
-            replicating: boolean;
-            replicating_reason: string | null;
-            self_site: string;
-            cut_off: null | components["schemas"]["CutOff"];
-            items: components["schemas"]["SiteView"][];
-            conflicts: string[];
-            counters: {
-                [key: string]: number;
+        /** @description What one site says of an element. */
+        ElementSite: {
+            attributes: {
+                [key: string]: string;
             };
+            intervals: components["schemas"]["IntervalView"][];
+            site: string;
+        };
+        /** @description An answer that is an error. */
+        ErrorBody: {
+            error: components["schemas"]["ErrorDetail"];
+        };
+        /**
+         * @description What went wrong, in one of nine codes.
+         * @enum {string}
+         */
+        ErrorCode: "bad_request" | "conflict" | "forbidden" | "internal" | "not_found" | "rate_limited" | "unauthorized" | "unavailable" | "validation";
+        /** @description The error itself. */
+        ErrorDetail: {
+            code: components["schemas"]["ErrorCode"];
+            /** @description What happened, to what, and what to do. */
+            message: string;
+            /** @description Also in the `x-request-id` header and the node's log. */
+            request_id: string;
+        };
+        /** @description How fresh the answer is, per site. */
+        FreshnessView: {
+            sites: components["schemas"]["SiteFreshnessView"][];
+            unreachable: string[];
+        };
+        /** @description When it was there; `to` is absent while it is open. */
+        IntervalView: {
+            from: components["schemas"]["Timestamp"];
+            to: components["schemas"]["Timestamp"] | null;
+        };
+        /** @description Join tokens this node made. */
+        JoinTokenList: {
+            items: components["schemas"]["JoinTokenView"][];
+        };
+        /** @description A join token without its secret. */
+        JoinTokenView: {
+            expires_at: components["schemas"]["Timestamp"];
+            id: string;
+            site: string;
+            used: boolean;
+        };
+        /** @description A link that opens the console, once, within ten minutes. */
+        LoginLink: {
+            expires_at: components["schemas"]["Timestamp"];
+            url: string;
+        };
+        /** @description Who asks, and which node answers. */
+        Me: {
+            /** @description The credential's name. */
+            name: string;
+            node: string;
+            role: components["schemas"]["Role"];
+            site: string;
+            spiffe_id: string;
+            svid: components["schemas"]["SvidView"];
+            /** @description The caller's tenant; it comes from the credential. */
+            tenant: string;
+            trust_domain: string;
+            version: string;
+        };
+        /**
+         * @description What this node knows of another node.
+         * @enum {string}
+         */
+        MemberStateView: "alive" | "down" | "self" | "suspect";
+        /** @description One node of a site. */
+        MemberView: {
+            addresses: string[];
+            api_url: string | null;
+            /**
+             * Format: int64
+             * @description Its clock minus ours.
+             */
+            clock_skew_ms: number | null;
+            connected: boolean;
+            /** @description Why the last attempt to connect was refused, by either side. */
+            last_refusal: string | null;
+            node: string;
+            /** @description A routing handle: the hash of the node's key. */
+            peer_id: string;
+            /** Format: double */
+            rtt_ms: number | null;
+            spiffe_id: string;
+            state: components["schemas"]["MemberStateView"];
+            svid_not_after: components["schemas"]["Timestamp"] | null;
+        };
+        /** @description Two nodes with the same digest hold the same documents of the tenant. */
+        MeshDigest: {
+            digest: string;
+            documents: number;
+        };
+        /** @description A live neighbour of a node. */
+        Neighbour: {
+            direction: components["schemas"]["DirectionView"];
+            edge: string;
+            id: string;
+        };
+        /** @description What a new API token is to be. */
+        NewApiToken: {
+            /** @description 1 to 100 characters. */
+            name: string;
+            role: components["schemas"]["Role"];
+        };
+        /** @description What a join token is to allow. */
+        NewJoinToken: {
+            /** @description The site it enrols one node for. */
+            site: string;
+        };
+        /** @description What a login link is to give. */
+        NewLoginLink: {
+            role: components["schemas"]["Role"];
+        };
+        /** @description Which node's identity ends, and why. */
+        NewRevocation: {
+            node: string;
+            reason: string;
+            site: string;
         };
         /**
          * @description What a node of the topology is.
          * @enum {string}
          */
         NodeKind: "agent" | "as" | "device" | "hop" | "host" | "prefix" | "service" | "site";
-        /**
-         * @description What an edge of the topology says.
-         * @enum {string}
-         */
-        EdgeKind: "device" | "flow" | "path" | "routing";
-        /**
-         * @description Seen on the wire, or stitched from what was seen.
-         * @enum {string}
-         */
-        Provenance: "observed" | "inferred";
-        /** @description A node of the picture. */
-        TopologyNode: {
+        /** @description A node of the topology. */
+        NodeView: {
+            attributes: {
+                [key: string]: string;
+            };
+            /** @description `kind:name`. */
             id: string;
             kind: components["schemas"]["NodeKind"];
             label: string;
+            /** @description Earliest start, over these sites, of the interval that holds the moment. */
+            since: components["schemas"]["Timestamp"];
+            /** @description The sites that say so. */
             sites: string[];
-            /** Format: date-time */
-            since: string;
-            attributes: {
-                [key: string]: string;
-            };
         };
-        /** @description An edge of the picture. */
-        TopologyEdge: {
-            id: string;
-            from: string;
-            to: string;
-            kind: components["schemas"]["EdgeKind"];
-            sites: string[];
-            /** Format: date-time */
-            since: string;
-            provenance: components["schemas"]["Provenance"];
-            attributes: {
-                [key: string]: string;
-            };
-        };
-        /** @description What was watched, and what is missing. */
-        Coverage: {
-            /** Format: int64 */
-            path_edges: number;
-            /** Format: int64 */
-            flow_edges: number;
-            /** Format: int64 */
-            routing_edges: number;
-            /** Format: int64 */
-            device_edges: number;
-            notes: string[];
-        };
-        /** @description Until when a site's part is known. */
-        SiteFreshness: {
-            site: string;
-            /** Format: date-time */
-            as_of: string | null;
-            state: components["schemas"]["SiteState"];
-        };
-        /** @description Until when the picture is known. */
-        Freshness: {
-            sites: components["schemas"]["SiteFreshness"][];
-            unreachable: string[];
-        };
-        /** @description The mesh's picture at one moment. */
-        Topology: {
-            /** Format: date-time */
-            at: string;
-            live: boolean;
-            topology_running: boolean;
-            /** Format: int64 */
-            generation: number;
-            digest: string;
-            nodes: components["schemas"]["TopologyNode"][];
-            edges: components["schemas"]["TopologyEdge"][];
-            shown: components["schemas"]["ElementCount"];
-            total: components["schemas"]["ElementCount"];
-            coverage: components["schemas"]["Coverage"];
-            freshness: components["schemas"]["Freshness"];
-            /** Format: date-time */
-            earliest: string | null;
-        };
-        /** @description Half-open: from ≤ t < to; no end while it is open. */
-        IntervalView: {
-            /** Format: date-time */
-            from: string;
-            /** Format: date-time */
-            to: string | null;
-        };
-        /** @description What one site says of an element. */
-        ElementAtSite: {
-            site: string;
-            intervals: components["schemas"]["IntervalView"][];
-            attributes: {
-                [key: string]: string;
-            };
-        };
-        /** @description What hangs on an element. */
-        Neighbour: {
-            id: string;
-            edge: string;
-            /**
-             * @description Of the edge, seen from the element.
-             * @enum {string}
-             */
-            direction: "in" | "out";
-        };
-        /** @description One element with its history. */
-        Element: {
-            id: string;
-            kind: string;
-            label: string;
-            from?: string | null;
-            to?: string | null;
-            sites: components["schemas"]["ElementAtSite"][];
-            neighbours: components["schemas"]["Neighbour"][];
+        /** @description The planes of this node. */
+        PlaneList: {
+            items: components["schemas"]["PlaneView"][];
         };
         /**
          * @description Whether a plane observes.
          * @enum {string}
          */
-        PlaneState: "running" | "degraded" | "off";
-        /** @description One plane's report. */
+        PlaneStateView: "degraded" | "off" | "running";
+        /** @description One plane: whether it observes, how, and why not. */
         PlaneView: {
-            plane: string;
-            state: components["schemas"]["PlaneState"];
-            reason: string;
-            remedy: string;
-            method: string;
-            /** Format: date-time */
-            since: string;
             counters: {
                 [key: string]: number;
             };
+            method: string;
+            plane: string;
+            reason: string;
+            remedy: string;
+            since: components["schemas"]["Timestamp"];
+            state: components["schemas"]["PlaneStateView"];
         };
-        /** @description Every plane of this node. */
-        Planes: {
-            items: components["schemas"]["PlaneView"][];
-        };
-        /**
-         * @description How a target was probed.
-         * @enum {string}
-         */
-        ProbeKind: "icmp" | "tcp" | "http" | "dns";
-        /** @description The latest result of one probe of one target from one site. */
+        /** @description One probe's latest result. */
         ProbeResult: {
-            site: string;
-            probe: components["schemas"]["ProbeKind"];
-            target: string;
-            success: boolean;
-            error: string | null;
-            /** Format: double */
-            duration_ms: number;
-            metrics: {
-                [key: string]: number;
-            };
             attributes: {
                 [key: string]: string;
             };
-            /** Format: date-time */
-            observed_at: string;
+            /** Format: double */
+            duration_ms: number | null;
+            error: string | null;
+            /** @description Numbers by name, unit last; absent ones were not measured. */
+            metrics: {
+                [key: string]: number;
+            };
+            observed_at: components["schemas"]["Timestamp"];
+            /** @description icmp, tcp, http or dns. */
+            probe: string;
+            site: string;
+            success: boolean;
+            target: string;
         };
-        /** @description The latest result of every probe. */
-        LatestResults: {
+        /**
+         * @description Seen on the wire, or stitched from parts.
+         * @enum {string}
+         */
+        Provenance: "inferred" | "observed";
+        /** @description The latest result of each probe of this site. */
+        ResultList: {
+            /** @description Whether the active plane runs. */
             collector_running: boolean;
             items: components["schemas"]["ProbeResult"][];
         };
-        /** @description What this node holds, in one digest: equal digests, equal documents. */
-        MeshDigest: {
+        /** @description Every key that is revoked in the mesh. */
+        RevocationList: {
+            items: components["schemas"]["RevocationView"][];
+        };
+        /** @description One revoked key. */
+        RevocationView: {
+            at: components["schemas"]["Timestamp"];
+            reason: string;
+            spiffe_id: string;
+        };
+        /**
+         * @description What a credential allows. Each role may do what the ones before it may.
+         * @enum {string}
+         */
+        Role: "viewer" | "editor" | "admin";
+        /** @description Rows of one table at this site, newest first. */
+        RowList: {
+            items: components["schemas"]["RowView"][];
+        };
+        /** @description One row. */
+        RowView: {
+            at: components["schemas"]["Timestamp"];
+            columns: Record<string, never>;
+        };
+        /** @description How fresh what one site says is. */
+        SiteFreshnessView: {
+            as_of: components["schemas"]["Timestamp"] | null;
+            site: string;
+            state: components["schemas"]["SiteStateView"];
+        };
+        /**
+         * @description How fresh what is known of a site is.
+         * @enum {string}
+         */
+        SiteStateView: "here" | "live" | "never_heard" | "stale" | "unreachable";
+        /** @description One site. */
+        SiteView: {
+            as_of: components["schemas"]["Timestamp"] | null;
+            elements: components["schemas"]["ElementCount"];
+            is_self: boolean;
+            last_heard: components["schemas"]["Timestamp"] | null;
+            nodes: components["schemas"]["MemberView"][];
+            site: string;
+            state: components["schemas"]["SiteStateView"];
+        };
+        /** @description The sites of the mesh as this node sees them. */
+        Sites: {
+            /** @description Two nodes with one identity, and the like. */
+            conflicts: string[];
+            /** @description Counters of the mesh: bounds reached, frames refused, transfers. */
+            counters: {
+                [key: string]: number;
+            };
+            cut_off: components["schemas"]["CutOff"] | null;
+            items: components["schemas"]["SiteView"][];
+            /** @description Whether this node takes part in the mesh. */
+            mesh_running: boolean;
+            /** @description Whether it replicates; if not, the reason says why and what to do. */
+            replicating: boolean;
+            replicating_reason: string | null;
+            self_site: string;
+        };
+        /**
+         * @description Whether this node's certificate lets it replicate.
+         * @enum {string}
+         */
+        SvidState: "expired" | "valid";
+        /** @description This node's SVID. */
+        SvidView: {
+            not_after: components["schemas"]["Timestamp"];
+            renew_at: components["schemas"]["Timestamp"] | null;
+            state: components["schemas"]["SvidState"];
+        };
+        /**
+         * Format: date-time
+         * @description A moment as the API writes it.
+         * @example 2026-11-21T14:03:07.123Z
+         */
+        Timestamp: string;
+        /** @description The merged topology at a moment. */
+        Topology: {
+            at: components["schemas"]["Timestamp"];
+            coverage: components["schemas"]["CoverageView"];
+            /** @description Equal on every node that holds the same documents. */
             digest: string;
-            /** Format: int64 */
-            documents: number;
+            earliest: components["schemas"]["Timestamp"] | null;
+            edges: components["schemas"]["EdgeView"][];
+            freshness: components["schemas"]["FreshnessView"];
+            /**
+             * Format: int64
+             * @description Raised by each change; equal generations of one node mean equal answers.
+             */
+            generation: number;
+            /** @description Asked for now, not for a moment of the past. */
+            live: boolean;
+            nodes: components["schemas"]["NodeView"][];
+            shown: components["schemas"]["ElementCount"];
+            /** @description Whether any plane of this node records topology. */
+            topology_running: boolean;
+            total: components["schemas"]["ElementCount"];
         };
-        /** @description What went wrong. */
-        ErrorDetail: {
-            code: string;
-            message: string;
-            request_id: string;
-        };
-        /** @description Every error has this shape. */
-        ErrorBody: {
-            error: components["schemas"]["ErrorDetail"];
+        /** @description A site that is not heard. */
+        Unheard: {
+            last_heard: components["schemas"]["Timestamp"] | null;
+            site: string;
         };
     };
     responses: never;
@@ -437,7 +645,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    me: {
+    list_api_tokens: {
         parameters: {
             query?: never;
             header?: never;
@@ -446,17 +654,23 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Me"];
+                    "application/json": components["schemas"]["ApiTokenList"];
                 };
             };
-            /** @description No valid credential. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -466,26 +680,36 @@ export interface operations {
             };
         };
     };
-    sites: {
+    create_api_token: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApiToken"];
+            };
+        };
         responses: {
-            /** @description The answer. */
-            200: {
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Sites"];
+                    "application/json": components["schemas"]["CreatedApiToken"];
                 };
             };
-            /** @description No valid credential. */
-            401: {
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -495,89 +719,24 @@ export interface operations {
             };
         };
     };
-    topology: {
+    revoke_api_token: {
         parameters: {
-            query?: {
-                /** @description Moment, RFC 3339; live without it */
-                at?: string;
-                /** @description Only what this site observes */
-                site?: string;
-                /** @description Only nodes or edges of these kinds, comma-separated */
-                kind?: string;
-                /** @description Only what hangs on this element */
-                around?: string;
-                /** @description Steps around it */
-                depth?: number;
-                /** @description Most elements in the answer */
-                limit?: number;
-            };
+            query?: never;
             header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Topology"];
-                };
-            };
-            /** @description A parameter is not valid. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            /** @description No valid credential. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    element: {
-        parameters: {
-            query: {
-                /** @description The element's id */
+            path: {
                 id: string;
             };
-            header?: never;
-            path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
-            200: {
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["Element"];
-                };
+                content?: never;
             };
-            /** @description A parameter is not valid. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            /** @description No valid credential. */
-            401: {
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -585,7 +744,6 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description No such element. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -596,7 +754,7 @@ export interface operations {
             };
         };
     };
-    planes: {
+    list_join_tokens: {
         parameters: {
             query?: never;
             header?: never;
@@ -605,16 +763,239 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Planes"];
+                    "application/json": components["schemas"]["JoinTokenList"];
                 };
             };
-            /** @description No valid credential. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_join_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewJoinToken"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedJoinToken"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_login_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLoginLink"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginLink"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    digest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeshDigest"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_revocations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevocationList"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRevocation"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevocationView"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_planes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaneList"];
+                };
+            };
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -634,16 +1015,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LatestResults"];
+                    "application/json": components["schemas"]["ResultList"];
                 };
             };
-            /** @description No valid credential. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -654,7 +1033,49 @@ export interface operations {
             };
         };
     };
-    mesh_digest: {
+    rows: {
+        parameters: {
+            query: {
+                /** @description The table: `active_results`, `host_connections`. */
+                table: string;
+                /** @description Only rows at or after this moment. */
+                since?: string;
+                /** @description Most rows: 1 to 10,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_sites: {
         parameters: {
             query?: never;
             header?: never;
@@ -663,16 +1084,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MeshDigest"];
+                    "application/json": components["schemas"]["Sites"];
                 };
             };
-            /** @description No valid credential. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -692,7 +1111,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Events `topology`, `sites`, `planes`, `results`. */
+            /** @description text/event-stream */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -701,8 +1120,96 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description No valid credential. */
+        };
+    };
+    topology: {
+        parameters: {
+            query: {
+                /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+                at?: string;
+                /** @description Only what these sites say; may be given again. */
+                site: string[];
+                /**
+                 * @description Only these kinds of nodes (agent, as, device, hop, host, prefix, service, site) or edges (flow, path, routing); may be
+                 *     given again. An edge kind is written `edge:device` where a node kind has the same name.
+                 */
+                kind: string[];
+                /** @description Only what lies around this node. */
+                around?: string;
+                /** @description How far around, in edges: 1 to 16. */
+                depth?: number;
+                /** @description Most nodes and most edges in the answer: 1 to 100,000; 5,000 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Topology"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    element: {
+        parameters: {
+            query: {
+                /** @description `kind:name`, or `from|kind|to` for an edge. */
+                id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ElementDetail"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

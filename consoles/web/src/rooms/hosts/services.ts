@@ -15,7 +15,7 @@ export interface ServiceRow {
 // Attribute names of the OTel semantic conventions, the first that is there.
 const PROCESS = ["process.executable.name", "process.name"];
 const COMMAND = ["process.command_line", "process.command", "process.executable.path"];
-const DIRECTION = ["network.connection.direction", "holm.direction", "network.io.direction"];
+const DIRECTION = ["direction", "network.connection.direction", "holm.direction", "network.io.direction"];
 
 export function serviceRows(topology: Topology, within: (site: string) => boolean): ServiceRow[] {
   return topology.edges

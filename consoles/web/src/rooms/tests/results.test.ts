@@ -13,7 +13,7 @@ const sites: Sites = {
 };
 
 describe("matrix", () => {
-  const { cell } = matrix({ collector_running: true, items: [result("berlin", "192.0.2.2", true, { metrics: { rtt_ms: 2 } }), result("berlin", "x", false, { attributes: { "holm.target.site": "tokyo" } }), result("tokyo", "198.51.100.9", true)] }, sites);
+  const { cell } = matrix({ collector_running: true, items: [result("berlin", "192.0.2.2", true, { metrics: { "icmp.rtt.avg_ms": 2 } }), result("berlin", "x", false, { attributes: { "peer.site": "tokyo" } }), result("tokyo", "198.51.100.9", true)] }, sites);
   it("finds the site that a probe is aimed at, and takes the quickest success", () => {
     expect(cell("berlin", "tokyo")).toMatchObject({ failed: 1, bestMs: 2 });
   });

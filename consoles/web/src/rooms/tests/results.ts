@@ -10,7 +10,7 @@ export function failures(results: LatestResults | undefined, within: (site: stri
 
 /** The site that a probe is aimed at, if it is one of the mesh: by its own word, by name, or by an address of its nodes. */
 export function targetSite(result: ProbeResult, sites: Sites): string | undefined {
-  const said = result.attributes["holm.target.site"];
+  const said = result.attributes["peer.site"];
   if (said) return said;
   const host = hostOf(result.target);
   const bySite = sites.items.find((site) => site.site === host || site.site === result.target);
@@ -45,7 +45,7 @@ export function matrix(results: LatestResults, sites: Sites): { names: string[];
     const key = `${result.site} ${to}`;
     const cell = cells.get(key) ?? { from: result.site, to, results: [], failed: 0, bestMs: null };
     cell.results.push(result);
-    if (result.success) cell.bestMs = Math.min(cell.bestMs ?? Infinity, result.metrics["rtt_ms"] ?? result.duration_ms);
+    if (result.success) cell.bestMs = Math.min(cell.bestMs ?? Infinity, result.metrics["icmp.rtt.avg_ms"] ?? result.duration_ms ?? Infinity);
     else cell.failed += 1;
     cells.set(key, cell);
   }

@@ -1,0 +1,77 @@
+# `make` with no argument lists the commands.
+.DEFAULT_GOAL := help
+SHELL := bash
+CARGO ?= cargo
+WEB := consoles/web
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+HOLM := $(TARGET)/debug/holm
+# Browser tests need Debian's Chromium; elsewhere name another with HOLM_CHROMIUM.
+export HOLM_CHROMIUM ?= /usr/bin/chromium
+
+.PHONY: help prerequisites console build demo check lint web-check arrows test test-rust test-web e2e bench ebpf openapi clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+prerequisites: # names what is missing, and the command that installs it, before anything is built
+	@bash deploy/prerequisites.sh
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	cd $(WEB) && npm ci --no-audit --no-fund
+	@touch $@
+
+console: prerequisites $(WEB)/node_modules/.package-lock.json ## Build the web console
+	cd $(WEB) && npm run --silent build
+
+build: console ## Build the binary with the console in it (quick profile)
+	$(CARGO) build --locked -p holm
+
+demo: build ## Three real sites on this machine: a live screen, or without a terminal the unattended story
+	$(HOLM) demo
+
+check: prerequisites arrows lint web-check ## What CI runs before the tests: format, lints, docs, licences, arrows, web lint and types
+
+lint: | $(WEB)/dist
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+	python3 deploy/check-licences.py
+
+$(WEB)/dist:
+	mkdir -p $@
+
+arrows: # dependencies point down only (docs/architecture.md)
+	python3 deploy/check-arrows.py
+
+web-check: $(WEB)/node_modules/.package-lock.json
+	cd $(WEB) && npm run --silent schema:check && npm run --silent types && npm run --silent lint
+
+test: test-web test-rust e2e ## Every test: web, Rust, the demo's story, the console in a browser
+
+test-web: prerequisites $(WEB)/node_modules/.package-lock.json
+	cd $(WEB) && npm test --silent
+
+test-rust: build
+	if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --locked --workspace; \
+	else $(CARGO) test --locked --workspace; fi
+	$(HOLM) demo --check
+	$(HOLM) demo --check --no-namespaces
+
+e2e: build ## The console in a browser against a real three-site mesh (needs Chromium; says so and passes without)
+	HOLM=$(HOLM) bash $(WEB)/e2e/run.sh
+
+bench: build ## Every bench, with its bound; writes target/bench/<name>.json
+	$(CARGO) build --locked --release -p holm
+	$(CARGO) bench --locked -p holm-graph -p holm-replica -p holm-host --benches
+	$(CARGO) bench --locked -p holm --benches
+
+ebpf: ## Rebuild the kernel programs (needs Debian's rustc-web and LLVM 22; docs/planes/host.md)
+	bash planes/observe/host/ebpf/build.sh
+
+openapi: build ## Write the OpenAPI document and the console's types from the code
+	$(HOLM) openapi > $(WEB)/openapi.json.new && mv $(WEB)/openapi.json.new $(WEB)/openapi.json
+	cd $(WEB) && npm run --silent schema
+
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf $(WEB)/dist $(WEB)/node_modules $(WEB)/test-results
