@@ -1,36 +1,16 @@
-//! placeholder
-use holm_plane::{Plane, PlaneContext, PlaneRun};
-use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
-/// Configuration.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Whether.
-    pub enabled: bool,
-}
-impl Config {
-    /// Check.
-    pub fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
-/// Plane.
-pub struct ActivePlane;
-impl ActivePlane {
-    /// New.
-    pub fn new(_: Config) -> Self {
-        Self
-    }
-}
-impl Plane for ActivePlane {
-    fn name(&self) -> &'static str {
-        "active"
-    }
-    fn run(&self, _: PlaneContext, s: CancellationToken) -> PlaneRun<'_> {
-        Box::pin(async move {
-            s.cancelled().await;
-            Ok(())
-        })
-    }
-}
+//! The active plane: probes to the other sites and to configured targets, over IPv4 and IPv6.
+//!
+//! What comes in: a strict [`Config`], the peers of the mesh, and whatever the targets answer. What
+//! goes out: one row a probe (table `active_results`), a `path` edge from this site's agent to every
+//! host that answers, and a health report that says which kinds of probe work here. What must never
+//! happen: a number that was not measured (absent phases are left out, never zero), a reply that is
+//! taken for another probe's, or an answer that grows without a bound.
+
+mod config;
+mod outcome;
+mod plane;
+mod probes;
+mod schedule;
+
+pub use config::{Config, Family, ProbeKind, Target};
+pub use plane::ActivePlane;

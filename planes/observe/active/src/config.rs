@@ -1,0 +1,243 @@
+//! What is probed, and how often.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Most configured targets.
+pub(crate) const MAX_TARGETS: usize = 10_000;
+
+/// The plane's section of the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Whether the plane runs.
+    pub enabled: bool,
+    /// How often each target is probed: 100 ms to one day.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// How long one probe may take: 10 ms to five minutes.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Whether this site probes every other site of the mesh by itself.
+    pub mesh: bool,
+    /// Echo requests of one ICMP probe: 1 to 100.
+    pub echo_count: u16,
+    /// Most probes at once: 1 to 10,000.
+    pub max_concurrent: usize,
+    /// PEM file of the roots that TLS targets are verified against; empty: the system's.
+    pub ca_file: String,
+    /// What else is probed.
+    pub targets: Vec<Target>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(3),
+            mesh: true,
+            echo_count: 3,
+            max_concurrent: 64,
+            ca_file: String::new(),
+            targets: Vec::new(),
+        }
+    }
+}
+
+/// How a target is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeKind {
+    /// A question to a name server (RFC 1035).
+    Dns,
+    /// A request with its phases and what TLS says.
+    Http,
+    /// Echo requests (RFC 792, RFC 4443).
+    Icmp,
+    /// The time to open a connection.
+    Tcp,
+}
+
+impl ProbeKind {
+    /// The kind as it stands in rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Http => "http",
+            Self::Icmp => "icmp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// Which addresses of a name are used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Family {
+    /// The first that the resolver gives.
+    #[default]
+    #[serde(rename = "any")]
+    Any,
+    /// IPv4 only.
+    #[serde(rename = "4")]
+    V4,
+    /// IPv6 only.
+    #[serde(rename = "6")]
+    V6,
+}
+
+/// One configured target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Its name in results: 1 to 200 characters, each once a kind of probe.
+    pub name: String,
+    /// How it is probed.
+    pub probe: ProbeKind,
+    /// icmp, tcp: a host name or address; http: a URL; dns: the name that is asked for.
+    pub target: String,
+    /// tcp: the port.
+    #[serde(default)]
+    pub port: u16,
+    /// How often; 0 s: as the plane's own interval.
+    #[serde(default, with = "humantime_serde")]
+    pub interval: Duration,
+    /// Which addresses of the name are used: `any`, `4` or `6`.
+    #[serde(default)]
+    pub family: Family,
+    /// http: which status codes are a success, such as `200`, `2xx` or `200-204`, by commas.
+    #[serde(default = "default_statuses")]
+    pub expect_status: String,
+    /// dns: the type that is asked for, such as `A`, `AAAA`, `MX`.
+    #[serde(default = "default_type")]
+    pub dns_type: String,
+    /// dns: `address` or `address:port` of the server; empty: the system's first.
+    #[serde(default)]
+    pub dns_server: String,
+}
+
+fn default_statuses() -> String {
+    "2xx,3xx".into()
+}
+
+fn default_type() -> String {
+    "A".into()
+}
+
+impl Config {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// A text that names the key or target, and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        let day = Duration::from_secs(86_400);
+        if !(Duration::from_millis(100)..=day).contains(&self.interval) {
+            return Err("planes.active.interval: it goes from 100 ms to one day".into());
+        }
+        if !(Duration::from_millis(10)..=Duration::from_secs(300)).contains(&self.timeout) {
+            return Err("planes.active.timeout: it goes from 10 ms to 5 min".into());
+        }
+        if !(1..=100).contains(&self.echo_count) {
+            return Err("planes.active.echo_count: it goes from 1 to 100".into());
+        }
+        if !(1..=10_000).contains(&self.max_concurrent) {
+            return Err("planes.active.max_concurrent: it goes from 1 to 10,000".into());
+        }
+        if self.targets.len() > MAX_TARGETS {
+            return Err(format!("planes.active.targets: at most {MAX_TARGETS}"));
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for target in &self.targets {
+            let name = target.name.chars().take(80).collect::<String>();
+            let refuse =
+                |reason: String| Err(format!("planes.active.targets, \"{name}\": {reason}"));
+            if !names.insert((target.probe, &target.name)) {
+                return refuse(format!(
+                    "there are two {} targets of this name",
+                    target.probe.as_str()
+                ));
+            }
+            if let Err(reason) = target.check() {
+                return refuse(reason);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Target {
+    fn check(&self) -> Result<(), String> {
+        let length = self.name.chars().count();
+        if !(1..=200).contains(&length) || self.name.chars().any(char::is_control) {
+            return Err("name: 1 to 200 characters, none of them a control character".into());
+        }
+        if self.target.is_empty() || self.target.len() > 2_048 {
+            return Err("target: 1 to 2,048 bytes".into());
+        }
+        let interval = self.interval;
+        let day = Duration::from_secs(86_400);
+        if !interval.is_zero() && !(Duration::from_millis(100)..=day).contains(&interval) {
+            return Err("interval: it goes from 100 ms to one day".into());
+        }
+        match self.probe {
+            ProbeKind::Tcp if self.port == 0 => {
+                Err("port: a tcp target needs one, from 1 to 65535".into())
+            }
+            ProbeKind::Http => {
+                crate::probes::http::Expected::parse(&self.expect_status)?;
+                crate::probes::http::Place::parse(&self.target).map(drop)
+            }
+            ProbeKind::Dns => crate::probes::dns::Question::parse(&self.target, &self.dns_type)
+                .and_then(|_| crate::probes::dns::server(&self.dns_server))
+                .map(drop),
+            ProbeKind::Icmp | ProbeKind::Tcp => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(target: &str) -> Result<(), String> {
+        let config: Config =
+            toml::from_str(&format!("[[targets]]\n{target}")).map_err(|error| error.to_string())?;
+        config.check()
+    }
+
+    #[test]
+    fn good_targets_pass_and_bad_ones_are_named() {
+        for good in [
+            "name = \"a\"\nprobe = \"icmp\"\ntarget = \"192.0.2.1\"",
+            "name = \"a\"\nprobe = \"tcp\"\ntarget = \"db.example\"\nport = 5432\ninterval = \"1s\"",
+            "name = \"a\"\nprobe = \"http\"\ntarget = \"https://a.example/x?y\"\nexpect_status = \"200,301-302\"",
+            "name = \"a\"\nprobe = \"dns\"\ntarget = \"a.example\"\ndns_type = \"MX\"\ndns_server = \"[2001:db8::1]:53\"",
+        ] {
+            assert_eq!(with(good), Ok(()), "{good}");
+        }
+        for (bad, named) in [
+            ("name = \"\"\nprobe = \"icmp\"\ntarget = \"x\"", "name"),
+            ("name = \"a\"\nprobe = \"tcp\"\ntarget = \"x\"", "port"),
+            ("name = \"a\"\nprobe = \"http\"\ntarget = \"ftp://x\"", "http"),
+            (
+                "name = \"a\"\nprobe = \"http\"\ntarget = \"http://x\"\nexpect_status = \"9xx\"",
+                "9xx",
+            ),
+            ("name = \"a\"\nprobe = \"dns\"\ntarget = \"x\"\ndns_type = \"NOPE\"", "NOPE"),
+            ("name = \"a\"\nprobe = \"dns\"\ntarget = \"x\"\ndns_server = \"nowhere\"", "nowhere"),
+            ("name = \"a\"\nprobe = \"icmp\"\ntarget = \"x\"\ncolour = 1", "colour"),
+        ] {
+            let error = with(bad).expect_err(bad);
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_survive_toml() {
+        let config = Config::default();
+        assert_eq!(config.check(), Ok(()));
+        let text = toml::to_string(&config).expect("written");
+        assert_eq!(toml::from_str::<Config>(&text).expect("read"), config);
+    }
+}

@@ -1,0 +1,81 @@
+//! The time to open a TCP connection.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use super::{left, resolve};
+use crate::Family;
+use crate::outcome::{Outcome, elapsed_ms};
+
+/// Opens a connection and closes it.
+pub(crate) async fn probe(host: &str, port: u16, family: Family, limit: Duration) -> Outcome {
+    let until = Instant::now() + limit;
+    let mut outcome = Outcome::default();
+    let ip = match resolve(host, family, until, "tcp.dns_ms", &mut outcome).await {
+        Ok(ip) => ip,
+        Err(error) => return outcome.failed(error),
+    };
+    let begin = Instant::now();
+    match connect(SocketAddr::new(ip, port), until).await {
+        Ok(_) => {
+            let ms = elapsed_ms(begin);
+            outcome.metric("tcp.connect_ms", ms);
+            outcome.duration_ms = Some(ms);
+            outcome
+        }
+        Err(error) => outcome.failed(error),
+    }
+}
+
+/// A connection, or what a failure means.
+pub(super) async fn connect(address: SocketAddr, until: Instant) -> Result<TcpStream, String> {
+    match tokio::time::timeout(left(until), TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => {
+                format!("{address} refuses the connection: nothing listens there")
+            }
+            std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
+                format!("{address} has no route: {error}")
+            }
+            _ => format!("{address}: {error}"),
+        }),
+        Err(_) => {
+            Err(format!("{address} did not answer in time: it is down, or something drops packets"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(2);
+
+    #[tokio::test]
+    async fn an_open_port_is_timed_and_a_closed_one_is_named() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = tokio::net::TcpListener::bind(address).await else {
+                println!("skipped: {address} cannot be bound here");
+                continue;
+            };
+            let bound = listener.local_addr().expect("bound");
+            let host = bound.ip().to_string();
+            let outcome = probe(&host, bound.port(), Family::Any, LIMIT).await;
+            assert_eq!(outcome.error, None);
+            assert!(outcome.duration_ms.is_some() && outcome.address == Some(bound.ip()));
+            drop(listener);
+            let outcome = probe(&host, bound.port(), Family::Any, LIMIT).await;
+            assert!(outcome.error.expect("closed").contains("refuses"));
+            assert_eq!(outcome.duration_ms, None, "what was not measured is absent");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_address_family_is_obeyed() {
+        let outcome = probe("127.0.0.1", 1, Family::V6, LIMIT).await;
+        assert!(outcome.error.expect("refused").contains("family"));
+    }
+}

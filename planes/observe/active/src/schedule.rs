@@ -1,0 +1,156 @@
+//! Which target runs next: pure, with time and randomness as arguments.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use holm_model::SiteId;
+
+use crate::ProbeKind;
+use crate::probes::Probe;
+
+/// First runs are spread over this time at most, so that a new target is seen soon.
+const FIRST_RUN_WITHIN_MS: u64 = 1_000;
+
+/// One target that is probed again and again.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Job {
+    /// The target's name in results.
+    pub(crate) name: String,
+    /// What is done.
+    pub(crate) probe: Probe,
+    /// How often.
+    pub(crate) interval: Duration,
+    /// The site that is probed, if it is one of the mesh.
+    pub(crate) peer: Option<SiteId>,
+}
+
+/// A job's name in the schedule.
+pub(crate) type JobKey = (ProbeKind, String);
+
+impl Job {
+    pub(crate) fn key(&self) -> JobKey {
+        (self.probe.kind(), self.name.clone())
+    }
+}
+
+struct Entry {
+    job: Job,
+    due_ms: u64,
+    running: bool,
+}
+
+/// The jobs with their next times, on a monotone clock in milliseconds.
+#[derive(Default)]
+pub(crate) struct Schedule {
+    entries: BTreeMap<JobKey, Entry>,
+    /// Runs that were left out: the one before was still under way, or their time had passed.
+    pub(crate) skipped: u64,
+}
+
+impl Schedule {
+    /// Makes `jobs` the jobs: those that are new get a phase by `random`, those that stay keep theirs.
+    pub(crate) fn sync(&mut self, jobs: Vec<Job>, now_ms: u64, mut random: impl FnMut(u64) -> u64) {
+        let mut before = std::mem::take(&mut self.entries);
+        for job in jobs {
+            let key = job.key();
+            let entry = match before.remove(&key) {
+                Some(entry) => Entry { job, ..entry },
+                None => {
+                    let within = millis(job.interval).clamp(1, FIRST_RUN_WITHIN_MS);
+                    Entry { due_ms: now_ms + random(within), job, running: false }
+                }
+            };
+            self.entries.insert(key, entry);
+        }
+    }
+
+    /// The jobs to start now, at most `room`; the others stay due.
+    pub(crate) fn start_due(&mut self, now_ms: u64, room: usize) -> Vec<Job> {
+        let mut due: Vec<&mut Entry> =
+            self.entries.values_mut().filter(|entry| entry.due_ms <= now_ms).collect();
+        due.sort_by_key(|entry| entry.due_ms);
+        let mut started = Vec::new();
+        for entry in due {
+            if entry.running {
+                self.skipped += 1;
+            } else if started.len() < room {
+                entry.running = true;
+                started.push(entry.job.clone());
+            } else {
+                break;
+            }
+            // In step with its phase; times that have passed are not made up for.
+            let interval = millis(entry.job.interval).max(1);
+            let passed = (now_ms - entry.due_ms) / interval;
+            self.skipped += passed;
+            entry.due_ms += (passed + 1) * interval;
+        }
+        started
+    }
+
+    /// The job's run has ended.
+    pub(crate) fn ended(&mut self, key: &JobKey) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.running = false;
+        }
+    }
+
+    /// When something is due next.
+    pub(crate) fn next_ms(&self) -> Option<u64> {
+        self.entries.values().map(|entry| entry.due_ms).min()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Family;
+
+    fn job(name: &str, interval_ms: u64) -> Job {
+        Job {
+            name: name.into(),
+            probe: Probe::Tcp { host: name.into(), port: 1, family: Family::Any },
+            interval: Duration::from_millis(interval_ms),
+            peer: None,
+        }
+    }
+
+    #[test]
+    fn jobs_keep_their_phase_and_missed_times_are_counted() {
+        let mut schedule = Schedule::default();
+        schedule.sync(vec![job("a", 100)], 0, |_| 7);
+        assert_eq!(schedule.next_ms(), Some(7));
+        assert!(schedule.start_due(6, 9).is_empty());
+        assert_eq!(schedule.start_due(7, 9).len(), 1);
+        assert_eq!(schedule.next_ms(), Some(107));
+        assert!(schedule.start_due(107, 9).is_empty(), "still running");
+        assert_eq!(schedule.skipped, 1);
+        schedule.ended(&job("a", 100).key());
+        assert_eq!(schedule.start_due(550, 9).len(), 1);
+        assert_eq!(schedule.next_ms(), Some(607), "the phase stays");
+        assert_eq!(schedule.skipped, 1 + 3);
+        schedule.sync(vec![job("a", 100), job("b", 100)], 600, |within| within - 1);
+        assert_eq!(schedule.next_ms(), Some(607), "a known job keeps its time");
+        assert_eq!(schedule.len(), 2);
+        schedule.sync(vec![job("b", 100)], 600, |_| 0);
+        assert_eq!(schedule.next_ms(), Some(699));
+    }
+
+    #[test]
+    fn no_more_start_than_there_is_room_for_and_the_rest_stays_due() {
+        let mut schedule = Schedule::default();
+        let jobs = (0..5).map(|n| job(&n.to_string(), 1_000)).collect();
+        schedule.sync(jobs, 0, |_| 0);
+        assert_eq!(schedule.start_due(0, 2).len(), 2);
+        assert_eq!(schedule.start_due(1, 9).len(), 3);
+        assert_eq!(schedule.skipped, 0);
+    }
+}
