@@ -306,7 +306,9 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
     };
     let mut planes = state.planes();
     let active = &config.planes.active;
-    let host = &config.planes.host;
+    let mut host = config.planes.host.clone();
+    // The nodes' own traffic is what the active plane and the mesh report already.
+    host.ignore_ports.push(state.api_port());
     let known: [(&'static str, bool, Arc<dyn Plane>); 2] = [
         ("active", active.enabled, Arc::new(holm_active::ActivePlane::new(active.clone()))),
         ("host", host.enabled, Arc::new(holm_host::HostPlane::new(host.clone()))),
