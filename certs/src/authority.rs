@@ -61,7 +61,7 @@ pub enum IssueError {
         domain: TrustDomain,
     },
     /// The issuer's own certificate is over.
-    #[error("the issuing certificate ended at {}; sign a new one with the root (holm mesh issuer)", show(*not_after))]
+    #[error("the issuing certificate ended at {}; sign a new one with the root (`holm issuer request`, `holm mesh sign-issuer`, `holm issuer install`)", show(*not_after))]
     IssuerExpired {
         /// Its end.
         not_after: Millis,

@@ -108,6 +108,7 @@ fn cut_off(reports: &[SiteReport], since: Millis) -> CutOff {
             last_heard: r.last_heard.map(Timestamp),
         })
         .collect();
+    // Cut off means that no other site is heard; the field says so in the answer itself.
     CutOff { since: Timestamp(since), unheard, heard: Vec::new() }
 }
 

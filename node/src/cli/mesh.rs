@@ -108,8 +108,13 @@ fn listen(config: &mut Config, args: &ListenArgs) {
 pub(super) fn request_issuer(dir: &Path, out: &Path) -> anyhow::Result<()> {
     let layout = Layout::new(dir);
     let files = IdentityDir::at(&layout.identity());
-    if files.load_issuer()?.is_some_and(|issuer| issuer.not_after() > Millis::now()) {
-        bail!("{}: this node is an issuer already", layout.identity().display());
+    // In its last third an issuer may be followed by the next: leaves never outlive it.
+    let third_ms = u64::try_from(holm_certs::ISSUER_LIFETIME.as_millis()).unwrap_or(u64::MAX) / 3;
+    if files.load_issuer()?.is_some_and(|issuer| issuer.not_after() > Millis::now() + third_ms) {
+        bail!(
+            "{}: this node is an issuer already, and for long enough; ask again in the last third of its year",
+            layout.identity().display()
+        );
     }
     let key = NodeKey::generate()?;
     let request = IssuerRequest::new(&key)?;

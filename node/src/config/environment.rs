@@ -7,9 +7,17 @@ use toml::{Table, Value};
 use super::{Config, ConfigError};
 
 /// Variables that are not keys: of the command line, the tests, the demo.
-const OTHER: &[&str] =
-    &["HOLM_DIR", "HOLM_CONFIG", "HOLM_URL", "HOLM_TOKEN", "HOLM_CA", "HOLM_VECTORS"];
-const OTHER_PREFIXES: &[&str] = &["HOLM_CONSOLE_", "HOLM_DEMO_", "HOLM_TEST_"];
+const OTHER: &[&str] = &[
+    "HOLM_DIR",
+    "HOLM_CONFIG",
+    "HOLM_URL",
+    "HOLM_TOKEN",
+    "HOLM_CA",
+    "HOLM_CHROMIUM",
+    "HOLM_NODE",
+    "HOLM_VECTORS",
+];
+const OTHER_PREFIXES: &[&str] = &["HOLM_CONSOLE_", "HOLM_CUT_OFF_", "HOLM_DEMO_", "HOLM_TEST_"];
 
 /// `config` with the variables among `environment` that name a key.
 pub(super) fn apply(

@@ -77,6 +77,10 @@ impl Config {
             .active
             .check()
             .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
+        self.planes
+            .host
+            .check()
+            .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
         if self.node.tenants.is_empty() {
             return Err(ConfigError::Value {
                 key: "node.tenants",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use holm_graph::{FreshnessThresholds, LinkState, SiteFreshness, judge_freshness};
-use holm_mesh_link::{MemberStatus, MeshStatus};
+use holm_mesh_link::{LeaseView, MemberState, MemberStatus, MeshStatus};
 use holm_model::{Millis, SiteId, TenantId};
 
 use super::NodeState;
@@ -60,12 +60,16 @@ impl NodeState {
             .into_iter()
             .map(|(site, members)| {
                 let leases = status.iter().flat_map(|status| &status.leases);
-                let as_of = leases
+                let lease = leases
                     .filter(|lease| lease.tenant == *tenant && lease.site == site)
-                    .map(|lease| lease.as_of)
-                    .max();
+                    .max_by_key(|lease| lease.as_of);
+                let as_of = lease.map(|lease| lease.as_of);
                 let last_heard = members.iter().filter_map(|member| member.last_heard).max();
-                let link = link_state(site == *own, &members, last_heard, now);
+                let link = if site == *own {
+                    LinkState::Own
+                } else {
+                    link_state(&members, last_heard, lease, now)
+                };
                 let freshness = judge_freshness(site, as_of, link, now, thresholds);
                 SiteReport { freshness, last_heard, members }
             })
@@ -92,22 +96,35 @@ impl NodeState {
     }
 }
 
-/// A site that no connection leads to may still be heard of by others; what it says reaches us then
-/// through them, so its lease's age decides and not the missing connection.
+/// How a site stands by its connections and its lease.
+///
+/// A site that is heard but whose lease stands still (its disk is full, say) is as old as its lease.
+/// One that no connection leads to but that others hear is as fresh as the lease they pass on.
 fn link_state(
-    own: bool,
     members: &[MemberStatus],
     last_heard: Option<Millis>,
+    lease: Option<&LeaseView>,
     now: Millis,
 ) -> LinkState {
-    if own {
-        return LinkState::Own;
+    let connected = members.iter().find(|member| member.connected);
+    if let Some(member) = connected {
+        let heard_at = last_heard.unwrap_or(now);
+        // The lease is by its site's clock: ours is behind it by the skew. A lease that claims our
+        // future was cut to the time of its receipt, which is by our clock already.
+        let renewed_at = lease.map(|lease| match member.clock_skew_ms {
+            Some(skew) if !lease.claims_future => {
+                Millis(lease.as_of.0.saturating_add_signed(skew.saturating_neg()))
+            }
+            _ => lease.as_of,
+        });
+        return LinkState::Connected {
+            heard_at: renewed_at.map_or(heard_at, |at| at.min(heard_at)),
+        };
     }
-    let connected = members.iter().any(|member| member.connected);
-    match (connected, last_heard) {
-        (true, Some(heard_at)) => LinkState::Connected { heard_at },
-        (true, None) => LinkState::Connected { heard_at: now },
-        (false, heard_at) => LinkState::Apart { heard_at },
+    let alive = members.iter().any(|member| member.state != MemberState::Down);
+    match lease.filter(|_| alive) {
+        Some(lease) => LinkState::Connected { heard_at: lease.as_of.min(now) },
+        None => LinkState::Apart { heard_at: last_heard },
     }
 }
 
@@ -118,6 +135,72 @@ fn millis(duration: std::time::Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn member(connected: bool, state: MemberState, clock_skew_ms: Option<i64>) -> MemberStatus {
+        MemberStatus {
+            site: "tokyo".parse().expect("valid"),
+            node: "n1".parse().expect("valid"),
+            spiffe_id: None,
+            peer_id: None,
+            addresses: Vec::new(),
+            remote: None,
+            api_port: None,
+            state,
+            connected,
+            connected_since: None,
+            last_heard: None,
+            rtt_ms: None,
+            clock_skew_ms,
+            svid_not_after: None,
+            svid_key: None,
+            last_refusal: None,
+            last_sync: None,
+        }
+    }
+
+    fn lease(as_of: u64, claims_future: bool) -> LeaseView {
+        LeaseView {
+            tenant: "default".parse().expect("valid"),
+            site: "tokyo".parse().expect("valid"),
+            node: "n1".parse().expect("valid"),
+            as_of: Millis(as_of),
+            claims_future,
+        }
+    }
+
+    #[test]
+    fn a_heard_site_is_as_old_as_its_lease_by_our_clock() {
+        let now = Millis(10_000_000);
+        let link = |skew, lease: &LeaseView| {
+            let members = [member(true, MemberState::Alive, skew)];
+            link_state(&members, Some(now), Some(lease), now)
+        };
+        let connected = |at| LinkState::Connected { heard_at: Millis(at) };
+        assert_eq!(link(Some(0), &lease(9_000_000, false)), connected(9_000_000), "a stuck lease");
+        let an_hour = 3_600_000;
+        assert_eq!(
+            link(Some(-an_hour), &lease(6_400_000, false)),
+            connected(10_000_000),
+            "a slow clock"
+        );
+        assert_eq!(
+            link(Some(an_hour), &lease(10_000_000, true)),
+            connected(10_000_000),
+            "a fast clock"
+        );
+    }
+
+    #[test]
+    fn a_site_that_only_others_hear_is_as_fresh_as_the_lease_they_pass_on() {
+        let now = Millis(10_000);
+        let lease = lease(9_500, false);
+        let apart = [member(false, MemberState::Alive, None)];
+        let link = link_state(&apart, None, Some(&lease), now);
+        assert_eq!(link, LinkState::Connected { heard_at: Millis(9_500) });
+        let down = [member(false, MemberState::Down, None)];
+        let link = link_state(&down, Some(Millis(3)), Some(&lease), now);
+        assert_eq!(link, LinkState::Apart { heard_at: Some(Millis(3)) });
+    }
 
     #[test]
     fn a_node_is_cut_off_from_when_it_last_heard_anyone_until_it_hears_someone() {

@@ -9,7 +9,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const CALL_LIMIT: Duration = Duration::from_secs(2);
 const MAX_REQUEST_BYTES: usize = 4_096;
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n";
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n";
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: demo\r\n\r\n";
+/// A connection is used for so many calls, as a client's pool would.
+const CALLS_PER_CONNECTION: u32 = 10;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServiceArgs {
@@ -45,37 +48,53 @@ async fn answer(listener: Option<TcpListener>) {
     let Some(listener) = listener else { return std::future::pending().await };
     loop {
         if let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(tokio::time::timeout(CALL_LIMIT, exchange(stream)));
+            tokio::spawn(exchange(stream));
         }
     }
 }
 
+/// Answers what comes over a connection until it ends.
 async fn exchange(mut stream: TcpStream) -> std::io::Result<()> {
     let mut request = vec![0; MAX_REQUEST_BYTES];
-    let _ = stream.read(&mut request).await?;
-    stream.write_all(ANSWER).await?;
-    stream.shutdown().await
+    while stream.read(&mut request).await? > 0 {
+        stream.write_all(ANSWER).await?;
+    }
+    Ok(())
 }
 
 async fn call(from: IpAddr, targets: &[SocketAddr], every: Duration) {
-    let mut ticks = tokio::time::interval(every);
+    let mut callers = tokio::task::JoinSet::new();
+    for target in targets {
+        callers.spawn(call_one(from, *target, every));
+    }
+    while callers.join_next().await.is_some() {}
+    std::future::pending().await
+}
+
+async fn call_one(from: IpAddr, target: SocketAddr, every: Duration) {
     loop {
-        ticks.tick().await;
-        for target in targets {
-            // A call that fails is part of the story: the next one may not.
-            let _ = tokio::time::timeout(CALL_LIMIT, one_call(from, *target)).await;
-        }
+        // A call that fails is part of the story: the next one may not.
+        let calls = call_often(from, target, every);
+        let _ = calls.await;
+        tokio::time::sleep(every).await;
     }
 }
 
-async fn one_call(from: IpAddr, target: SocketAddr) -> std::io::Result<()> {
+async fn call_often(from: IpAddr, target: SocketAddr, every: Duration) -> std::io::Result<()> {
     let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if from.is_ipv4() == target.is_ipv4() {
         socket.bind(SocketAddr::new(from, 0))?;
     }
-    let mut stream = socket.connect(target).await?;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: demo\r\nconnection: close\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
+    let mut stream = within(socket.connect(target)).await?;
+    let mut answer = vec![0; ANSWER.len()];
+    for _ in 0..CALLS_PER_CONNECTION {
+        within(stream.write_all(REQUEST)).await?;
+        within(stream.read_exact(&mut answer)).await?;
+        tokio::time::sleep(every).await;
+    }
     Ok(())
+}
+
+async fn within<T>(work: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    tokio::time::timeout(CALL_LIMIT, work).await?
 }

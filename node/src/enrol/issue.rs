@@ -94,7 +94,7 @@ impl Issuing {
         let domain = self.issuer.trust_domain();
         if let Some(revoked) = identity.revocations().of_node(&csr.public_key().hash()) {
             return Err(EnrolError::Revoked(format!(
-                "the key of this node was revoked ({}); delete its identity folder and join again with a new key",
+                "the key of this node was revoked ({}); to come back it needs a new key: move its identity and tenants folders away and join again",
                 revoked.reason()
             )));
         }
