@@ -31,7 +31,7 @@ pub(crate) struct Target {
     /// The folder of the node on this machine.
     #[arg(long, env = "HOLM_DIR", default_value = ".", value_name = "DIR")]
     pub(crate) dir: PathBuf,
-    /// Another node's API, such as https://berlin.example:8443; needs --token, and --ca unless the
+    /// Another node's API, such as `https://berlin.example:8443`; needs --token, and --ca unless the
     /// system trusts its certificate's root as the one in DIR.
     #[arg(long, env = "HOLM_URL")]
     pub(crate) url: Option<String>,

@@ -27,11 +27,11 @@ pub(super) async fn watch(mesh: &mut Mesh) -> anyhow::Result<()> {
         let mut screen = String::from(
             "Holm demo: three sites, one mesh. Ctrl-C stops all and leaves nothing.\n\n",
         );
-        for site in 0..SITES.len() {
+        for (site, name) in SITES.iter().enumerate() {
             match describe(mesh, site).await {
                 Ok(text) => screen.push_str(&text),
                 Err(error) => {
-                    let _ = writeln!(screen, "{}: {error:#}", SITES[site]);
+                    let _ = writeln!(screen, "{name}: {error:#}");
                 }
             }
         }

@@ -73,9 +73,9 @@ impl Mesh {
         self.init().await?;
         self.start_node(0)?;
         self.wait_ready(0).await?;
-        for site in 1..SITES.len() {
+        for (site, name) in SITES.iter().enumerate().skip(1) {
             let client = self.client(0)?;
-            let new = NewJoinToken { site: SITES[site].parse()? };
+            let new = NewJoinToken { site: name.parse()? };
             let created: CreatedJoinToken = client.post("/v1/join-tokens", &new).await?;
             self.join(site, &created.token).await?;
             self.start_node(site)?;

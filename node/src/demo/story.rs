@@ -214,8 +214,8 @@ async fn await_cut(mesh: &Mesh) -> anyhow::Result<()> {
 }
 
 async fn await_healed(mesh: &Mesh) -> anyhow::Result<()> {
-    for asked in 0..SITES.len() {
-        eventually(&format!("{} hears everyone", SITES[asked]), LIMIT, async || {
+    for (asked, name) in SITES.iter().enumerate() {
+        eventually(&format!("{name} hears everyone"), LIMIT, async || {
             let sites = mesh.sites(asked).await?;
             let all = sites
                 .items
@@ -231,10 +231,10 @@ async fn await_healed(mesh: &Mesh) -> anyhow::Result<()> {
 /// For each site the flow edges that it observes itself.
 async fn open_edges(mesh: &Mesh) -> anyhow::Result<Vec<BTreeSet<String>>> {
     let mut own = Vec::new();
-    for site in 0..SITES.len() {
+    for (site, name) in SITES.iter().enumerate() {
         let topology = mesh.topology(site).await?;
         let edges = topology.edges.into_iter().filter(|edge| {
-            edge.kind == EdgeKind::Flow && edge.sites.iter().any(|s| s.as_str() == SITES[site])
+            edge.kind == EdgeKind::Flow && edge.sites.iter().any(|s| s.as_str() == *name)
         });
         own.push(edges.map(|edge| edge.id).collect());
     }
@@ -245,15 +245,15 @@ async fn check_nothing_lost_or_doubled(
     mesh: &Mesh,
     before: &[BTreeSet<String>],
 ) -> anyhow::Result<()> {
-    for asked in 0..SITES.len() {
+    for (asked, name) in SITES.iter().enumerate() {
         let topology = mesh.topology(asked).await?;
         let ids: Vec<&str> = topology.edges.iter().map(|edge| edge.id.as_str()).collect();
         let distinct: BTreeSet<&str> = ids.iter().copied().collect();
-        ensure!(distinct.len() == ids.len(), "{} shows an edge twice", SITES[asked]);
+        ensure!(distinct.len() == ids.len(), "{name} shows an edge twice");
         for (site, edges) in before.iter().enumerate() {
             for edge in edges {
                 if !distinct.contains(edge.as_str()) {
-                    bail!("{} lost {edge}, which {} observed", SITES[asked], SITES[site]);
+                    bail!("{name} lost {edge}, which {} observed", SITES[site]);
                 }
             }
         }
