@@ -1,0 +1,142 @@
+//! What `/proc` says about sockets, their holders and namespaces.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::listing::{MAX_SOCKETS, Socket};
+use crate::process::read_bounded;
+use crate::seen::{End, Owner};
+
+/// About 150 bytes a line.
+const MAX_FILE_BYTES: u64 = 150 * MAX_SOCKETS as u64;
+const MAX_FILES_OF_PROCESS: usize = 65_536;
+
+/// The sockets of the network namespace of the process `folder` (proc_pid_net(5)), marked `netns`.
+pub(crate) fn tcp_sockets(folder: &Path, netns: u32) -> io::Result<Vec<Socket>> {
+    let read = |name: &str| -> io::Result<String> {
+        let path = folder.join("net").join(name);
+        read_bounded(path.clone(), MAX_FILE_BYTES)
+            .ok_or_else(|| io::Error::other(format!("cannot read {}", path.display())))
+    };
+    let mut sockets: Vec<Socket> =
+        read("tcp")?.lines().filter_map(|line| read_line(line, netns)).collect();
+    // A kernel without IPv6 has no such file.
+    if let Ok(text) = read("tcp6") {
+        sockets.extend(text.lines().filter_map(|line| read_line(line, netns)));
+    }
+    Ok(sockets)
+}
+
+/// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …`
+fn read_line(line: &str, netns: u32) -> Option<Socket> {
+    let mut fields = line.split_ascii_whitespace();
+    let (local, remote) = (fields.nth(1)?, fields.next()?);
+    let state = u8::from_str_radix(fields.next()?, 16).ok()?;
+    let inode = fields.nth(5)?.parse().ok()?;
+    // ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING
+    if !matches!(state, 1 | 4 | 5 | 8 | 9 | 10 | 11) {
+        return None;
+    }
+    Some(Socket {
+        listens: state == 10,
+        established: matches!(state, 1 | 8),
+        local: read_end(local)?,
+        remote: read_end(remote)?,
+        netns,
+        inode,
+        owner: Owner::NotTold,
+    })
+}
+
+/// `0100007F:1F90`: words of the address in the machine's own order, the port as a number.
+fn read_end(text: &str) -> Option<End> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| u32::from_str_radix(ip.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip: IpAddr = match ip.len() {
+        8 => Ipv4Addr::from(word(0)?).into(),
+        32 => {
+            let mut bytes = [0; 16];
+            for i in 0..4 {
+                bytes[i * 4..i * 4 + 4].copy_from_slice(&word(i * 8)?);
+            }
+            Ipv6Addr::from(bytes).into()
+        }
+        _ => return None,
+    };
+    Some(End::new(ip, port))
+}
+
+/// Ids of all processes.
+pub(crate) fn processes(proc_root: &Path) -> impl Iterator<Item = u32> + use<> {
+    let entries = fs::read_dir(proc_root).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// The inode of the namespace that `link` (`/proc/<pid>/ns/net`) names: `net:[4026531833]`.
+pub(crate) fn namespace(link: &Path) -> Option<u32> {
+    let target = fs::read_link(link).ok()?;
+    let (_, inode) = target.to_str()?.split_once(":[")?;
+    inode.strip_suffix(']')?.parse().ok()
+}
+
+/// Which process holds each of the `wanted` sockets (by inode), and whether there are processes whose
+/// files we may not see. Where several hold one, as after a fork, the one that started last.
+pub(crate) fn holders(proc_root: &Path, wanted: &HashSet<u64>) -> (HashMap<u64, u32>, bool) {
+    let (mut found, mut hidden) = (HashMap::new(), false);
+    for pid in processes(proc_root) {
+        let files = match fs::read_dir(proc_root.join(pid.to_string()).join("fd")) {
+            Ok(files) => files,
+            Err(error) => {
+                hidden |= error.kind() == io::ErrorKind::PermissionDenied;
+                continue;
+            }
+        };
+        for file in files.flatten().take(MAX_FILES_OF_PROCESS) {
+            let Ok(target) = fs::read_link(file.path()) else { continue };
+            let inode = target.to_str().and_then(|target| {
+                target.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
+            });
+            if let Some(inode) = inode.filter(|inode| wanted.contains(inode)) {
+                found.insert(inode, pid);
+            }
+        }
+    }
+    (found, hidden)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn lines_are_read() {
+        let line = "   1: 0100007F:1F90 0200007F:A001 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1";
+        let socket = read_line(line, 5).expect("a connection");
+        assert_eq!(socket.local, End::new("127.0.0.1".parse().expect("valid"), 8080));
+        assert_eq!(socket.remote, End::new("127.0.0.2".parse().expect("valid"), 40961));
+        assert_eq!((socket.listens, socket.inode, socket.netns), (false, 4711, 5));
+        let line = "0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 9 1";
+        let socket = read_line(line, 0).expect("a listener");
+        assert_eq!(socket.local, End::new("::1".parse().expect("valid"), 80));
+        assert!(socket.listens);
+    }
+
+    #[test]
+    fn other_lines_are_passed_over() {
+        for line in [
+            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid",
+            "",
+            "1: 0100007F:1F90 0200007F:A001 06 0:0 0:0 0 0 0 4711 1",
+            "1: 0100007:1F90 0200007F:A001 01 0:0 0:0 0 0 0 4711 1",
+            "1: ü100007F:1F90 0200007F:A001 01 0:0 0:0 0 0 0 4711 1",
+        ] {
+            assert!(read_line(line, 0).is_none(), "{line}");
+        }
+    }
+}

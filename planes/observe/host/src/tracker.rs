@@ -1,0 +1,521 @@
+//! From what was seen to edges, nodes and rows. Time comes with each event: no clock, and no I/O but
+//! the reading of `/proc` that [`Processes`] does.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use holm_model::Millis;
+use holm_plane::{FactSink, HealthHandle, RowSink};
+
+use crate::Config;
+use crate::edges::{Direction, EdgeRef, Edges, Point, Told};
+use crate::listing::Listing;
+use crate::process::{Process, Processes, Service};
+use crate::row::{self, Draft};
+use crate::seen::{End, Happening, Owner, Seen, Source};
+
+/// Most listening sockets kept at once.
+const MAX_LISTENERS: usize = 8_192;
+/// Most services remembered by an address in another namespace; past it all are forgotten.
+const MAX_LEARNED: usize = 4_096;
+
+/// Rows that wait to be made: at most so many, then they are.
+const MAX_DRAFTS: usize = 1_024;
+
+/// A connection's key: both ends, and the network namespace where addresses repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Tuple {
+    local: End,
+    remote: End,
+    netns: u32,
+}
+
+impl Tuple {
+    fn of(seen: &Seen) -> Self {
+        // Loopback addresses are those of their namespace; others are the host's.
+        let netns = if is_loopback(seen.local.ip) { seen.netns } else { 0 };
+        Self { local: seen.local, remote: seen.remote, netns }
+    }
+
+    fn other_side(self) -> Self {
+        Self { local: self.remote, remote: self.local, netns: self.netns }
+    }
+}
+
+struct Connection {
+    process: Option<Arc<Process>>,
+    /// The process exists but is hidden from us.
+    hidden: bool,
+    direction: Direction,
+    edge: Option<EdgeRef>,
+    opened: Millis,
+    opened_ns: u64,
+    netns: u32,
+}
+
+struct Listener {
+    process: Option<Arc<Process>>,
+    shown: bool,
+    opened: Millis,
+}
+
+#[derive(Default)]
+struct Counters {
+    seen: u64,
+    ignored_ports: u64,
+    other_addresses: u64,
+    connections_refused: u64,
+    listeners_refused: u64,
+    close_unknown: u64,
+    accept_unknown: u64,
+    resynced: u64,
+}
+
+/// Follows connections and tells what they add up to.
+pub struct Tracker {
+    addresses: HashSet<u128>,
+    ignore_ports: Vec<u16>,
+    max_connections: usize,
+    host_name: Arc<str>,
+    /// Addresses of this host's interfaces.
+    own: HashSet<u128>,
+    connections: HashMap<Tuple, Connection>,
+    /// Services found behind an address only when they accepted: those of other namespaces.
+    learned: HashMap<End, Arc<Service>>,
+    listeners: HashMap<(u32, End), Listener>,
+    processes: Processes,
+    edges: Edges,
+    rows: Arc<dyn RowSink>,
+    drafts: Vec<Draft>,
+    counters: Counters,
+}
+
+impl Tracker {
+    /// A tracker that knows nothing yet. `host_name` names this machine, for the loopback addresses.
+    pub fn new(
+        config: &Config,
+        host_name: &str,
+        processes: Processes,
+        facts: Arc<dyn FactSink>,
+        rows: Arc<dyn RowSink>,
+    ) -> Self {
+        let host_name: Arc<str> = crate::naming::clean(host_name).into();
+        Self {
+            addresses: config.addresses.iter().map(|&ip| End::new(ip, 0).ip).collect(),
+            ignore_ports: config.ignore_ports.clone(),
+            max_connections: config.max_connections,
+            own: HashSet::new(),
+            connections: HashMap::new(),
+            learned: HashMap::new(),
+            listeners: HashMap::new(),
+            processes,
+            edges: Edges::new(facts, Arc::clone(&host_name), config.hold_ms()),
+            host_name,
+            rows,
+            drafts: Vec::with_capacity(MAX_DRAFTS),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The addresses of this host's interfaces, as they are now.
+    pub fn set_own_addresses(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.own = addresses.into_iter().map(|ip| End::new(ip, 0).ip).collect();
+    }
+
+    /// Takes one thing that was seen: its facts are told at once, its row by [`Self::write_rows`].
+    pub fn take(&mut self, seen: &Seen) {
+        self.counters.seen += 1;
+        if self.ignore_ports.contains(&seen.local.port)
+            || self.ignore_ports.contains(&seen.remote.port)
+        {
+            self.counters.ignored_ports += 1;
+            return;
+        }
+        let listening = matches!(seen.what, Happening::Listen | Happening::Unlisten);
+        if !listening && !self.addresses.is_empty() && !self.addresses.contains(&seen.local.ip) {
+            self.counters.other_addresses += 1;
+            return;
+        }
+        match seen.what {
+            Happening::Listen => self.listen(seen),
+            Happening::Unlisten => self.unlisten(seen),
+            Happening::Connect => self.established(seen, Direction::Outbound),
+            Happening::Accept => self.established(seen, Direction::Inbound),
+            Happening::Close => self.close(seen),
+            Happening::ConnectFailed => {
+                let process = self.owner(seen);
+                self.row(seen, Some(Direction::Outbound), process, false);
+            }
+        }
+    }
+
+    /// Makes the rows of what was taken since the last call.
+    pub fn write_rows(&mut self) {
+        for draft in self.drafts.drain(..) {
+            self.rows.append(row::connection(&draft));
+        }
+    }
+
+    /// Tells again what is open, and forgets what is over. Call it every second.
+    pub fn refresh(&mut self, now: Millis) {
+        self.edges.refresh(now);
+    }
+
+    /// Compares with a listing taken at `listing.at`. Connections and listeners that it does not have
+    /// are closed, if they are older than the listing and of a namespace that it covers; with `add`,
+    /// those it has and the tracker has not are taken up as `source`.
+    pub fn compare(&mut self, listing: &Listing, add: bool, source: Source) {
+        let mut there = HashSet::with_capacity(listing.sockets.len());
+        // Listeners first: they tell accepted connections from opened ones.
+        for socket in listing.sockets.iter().filter(|s| s.listens) {
+            there.insert((socket.netns, socket.local));
+            let known = self.listeners.contains_key(&(socket.netns, socket.local));
+            if add && !known {
+                self.counters.resynced += 1;
+                self.take(&socket.seen(Happening::Listen, listing.at, source));
+            }
+        }
+        let mut connected = HashSet::with_capacity(listing.sockets.len());
+        for socket in listing.sockets.iter().filter(|s| !s.listens) {
+            let inbound = there.contains(&(socket.netns, socket.local))
+                || wildcards(socket.local).any(|end| there.contains(&(socket.netns, end)));
+            let what = if inbound { Happening::Accept } else { Happening::Connect };
+            let seen = socket.seen(what, listing.at, source);
+            let tuple = Tuple::of(&seen);
+            connected.insert(tuple);
+            if add && !self.connections.contains_key(&tuple) {
+                self.counters.resynced += 1;
+                self.take(&seen);
+            }
+        }
+        let old = |opened: Millis, netns: u32| {
+            opened < listing.at && (netns == 0 || listing.namespaces.contains(&netns))
+        };
+        let gone: Vec<(Tuple, u32)> = self
+            .connections
+            .iter()
+            .filter(|(tuple, c)| !connected.contains(*tuple) && old(c.opened, c.netns))
+            .map(|(tuple, c)| (*tuple, c.netns))
+            .collect();
+        for (tuple, netns) in gone {
+            self.counters.resynced += u64::from(source == Source::Listing);
+            let (local, remote) = (tuple.local, tuple.remote);
+            let seen = closed(Happening::Close, local, remote, netns, listing.at, source);
+            self.take(&seen);
+        }
+        let silent: Vec<(u32, End)> = self
+            .listeners
+            .iter()
+            .filter(|(key, l)| !there.contains(*key) && old(l.opened, key.0))
+            .map(|(key, _)| *key)
+            .collect();
+        for (netns, local) in silent {
+            let none = End { ip: 0, port: 0 };
+            let seen = closed(Happening::Unlisten, local, none, netns, listing.at, source);
+            self.take(&seen);
+        }
+        self.write_rows();
+    }
+
+    /// Writes the counters of every bound into `health`.
+    pub fn report(&self, health: &HealthHandle) {
+        let processes = self.processes.counters();
+        for (name, value) in [
+            ("events", self.counters.seen),
+            ("connections_open", self.connections.len() as u64),
+            ("listeners_open", self.listeners.len() as u64),
+            ("edges", self.edges.len() as u64),
+            ("processes_known", self.processes.len() as u64),
+            ("processes_read", processes.read),
+            ("processes_gone", processes.gone),
+            ("processes_forgotten", processes.forgotten),
+            ("services_refused", processes.services_refused),
+            ("edges_refused", self.edges.refused),
+            ("connections_refused", self.counters.connections_refused),
+            ("listeners_refused", self.counters.listeners_refused),
+            ("close_unknown", self.counters.close_unknown),
+            ("accept_unknown", self.counters.accept_unknown),
+            ("ignored_ports", self.counters.ignored_ports),
+            ("other_addresses", self.counters.other_addresses),
+            ("resynced", self.counters.resynced),
+        ] {
+            health.set_counter(name, value);
+        }
+    }
+
+    fn listen(&mut self, seen: &Seen) {
+        // A socket that listens without having been bound gets its port a moment later: the next
+        // listing has it.
+        if seen.local.port == 0 {
+            return;
+        }
+        let process = self.owner(seen);
+        let shown = self.addresses.is_empty() || self.addresses.contains(&seen.local.ip);
+        let key = (seen.netns, seen.local);
+        if self.listeners.len() >= MAX_LISTENERS && !self.listeners.contains_key(&key) {
+            self.counters.listeners_refused += 1;
+        } else {
+            let listener = Listener { process: process.clone(), shown, opened: seen.at };
+            if let Some(Listener { process: Some(before), shown: true, .. }) =
+                self.listeners.insert(key, listener)
+            {
+                self.edges.unlisten(&before, seen.at);
+            }
+        }
+        if !shown {
+            return;
+        }
+        if let Some(process) = &process {
+            let addresses = self.reachable_at(seen.local.ip);
+            self.edges.listen(process, &addresses, seen.local.port, seen.at);
+        }
+        self.row(seen, None, process, seen.owner == Owner::Hidden);
+    }
+
+    fn unlisten(&mut self, seen: &Seen) {
+        let Some(listener) = self.listeners.remove(&(seen.netns, seen.local)) else { return };
+        if !listener.shown {
+            return;
+        }
+        if let Some(process) = &listener.process {
+            self.edges.unlisten(process, seen.at);
+        }
+        self.row(seen, None, listener.process, false);
+    }
+
+    fn established(&mut self, seen: &Seen, direction: Direction) {
+        let tuple = Tuple::of(seen);
+        if let Some(Connection { edge: Some(edge), .. }) = self.connections.remove(&tuple) {
+            self.edges.close(edge, seen.at);
+        }
+        let process = match direction {
+            Direction::Outbound => self.owner(seen),
+            Direction::Inbound => {
+                self.listener(seen.netns, seen.local).or_else(|| self.owner(seen))
+            }
+        };
+        if direction == Direction::Inbound {
+            match &process {
+                Some(process) => self.show_listener(seen, process),
+                None => self.counters.accept_unknown += 1,
+            }
+        }
+        let hidden = process.is_none() && seen.owner == Owner::Hidden;
+        let edge = self.open_edge(seen, tuple, direction, process.as_ref());
+        if let Some(process) = &process {
+            self.edges.used(process, seen.at);
+        }
+        if direction == Direction::Inbound {
+            self.correct_other_side(tuple, edge, process.as_ref(), seen.at);
+        }
+        self.row(seen, Some(direction), process.clone(), hidden);
+        if self.connections.len() >= self.max_connections {
+            self.counters.connections_refused += 1;
+            if let Some(edge) = edge {
+                self.edges.close(edge, seen.at);
+            }
+            return;
+        }
+        let (opened, opened_ns, netns) = (seen.at, seen.boot_ns, seen.netns);
+        let connection = Connection { process, hidden, direction, edge, opened, opened_ns, netns };
+        self.connections.insert(tuple, connection);
+    }
+
+    /// Opens the edge between the connection's ends, from the one that connected to the one that
+    /// accepted.
+    fn open_edge(
+        &mut self,
+        seen: &Seen,
+        tuple: Tuple,
+        direction: Direction,
+        process: Option<&Arc<Process>>,
+    ) -> Option<EdgeRef> {
+        let here = process.and_then(|process| process.service.clone());
+        let there = self.other_end(seen, tuple, direction);
+        let point = |service: &Option<Arc<Service>>, end: End| match service {
+            Some(service) => Point::Service(service.id),
+            None => Point::Host(end.ip),
+        };
+        let (here_point, there_point) = (point(&here, seen.local), point(&there, seen.remote));
+        let (here, there) = ((here_point, here.as_ref()), (there_point, there.as_ref()));
+        let (from, to, server_port) = match direction {
+            Direction::Outbound => (here, there, seen.remote.port),
+            Direction::Inbound => (there, here, seen.local.port),
+        };
+        let told = Told {
+            direction,
+            ipv6: seen.local.address().is_ipv6(),
+            server_port,
+            process: process.map(Arc::as_ref),
+            at: seen.at,
+        };
+        let (host_name, chosen) = (&self.host_name, &self.addresses);
+        let name = |ip: u128| -> Arc<str> {
+            // 127.0.0.1 is a different machine at every site: it is called by the machine's name. Where
+            // several sites share one machine, each has loopback addresses of its own.
+            if is_loopback(ip) && chosen.is_empty() {
+                Arc::clone(host_name)
+            } else {
+                End { ip, port: 0 }.address().to_string().into()
+            }
+        };
+        self.edges.open(from, to, name, &told)
+    }
+
+    /// The service at the other end, if that is on this host.
+    fn other_end(
+        &mut self,
+        seen: &Seen,
+        tuple: Tuple,
+        direction: Direction,
+    ) -> Option<Arc<Service>> {
+        let other = self.connections.get(&tuple.other_side());
+        let known = other.and_then(|other| other.process.as_ref()?.service.clone());
+        if known.is_some() || direction == Direction::Inbound {
+            return known;
+        }
+        if !self.is_here(seen) {
+            return self.learned.get(&seen.remote).cloned();
+        }
+        self.listener(seen.netns, seen.remote).and_then(|process| process.service.clone())
+    }
+
+    /// The side that connected was seen first. Where it could not know that the other end is a service
+    /// of this host, its connection now counts for the right edge, and the next one will at once.
+    fn correct_other_side(
+        &mut self,
+        tuple: Tuple,
+        edge: Option<EdgeRef>,
+        process: Option<&Arc<Process>>,
+        at: Millis,
+    ) {
+        let Some(other) = self.connections.get_mut(&tuple.other_side()) else { return };
+        let (Some(right), Some(wrong)) = (edge, other.edge) else { return };
+        if right == wrong {
+            return;
+        }
+        other.edge = Some(right);
+        self.edges.open_again(right);
+        self.edges.close(wrong, at);
+        if let Some(service) = process.and_then(|process| process.service.as_ref()) {
+            if self.learned.len() >= MAX_LEARNED {
+                self.learned.clear();
+            }
+            self.learned.insert(tuple.local, Arc::clone(service));
+        }
+    }
+
+    /// Whether the other end of what was seen is this host.
+    fn is_here(&self, seen: &Seen) -> bool {
+        if !self.addresses.is_empty() {
+            return self.addresses.contains(&seen.remote.ip);
+        }
+        seen.remote.ip == seen.local.ip
+            || is_loopback(seen.remote.ip)
+            || self.own.contains(&seen.remote.ip)
+    }
+
+    fn close(&mut self, seen: &Seen) {
+        let Some(connection) = self.connections.remove(&Tuple::of(seen)) else {
+            self.counters.close_unknown += 1;
+            let process = self.owner(seen);
+            self.row(seen, None, process, false);
+            return;
+        };
+        if let Some(edge) = connection.edge {
+            self.edges.close(edge, seen.at);
+        }
+        let mut seen = *seen;
+        if seen.boot_ns != 0 && connection.opened_ns != 0 {
+            seen.duration_ns = Some(seen.boot_ns.saturating_sub(connection.opened_ns));
+        }
+        self.row(&seen, Some(connection.direction), connection.process, connection.hidden);
+    }
+
+    fn owner(&mut self, seen: &Seen) -> Option<Arc<Process>> {
+        match &seen.owner {
+            Owner::Kernel(told) => Some(self.processes.of_kernel(told)),
+            Owner::Pid(pid) => self.processes.of_pid(*pid),
+            Owner::NotTold | Owner::Hidden => None,
+        }
+    }
+
+    /// The process that listens at `end`.
+    fn listener(&self, netns: u32, end: End) -> Option<Arc<Process>> {
+        std::iter::once(end)
+            .chain(wildcards(end))
+            .find_map(|end| self.listeners.get(&(netns, end)))
+            .and_then(|listener| listener.process.clone())
+    }
+
+    /// A listener at every address, of which only some are asked for, took a connection at one of
+    /// those.
+    fn show_listener(&mut self, seen: &Seen, process: &Process) {
+        if self.addresses.is_empty() {
+            return;
+        }
+        let unshown = wildcards(seen.local)
+            .map(|end| (seen.netns, end))
+            .find(|key| self.listeners.get(key).is_some_and(|listener| !listener.shown));
+        if let Some(listener) = unshown.and_then(|key| self.listeners.get_mut(&key)) {
+            listener.shown = true;
+            let address = seen.local.address().to_string().into();
+            self.edges.listen(process, &[address], seen.local.port, seen.at);
+        }
+    }
+
+    /// The addresses at which a listener at `ip` is reached.
+    fn reachable_at(&self, ip: u128) -> Vec<Box<str>> {
+        let text = |ip: u128| End { ip, port: 0 }.address().to_string().into();
+        if ip != 0 && ip != ANY_IPV4 {
+            return vec![text(ip)];
+        }
+        let mut addresses: Vec<u128> =
+            self.own.iter().copied().filter(|&own| !is_loopback(own)).collect();
+        addresses.retain(|&own| ip == 0 || own >> 32 == ANY_IPV4 >> 32);
+        addresses.sort_unstable();
+        addresses.into_iter().take(8).map(text).collect()
+    }
+
+    fn row(
+        &mut self,
+        seen: &Seen,
+        direction: Option<Direction>,
+        process: Option<Arc<Process>>,
+        hidden: bool,
+    ) {
+        if self.drafts.len() >= MAX_DRAFTS {
+            self.write_rows();
+        }
+        self.drafts.push(Draft { seen: *seen, direction, process, hidden });
+    }
+}
+
+fn closed(
+    what: Happening,
+    local: End,
+    remote: End,
+    netns: u32,
+    at: Millis,
+    source: Source,
+) -> Seen {
+    let owner = Owner::NotTold;
+    let (boot_ns, duration_ns, bytes) = (0, None, None);
+    Seen { what, at, boot_ns, local, remote, netns, owner, duration_ns, bytes, source }
+}
+
+/// `0.0.0.0` as an IPv4-mapped address.
+const ANY_IPV4: u128 = 0xffff_0000_0000;
+
+/// The listening ends that also take connections to `end`.
+fn wildcards(end: End) -> impl Iterator<Item = End> {
+    let is_ipv4 = end.ip >> 32 == ANY_IPV4 >> 32;
+    let any = |ip| End { ip, port: end.port };
+    is_ipv4.then_some(any(ANY_IPV4)).into_iter().chain(std::iter::once(any(0)))
+}
+
+/// 127.0.0.0/8 (RFC 1122 §3.2.1.3) or ::1.
+fn is_loopback(ip: u128) -> bool {
+    ip == 1 || ip >> 24 == (ANY_IPV4 | 127 << 24) >> 24
+}

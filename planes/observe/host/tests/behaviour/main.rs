@@ -1,0 +1,8 @@
+//! The host plane as it behaves, most of it on real connections of this machine.
+
+mod built_object;
+mod common;
+mod namespaces;
+mod real_connections;
+mod service_map;
+mod without_privilege;
