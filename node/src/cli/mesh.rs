@@ -50,6 +50,7 @@ pub(super) fn init(args: &MeshInitArgs) -> anyhow::Result<()> {
     let lifetime = config.identity.svid_lifetime;
     let svid = issuer.issue_svid(node_key.public_key(), &id, lifetime, now)?;
     let names = WebNames::of(&config);
+    let lifetime = lifetime.max(crate::enrol::WEB_LIFETIME);
     let web = issuer.issue_web(web_key.public_key(), &names.dns, &names.ips, lifetime, now)?;
 
     let files = IdentityDir::create(&layout.identity())?;

@@ -252,6 +252,8 @@ pub(crate) enum ApiTokenCommand {
     Revoke {
         #[command(flatten)]
         target: Target,
+        // One id in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }

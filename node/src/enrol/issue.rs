@@ -14,6 +14,10 @@ use holm_model::{Millis, SiteId};
 use super::{Certificates, EnrolRequest, RenewRequest, WebRequest, request_from_text};
 use crate::identity::chain_to_text;
 
+/// A web certificate is no identity of the mesh, and outlives the SVID: a node whose SVID has ended
+/// still serves its own site, and says there that it has ended.
+pub(crate) const WEB_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3_600);
+
 /// Why nothing was issued. A refused token is not used up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnrolError {
@@ -128,8 +132,8 @@ impl Issuing {
         let svid = self.issuer.issue_svid(key, id, self.lifetime, now)?;
         let csr = request_from_text(&web.csr)?;
         let names = &web.names;
-        let web =
-            self.issuer.issue_web(csr.public_key(), &names.dns, &names.ips, self.lifetime, now)?;
+        let lifetime = self.lifetime.max(WEB_LIFETIME);
+        let web = self.issuer.issue_web(csr.public_key(), &names.dns, &names.ips, lifetime, now)?;
         let bundle = identity
             .bundles()
             .find(self.issuer.trust_domain())

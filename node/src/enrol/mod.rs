@@ -8,7 +8,7 @@ mod issue;
 mod join;
 mod renew;
 
-pub(crate) use issue::{EnrolError, Issuing};
+pub(crate) use issue::{EnrolError, Issuing, WEB_LIFETIME};
 pub(crate) use join::join;
 pub(crate) use renew::{RENEW_METHOD, keep_renewed};
 

@@ -31,10 +31,8 @@ pub(crate) async fn keep_renewed(state: Arc<NodeState>, web: Option<(WebIdentity
             () = state.shutdown.cancelled() => return,
         }
         let now = Millis::now();
-        if !due(&state, jitter, now) || now < next_try {
-            continue;
-        }
-        if take_from_disk(&state, web.as_ref()) {
+        // The disk first: who enrols the node again does not wait until the next try is due.
+        if !due(&state, jitter, now) || take_from_disk(&state, web.as_ref()) || now < next_try {
             continue;
         }
         match renew(&state, web.as_ref()).await {

@@ -1,0 +1,18 @@
+//! The real binary, as its users meet it: what they type, what they ask, and what goes wrong.
+//!
+//! Every node is a process with a folder and loopback addresses of its own, so that all of these
+//! stories run at the same time. The planes are off unless a story needs them. Nothing here asserts
+//! how long something took: a wait ends when the thing happened, or after a generous limit.
+
+mod common;
+
+mod a_certificate_ends;
+mod a_mesh_comes_to_be;
+mod bad_configuration;
+mod damaged_files;
+mod garbage_on_the_mesh_port;
+mod join_tokens;
+mod kill_nine;
+mod revocation;
+mod the_api;
+mod two_nodes_with_one_identity;
