@@ -453,7 +453,7 @@ fn sign(
     Ok(certificate.into())
 }
 
-/// NameConstraints ::= SEQUENCE { permittedSubtrees [0] { { uniformResourceIdentifier [6] } } }.
+/// `NameConstraints ::= SEQUENCE { permittedSubtrees [0] { { uniformResourceIdentifier [6] } } }`.
 fn name_constraint_der(trust_domain: &TrustDomain) -> Option<Vec<u8>> {
     fn wrap(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
         let header = match content.len() {

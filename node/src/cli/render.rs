@@ -79,7 +79,7 @@ mod tests {
         let mut table = Table::new(["site", "state"]);
         table.row(["berlin".into(), "live".into()]);
         table.row(["\x1b[31mx".into(), "stale".into()]);
-        assert_eq!(table.to_string(), "site    state\nberlin  live\n\u{fffd}[31mx   stale\n");
+        assert_eq!(table.to_string(), "site    state\nberlin  live\n\u{fffd}[31mx  stale\n");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who may ask: API tokens, sessions and login links, each for one tenant with one role.
 //!
-//! Only hashes are stored (`node.redb`). A token is `holm_api_<id>_<secret>`; the secret has 256
+//! Only hashes are stored (`node.redb`). A token is `holm_api_<id>.<secret>`; the secret has 256
 //! random bits, so that a plain hash is enough. A login link's code is worth one session, once,
 //! within ten minutes.
 
