@@ -36,8 +36,9 @@ fn a_revoked_node_is_put_out_by_every_site_and_not_let_in_again_after_a_restart(
         (revoked_at(&berlin) == [id] && revoked_at(&oslo) == [id]).then_some(())
     });
     eventually("it is told why", || {
-        let refusal = tokyo.member("berlin")?["last_refusal"].as_str()?.to_owned();
-        (refusal.contains("our key was revoked") && refusal.contains("enrol")).then_some(())
+        // By the code of the closed connection or by the TLS alert of the next one, whichever came last.
+        let refusal = tokyo.member("berlin")?["last_refusal"].as_str()?.to_lowercase();
+        refusal.contains("revoked").then_some(())
     });
     assert_eq!(tokyo.get("/v1/me")["site"], "tokyo", "it serves its own site");
     assert!(berlin.hears("oslo") && oslo.hears("berlin"), "the others are as they were");
