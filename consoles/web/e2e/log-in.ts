@@ -1,4 +1,7 @@
-// A login link works once, so each is opened once and its session kept for every story.
+// A login link works once, so each is opened once and its session kept for every story, and for the
+// next run against the same node.
+import { existsSync } from "node:fs";
+
 import { chromium, type FullConfig } from "@playwright/test";
 
 import { given, sessionFile } from "./mesh";
@@ -9,10 +12,15 @@ export default async function logIn(config: FullConfig): Promise<void> {
   const cutOff = process.env["HOLM_CUT_OFF_URL"];
   const links = [...given(), ...(cutOff ? [{ site: "cut-off", login_url: cutOff }] : [])];
   for (const { site, login_url } of links) {
-    const context = await browser.newContext({ ignoreHTTPSErrors: true });
+    const kept = existsSync(sessionFile(site)) ? { storageState: sessionFile(site) } : {};
+    const context = await browser.newContext({ ignoreHTTPSErrors: true, ...kept });
     const page = await context.newPage();
-    await page.goto(login_url);
-    const me = await page.request.get(`${new URL(login_url).origin}/v1/me`);
+    const whoAmI = `${new URL(login_url).origin}/v1/me`;
+    let me = await page.request.get(whoAmI);
+    if (!me.ok()) {
+      await page.goto(login_url);
+      me = await page.request.get(whoAmI);
+    }
     if (!me.ok()) throw new Error(`the login link of ${site} gave no session (status ${me.status()}); a link works once, get a new one with holm login-link`);
     await context.storageState({ path: sessionFile(site) });
     await context.close();

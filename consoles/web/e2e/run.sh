@@ -24,6 +24,7 @@ for _ in $(seq 300); do
     sleep 0.2
 done
 export HOLM_CHROMIUM=$chromium
+rm -f test-results/.session-*.json
 HOLM_CONSOLE_URLS=$(cat "$work/links.json")
 export HOLM_CONSOLE_URLS
 npx playwright test --grep-invert "cut off"
@@ -31,4 +32,5 @@ npx playwright test --grep-invert "cut off"
 kill -USR1 "$demo"
 HOLM_CUT_OFF_URL=$(node -e 'console.log(JSON.parse(process.env.HOLM_CONSOLE_URLS).find((l) => l.site === "tokyo").login_url)')
 export HOLM_CUT_OFF_URL
+cp test-results/.session-tokyo.json test-results/.session-cut-off.json
 npx playwright test cut-off.spec.ts
