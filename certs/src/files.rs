@@ -341,14 +341,18 @@ impl IdentityDir {
     }
 }
 
-/// Reads the operator's own certificate chain and private key for HTTPS. The key must be private.
+/// Adds the operator's own certificate chain and private key for HTTPS. The key must be private.
 ///
 /// # Errors
 /// [`FileError`] names the file.
-pub fn load_operator_web(chain: &Path, key: &Path) -> Result<WebIdentity, FileError> {
+pub fn load_operator_web(
+    web: WebIdentity,
+    chain: &Path,
+    key: &Path,
+) -> Result<WebIdentity, FileError> {
     let chain_pem = text(chain, read(chain)?)?;
     let key_pem = read_secret(key)?;
-    WebIdentity::from_pem(&chain_pem, &key_pem)
+    web.with_operators(&chain_pem, &key_pem)
         .map_err(|source| FileError::Web { path: chain.to_owned(), source })
 }
 

@@ -56,7 +56,7 @@ pub use statement::{
     StatementKind, StatementSigner,
 };
 pub use token::{
-    CaPin, JoinProof, JoinSecret, JoinToken, MAX_SEEDS, MAX_STORED_TOKENS, MAX_TOKEN_CHARS,
+    JoinProof, JoinSecret, JoinToken, MAX_SEEDS, MAX_STORED_TOKENS, MAX_TOKEN_CHARS, SeedPins,
     StoredToken, TOKEN_LIFETIME, TOKEN_MEMORY, TOKEN_PREFIX, TokenError, TokenId, TokenLedger,
     TokenOffer,
 };

@@ -2,8 +2,8 @@
 //!
 //! `holm_join_` and base64url without padding of, numbers big-endian, `block` = u16 length and bytes:
 //! ```text
-//! version u8 = 1 | length of all this u16 | id 16 | secret 32 | SHA-256 of the root's SPKI 32 |
-//! expires u64 (ms since 1970) | trust domain block | site block | seeds u8 | seed blocks |
+//! version u8 = 2 | length of all this u16 | id 16 | secret 32 | SHA-256 of the root's SPKI 32 |
+//! SHA-256 of the SPKI of the maker's web certificate 32 | expires u64 (ms since 1970) | trust domain block | site block | seeds u8 | seed blocks |
 //! first 8 bytes of SHA-256 over all before
 //! ```
 
@@ -38,7 +38,7 @@ pub const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a used or expired token is remembered, so that the answer is "used" and not "unknown".
 pub const TOKEN_MEMORY: Duration = Duration::from_secs(30 * 86_400);
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECKSUM_BYTES: usize = 8;
 const MAX_SEED_BYTES: usize = 255;
 
@@ -123,9 +123,14 @@ impl TokenError {
     }
 }
 
-/// The SHA-256 of a root's SPKI that a chain must end in.
+/// The keys that a seed must show: SHA-256 of SPKIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CaPin(pub SpkiHash);
+pub struct SeedPins {
+    /// The root that its chain must end in: the mesh's.
+    pub root: SpkiHash,
+    /// Its web certificate's own: that of the node that made the token, and alone knows it.
+    pub server: SpkiHash,
+}
 
 /// A token's public name: 16 random bytes, 32 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -202,7 +207,7 @@ pub struct JoinProof {
 pub struct JoinToken {
     id: TokenId,
     secret: JoinSecret,
-    pin: SpkiHash,
+    pins: SeedPins,
     expires: Millis,
     trust_domain: TrustDomain,
     site: SiteId,
@@ -216,8 +221,8 @@ pub struct TokenOffer {
     pub trust_domain: TrustDomain,
     /// The site that the new node joins.
     pub site: SiteId,
-    /// The hash of the root's key.
-    pub pin: SpkiHash,
+    /// The keys that the seed will show.
+    pub pins: SeedPins,
     /// `host:port` of the HTTPS API of nodes that enrol, 1 to [`MAX_SEEDS`], best first.
     pub seeds: Vec<String>,
     /// How long it is good.
@@ -244,11 +249,11 @@ impl JoinToken {
         rng.fill_bytes(&mut id);
         rng.fill_bytes(&mut secret.0);
         let lifetime_ms = u64::try_from(offer.lifetime.as_millis()).unwrap_or(u64::MAX);
-        let TokenOffer { trust_domain, site, pin, seeds, .. } = offer;
+        let TokenOffer { trust_domain, site, pins, seeds, .. } = offer;
         let token = Self {
             id: TokenId(id),
             secret,
-            pin,
+            pins,
             expires: now + lifetime_ms,
             trust_domain,
             site,
@@ -305,7 +310,7 @@ impl JoinToken {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let id = TokenId(reader.array()?);
         let secret = JoinSecret(reader.array()?);
-        let pin = SpkiHash(reader.array()?);
+        let pins = SeedPins { root: SpkiHash(reader.array()?), server: SpkiHash(reader.array()?) };
         let expires = Millis(reader.u64()?);
         let trust_domain = TrustDomain::new(reader.text()?).ok()?;
         let site = SiteId::new(reader.text()?).ok()?;
@@ -319,13 +324,17 @@ impl JoinToken {
             check_seed(seed).ok()?;
             seeds.push(seed.to_owned());
         }
-        Some(Self { id, secret, pin, expires, trust_domain, site, seeds })
+        Some(Self { id, secret, pins, expires, trust_domain, site, seeds })
     }
 
     /// The token's text: a secret, wiped when dropped.
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut body = Writer::default();
-        body.raw(&self.id.0).raw(&self.secret.0).raw(&self.pin.0).u64(self.expires.0);
+        body.raw(&self.id.0)
+            .raw(&self.secret.0)
+            .raw(&self.pins.root.0)
+            .raw(&self.pins.server.0)
+            .u64(self.expires.0);
         let texts = [self.trust_domain.as_str(), self.site.as_str()];
         for (at, text) in texts.into_iter().chain(self.seeds.iter().map(String::as_str)).enumerate()
         {
@@ -370,9 +379,9 @@ impl JoinToken {
         self.id
     }
 
-    /// What the seed's certificate chain must end in.
-    pub fn pin(&self) -> CaPin {
-        CaPin(self.pin)
+    /// The keys that the seed must show.
+    pub fn pins(&self) -> SeedPins {
+        self.pins
     }
 
     /// Its end.

@@ -1,11 +1,12 @@
 //! rustls for HTTPS: the certificate a browser sees, and the clients of the CLI and of enrolment.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -18,10 +19,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::bundle::Bundle;
 use crate::cert::{Cert, MAX_CERTIFICATE_BYTES, Place};
-use crate::key::NodeKey;
+use crate::key::{NodeKey, SpkiHash};
 use crate::path::MAX_CHAIN;
 use crate::tls::provider;
-use crate::token::CaPin;
+use crate::token::SeedPins;
+
+/// The ALPN name with which a client asks for the certificate of the mesh, whatever the operator
+/// serves to browsers. It is never negotiated: `http/1.1` is.
+const MESH_CERTIFICATE: &[u8] = b"holm-mesh-certificate";
 
 /// Why a web certificate or a client's trust was refused.
 #[derive(Debug, thiserror::Error)]
@@ -45,39 +50,33 @@ pub enum WebError {
     NoRoot(String),
 }
 
-/// What HTTPS serves: the operator's own certificate, or one of the mesh. Replaced without restart.
+/// What HTTPS serves: a certificate of the mesh, and the operator's own to browsers if there is one.
+/// The mesh's is replaced without restart.
 #[derive(Clone)]
-pub struct WebIdentity(Arc<RwLock<Arc<CertifiedKey>>>);
+pub struct WebIdentity {
+    mesh: Arc<RwLock<Arc<CertifiedKey>>>,
+    operator: Option<Arc<CertifiedKey>>,
+}
 
 impl WebIdentity {
-    /// The operator's certificate chain (leaf first) and private key, PEM.
-    ///
-    /// # Errors
-    /// [`WebError`] if they cannot be read or do not belong together.
-    pub fn from_pem(chain_pem: &str, key_pem: &str) -> Result<Self, WebError> {
-        Ok(Self::of(operator_key(chain_pem, key_pem)?))
-    }
-
     /// A certificate that [`crate::Issuer::issue_web`] made on `key`. Use a key of its own for it,
     /// not the node's.
     ///
     /// # Errors
     /// [`WebError::Key`] if they do not belong together.
     pub fn issued(chain: Vec<CertificateDer<'static>>, key: &NodeKey) -> Result<Self, WebError> {
-        Ok(Self::of(certified(chain, key.to_rustls())?))
+        let mesh = Arc::new(certified(chain, key.to_rustls())?);
+        Ok(Self { mesh: Arc::new(RwLock::new(mesh)), operator: None })
     }
 
-    fn of(key: CertifiedKey) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(key))))
-    }
-
-    /// Serves the operator's new certificate from the next handshake on.
+    /// The same, with the operator's own certificate chain (leaf first) and private key (PEM) for all
+    /// clients but those of the mesh: enrolment, and the command line beside the node.
     ///
     /// # Errors
-    /// [`WebError`]; the held certificate stays.
-    pub fn replace_pem(&self, chain_pem: &str, key_pem: &str) -> Result<(), WebError> {
-        self.put(operator_key(chain_pem, key_pem)?);
-        Ok(())
+    /// [`WebError`] if they cannot be read or do not belong together.
+    pub fn with_operators(self, chain_pem: &str, key_pem: &str) -> Result<Self, WebError> {
+        let operator = Some(Arc::new(operator_key(chain_pem, key_pem)?));
+        Ok(Self { operator, ..self })
     }
 
     /// Serves a newly issued certificate from the next handshake on.
@@ -89,21 +88,32 @@ impl WebIdentity {
         chain: Vec<CertificateDer<'static>>,
         key: &NodeKey,
     ) -> Result<(), WebError> {
-        self.put(certified(chain, key.to_rustls())?);
+        let key = certified(chain, key.to_rustls())?;
+        *self.mesh.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
         Ok(())
     }
 
-    fn put(&self, key: CertifiedKey) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+    fn of_mesh(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.mesh.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn current(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The served chain, leaf first.
+    /// The chain of the mesh's certificate, leaf first.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.current().cert.clone()
+        self.of_mesh().cert.clone()
+    }
+
+    /// Whether the mesh's certificate is for all these names and addresses.
+    pub fn covers(&self, dns: &[String], ips: &[IpAddr]) -> bool {
+        let of_mesh = self.of_mesh();
+        let Some(leaf) = of_mesh.cert.first().and_then(|der| ParsedCertificate::try_from(der).ok())
+        else {
+            return false;
+        };
+        let names = dns.iter().map(|name| ServerName::try_from(name.clone()).ok());
+        let addresses = ips.iter().map(|ip| Some(ServerName::from(*ip)));
+        names
+            .chain(addresses)
+            .all(|name| name.is_some_and(|name| verify_server_name(&leaf, &name).is_ok()))
     }
 
     /// HTTPS for browsers and tools: TLS 1.2 and 1.3, `h2` and `http/1.1`, no client certificate.
@@ -122,13 +132,17 @@ impl WebIdentity {
 
 impl fmt::Debug for WebIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WebIdentity({} certificates)", self.current().cert.len())
+        write!(f, "WebIdentity({} certificates)", self.of_mesh().cert.len())
     }
 }
 
 impl ResolvesServerCert for WebIdentity {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let asks_for_mesh = hello.alpn().is_some_and(|mut all| all.any(|p| p == MESH_CERTIFICATE));
+        match &self.operator {
+            Some(operator) if !asks_for_mesh => Some(Arc::clone(operator)),
+            _ => Some(self.of_mesh()),
+        }
     }
 }
 
@@ -156,8 +170,13 @@ fn certified(
     CertifiedKey::from_der(chain, key, &provider()).map_err(WebError::Key)
 }
 
-/// A client that trusts the roots of `bundle` and checks the server's DNS name or IP address: the
-/// CLI talking to a node.
+/// HTTP/1.1 for the mesh's own clients, which ask for the mesh's certificate.
+fn mesh_alpn() -> Vec<Vec<u8>> {
+    vec![MESH_CERTIFICATE.to_vec(), b"http/1.1".to_vec()]
+}
+
+/// A client that trusts the roots of `bundle`, asks for the mesh's certificate, and checks its DNS
+/// name or IP address: the command line talking to a node.
 ///
 /// # Errors
 /// [`WebError`] if the bundle has no usable root.
@@ -176,36 +195,37 @@ pub fn trusted_client_config(bundle: &Bundle) -> Result<ClientConfig, WebError> 
         .with_safe_default_protocol_versions()?
         .with_webpki_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = alpn();
+    config.alpn_protocols = mesh_alpn();
     Ok(config)
 }
 
-/// A client that trusts one root by the hash of its key: enrolment, before any bundle is known.
+/// A client that trusts one server under one root, by the hashes of their keys: enrolment, before
+/// any bundle is known.
 ///
 /// The server must send the root along. The name is not compared: a seed may stand behind an
-/// address that its certificate does not know, and the pin names the mesh. Every HTTPS server with a
-/// certificate of this mesh can thus answer, so a token is worth as much as the mesh's members are.
+/// address that its certificate does not know. The pins are more than a name: another node of the
+/// mesh, a revoked one among them, cannot answer in the place of the one that made the token.
 ///
 /// # Errors
 /// [`WebError::Tls`] if the provider lacks a version.
-pub fn pinned_client_config(pin: &CaPin) -> Result<ClientConfig, WebError> {
-    let verifier = Arc::new(PinnedRoot { pin: *pin, provider: provider() });
+pub fn pinned_client_config(pins: &SeedPins) -> Result<ClientConfig, WebError> {
+    let verifier = Arc::new(PinnedSeed { pins: *pins, provider: provider() });
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = alpn();
+    config.alpn_protocols = mesh_alpn();
     Ok(config)
 }
 
 #[derive(Debug)]
-struct PinnedRoot {
-    pin: CaPin,
+struct PinnedSeed {
+    pins: SeedPins,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for PinnedRoot {
+impl ServerCertVerifier for PinnedSeed {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -219,14 +239,19 @@ impl ServerCertVerifier for PinnedRoot {
             return Err(CertificateError::BadEncoding.into());
         }
         let pinned = |der: &&CertificateDer<'_>| {
-            Cert::parse(der, Place::Root).is_ok_and(|cert| cert.spki_hash() == self.pin.0)
+            Cert::parse(der, Place::Root).is_ok_and(|cert| cert.spki_hash() == self.pins.root)
         };
         let root = intermediates.iter().find(pinned).ok_or(CertificateError::UnknownIssuer)?;
+        let leaf = ParsedCertificate::try_from(end_entity)?;
+        let key = SpkiHash::of(leaf.subject_public_key_info().as_ref());
+        if key != self.pins.server {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
         let mut roots = RootCertStore::empty();
         roots.add(root.clone().into_owned())?;
         // serverAuth, signatures, validity, CA flags and path lengths: webpki.
         verify_server_cert_signed_by_trust_anchor(
-            &ParsedCertificate::try_from(end_entity)?,
+            &leaf,
             &roots,
             intermediates,
             now,

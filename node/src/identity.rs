@@ -94,11 +94,15 @@ pub(crate) fn client_config_from_file(file: &Path) -> anyhow::Result<rustls::Cli
         let text = String::from_utf8(bytes)?;
         let root = RootAuthority::from_pem(&text);
         // The root's own file has its key too; any other PEM is taken as roots of no known domain.
-        let bundle = match root {
-            Ok(root) => root.bundle()?,
-            Err(_) => roots_of(&text)?,
+        return match root {
+            Ok(root) => trusting(&root.bundle()?),
+            Err(_) => {
+                let mut config = trusting(&roots_of(&text)?)?;
+                // They may be the operator's: what browsers see must be what is checked.
+                config.alpn_protocols.retain(|name| name == b"http/1.1");
+                Ok(config)
+            }
         };
-        return trusting(&bundle);
     }
     let bundles = BundleMap::from_json(&bytes)
         .with_context(|| format!("{}: neither PEM nor bundles.json", file.display()))?;
@@ -114,13 +118,7 @@ fn roots_of(pem: &str) -> anyhow::Result<Bundle> {
 }
 
 fn trusting(bundle: &Bundle) -> anyhow::Result<rustls::ClientConfig> {
-    Ok(speak_http1(holm_certs::trusted_client_config(bundle)?))
-}
-
-/// The command line's client speaks HTTP/1.1 only.
-pub(crate) fn speak_http1(mut config: rustls::ClientConfig) -> rustls::ClientConfig {
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
+    Ok(holm_certs::trusted_client_config(bundle)?)
 }
 
 /// The names of the node's web certificate.

@@ -128,9 +128,11 @@ fn web_certificates_load_from_the_mesh_and_from_the_operator() {
     dir.save_web_chain(&chain).expect("saved");
     assert_eq!(dir.load_web().expect("loads").chain(), chain);
     let (chain_path, key_path) = (folder.path().join("web.pem"), folder.path().join("web-key.pem"));
-    let operator = load_operator_web(&chain_path, &key_path).expect("loads");
-    assert_eq!(operator.chain().len(), 3);
+    let web = || dir.load_web().expect("loads");
+    let operator = load_operator_web(web(), &chain_path, &key_path).expect("loads");
+    assert_eq!(operator.chain(), chain, "the mesh's is still there");
     dir.save_node_key(&NodeKey::generate().expect("a key")).expect("saved");
-    let error = load_operator_web(&chain_path, &dir.node_key_path()).expect_err("another key");
+    let other = dir.node_key_path();
+    let error = load_operator_web(web(), &chain_path, &other).expect_err("another key");
     assert!(error.to_string().contains("do not belong together"), "{error}");
 }

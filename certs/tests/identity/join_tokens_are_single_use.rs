@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use holm_certs::{
-    JoinProof, JoinToken, MAX_TOKEN_CHARS, StoredToken, TOKEN_LIFETIME, TokenError, TokenLedger,
-    TokenOffer, TrustDomain,
+    JoinProof, JoinToken, MAX_TOKEN_CHARS, SeedPins, SpkiHash, StoredToken, TOKEN_LIFETIME,
+    TokenError, TokenLedger, TokenOffer, TrustDomain,
 };
 use holm_model::SiteId;
 use rand::SeedableRng as _;
@@ -16,7 +16,7 @@ fn mint(seed: u64) -> (JoinToken, StoredToken) {
     let offer = TokenOffer {
         trust_domain: domain(),
         site: SiteId::new("tokyo").expect("a site"),
-        pin: Mesh::new().root.pin(),
+        pins: SeedPins { root: Mesh::new().root.pin(), server: SpkiHash([8; 32]) },
         seeds: vec!["berlin.example:8443".to_owned(), "[2001:db8::1]:8443".to_owned()],
         lifetime: TOKEN_LIFETIME,
     };
@@ -29,7 +29,7 @@ fn a_token_says_where_to_go_and_whom_to_trust() {
     let text = token.to_text();
     assert!(text.starts_with("holm_join_") && text.len() < 300, "{}", text.len());
     let read = JoinToken::parse(&format!("  {}\n", *text)).expect("parses");
-    assert_eq!((read.id(), read.pin(), read.expires()), (stored.id(), token.pin(), NOW + HOUR));
+    assert_eq!((read.id(), read.pins(), read.expires()), (stored.id(), token.pins(), NOW + HOUR));
     assert_eq!((read.trust_domain(), read.site().as_str()), (&domain(), "tokyo"));
     assert_eq!(read.seeds(), ["berlin.example:8443", "[2001:db8::1]:8443"]);
     assert!(!format!("{token:?}").contains(&hex_secret(&token)), "no secret in Debug");
@@ -62,8 +62,8 @@ fn cut_changed_foreign_and_old_tokens_are_told_apart() {
         let known = matches!(error, TokenError::Tampered | TokenError::Truncated(_));
         assert!(known, "changed at {at}: {error}");
     }
-    let newer = format!("holm_join_Ag{}", &text["holm_join_Ag".len()..]);
-    assert_eq!(JoinToken::parse(&newer).expect_err("newer"), TokenError::UnknownVersion(2));
+    let newer = format!("holm_join_Aw{}", &text["holm_join_Aw".len()..]);
+    assert_eq!(JoinToken::parse(&newer).expect_err("newer"), TokenError::UnknownVersion(3));
     for garbage in ["", "holm_join_", "holm_join_ä", "ssh-ed25519 AAAA", "holm_join_a b"] {
         assert_eq!(JoinToken::parse(garbage).expect_err(garbage), TokenError::NotAToken);
     }
@@ -115,7 +115,7 @@ fn seeds_are_addresses() {
     let offer = |seeds: &[&str]| TokenOffer {
         trust_domain: domain(),
         site: SiteId::new("tokyo").expect("a site"),
-        pin: holm_certs::SpkiHash([7; 32]),
+        pins: SeedPins { root: SpkiHash([7; 32]), server: SpkiHash([8; 32]) },
         seeds: seeds.iter().map(|&seed| seed.to_owned()).collect(),
         lifetime: Duration::from_secs(60),
     };

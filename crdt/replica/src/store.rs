@@ -271,11 +271,12 @@ fn unseal_rows(sealer: &mut Sealer, rows: Rows, found: &mut Found) -> Result<(),
     if any && opened == 0 { Err(Unsealable) } else { Ok(()) }
 }
 
-/// Takes what can be saved out of a damaged file and puts the file aside.
+/// Takes what can be saved out of a damaged file and puts the file aside. Another key opens nothing
+/// either; in a damaged file that cannot be told from damage, and the file is kept in both cases.
 fn rescue(
     disk: &dyn Disk,
     sealer: &mut Sealer,
-    reason: String,
+    mut reason: String,
     now: Millis,
 ) -> Result<Found, OpenError> {
     let failed =
@@ -283,7 +284,10 @@ fn rescue(
     let bytes = disk.read(MAX_CARVED_BYTES).map_err(failed)?;
     let carved = carve(sealer, &bytes);
     if carved.values.is_empty() && carved.refused > 0 {
-        return Err(wrong_key(disk));
+        reason = format!(
+            "{reason}; none of its {} values opens with this tenant's data key",
+            carved.refused
+        );
     }
     let aside = disk.set_aside(now).map_err(failed)?;
     let mut found = Found { set_aside: Some((aside, reason)), carved: true, ..Found::default() };

@@ -192,6 +192,25 @@ fn another_key_opens_nothing_and_changes_nothing() {
 }
 
 #[test]
+fn a_file_in_which_nothing_opens_any_more_is_put_aside() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let peer = filled(dir.path());
+    let file = dir.path().join("state.redb");
+    let mut bytes = fs::read(&file).expect("the file");
+    let sealed: Vec<usize> =
+        (0..bytes.len()).filter(|&at| bytes[at..].starts_with(b"HOLMSEAL")).collect();
+    for at in sealed {
+        bytes[at + 40] ^= 0xff;
+    }
+    fs::write(&file, &bytes).expect("written");
+    let (berlin, report) = open_in(dir.path(), 1).expect("the node starts");
+    let aside = report.set_aside.as_ref().expect("put aside");
+    assert_eq!(fs::read(aside).expect("kept").len(), bytes.len(), "nothing is deleted");
+    assert!(report.messages[0].contains("opens with this tenant's data key"), "{report:?}");
+    heal(&berlin, &peer);
+}
+
+#[test]
 fn a_file_in_use_is_named_and_left_alone() {
     let dir = tempfile::tempdir().expect("a folder");
     let (_held, _) = open_in(dir.path(), 1).expect("it opens");

@@ -17,7 +17,7 @@ use libp2p_swarm::{ConnectionId, Stream, Swarm, SwarmEvent};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::error::CloseCode;
+use crate::error::{CloseCode, REVOKED_REMEDY};
 use crate::network::{Network, NetworkEvent};
 use crate::peer::{from_multiaddr, peer_id, peer_key};
 use crate::shared::Shared;
@@ -299,9 +299,9 @@ impl Driver {
                 "this node's certificate begins in {} s: check this node's clock",
                 from.since(now) / 1_000
             )),
-            SvidState::Revoked { reason, .. } => Some(format!(
-                "this node's key was revoked ({reason}): enrol it again with a new token"
-            )),
+            SvidState::Revoked { reason, .. } => {
+                Some(format!("this node's key was revoked ({reason}): {REVOKED_REMEDY}"))
+            }
         };
         let was = self.shared.paused();
         self.shared.set_paused(own.clone());

@@ -91,6 +91,9 @@ pub enum HandshakeError {
     /// We refused the peer.
     #[error("refused: {0}")]
     Refused(#[from] Refusal),
+    /// The peer holds a revocation of our key.
+    #[error("refused by the peer: our key was revoked: {}", REVOKED_REMEDY)]
+    Revoked,
     /// It took too long.
     #[error("no answer within {ms} ms: is the node up, and its UDP port open on the way?")]
     Timeout {
@@ -118,7 +121,7 @@ pub enum HandshakeError {
 pub enum LinkError {
     /// The UDP port cannot be had.
     #[error(
-        "UDP address {address} cannot be bound ({source}): stop what uses it, or set another mesh port"
+        "UDP {address} cannot be listened on: stop what uses it, or set mesh.listen to another address or port"
     )]
     Bind {
         /// Which.
@@ -169,8 +172,32 @@ pub enum LinkError {
     },
 }
 
+/// What brings a node back whose key was revoked: its key never comes back.
+pub(crate) const REVOKED_REMEDY: &str = "to come back it needs a new key: stop it, move its identity and tenants folders \
+     away, and enrol it with a new token";
+
+impl HandshakeError {
+    /// A connection that failed before it stood.
+    pub(crate) fn of(error: &quinn::ConnectionError) -> Self {
+        if says_revoked(error) { Self::Revoked } else { Self::Failed(describe(error)) }
+    }
+}
+
+/// TLS alert 44 is `certificate_revoked` (RFC 8446 §6.2).
+fn says_revoked(error: &quinn::ConnectionError) -> bool {
+    match error {
+        quinn::ConnectionError::ApplicationClosed(frame) => {
+            frame.error_code.into_inner() == u64::from(CloseCode::Revoked.code())
+        }
+        quinn::ConnectionError::ConnectionClosed(frame) => {
+            alert(u64::from(frame.error_code)) == Some(44)
+        }
+        _ => false,
+    }
+}
+
 /// What a failed QUIC connection means for whoever runs the node.
-pub(crate) fn describe(error: &quinn::ConnectionError) -> String {
+fn describe(error: &quinn::ConnectionError) -> String {
     use quinn::ConnectionError as E;
     match error {
         E::ApplicationClosed(frame) => {
@@ -212,7 +239,6 @@ fn alert(code: u64) -> Option<u64> {
 fn alert_of_peer(alert: u64) -> String {
     match alert {
         120 => OTHER_PROTOCOL.to_owned(),
-        44 => "refused by the peer: our key was revoked: enrol this node again".to_owned(),
         45 => "refused by the peer: our certificate has ended, by its clock: renew it, or check \
                the clocks of both"
             .to_owned(),

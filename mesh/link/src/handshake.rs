@@ -17,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncWriteExt;
 
 use crate::directory::{Entry, Guard};
-use crate::error::{CloseCode, HandshakeError, describe};
+use crate::error::{CloseCode, HandshakeError};
 use crate::frame;
 use crate::muxer::Muxer;
 use crate::peer::{canonical, peer_id, public_key};
@@ -76,12 +76,12 @@ pub(crate) async fn accept(
     let address = canonical(incoming.remote_address());
     let ms = shared.config.limits.handshake_ms;
     let work = async {
-        let connecting = incoming.accept().map_err(|e| HandshakeError::Failed(describe(&e)))?;
+        let connecting = incoming.accept().map_err(|e| HandshakeError::of(&e))?;
         let begun = Millis::now();
         let connection = connecting.await.map_err(|e| not_proven(&e, &shared, begun))?;
         let proven = Proven::of(&connection, &shared)?;
         let (mut send, mut recv) =
-            connection.accept_bi().await.map_err(|e| HandshakeError::Failed(describe(&e)))?;
+            connection.accept_bi().await.map_err(|e| HandshakeError::of(&e))?;
         let hello = read_hello(&mut recv, &connection).await?;
         let guard = proven.judge(hello, false, &connection, address, &shared)?;
         let answer = shared.hello_for(&guard.1).to_frame()?;
@@ -107,14 +107,19 @@ fn note(
     result: &Result<(PeerId, Muxer), HandshakeError>,
 ) {
     match result {
-        Ok(_) => shared.count("handshakes"),
+        Ok(_) => {
+            shared.count("handshakes");
+            shared.set_called_revoked(false);
+        }
         Err(HandshakeError::AlreadyConnected(_) | HandshakeError::Myself) => {
             shared.count("handshakes_duplicate");
         }
         Err(error) => {
             tracing::debug!(%address, direction, %error, "handshake failed");
-            if let HandshakeError::DoubledKey(peer) = error {
-                shared.report_doubled(peer, address);
+            match error {
+                HandshakeError::DoubledKey(peer) => shared.report_doubled(peer, address),
+                HandshakeError::Revoked => shared.set_called_revoked(true),
+                _ => {}
             }
             shared.note_refusal(address, direction, error.to_string());
         }
@@ -223,7 +228,7 @@ fn not_proven(error: &quinn::ConnectionError, shared: &Shared, begun: Millis) ->
         (quinn::ConnectionError::TransportError(_), Some(only), None) => {
             HandshakeError::Certificate(only.error.to_string())
         }
-        _ => HandshakeError::Failed(describe(error)),
+        _ => HandshakeError::of(error),
     }
 }
 
@@ -232,7 +237,7 @@ async fn greet(
     shared: &Shared,
     peer: &PeerId,
 ) -> Result<Hello, HandshakeError> {
-    let failed = |error: quinn::ConnectionError| HandshakeError::Failed(describe(&error));
+    let failed = |error: quinn::ConnectionError| HandshakeError::of(&error);
     let frame = shared.hello_for(peer).to_frame()?;
     let (mut send, mut recv) = connection.open_bi().await.map_err(failed)?;
     let written = async {
@@ -253,10 +258,10 @@ async fn read_hello(
             CloseCode::ProtocolError.close(connection, &error.to_string());
             Err(HandshakeError::Wire(error))
         }
-        Err(error) => Err(HandshakeError::Failed(match connection.close_reason() {
-            Some(reason) => describe(&reason),
-            None => error.to_string(),
-        })),
+        Err(error) => Err(match connection.close_reason() {
+            Some(reason) => HandshakeError::of(&reason),
+            None => HandshakeError::Failed(error.to_string()),
+        }),
     }
 }
 
@@ -275,7 +280,7 @@ fn closed_during_greeting(
             return HandshakeError::DoubledKey(local);
         }
     }
-    HandshakeError::Failed(describe(reason))
+    HandshakeError::of(reason)
 }
 
 /// Peer named by a protocol key, for messages.

@@ -13,6 +13,7 @@ use libp2p_identity::PeerId;
 use tokio::sync::watch;
 
 use crate::config::MeshConfig;
+use crate::error::CloseCode;
 use crate::peer::peer_key;
 use crate::rpc::RpcHandler;
 use crate::status::RefusalView;
@@ -41,6 +42,7 @@ struct Notes {
     counters: Counters,
     refusals: VecDeque<RefusalView>,
     paused: Option<String>,
+    called_revoked: bool,
     observed: BTreeSet<SocketAddr>,
     mdns: Option<String>,
 }
@@ -99,6 +101,16 @@ impl Shared {
     /// Why this node does not replicate at the moment.
     pub(crate) fn paused(&self) -> Option<String> {
         lock(&self.notes).paused.clone()
+    }
+
+    /// Whether the last peer that answered said that our key was revoked. It is no proof, so the
+    /// node goes on trying: one liar among the peers may not stop it.
+    pub(crate) fn called_revoked(&self) -> bool {
+        lock(&self.notes).called_revoked
+    }
+
+    pub(crate) fn set_called_revoked(&self, called: bool) {
+        lock(&self.notes).called_revoked = called;
     }
 
     pub(crate) fn set_paused(&self, reason: Option<String>) {
@@ -191,6 +203,7 @@ impl Shared {
         tracing::info!(%peer, %address, code, reason, "the peer closed the connection");
         let mut notes = lock(&self.notes);
         notes.counters.count("closed_by_peer");
+        notes.called_revoked |= code == u64::from(CloseCode::Revoked.code());
         if notes.refusals.len() >= MAX_REFUSALS {
             notes.refusals.pop_front();
         }

@@ -7,6 +7,7 @@ use holm_mesh_proto::{ConflictView, LeaseView, MemberState, SyncView};
 use holm_model::{Millis, NodeName, SiteId};
 use libp2p_identity::PeerId;
 
+use crate::error::REVOKED_REMEDY;
 use crate::peer::peer_id;
 use crate::shared::Shared;
 
@@ -21,7 +22,8 @@ pub struct MeshStatus {
     pub advertised: Vec<SocketAddr>,
     /// Under which addresses others see it.
     pub observed: Vec<SocketAddr>,
-    /// Whether it replicates at all.
+    /// Whether it replicates at all: its certificate holds, and no peer that answers says that its
+    /// key was revoked.
     pub replicating: bool,
     /// Why it does not.
     pub paused_reason: Option<String>,
@@ -133,7 +135,13 @@ pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
     for (name, count) in shared.counters().all() {
         *all.entry(name).or_default() += count;
     }
-    let paused_reason = shared.paused();
+    let alone = members.iter().all(|member| !member.connected);
+    let revoked = || {
+        (alone && shared.called_revoked()).then(|| {
+            format!("the nodes that answer say that this node's key was revoked: {REVOKED_REMEDY}")
+        })
+    };
+    let paused_reason = shared.paused().or_else(revoked);
     MeshStatus {
         peer_id: shared.local,
         listen,

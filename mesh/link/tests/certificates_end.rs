@@ -41,6 +41,10 @@ async fn a_revoked_node_is_closed_at_once_with_its_code() {
     })
     .await;
     assert!(tokyo.store.digest().is_empty());
+    eventually("it says so", &[tokyo], || !tokyo.mesh.status().replicating).await;
+    let reason = tokyo.mesh.status().paused_reason.expect("a reason");
+    assert!(reason.contains("revoked") && reason.contains("new token"), "{reason}");
+    assert!(berlin.mesh.status().replicating, "the one that revoked goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -188,6 +188,25 @@ async fn another_version_another_name_and_nonsense_in_the_hello() {
     assert_eq!(berlin.count("connections"), 0);
 }
 
+/// A peer that does not watch its own certificate: the connection ends all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_whose_certificate_ends_is_closed_with_its_code() {
+    let authority = Authority::new("example.org");
+    let berlin = first(&authority).await;
+    let identity = authority.ending_in("tokyo", 4);
+    let (endpoint, config) = client(&identity, b"holm/1");
+    let connecting = endpoint.connect_with(config, berlin.address(), "x").expect("starts");
+    let connection = connecting.await.expect("TLS is fine");
+    let (mut send, _recv) = connection.open_bi().await.expect("opens");
+    send.write_all(&hello(1, "tokyo", 1)).await.expect("sent");
+    eventually("its Hello is taken", &[&berlin], || berlin.count("handshakes") == 1).await;
+    let end = identity.svid().deadline();
+    let (code, reason) = code_of(Some(connection.closed().await));
+    assert!(Millis::now() >= end, "not before its time");
+    assert_eq!(code, u64::from(CloseCode::Expired.code()), "{reason}");
+    assert_eq!(berlin.count("closed_expired"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_session_is_resumed_and_no_early_data_taken() {
     let authority = Authority::new("example.org");

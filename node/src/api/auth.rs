@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use holm_model::Millis;
 use serde::Deserialize;
@@ -62,7 +62,7 @@ impl FromRequestParts<Arc<NodeState>> for Caller {
         if let Some(seconds) = address.and_then(|a| state.throttle.wait_s(a, now)) {
             return Err(too_many(seconds));
         }
-        let Some(caller) = present(parts, state, now) else {
+        let Some(caller) = present(&parts.headers, state, now) else {
             let offered = parts.headers.contains_key(header::AUTHORIZATION);
             if let (Some(address), true) = (address, offered) {
                 state.throttle.failed(address, now);
@@ -88,17 +88,18 @@ fn too_many(seconds: u64) -> ApiError {
     ApiError { retry_after_s: Some(seconds), ..ApiError::new(ErrorCode::RateLimited, message) }
 }
 
-fn present(parts: &Parts, state: &NodeState, now: Millis) -> Option<Caller> {
-    if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+/// Whose credential `headers` carry, if it holds now.
+pub(super) fn present(headers: &HeaderMap, state: &NodeState, now: Millis) -> Option<Caller> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
         return state.credentials.caller_by_token(token.trim());
     }
-    let caller = state.credentials.caller_by_cookie(cookie(parts)?, now)?;
+    let caller = state.credentials.caller_by_cookie(cookie(headers)?, now)?;
     Some(caller)
 }
 
-fn cookie(parts: &Parts) -> Option<&str> {
-    parts.headers.get_all(header::COOKIE).iter().find_map(|value| {
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    headers.get_all(header::COOKIE).iter().find_map(|value| {
         value.to_str().ok()?.split(';').find_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
             (name == COOKIE).then_some(value)
@@ -177,7 +178,7 @@ pub(crate) async fn logout(
     request: axum::extract::Request,
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
-    if let Some(cookie) = cookie(&parts) {
+    if let Some(cookie) = cookie(&parts.headers) {
         state.credentials.end_session(cookie).map_err(ApiError::internal)?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();

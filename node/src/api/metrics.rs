@@ -13,7 +13,7 @@ use crate::daemon::{Caller, NodeState};
 
 /// Counters of this node and of the caller's tenant.
 pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller) -> Response {
-    let mut text = Text(String::with_capacity(8 * 1024));
+    let mut text = Text { all: String::with_capacity(8 * 1024), metric: String::new() };
     let (requests, failed) = state.request_counts();
     text.put("holm_http_requests_total", &[], requests);
     text.put("holm_http_requests_failed_total", &[], failed);
@@ -26,13 +26,15 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     ] {
         text.put(name, &[], counter.load(Ordering::Relaxed));
     }
-    for plane in state.planes().iter() {
-        let health = plane.health();
+    let planes: Vec<_> = state.planes().iter().map(|p| (p.name(), p.health())).collect();
+    for (plane, health) in &planes {
         let up = u64::from(health.state != PlaneState::Off);
-        text.put("holm_plane_up", &[("plane", plane.name())], up);
-        for (counter, value) in health.counters {
-            let labels = [("plane", plane.name()), ("counter", counter)];
-            text.put("holm_plane_count_total", &labels, value);
+        text.put("holm_plane_up", &[("plane", plane)], up);
+    }
+    for (plane, health) in &planes {
+        for (counter, value) in &health.counters {
+            let labels = [("plane", *plane), ("counter", *counter)];
+            text.put("holm_plane_count_total", &labels, *value);
         }
     }
     if let Some(mesh) = state.mesh() {
@@ -50,7 +52,7 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     if let Ok(tenant) = state.tenant(&caller) {
         tenant_metrics(&mut text, tenant);
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text.0).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text.all).into_response()
 }
 
 fn tenant_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
@@ -99,17 +101,27 @@ fn tenant_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
     }
 }
 
-struct Text(String);
+/// Prometheus text, format 0.0.4: the lines of one metric stand together, below its type.
+struct Text {
+    all: String,
+    /// The metric of the latest line.
+    metric: String,
+}
 
 impl Text {
     fn put(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
-        self.0.push_str(name);
+        if self.metric != name {
+            let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+            let _ = writeln!(self.all, "# TYPE {name} {kind}");
+            name.clone_into(&mut self.metric);
+        }
+        self.all.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
             let open = if index == 0 { '{' } else { ',' };
             // Our own names and checked ids: nothing in them needs an escape.
-            let _ = write!(self.0, "{open}{label}=\"{text}\"");
+            let _ = write!(self.all, "{open}{label}=\"{text}\"");
         }
         let close = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.0, "{close} {value}");
+        let _ = writeln!(self.all, "{close} {value}");
     }
 }

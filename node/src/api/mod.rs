@@ -30,7 +30,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::daemon::NodeState;
 pub(crate) use auth::Throttle;
-use error::{ErrorCode, PendingError};
+use error::{ApiError, ErrorCode, PendingError};
 pub(crate) use serve::{ServeCounters, Server, TlsSource};
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -149,7 +149,10 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
     let request_id = state.next_request_id();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
+    let mut response = match unasked_query(request.uri()) {
+        Some(error) => error.into_response(),
+        None => next.run(request).await,
+    };
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         response = shape(response, &request_id).await;
@@ -173,6 +176,22 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
+/// what they do not know themselves.
+fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
+    const WITH_QUERY: [&str; 3] = ["/v1/topology", "/v1/topology/element", "/v1/rows"];
+    let query = uri.query().filter(|query| !query.is_empty())?;
+    let path = uri.path();
+    if !path.starts_with("/v1/") || WITH_QUERY.contains(&path) {
+        return None;
+    }
+    let first = query.split(['&', '=']).next().unwrap_or_default();
+    let first: String = first.chars().take(80).collect();
+    Some(ApiError::bad_request(format!(
+        "{path} takes no query parameters, and \"{first}\" was given; /openapi.json lists what each path takes"
+    )))
 }
 
 /// Gives every error the one shape, those of the framework (a body that is no JSON, a wrong

@@ -48,9 +48,11 @@ fn svid_view(state: &NodeState, now: Millis) -> SvidView {
         Svid::Valid { renew_at, .. } => {
             SvidView { state: SvidState::Valid, not_after, renew_at: Some(Timestamp(renew_at)) }
         }
-        Svid::NotYetValid { .. } | Svid::Expired { .. } | Svid::Revoked { .. } => {
-            SvidView { state: SvidState::Expired, not_after, renew_at: None }
+        Svid::NotYetValid { .. } => {
+            SvidView { state: SvidState::NotYetValid, not_after, renew_at: None }
         }
+        Svid::Expired { .. } => SvidView { state: SvidState::Expired, not_after, renew_at: None },
+        Svid::Revoked { .. } => SvidView { state: SvidState::Revoked, not_after, renew_at: None },
     }
 }
 
@@ -138,7 +140,7 @@ fn site_view(
 fn own_view(state: &NodeState, status: Option<&MeshStatus>) -> MemberView {
     MemberView {
         node: state.config.node.name.clone(),
-        spiffe_id: state.identity.spiffe_id().to_string(),
+        spiffe_id: Some(state.identity.spiffe_id().to_string()),
         peer_id: status.map(|s| s.peer_id.to_string()).unwrap_or_default(),
         addresses: status
             .map(|s| s.advertised.iter().map(ToString::to_string).collect())
@@ -159,9 +161,7 @@ fn member_view(member: MemberStatus) -> MemberView {
         .zip(member.api_port)
         .map(|(ip, port)| format!("https://{}", std::net::SocketAddr::new(ip, port)));
     MemberView {
-        spiffe_id: member.spiffe_id.unwrap_or_else(|| {
-            format!("site/{}/node/{} (not connected)", member.site, member.node)
-        }),
+        spiffe_id: member.spiffe_id,
         node: member.node,
         peer_id: member.peer_id.map(|id| id.to_string()).unwrap_or_default(),
         addresses: member.addresses.iter().map(ToString::to_string).collect(),

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
+use holm_model::Millis;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::auth::present;
 use crate::daemon::{Caller, NodeState, Topic};
 
 /// Changes within this time are told once.
 const COALESCE: Duration = Duration::from_millis(100);
+/// How long a stream outlives its credential at most.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// What changed, as server-sent events: `topology`, `sites`, `planes`, `results`. Each only says
 /// that there is something new; several within 100 ms are told once.
@@ -23,21 +28,26 @@ const COALESCE: Duration = Duration::from_millis(100);
 pub(crate) async fn stream(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
+    headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let changes = state.changes.subscribe();
     let shutdown = state.shutdown.clone();
     let events = futures::stream::unfold(
-        (changes, Vec::new(), caller, shutdown),
-        |(mut changes, mut waiting, caller, shutdown)| async move {
-            if waiting.is_empty() {
+        (changes, Vec::new(), caller, shutdown, (state, headers)),
+        |(mut changes, mut waiting, caller, shutdown, credential)| async move {
+            let mut check = tokio::time::interval(CHECK_EVERY);
+            while waiting.is_empty() {
                 tokio::select! {
                     heard = listen(&mut changes, &caller) => waiting = heard?,
+                    _ = check.tick() => {}
                     () = shutdown.cancelled() => return None,
                 }
+                // A credential that was revoked, or a session that ended, ends its stream.
+                present(&credential.1, &credential.0, Millis::now())?;
             }
             let topic: Topic = waiting.pop()?;
             let event = Event::default().event(topic.as_str()).data("{}");
-            Some((Ok(event), (changes, waiting, caller, shutdown)))
+            Some((Ok(event), (changes, waiting, caller, shutdown, credential)))
         },
     );
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))

@@ -71,7 +71,7 @@ pub(crate) async fn topology(
         live: query.at.is_none(),
         topology_running: topology_running(&state),
         generation,
-        digest: hex(&digest),
+        graph_digest: hex(&digest),
         shown: ElementCount { nodes: nodes.len(), edges: edges.len() },
         total: ElementCount { nodes: snapshot.total_nodes, edges: snapshot.total_edges },
         nodes,

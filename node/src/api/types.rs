@@ -98,6 +98,10 @@ api_type!(
 pub(crate) enum SvidState {
     /// It has ended: the node observes and serves its own site, and does not replicate.
     Expired,
+    /// It begins later by this node's clock, which is likely wrong: the node does not replicate.
+    NotYetValid,
+    /// Its key was revoked: the node does not replicate, and comes back with a new key only.
+    Revoked,
     Valid,
 }
 
@@ -205,7 +209,8 @@ api_type!(
     MemberView {
         #[schema(value_type = String)]
         node: NodeName,
-        spiffe_id: String,
+        /// Verified; `null` while it is not connected.
+        spiffe_id: Option<String>,
         /// A routing handle: the hash of the node's key.
         peer_id: String,
         addresses: Vec<String>,
@@ -231,8 +236,8 @@ api_type!(
         topology_running: bool,
         /// Raised by each change; equal generations of one node mean equal answers.
         generation: u64,
-        /// Equal on every node that holds the same documents.
-        digest: String,
+        /// Of what the graph says, whole: equal on every node whose graph says the same.
+        graph_digest: String,
         nodes: Vec<NodeView>,
         edges: Vec<EdgeView>,
         shown: ElementCount,

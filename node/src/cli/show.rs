@@ -59,6 +59,15 @@ pub(super) async fn status(target: &Target) -> anyhow::Result<()> {
              get a token with `holm token create --site {}` on another node and run `holm join` here",
             me.site
         ),
+        SvidState::NotYetValid => println!(
+            "certificate NOT YET VALID (it ends at {until}): check this node's clock; until then the node does not replicate"
+        ),
+        SvidState::Revoked => println!(
+            "certificate REVOKED: this node observes and serves its own site and does not replicate; to come back it \
+             needs a new key: stop it, move its identity and tenants folders away, and enrol it with a token of \
+             `holm token create --site {}`",
+            me.site
+        ),
     }
     println!();
     print!("{}", sites_table(&status.sites, now));
@@ -132,9 +141,11 @@ fn sites_table(sites: &Sites, now: Millis) -> String {
         }
     }
     let _ = write!(text, "{table}");
-    for node in sites.items.iter().flat_map(|site| &site.nodes) {
+    for (site, node) in
+        sites.items.iter().flat_map(|site| site.nodes.iter().map(move |n| (site, n)))
+    {
         if let Some(refusal) = &node.last_refusal {
-            let _ = writeln!(text, "{}: {}", clean(&node.spiffe_id), clean(refusal));
+            let _ = writeln!(text, "{}/{}: {}", site.site, node.node, clean(refusal));
         }
     }
     text

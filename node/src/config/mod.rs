@@ -42,7 +42,8 @@ impl Config {
         })?;
         if config.node.data_dir.is_relative() {
             let folder = path.parent().unwrap_or(Path::new("."));
-            config.node.data_dir = folder.join(&config.node.data_dir);
+            // Component by component: `.` is no part of the name that messages show.
+            config.node.data_dir = folder.join(&config.node.data_dir).components().collect();
         }
         Ok(config)
     }

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use holm_certs::{SpiffeId, SpkiHash};
+use holm_events::Quiet;
 use holm_model::{Millis, TenantId};
 use rand::Rng;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -146,7 +147,7 @@ impl Credentials {
                 (try_open(path).map_err(|e| error(e.to_string()))?, Some(report))
             }
         };
-        let database = Quiet(Some(database));
+        let database = Quiet::new("node.redb", database);
         Ok((Self { path: path.into(), database, login_codes: Mutex::default() }, report))
     }
 
@@ -323,7 +324,7 @@ impl Credentials {
         id: &str,
     ) -> Result<Option<T>, CredentialError> {
         let read = || -> Result<Option<T>, redb::Error> {
-            let table = self.database.open()?.begin_read()?.open_table(table)?;
+            let table = self.database.begin_read()?.open_table(table)?;
             Ok(table.get(id)?.and_then(|json| serde_json::from_slice(json.value()).ok()))
         };
         read().map_err(|error| self.error(&error))
@@ -331,7 +332,7 @@ impl Credentials {
 
     fn all<T: DeserializeOwned>(&self, table: JsonById<'_>) -> Result<Vec<T>, CredentialError> {
         let read = || -> Result<Vec<T>, redb::Error> {
-            let table = self.database.open()?.begin_read()?.open_table(table)?;
+            let table = self.database.begin_read()?.open_table(table)?;
             let mut all = Vec::new();
             for entry in table.iter()? {
                 all.extend(serde_json::from_slice(entry?.1.value()).ok());
@@ -346,7 +347,7 @@ impl Credentials {
         write: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, CredentialError> {
         let commit = || -> Result<T, redb::Error> {
-            let transaction = self.database.open()?.begin_write()?;
+            let transaction = self.database.begin_write()?;
             let done = write(&transaction)?;
             transaction.commit()?;
             Ok(done)
@@ -356,27 +357,6 @@ impl Credentials {
 
     fn error(&self, reason: &redb::Error) -> CredentialError {
         CredentialError::Store { path: self.path.clone(), reason: reason.to_string() }
-    }
-}
-
-/// A database whose end panics nobody: redb may assert on a damaged file only when it closes it.
-struct Quiet(Option<Database>);
-
-impl Quiet {
-    fn open(&self) -> Result<&Database, redb::Error> {
-        self.0.as_ref().ok_or_else(|| redb::Error::Corrupted("the store is closed".into()))
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        let database = self.0.take();
-        let close = std::panic::AssertUnwindSafe(|| drop(database));
-        if std::panic::catch_unwind(close).is_err() {
-            tracing::error!(
-                "node.redb is damaged: it could not be closed in order; the next start repairs it or puts it aside"
-            );
-        }
     }
 }
 

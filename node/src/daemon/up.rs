@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use holm_certs::{NodeKey, SvidState, WebIdentity};
+use holm_certs::{SvidState, WebIdentity};
 use holm_mesh_link::{Limits, Mesh, MeshConfig, Timing};
 use holm_model::{Millis, SiteId, TenantId};
 use holm_plane::{Plane, PlaneContext, VantagePeer};
@@ -24,7 +24,7 @@ use super::{Credentials, Role, Tenant};
 use crate::api::{Server, TlsSource};
 use crate::cli::{ApiAddress, UpArgs};
 use crate::config::Config;
-use crate::enrol::{Issuing, keep_renewed};
+use crate::enrol::{Issuing, Web, keep_renewed};
 use crate::identity::MeshFile;
 use crate::layout::{Layout, write_file};
 
@@ -42,7 +42,7 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
         Some(address) => Some(bind(address).await?),
         None => None,
     };
-    serve(&state, listener, plain, &web)?;
+    serve(&state, listener, plain, &web.identity)?;
     let mut tasks = tokio::task::JoinSet::new();
     for tenant in state.tenants.values() {
         tasks.spawn(Arc::clone(tenant).write_changes(Arc::clone(&state)));
@@ -51,8 +51,7 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     let (peers_tx, peers) = watch::channel(Vec::new());
     start_planes(&state, &peers);
     tasks.spawn(watch_mesh(Arc::clone(&state), peers_tx));
-    let own_web = web.key.map(|key| (web.identity, key));
-    tasks.spawn(keep_renewed(Arc::clone(&state), own_web));
+    tasks.spawn(keep_renewed(Arc::clone(&state), web));
     tracing::info!(spiffe_id = %state.identity.spiffe_id(), console = state.console_url(), "serving");
     told_to_stop(args.stop_with_stdin).await;
     tracing::info!("stopping");
@@ -88,12 +87,6 @@ fn lock(layout: &Layout) -> anyhow::Result<File> {
         )
     })?;
     Ok(file)
-}
-
-/// The web certificate, with its key if it is the mesh's own.
-struct Web {
-    identity: WebIdentity,
-    key: Option<NodeKey>,
 }
 
 fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)> {
@@ -167,13 +160,13 @@ fn key_of_keys(files: &holm_certs::files::IdentityDir) -> anyhow::Result<[u8; 32
 }
 
 fn web(config: &Config, layout: &Layout) -> anyhow::Result<Web> {
-    if !config.api.tls_cert.as_os_str().is_empty() {
-        let identity =
-            holm_certs::files::load_operator_web(&config.api.tls_cert, &config.api.tls_key)?;
-        return Ok(Web { identity, key: None });
-    }
     let files = crate::identity::directory(layout);
-    Ok(Web { identity: files.load_web()?, key: Some(files.load_web_key()?) })
+    let mut identity = files.load_web()?;
+    if !config.api.tls_cert.as_os_str().is_empty() {
+        let (cert, key) = (&config.api.tls_cert, &config.api.tls_key);
+        identity = holm_certs::files::load_operator_web(identity, cert, key)?;
+    }
+    Ok(Web { identity, key: files.load_web_key()? })
 }
 
 /// The command line on this machine is an admin of the first tenant.
@@ -207,7 +200,7 @@ fn serve(
     state: &Arc<NodeState>,
     listener: TcpListener,
     plain: Option<TcpListener>,
-    web: &Web,
+    web: &WebIdentity,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     state.api.get_or_init(|| address);
@@ -218,7 +211,7 @@ fn serve(
         shutdown: state.shutdown.clone(),
     };
     // One configuration: its resolver asks for the current certificate at every handshake.
-    let tls = Arc::new(web.identity.server_config()?);
+    let tls = Arc::new(web.server_config()?);
     let source: TlsSource = Arc::new(move || Arc::clone(&tls));
     tokio::spawn(server(router.clone()).run(listener, Some(source)));
     if let Some(plain) = plain {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use holm_certs::files::{FileError, IdentityDir};
 use holm_certs::{
-    Identity, IssueError, Issuer, JoinToken, Revocation, RevocationError, SpiffeId, SpkiHash,
-    StoredToken, SubjectPublicKey, TOKEN_LIFETIME, TokenError, TokenLedger, TokenOffer,
+    Identity, IssueError, Issuer, JoinToken, Revocation, RevocationError, SeedPins, SpiffeId,
+    SpkiHash, StoredToken, SubjectPublicKey, TOKEN_LIFETIME, TokenError, TokenLedger, TokenOffer,
 };
 use holm_mesh_link::PeerId;
 use holm_model::{Millis, SiteId};
@@ -69,7 +69,10 @@ impl Issuing {
         let offer = TokenOffer {
             trust_domain: self.issuer.trust_domain().clone(),
             site,
-            pin: self.issuer.pin()?,
+            pins: SeedPins {
+                root: self.issuer.pin()?,
+                server: self.files.load_web_key()?.public_key().hash(),
+            },
             seeds,
             lifetime: TOKEN_LIFETIME,
         };

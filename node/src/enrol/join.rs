@@ -10,7 +10,7 @@ use holm_model::{Millis, NodeName};
 use super::{EnrolRequest, Enrolled, WebRequest, request_to_text};
 use crate::cli::Client;
 use crate::config::Config;
-use crate::identity::{MeshFile, WebNames, chain_from_text, speak_http1};
+use crate::identity::{MeshFile, WebNames, chain_from_text};
 use crate::layout::{Layout, write_file};
 
 /// Enrols the node in `layout`. A node that is enrolled already keeps its key, its name and its
@@ -56,7 +56,7 @@ pub(crate) async fn join(
     };
     let enrolled = ask_seeds(&token, &request).await?;
     let bundle = Bundle::from_jwks(token.trust_domain(), enrolled.certificates.bundle.as_bytes())?;
-    if !bundle.root_keys().contains(&token.pin().0) {
+    if !bundle.root_keys().contains(&token.pins().root) {
         bail!("the answer's bundle does not have the root that the token pins; it was not taken");
     }
     let svid = chain_from_text(&enrolled.certificates.svid)?;
@@ -106,7 +106,7 @@ fn load_or_make(
 async fn ask_seeds(token: &JoinToken, request: &EnrolRequest) -> anyhow::Result<Enrolled> {
     let mut unreachable = Vec::new();
     for seed in token.seeds() {
-        let tls = speak_http1(holm_certs::pinned_client_config(&token.pin())?);
+        let tls = holm_certs::pinned_client_config(&token.pins())?;
         let client = Client::with(&format!("https://{seed}"), None, tls)?;
         match client.post("/enroll", request).await {
             Ok(enrolled) => return Ok(enrolled),

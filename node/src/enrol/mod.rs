@@ -10,7 +10,7 @@ mod renew;
 
 pub(crate) use issue::{EnrolError, Issuing, WEB_LIFETIME};
 pub(crate) use join::join;
-pub(crate) use renew::{RENEW_METHOD, keep_renewed};
+pub(crate) use renew::{RENEW_METHOD, Web, keep_renewed};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -19,10 +19,19 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 const RETRY_FIRST_MS: u64 = 2_000;
 const RETRY_LONGEST_MS: u64 = 60_000;
 
+/// What HTTPS serves, and the key of the mesh's certificate in it.
+pub(crate) struct Web {
+    pub(crate) identity: WebIdentity,
+    pub(crate) key: NodeKey,
+}
+
 /// Renews the SVID and the web certificate for as long as the node runs, and takes an SVID that
 /// `holm join` put on disk meanwhile.
-pub(crate) async fn keep_renewed(state: Arc<NodeState>, web: Option<(WebIdentity, NodeKey)>) {
+pub(crate) async fn keep_renewed(state: Arc<NodeState>, web: Web) {
     let jitter: f64 = rand::rng().random();
+    let names = WebNames::of(&state.config);
+    // The configuration may have got other names or another address since the last issue.
+    let mut misnamed = !web.identity.covers(&names.dns, &names.ips);
     let mut retry_ms = RETRY_FIRST_MS;
     let mut next_try = Millis(0);
     loop {
@@ -32,11 +41,13 @@ pub(crate) async fn keep_renewed(state: Arc<NodeState>, web: Option<(WebIdentity
         }
         let now = Millis::now();
         // The disk first: who enrols the node again does not wait until the next try is due.
-        if !due(&state, jitter, now) || take_from_disk(&state, web.as_ref()) || now < next_try {
+        let due = due(&state, jitter, now);
+        if !(due || misnamed) || (due && take_from_disk(&state, &web)) || now < next_try {
             continue;
         }
-        match renew(&state, web.as_ref()).await {
+        match renew(&state, &web, &names).await {
             Ok(issuer) => {
+                misnamed = false;
                 tracing::info!(issuer, not_after = %crate::api::types::Timestamp(state.identity.svid().not_after()), "SVID renewed");
                 retry_ms = RETRY_FIRST_MS;
             }
@@ -59,7 +70,7 @@ fn due(state: &NodeState, jitter: f64, now: Millis) -> bool {
 }
 
 /// Whether `holm join` enrolled the node again while it runs.
-fn take_from_disk(state: &NodeState, web: Option<&(WebIdentity, NodeKey)>) -> bool {
+fn take_from_disk(state: &NodeState, web: &Web) -> bool {
     let files = crate::identity::directory(&state.layout);
     let Ok(chain) = files.load_svid() else { return false };
     if chain == state.identity.chain() {
@@ -69,8 +80,8 @@ fn take_from_disk(state: &NodeState, web: Option<&(WebIdentity, NodeKey)>) -> bo
         tracing::debug!(%error, "the SVID on disk is not taken");
         return false;
     }
-    if let (Some((web, key)), Ok(fresh)) = (web, files.load_web())
-        && let Err(error) = web.replace_issued(fresh.chain(), key)
+    if let Ok(fresh) = files.load_web()
+        && let Err(error) = web.identity.replace_issued(fresh.chain(), &web.key)
     {
         tracing::warn!(%error, "the web certificate on disk is not taken");
     }
@@ -79,13 +90,9 @@ fn take_from_disk(state: &NodeState, web: Option<&(WebIdentity, NodeKey)>) -> bo
 }
 
 /// Gets new certificates: its own issuer's, or those of the first reachable one.
-async fn renew(state: &NodeState, web: Option<&(WebIdentity, NodeKey)>) -> anyhow::Result<String> {
-    let key = match web {
-        Some((_, key)) => CertificateRequest::new(key)?,
-        // The operator's own certificate serves HTTPS; the issuer's goes unused.
-        None => CertificateRequest::new(state.identity.key())?,
-    };
-    let request = WebRequest { csr: request_to_text(&key), names: WebNames::of(&state.config) };
+async fn renew(state: &NodeState, web: &Web, names: &WebNames) -> anyhow::Result<String> {
+    let key = CertificateRequest::new(&web.key)?;
+    let request = WebRequest { csr: request_to_text(&key), names: names.clone() };
     if let Some(issuing) = &state.issuing {
         let certificates = issuing.issue(
             state.identity.key().public_key(),
@@ -120,11 +127,7 @@ async fn renew(state: &NodeState, web: Option<&(WebIdentity, NodeKey)>) -> anyho
 }
 
 /// Checks and takes certificates: in memory, then on disk.
-fn take(
-    state: &NodeState,
-    web: Option<&(WebIdentity, NodeKey)>,
-    certificates: &Certificates,
-) -> anyhow::Result<()> {
+fn take(state: &NodeState, web: &Web, certificates: &Certificates) -> anyhow::Result<()> {
     let domain = state.identity.spiffe_id().trust_domain().clone();
     let files = crate::identity::directory(&state.layout);
     let bundle = Bundle::from_jwks(&domain, certificates.bundle.as_bytes())?;
@@ -135,10 +138,7 @@ fn take(
     let svid = chain_from_text(&certificates.svid)?;
     state.identity.replace_svid(svid.clone(), Millis::now())?;
     files.save_svid(&svid)?;
-    if let Some((web, key)) = web {
-        let chain = chain_from_text(&certificates.web)?;
-        web.replace_issued(chain.clone(), key)?;
-        files.save_web_chain(&chain)?;
-    }
-    Ok(())
+    let chain = chain_from_text(&certificates.web)?;
+    web.identity.replace_issued(chain.clone(), &web.key)?;
+    Ok(files.save_web_chain(&chain)?)
 }

@@ -69,7 +69,7 @@ fn a_mesh_port_in_use_leaves_the_node_serving_its_own_site_and_saying_why() {
     assert_eq!((&sites["mesh_running"], &sites["replicating"]), (&false.into(), &false.into()));
     let reason = sites["replicating_reason"].as_str().expect("a reason");
     assert!(
-        reason.contains(&place.mesh.to_string()) && reason.contains("set another mesh port"),
+        reason.contains(&place.mesh.to_string()) && reason.contains("set mesh.listen"),
         "{reason}"
     );
     let status = place.holm(&["status"]).succeeded();

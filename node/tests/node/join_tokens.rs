@@ -1,7 +1,7 @@
 //! Join tokens that are no good: each refusal names the thing and the remedy, and costs nothing.
 
 use holm_certs::files::IdentityDir;
-use holm_certs::{JoinToken, TOKEN_LIFETIME, TokenOffer, TrustDomain};
+use holm_certs::{JoinToken, SeedPins, TOKEN_LIFETIME, TokenOffer, TrustDomain};
 use holm_model::Millis;
 
 use crate::common::{Lab, Place, agree};
@@ -13,7 +13,10 @@ fn minted(place: &Place, domain: &str, seed: &str, at: Millis) -> String {
     let offer = TokenOffer {
         trust_domain: TrustDomain::new(domain).expect("valid"),
         site: "tokyo".parse().expect("valid"),
-        pin: issuer.pin().expect("a root"),
+        pins: SeedPins {
+            root: issuer.pin().expect("a root"),
+            server: files.load_web_key().expect("readable").public_key().hash(),
+        },
         seeds: vec![seed.into()],
         lifetime: TOKEN_LIFETIME,
     };

@@ -16,3 +16,4 @@ mod kill_nine;
 mod revocation;
 mod the_api;
 mod two_nodes_with_one_identity;
+mod web_certificate;

@@ -11,8 +11,10 @@
 
 mod block;
 mod error;
+mod quiet;
 mod store;
 
 pub use block::RowKey;
 pub use error::RowStoreError;
+pub use quiet::Quiet;
 pub use store::{OpenReport, RowLimits, RowStats, RowStore};

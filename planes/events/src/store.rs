@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use holm_model::{Millis, Row, TenantId};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
-use crate::{RowKey, RowStoreError};
+use crate::{Quiet, RowKey, RowStoreError};
 
 /// Sealed blocks by sequence number.
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
@@ -79,7 +79,7 @@ struct Shared {
     path: PathBuf,
     tenant: TenantId,
     key: RowKey,
-    database: Database,
+    database: Quiet,
     limits: RowLimits,
     counters: Counters,
 }
@@ -108,7 +108,7 @@ impl RowStore {
             path: path.into(),
             tenant,
             key,
-            database,
+            database: Quiet::new("rows.redb", database),
             limits,
             counters: Counters::default(),
         });

@@ -424,7 +424,8 @@ export interface components {
             peer_id: string;
             /** Format: double */
             rtt_ms: number | null;
-            spiffe_id: string;
+            /** @description Verified; `null` while it is not connected. */
+            spiffe_id: string | null;
             state: components["schemas"]["MemberStateView"];
             svid_not_after: components["schemas"]["Timestamp"] | null;
         };
@@ -596,7 +597,7 @@ export interface components {
          * @description Whether this node's certificate lets it replicate.
          * @enum {string}
          */
-        SvidState: "expired" | "valid";
+        SvidState: "expired" | "not_yet_valid" | "revoked" | "valid";
         /** @description This node's SVID. */
         SvidView: {
             not_after: components["schemas"]["Timestamp"];
@@ -613,8 +614,6 @@ export interface components {
         Topology: {
             at: components["schemas"]["Timestamp"];
             coverage: components["schemas"]["CoverageView"];
-            /** @description Equal on every node that holds the same documents. */
-            digest: string;
             earliest: components["schemas"]["Timestamp"] | null;
             edges: components["schemas"]["EdgeView"][];
             freshness: components["schemas"]["FreshnessView"];
@@ -623,6 +622,8 @@ export interface components {
              * @description Raised by each change; equal generations of one node mean equal answers.
              */
             generation: number;
+            /** @description Of what the graph says, whole: equal on every node whose graph says the same. */
+            graph_digest: string;
             /** @description Asked for now, not for a moment of the past. */
             live: boolean;
             nodes: components["schemas"]["NodeView"][];

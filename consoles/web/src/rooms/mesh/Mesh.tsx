@@ -27,7 +27,7 @@ const SITE_COLUMNS: readonly Column<Site>[] = [
 ];
 
 const PEER_COLUMNS: readonly Column<PeerRow>[] = [
-  { id: "node", title: "Node", width: "minmax(110px, 1fr)", value: (row) => row.node, show: (row) => <span className="mono" title={`${row.spiffe_id}\n${row.peer_id}`}>{row.node}</span> },
+  { id: "node", title: "Node", width: "minmax(110px, 1fr)", value: (row) => row.node, show: (row) => <span className="mono" title={`${row.spiffe_id ?? "not connected: its identity was not verified"}\n${row.peer_id}`}>{row.node}</span> },
   { id: "site", title: "Site", width: "100px", value: (row) => row.site },
   { id: "state", title: "State", width: "108px", value: (row) => row.state, show: (row) => <State look={PEER_LOOKS[row.state]} /> },
   { id: "connected", title: "Connection", width: "108px", value: (row) => (row.connected ? "open" : "none"), show: (row) => (row.state === "self" ? <span className="faint">itself</span> : row.connected ? "open" : <span className="faint">none</span>) },
@@ -86,7 +86,7 @@ function Loaded({ sites }: { sites: Sites }) {
         <Table label="Sites" columns={SITE_COLUMNS} rows={scoped} rowKey={(row) => row.site} empty="No site in this scope." />
       </Section>
       <Section title="Nodes" note={plural(peers.length, "node")} actions={<ExportMenu what="nodes" at={new Date().toISOString()} columns={PEER_COLUMNS} rows={peers} />} flush>
-        <Table label="Nodes" columns={PEER_COLUMNS} rows={peers} rowKey={(row) => row.spiffe_id} empty="No node in this scope." />
+        <Table label="Nodes" columns={PEER_COLUMNS} rows={peers} rowKey={(row) => `${row.site}/${row.node}`} empty="No node in this scope." />
       </Section>
       <Section title="Counters" note="since this node started">
         <Counters counters={sites.counters} />

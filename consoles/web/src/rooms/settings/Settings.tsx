@@ -51,14 +51,15 @@ function PlaneCard({ plane }: { plane: Plane }) {
 
 function Node({ me }: { me: Me }) {
   const now = useNow();
-  const tone = me.svid.state === "expired" ? "bad" : svidTone(me.svid.not_after, now);
+  const valid = me.svid.state === "valid";
+  const tone = valid ? svidTone(me.svid.not_after, now) : "bad";
   return (
     <dl className="facts">
       <div><dt>Site</dt><dd>{me.site}</dd></div>
       <div><dt>Node</dt><dd>{me.node}</dd></div>
       <div><dt>SPIFFE ID</dt><dd className="mono">{me.spiffe_id} <Copy text={me.spiffe_id} label="Copy the SPIFFE ID" /></dd></div>
       <div><dt>Trust domain</dt><dd className="mono">{me.trust_domain}</dd></div>
-      <div><dt>SVID</dt><dd><Toned tone={tone}>{me.svid.state === "expired" ? "expired" : "ends"} {ahead(me.svid.not_after, now)}</Toned> <span className="faint">renewed {ahead(me.svid.renew_at, now)}</span></dd></div>
+      <div><dt>SVID</dt><dd><Toned tone={tone}>{valid ? "ends" : `${me.svid.state.replaceAll("_", " ")}: end`} {ahead(me.svid.not_after, now)}</Toned>{valid && <span className="faint"> renewed {ahead(me.svid.renew_at, now)}</span>}</dd></div>
       <div><dt>Tenant</dt><dd>{me.tenant}</dd></div>
       <div><dt>Your role</dt><dd>{me.role}</dd></div>
       <div><dt>Version</dt><dd>{me.version}</dd></div>
