@@ -13,12 +13,13 @@ mod service;
 mod sites;
 mod story;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use network::Network;
 pub(crate) use processes::stop_when_stdin_closes;
@@ -59,22 +60,39 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     if let Some(Inner::Service(service)) = args.inner {
         return service::run(service).await;
     }
+    // From here on a signal ends the demo in order: what it made in the kernel would outlive it.
+    let mut signals = StopSignals::listen()?;
     let folder = Folder::new(args.dir.as_deref())?;
     let unattended = args.check || !std::io::stdout().is_terminal() && args.links.is_none();
     let started = Instant::now();
     let network = Network::make(!args.no_namespaces).await?;
-    println!("{}", network.describe());
-    let mut mesh = Mesh::prepare(network, folder.path()).await?;
+    say(&network.describe());
+    let mut mesh = match Mesh::prepare(network.clone(), folder.path()).await {
+        Ok(mesh) => mesh,
+        Err(error) => {
+            network.remove().await;
+            return Err(error);
+        }
+    };
     let outcome = tokio::select! {
         outcome = attend(&mut mesh, &args, unattended, started) => outcome,
-        () = interrupted() => Ok(()),
+        () = signals.any() => match unattended {
+            true => Err(anyhow::anyhow!("interrupted before the story was over")),
+            false => Ok(()),
+        },
     };
+    mesh.stop().await;
     if outcome.is_err() {
         mesh.print_logs();
     }
-    mesh.stop().await;
     drop(folder);
     outcome
+}
+
+/// A line on standard output. Whoever read it may be gone (`| head`, a closed terminal); the demo
+/// goes on to its end all the same, because it has to clean up.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 async fn attend(
@@ -101,7 +119,6 @@ async fn attend(
 
 /// USR1 cuts tokyo off, and joins it again: for those who want to see it happen.
 async fn cut_when_told(network: &Network) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut told = signal(SignalKind::user_defined1())?;
     let mut cut = false;
     while told.recv().await.is_some() {
@@ -111,17 +128,29 @@ async fn cut_when_told(network: &Network) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C, an orderly kill, and a terminal that is closed.
+struct StopSignals([Signal; 3]);
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
+
+const FOLDER: &str = "holm-demo-";
 
 /// Where the sites' folders are; a temporary one is removed at the end.
 struct Folder {
@@ -133,7 +162,10 @@ impl Folder {
     fn new(wanted: Option<&std::path::Path>) -> anyhow::Result<Self> {
         let (path, temporary) = match wanted {
             Some(path) => (path.to_path_buf(), false),
-            None => (std::env::temp_dir().join(format!("holm-demo-{}", std::process::id())), true),
+            None => {
+                Self::remove_stale();
+                (std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id())), true)
+            }
         };
         if path.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("{}: is not empty; the demo wants a fresh folder", path.display());
@@ -141,6 +173,18 @@ impl Folder {
         std::fs::create_dir_all(&path)
             .with_context(|| format!("{}: cannot be made", path.display()))?;
         Ok(Self { path: path.canonicalize()?, temporary })
+    }
+
+    /// Removes what a demo that was killed left behind.
+    fn remove_stale() {
+        for entry in std::env::temp_dir().read_dir().into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.parse::<u32>().ok());
+            if id.is_some_and(|id| !std::path::Path::new(&format!("/proc/{id}")).exists()) {
+                // Another user's stays: it is not ours to remove.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     fn path(&self) -> &std::path::Path {

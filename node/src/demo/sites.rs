@@ -1,5 +1,6 @@
 //! The three sites: node processes, services, and clients of their APIs.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -267,12 +268,13 @@ impl Mesh {
     /// What the nodes wrote last, when something did not hold.
     pub(super) fn print_logs(&self) {
         for process in &self.nodes {
-            eprint!("{}", process.log_tail(25));
+            // Nobody may be there to read it any more.
+            let _ = write!(std::io::stderr(), "{}", process.log_tail(25));
         }
     }
 
     /// Stops everything and leaves nothing in the kernel.
-    pub(super) async fn stop(mut self) {
+    pub(super) async fn stop(&mut self) {
         for process in self.services.iter_mut().chain(&mut self.nodes) {
             process.stop().await;
         }

@@ -131,7 +131,7 @@ pub(super) async fn tell(mesh: &mut Mesh, started: Instant, samples: usize) -> a
     mesh.check()?;
     report.ok = true;
     report.total_ms = started.elapsed().as_millis();
-    println!("{}", serde_json::to_string(&report)?);
+    super::say(&serde_json::to_string(&report)?);
     Ok(())
 }
 
@@ -161,7 +161,7 @@ async fn time_visibility(mesh: &mut Mesh, samples: usize) -> anyhow::Result<u128
 }
 
 fn say(started: Instant, what: &str) {
-    println!("{:>6.1} s  {what}", started.elapsed().as_secs_f64());
+    super::say(&format!("{:>6.1} s  {what}", started.elapsed().as_secs_f64()));
 }
 
 /// Whether `site` says that the service calls something.
