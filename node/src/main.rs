@@ -8,6 +8,7 @@ mod demo;
 mod enrol;
 mod identity;
 mod layout;
+mod pipe;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,9 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    if cli.only_prints() {
+        pipe::end_with_the_reader();
+    }
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();

@@ -147,17 +147,14 @@ impl TopologyGraph {
                 counts[edge.kind as usize] += 1;
             }
         }
-        let notes = EdgeKind::ALL
-            .iter()
-            .filter(|kind| self.edges_by_kind[**kind as usize] == 0)
-            .map(|kind| format!("no {kind} edges: no plane that records them has run"))
-            .collect();
+        let known = |kind: &&EdgeKind| self.edges_by_kind[**kind as usize] > 0;
+        let never_recorded = EdgeKind::ALL.iter().filter(|kind| !known(kind)).copied().collect();
         Coverage {
             path_edges: counts[EdgeKind::Path as usize],
             flow_edges: counts[EdgeKind::Flow as usize],
             routing_edges: counts[EdgeKind::Routing as usize],
             device_edges: counts[EdgeKind::Device as usize],
-            notes,
+            never_recorded,
         }
     }
 

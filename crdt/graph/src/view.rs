@@ -95,8 +95,8 @@ pub struct Coverage {
     pub routing_edges: usize,
     /// Device edges at that moment.
     pub device_edges: usize,
-    /// What is missing, in words.
-    pub notes: Vec<String>,
+    /// Kinds of edges that no site has recorded at any time.
+    pub never_recorded: Vec<EdgeKind>,
 }
 
 /// Which way an edge points, seen from a node.

@@ -101,14 +101,14 @@ fn one_element_shows_what_each_site_says() {
 }
 
 #[test]
-fn coverage_says_in_words_what_nobody_has_looked_at() {
+fn coverage_names_the_kinds_that_nobody_has_recorded() {
     let graph = chain();
     let coverage = graph.coverage(Millis(25));
     assert_eq!((coverage.flow_edges, coverage.path_edges), (2, 1));
-    assert_eq!(coverage.notes.len(), 2);
-    assert!(coverage.notes[1].starts_with("no routing edges: no plane"), "{:?}", coverage.notes);
-    assert!(graph.coverage(Millis(1)).notes.len() == 2, "edges of another time were recorded");
-    assert_eq!(TopologyGraph::new().coverage(Millis(1)).notes.len(), 4);
+    assert_eq!(coverage.never_recorded, [EdgeKind::Device, EdgeKind::Routing]);
+    let before = graph.coverage(Millis(1)).never_recorded;
+    assert_eq!(before.len(), 2, "edges of another time were recorded");
+    assert_eq!(TopologyGraph::new().coverage(Millis(1)).never_recorded, EdgeKind::ALL);
 }
 
 #[test]

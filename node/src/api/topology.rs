@@ -81,7 +81,7 @@ pub(crate) async fn topology(
             flow_edges: coverage.flow_edges,
             routing_edges: coverage.routing_edges,
             device_edges: coverage.device_edges,
-            notes: notes(&state, tenant, coverage.notes),
+            notes: notes(&state, tenant, at, earliest, &coverage.never_recorded),
         },
         freshness: freshness(&state, tenant, now),
         earliest: earliest.map(Timestamp),
@@ -280,8 +280,39 @@ fn topology_running(state: &NodeState) -> bool {
     state.planes().iter().any(|plane| plane.health().state != PlaneState::Off)
 }
 
-/// What the graph itself says is missing, and what the planes here say.
-fn notes(state: &NodeState, tenant: &Tenant, mut notes: Vec<String>) -> Vec<String> {
+/// The plane of this node that records edges of a kind, if there is one.
+const fn recorded_by(kind: EdgeKind) -> Option<&'static str> {
+    match kind {
+        EdgeKind::Flow => Some("host"),
+        EdgeKind::Path => Some("active"),
+        EdgeKind::Device | EdgeKind::Routing => None,
+    }
+}
+
+/// What is missing, in words: "not watching" is not "nothing there".
+fn notes(
+    state: &NodeState,
+    tenant: &Tenant,
+    at: Millis,
+    earliest: Option<Millis>,
+    never_recorded: &[EdgeKind],
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(earliest) = earliest.filter(|earliest| at < *earliest) {
+        notes.push(format!("nothing was recorded before {}", Timestamp(earliest)));
+    }
+    for kind in never_recorded {
+        let running = recorded_by(*kind).filter(|name| {
+            let planes = state.planes();
+            planes.iter().any(|p| p.name() == *name && p.health().state != PlaneState::Off)
+        });
+        notes.push(match running {
+            Some(plane) => format!(
+                "no {kind} edges: plane {plane} watches at this site, and no site has recorded one yet"
+            ),
+            None => format!("no {kind} edges: nothing at this site watches for them"),
+        });
+    }
     for plane in state.planes().iter() {
         let health = plane.health();
         if health.state != PlaneState::Running {

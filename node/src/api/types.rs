@@ -64,6 +64,17 @@ impl From<Millis> for Timestamp {
     }
 }
 
+/// What a client sends: a field that is not known is refused, because it would be passed over.
+macro_rules! request_type {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name { $($(#[$fdoc])* pub(crate) $field: $type,)* }
+    };
+}
+
+/// What a node answers. A field that is not known comes from a later version and is passed over.
 macro_rules! api_type {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
@@ -495,7 +506,7 @@ api_type!(
     }
 );
 
-api_type!(
+request_type!(
     /// What a new API token is to be.
     NewApiToken {
         /// 1 to 100 characters.
@@ -512,7 +523,7 @@ api_type!(
     }
 );
 
-api_type!(
+request_type!(
     /// What a login link is to give.
     NewLoginLink {
         role: Role,
@@ -527,7 +538,7 @@ api_type!(
     }
 );
 
-api_type!(
+request_type!(
     /// What a join token is to allow.
     NewJoinToken {
         /// The site it enrols one node for.
@@ -563,7 +574,7 @@ api_type!(
     }
 );
 
-api_type!(
+request_type!(
     /// Which node's identity ends, and why.
     NewRevocation {
         #[schema(value_type = String)]

@@ -319,6 +319,16 @@ pub(crate) enum ConfigCommand {
     },
 }
 
+impl Cli {
+    /// Whether the command does nothing but print: it may end as soon as nobody reads any more.
+    pub(crate) fn only_prints(&self) -> bool {
+        !matches!(
+            self.command,
+            Command::Up(_) | Command::Demo(_) | Command::Join(_) | Command::Mesh(_)
+        )
+    }
+}
+
 /// Runs the command; the exit code is 0 only if it did what it says.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {

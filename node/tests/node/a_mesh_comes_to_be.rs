@@ -61,6 +61,19 @@ fn every_reading_command_prints_a_table_or_the_apis_json() {
 }
 
 #[test]
+fn a_command_ends_with_the_one_who_reads_it() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_holm"))
+        .args(["config", "show", "--defaults"])
+        .stdout(writer)
+        .output()
+        .expect("the binary starts");
+    assert!(!ran.status.success());
+    assert_eq!(String::from_utf8_lossy(&ran.stderr), "", "without a word");
+}
+
+#[test]
 fn a_node_that_is_stopped_in_order_says_so_to_the_command_line() {
     let lab = Lab::new();
     let place = lab.found("berlin").start().stop();

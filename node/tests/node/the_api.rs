@@ -87,6 +87,8 @@ fn every_answer_has_the_security_headers_and_every_error_the_one_shape() {
     assert_eq!(admin.post("/v1/api-tokens", &long).error().0, "validation");
     let huge = json!({ "name": "x".repeat(100_000), "role": "viewer" });
     assert_eq!(admin.post("/v1/api-tokens", &huge).status, 413);
+    let (code, message) = admin.post("/v1/join-tokens", &json!({ "site": "x", "oops": 1 })).error();
+    assert!(code == "validation" && message.contains("oops"), "{message}");
     for broken in ["{", "[]", "{\"name\":1}", "\u{0}"] {
         let answer = admin.ask("POST", "/v1/api-tokens", &[], broken).expect("an answer");
         assert!((400..500).contains(&answer.status), "{broken}: {}", answer.status);
