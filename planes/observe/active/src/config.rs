@@ -220,6 +220,7 @@ mod tests {
             ("name = \"\"\nprobe = \"icmp\"\ntarget = \"x\"", "name"),
             ("name = \"a\"\nprobe = \"tcp\"\ntarget = \"x\"", "port"),
             ("name = \"a\"\nprobe = \"http\"\ntarget = \"ftp://x\"", "http"),
+            ("name = \"a\"\nprobe = \"http\"\ntarget = \"http://u:p@x\"", "password"),
             (
                 "name = \"a\"\nprobe = \"http\"\ntarget = \"http://x\"\nexpect_status = \"9xx\"",
                 "9xx",

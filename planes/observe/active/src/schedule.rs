@@ -24,12 +24,12 @@ pub(crate) struct Job {
     pub(crate) peer: Option<SiteId>,
 }
 
-/// A job's name in the schedule.
-pub(crate) type JobKey = (ProbeKind, String);
+/// A job's name in the schedule: a configured target may have the name of a node of the mesh.
+pub(crate) type JobKey = (ProbeKind, Option<SiteId>, String);
 
 impl Job {
     pub(crate) fn key(&self) -> JobKey {
-        (self.probe.kind(), self.name.clone())
+        (self.probe.kind(), self.peer.clone(), self.name.clone())
     }
 }
 
@@ -142,6 +142,14 @@ mod tests {
         assert_eq!(schedule.len(), 2);
         schedule.sync(vec![job("b", 100)], 600, |_| 0);
         assert_eq!(schedule.next_ms(), Some(699));
+    }
+
+    #[test]
+    fn a_configured_target_and_a_node_of_one_name_are_two_jobs() {
+        let mut schedule = Schedule::default();
+        let of_mesh = Job { peer: SiteId::new("tokyo").ok(), ..job("tokyo/n1", 100) };
+        schedule.sync(vec![job("tokyo/n1", 100), of_mesh], 0, |_| 0);
+        assert_eq!(schedule.start_due(0, 9).len(), 2);
     }
 
     #[test]

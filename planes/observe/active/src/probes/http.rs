@@ -42,6 +42,11 @@ impl Place {
             Some("http") => false,
             _ => return Err(refuse()),
         };
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(
+                "target: a URL with a user or password would show them in every result".into()
+            );
+        }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(refuse)?.to_owned();
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         Ok(Self { uri, host, port, tls })

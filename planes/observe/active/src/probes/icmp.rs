@@ -114,9 +114,12 @@ async fn exchange(
             let sequence = run.sent;
             run.sent += 1;
             next_send = now + SPACING;
-            match echo.socket.send(&request(echo.v6, identifier, sequence, token)).await {
+            let packet = request(echo.v6, identifier, sequence, token);
+            // Before the call: on loopback the reply is there before it returns.
+            let sent_at = Instant::now();
+            match echo.socket.send(&packet).await {
                 Ok(_) => {
-                    waiting.insert(sequence, Instant::now());
+                    waiting.insert(sequence, sent_at);
                 }
                 Err(error) => run.send_error = Some(error.to_string()),
             }
