@@ -11,6 +11,7 @@ import sys
 LAYERS = {
     "crdt/model": 0,
     "certs": 1,
+    "crdt/moment": 1,
     "crdt/graph": 1,
     "crdt/replica": 2,
     "mesh/proto": 3,

@@ -1,0 +1,220 @@
+//! The numbers of `[graph]` that one moment holds: `cargo bench -p holm-moment`.
+//!
+//! XL has the counts of the peer's own test (30,060 nodes, 30,030 edges, 300 agents). So few edges
+//! make at least 30 parts: 30 regions of 10 agents, an access hop, a core hop and 990 hosts.
+//! The large one has 250,300 nodes and 1,000,000 edges: 300 agents, 5,000 hops with four others at random,
+//! 95,000 hosts on two hops each, and 150,000 services with 5 calls each.
+
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use holm_model::{EdgeKind, NodeId, NodeKind};
+use holm_moment::{Around, Limits, Moment, MomentBuilder, Scratch, Selection, Toward, WhatIf};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+fn main() {
+    let xl = regions();
+    assert_eq!(xl.len(), (30_060, 30_030));
+    let mut scratch = Scratch::default();
+
+    let p99 = what_ifs(&xl, 600, &mut scratch);
+    report("what_if_xl_p99_ms", p99, "ms", 10.0, 600);
+    let us = traverse(&xl, &mut scratch);
+    report("traverse_xl_us", us, "us", 50.0, 2_000);
+    let (ms, ranking) = timed(5, || xl.spof(100));
+    assert_eq!(ranking.total, 30_060, "every node breaks something here");
+    report("spof_xl_ms", ms, "ms", 1_000.0, 5);
+
+    // The same counts of agents and hosts with every host on two of 60 hops that form a ring with
+    // chords: each agent reaches every host, 8.9 million pairs.
+    let woven = woven();
+    let p99 = what_ifs(&woven, 300, &mut scratch);
+    let (ms, _) = timed(1, || woven.spof(100));
+    println!(
+        "also: all connected, {:?} nodes and edges: what-if p99 {p99:.2} ms, ranking {ms:.0} ms",
+        woven.len()
+    );
+
+    let (ms, large) = timed(1, large);
+    assert_eq!(large.len(), (250_300, 1_000_000));
+    println!("also: laying out the large one takes {ms:.0} ms");
+    let p99 = what_ifs(&large, 60, &mut scratch);
+    report("what_if_1m_ms", p99, "ms", 150.0, 60);
+}
+
+fn node(builder: &mut MomentBuilder, kind: NodeKind, name: String) -> u32 {
+    builder.node(NodeId::new(kind, &name).expect("a valid name"))
+}
+
+fn regions() -> Moment {
+    let mut b = MomentBuilder::new();
+    for region in 0..30 {
+        let access = node(&mut b, NodeKind::Hop, format!("access-{region}"));
+        let core = node(&mut b, NodeKind::Hop, format!("core-{region}"));
+        b.edge(access, EdgeKind::Path, core, None);
+        for i in 0..10 {
+            let agent = node(&mut b, NodeKind::Agent, format!("site-{region}-{i}"));
+            b.edge(agent, EdgeKind::Path, access, None);
+        }
+        for i in 0..990 {
+            let host = node(&mut b, NodeKind::Host, format!("10.{region}.{}.{}", i / 250, i % 250));
+            b.edge(core, EdgeKind::Path, host, None);
+        }
+    }
+    b.build()
+}
+
+fn woven() -> Moment {
+    let mut b = MomentBuilder::new();
+    let hops: Vec<u32> =
+        (0..60).map(|i| node(&mut b, NodeKind::Hop, format!("core-{i}"))).collect();
+    for i in 0..60 {
+        for step in [1, 7, 59, 53] {
+            b.edge(hops[i], EdgeKind::Path, hops[(i + step) % 60], None);
+        }
+    }
+    for i in 0..300 {
+        let agent = node(&mut b, NodeKind::Agent, format!("site-{i}"));
+        b.edge(agent, EdgeKind::Path, hops[i % 60], None);
+        b.edge(agent, EdgeKind::Path, hops[(i * 7 + 3) % 60], None);
+    }
+    for i in 0..29_700 {
+        let host = node(
+            &mut b,
+            NodeKind::Host,
+            format!("10.{}.{}.{}", i / 62_500, i / 250 % 250, i % 250),
+        );
+        b.edge(hops[i % 60], EdgeKind::Path, host, None);
+        b.edge(hops[(i * 11 + 5) % 60], EdgeKind::Path, host, None);
+    }
+    b.build()
+}
+
+fn large() -> Moment {
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut b = MomentBuilder::new();
+    let mut made = std::collections::HashSet::new();
+    let mut count = |b: &mut MomentBuilder, from: u32, kind: EdgeKind, to: u32| {
+        let new = from != to && made.insert((from, kind as u8, to));
+        if new {
+            b.edge(from, kind, to, None);
+        }
+        usize::from(new)
+    };
+    let mut of = |kind, prefix: &str, n: usize| -> Vec<u32> {
+        (0..n).map(|i| node(&mut b, kind, format!("{prefix}{i}"))).collect()
+    };
+    let agents = of(NodeKind::Agent, "site-", 300);
+    let hops = of(NodeKind::Hop, "hop-", 5_000);
+    let hosts = of(NodeKind::Host, "host-", 95_000);
+    let services = of(NodeKind::Service, "service-", 150_000);
+    let mut edges = 0;
+    for &agent in &agents {
+        for _ in 0..4 {
+            edges += count(&mut b, agent, EdgeKind::Path, hops[rng.random_range(0..hops.len())]);
+        }
+    }
+    for &hop in &hops {
+        for _ in 0..4 {
+            edges += count(&mut b, hop, EdgeKind::Path, hops[rng.random_range(0..hops.len())]);
+        }
+    }
+    for &host in &hosts {
+        for _ in 0..2 {
+            edges += count(&mut b, hops[rng.random_range(0..hops.len())], EdgeKind::Path, host);
+        }
+    }
+    while edges < 1_000_000 {
+        let caller = services[rng.random_range(0..services.len())];
+        // Callers have greater numbers than what they call, mostly: layers, with a few cycles.
+        let callee = services[rng.random_range(0..services.len())];
+        let (from, to) = if rng.random_bool(0.98) {
+            (caller.max(callee), caller.min(callee))
+        } else {
+            (caller, callee)
+        };
+        edges += count(&mut b, from, EdgeKind::Flow, to);
+    }
+    b.build()
+}
+
+/// What-ifs of elements of every kind by turns; the 99th percentile in ms.
+fn what_ifs(moment: &Moment, runs: usize, scratch: &mut Scratch) -> f64 {
+    let (nodes, edges) = moment.len();
+    let by_kind: Vec<Vec<u32>> = NodeKind::ALL
+        .iter()
+        .map(|kind| (0..nodes as u32).filter(|&n| moment.node(n).kind() == *kind).collect())
+        .filter(|list: &Vec<u32>| !list.is_empty())
+        .collect();
+    let mut rng = StdRng::seed_from_u64(1);
+    let (mut times, mut broken) = (Vec::new(), 0);
+    for run in 0..runs + 5 {
+        let mut failed = Selection::default();
+        match by_kind.get(run % (by_kind.len() + 1)) {
+            Some(list) => failed.nodes.push(list[rng.random_range(0..list.len())]),
+            None => failed.edges.push(rng.random_range(0..edges as u32)),
+        }
+        let question = WhatIf { failed, ..WhatIf::default() };
+        let start = Instant::now();
+        let impact = moment.what_if(black_box(&question), Limits::default(), None, scratch);
+        // The first ones fill the scratch space.
+        if run >= 5 {
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        broken += impact.broken_paths.total
+            + impact.rerouted_paths.total
+            + impact.impacted_services.total;
+    }
+    assert!(broken > runs as u64, "the answers are not empty");
+    times.sort_by(f64::total_cmp);
+    times[times.len() * 99 / 100]
+}
+
+/// All within six edges of an agent, as they point: its region.
+fn traverse(moment: &Moment, scratch: &mut Scratch) -> f64 {
+    let agents: Vec<u32> =
+        (0..moment.len().0 as u32).filter(|&n| moment.node(n).kind() == NodeKind::Agent).collect();
+    let around = Around { depth: 6, toward: Toward::Out, ..Around::default() };
+    let start = Instant::now();
+    for i in 0..2_000 {
+        let found = moment.neighbourhood(agents[i % agents.len()], &around, scratch);
+        assert_eq!(black_box(found).len(), 992);
+    }
+    start.elapsed().as_secs_f64() * 1e6 / 2_000.0
+}
+
+/// The median time of some runs in ms, and what the last one gave.
+fn timed<T>(runs: usize, mut work: impl FnMut() -> T) -> (f64, T) {
+    let mut once = || {
+        let start = Instant::now();
+        let result = work();
+        (start.elapsed().as_secs_f64() * 1e3, result)
+    };
+    let (first, mut last) = once();
+    let mut times = vec![first];
+    for _ in 1..runs {
+        let (ms, result) = once();
+        times.push(ms);
+        last = result;
+    }
+    times.sort_by(f64::total_cmp);
+    (times[times.len() / 2], last)
+}
+
+fn report(name: &str, value: f64, unit: &str, bound: f64, n: usize) {
+    println!("bench {name} {value:.3} {unit} bound {bound}");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
+        PathBuf::from,
+    );
+    let json =
+        format!("{{\"name\":\"{name}\",\"value\":{value:.4},\"unit\":\"{unit}\",\"n\":{n}}}\n");
+    let folder = target.join("bench");
+    let written = std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
+    if let Err(error) = written {
+        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
+    }
+}

@@ -1,0 +1,184 @@
+//! Takes elements in any order and lays them out in the one order of their ids.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use holm_model::{EdgeKind, NodeId, SiteId};
+
+use crate::adjacency::{Layer, Rows};
+use crate::moment::{FlowPaths, Moment, NO_NODE, NO_WEIGHT};
+
+/// Collects what holds at one moment. Handles are numbers of this builder; [`Moment`] has its own.
+#[derive(Debug, Default)]
+pub struct MomentBuilder {
+    nodes: Vec<NodeId>,
+    index: HashMap<NodeId, u32>,
+    edges: Vec<(u32, EdgeKind, u32, u32)>,
+    paths: Vec<CollectedPath>,
+    recorded_by: Vec<(u32, SiteId)>,
+}
+
+#[derive(Debug)]
+struct CollectedPath {
+    agent: u32,
+    target: u32,
+    flow: Box<str>,
+    hops: Box<[u32]>,
+}
+
+impl MomentBuilder {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The handle of a node; it is there from now on.
+    pub fn node(&mut self, id: NodeId) -> u32 {
+        let next = as_index(self.nodes.len());
+        let nodes = &mut self.nodes;
+        *self.index.entry(id).or_insert_with_key(|id| {
+            nodes.push(id.clone());
+            next
+        })
+    }
+
+    /// An edge between two nodes, with its measured latency in microseconds where one is known. The
+    /// same edge twice is one edge, with the smaller latency.
+    pub fn edge(&mut self, from: u32, kind: EdgeKind, to: u32, latency_us: Option<u32>) {
+        self.edges.push((from, kind, to, latency_us.unwrap_or(NO_WEIGHT)));
+    }
+
+    /// A path that packets of one flow took, from `agent` to `target`; `None` is a hop that did not
+    /// answer.
+    pub fn path(&mut self, agent: u32, target: u32, flow: &str, hops: &[Option<u32>]) {
+        let hops = hops.iter().map(|hop| hop.unwrap_or(NO_NODE)).collect();
+        self.paths.push(CollectedPath { agent, target, flow: flow.into(), hops });
+    }
+
+    /// That `site` recorded the node itself.
+    pub fn recorded_by(&mut self, node: u32, site: &SiteId) {
+        self.recorded_by.push((node, site.clone()));
+    }
+
+    /// The moment, in order of ids: whatever the order of the calls before.
+    pub fn build(self) -> Moment {
+        let Self { nodes, edges, paths, recorded_by, .. } = self;
+        let (nodes, place) = sorted(nodes);
+        let at = |handle: u32| place[handle as usize];
+        let mut edges: Vec<_> =
+            edges.into_iter().map(|(from, kind, to, us)| (at(from), kind, at(to), us)).collect();
+        edges.sort_unstable();
+        edges.dedup_by_key(|(from, kind, to, _)| (*from, *kind, *to));
+        let count = nodes.len();
+        let numbered = || (0..).zip(&edges).map(|(i, &(from, kind, to, _))| (i, from, kind, to));
+        let layer = |wanted: Option<EdgeKind>| {
+            let these = numbered()
+                .filter(move |(_, _, kind, _)| wanted.is_none_or(|wanted| wanted == *kind))
+                .map(|(i, from, _, to)| (i, from, to));
+            Layer::of(count, these)
+        };
+        let mut recorded: Vec<(u32, SiteId)> =
+            recorded_by.into_iter().map(|(node, site)| (at(node), site)).collect();
+        recorded.sort_unstable();
+        recorded.dedup();
+        let paths = flow_paths(count, paths, at);
+        let agents = agents(&nodes);
+        let mut moment = Moment {
+            index: nodes.iter().cloned().zip(0..).collect(),
+            observed_agents: observed_agents(&paths, &agents),
+            all: layer(None),
+            path: layer(Some(EdgeKind::Path)),
+            flow: layer(Some(EdgeKind::Flow)),
+            routing: layer(Some(EdgeKind::Routing)),
+            device: layer(Some(EdgeKind::Device)),
+            paths,
+            sole_site: sole_sites(recorded),
+            agents,
+            from: edges.iter().map(|e| e.0).collect(),
+            kind: edges.iter().map(|e| e.1).collect(),
+            to: edges.iter().map(|e| e.2).collect(),
+            latency_us: edges.iter().map(|e| e.3).collect(),
+            home: Vec::new(),
+            arrivals: std::sync::OnceLock::new(),
+            nodes,
+        };
+        moment.home = moment.find_home();
+        moment
+    }
+}
+
+/// The ids in order, and where each handle went.
+fn sorted(nodes: Vec<NodeId>) -> (Vec<NodeId>, Vec<u32>) {
+    let mut order: Vec<(NodeId, u32)> = nodes.into_iter().zip(0..).collect();
+    order.sort_unstable();
+    let mut place = vec![0; order.len()];
+    for (new, (_, old)) in order.iter().enumerate() {
+        place[*old as usize] = as_index(new);
+    }
+    (order.into_iter().map(|(id, _)| id).collect(), place)
+}
+
+fn agents(nodes: &[NodeId]) -> Vec<u32> {
+    let agent = |(id, _): &(&NodeId, u32)| id.kind() == holm_model::NodeKind::Agent;
+    nodes.iter().zip(0..).filter(agent).map(|(_, index)| index).collect()
+}
+
+fn flow_paths(nodes: usize, paths: Vec<CollectedPath>, at: impl Fn(u32) -> u32) -> FlowPaths {
+    let place = |handle: u32| if handle == NO_NODE { NO_NODE } else { at(handle) };
+    let mut all: Vec<(u32, u32, Box<str>, Vec<u32>)> = paths
+        .into_iter()
+        .map(|path| {
+            let ends = (at(path.agent), at(path.target));
+            let inner = path.hops.iter().map(|&hop| place(hop));
+            let route = std::iter::once(ends.0).chain(inner).chain([ends.1]).collect();
+            (ends.0, ends.1, path.flow, route)
+        })
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    let mut start = vec![0];
+    let mut hops = Vec::new();
+    for (_, _, _, route) in &all {
+        hops.extend_from_slice(route);
+        start.push(as_index(hops.len()));
+    }
+    let through = (0..)
+        .zip(&all)
+        .flat_map(|(i, path)| path.3.iter().map(move |&hop| (hop, i)))
+        .filter(|(hop, _)| *hop != NO_NODE);
+    FlowPaths {
+        through: Rows::group(nodes, through),
+        agent: all.iter().map(|p| p.0).collect(),
+        target: all.iter().map(|p| p.1).collect(),
+        flow: all.into_iter().map(|p| p.2).collect(),
+        start,
+        hops,
+    }
+}
+
+fn observed_agents(paths: &FlowPaths, agents: &[u32]) -> HashMap<u32, Box<[u64]>> {
+    let mut observed: HashMap<u32, Box<[u64]>> = HashMap::new();
+    for (agent, &target) in paths.agent.iter().zip(&paths.target) {
+        if let Ok(bit) = agents.binary_search(agent) {
+            let none = || vec![0; agents.len().div_ceil(64)].into();
+            observed.entry(target).or_insert_with(none)[bit / 64] |= 1 << (bit % 64);
+        }
+    }
+    observed
+}
+
+/// Nodes that exactly one site recorded, by that site. `recorded` is in order.
+fn sole_sites(recorded: Vec<(u32, SiteId)>) -> BTreeMap<SiteId, Vec<u32>> {
+    let mut sole: BTreeMap<SiteId, Vec<u32>> = BTreeMap::new();
+    for group in recorded.chunk_by(|a, b| a.0 == b.0) {
+        if let [(node, site)] = group {
+            sole.entry(site.clone()).or_default().push(*node);
+        }
+    }
+    sole
+}
+
+/// Elements are counted in 32 bits: memory ends long before them.
+pub(crate) fn as_index(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

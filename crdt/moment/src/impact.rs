@@ -1,0 +1,201 @@
+//! What breaks: the answer to a what-if, and two answers side by side.
+
+use std::collections::BTreeSet;
+
+use holm_model::{ElementId, NodeId};
+
+/// The first items of a list, and how many there are: `showing N of M`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// The first, in order.
+    pub items: Vec<T>,
+    /// All, exactly.
+    pub total: u64,
+}
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), total: 0 }
+    }
+}
+
+impl<T> Listed<T> {
+    pub(crate) fn whole(mut items: Vec<T>, limit: usize) -> Self {
+        let total = items.len() as u64;
+        items.truncate(limit);
+        Self { items, total }
+    }
+}
+
+/// An agent no longer gets to a target.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BrokenPath {
+    /// The agent.
+    pub from: NodeId,
+    /// The target.
+    pub to: NodeId,
+    /// A way on which it got there before, across what fails. A hop that did not answer is `None`.
+    pub route: Vec<Option<NodeId>>,
+    /// Whether packets were seen on that way, or it is put together from links.
+    pub observed: bool,
+}
+
+/// What a way stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteStatus {
+    /// Packets of this agent and target took it.
+    Observed,
+    /// It is put together from links that packets of different flows took: none may ever take it whole.
+    Inferred,
+}
+
+/// An agent gets to a target on another way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReroutedPath {
+    /// The agent.
+    pub from: NodeId,
+    /// The target.
+    pub to: NodeId,
+    /// What the surviving way stands on.
+    pub status: RouteStatus,
+    /// The way before, across what fails.
+    pub route: Vec<Option<NodeId>>,
+    /// The way that survives.
+    pub alt_route: Vec<Option<NodeId>>,
+    /// Flows of this pair that cross what fails; `None` where no flow was observed.
+    pub flows_affected: Option<(u32, u32)>,
+}
+
+/// A service that calls, itself or through others, what fails.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImpactedService {
+    /// Calls away from what fails: 1 for a direct caller.
+    pub distance: u32,
+    /// The service.
+    pub id: NodeId,
+}
+
+/// What remains of a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PrefixLoss {
+    /// All that led to it by routing edges fails.
+    Lost,
+    /// Some of what led to it fails, and some remains.
+    Reduced,
+}
+
+/// A prefix behind what fails.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImpactedPrefix {
+    /// The prefix.
+    pub id: NodeId,
+    /// What remains of it.
+    pub loss: PrefixLoss,
+}
+
+/// How many edges of each kind the answer stands on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Observed flow paths.
+    pub flow_paths: usize,
+    /// Edges of kind path.
+    pub path_edges: usize,
+    /// Edges of kind flow.
+    pub flow_edges: usize,
+    /// Edges of kind routing.
+    pub routing_edges: usize,
+    /// Edges of kind device.
+    pub device_edges: usize,
+}
+
+/// What fails if these elements fail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Impact {
+    /// What was said to fail, in order.
+    pub failed: Vec<ElementId>,
+    /// What was said to be drained, in order.
+    pub drained: Vec<ElementId>,
+    /// Agent and target pairs that have no way any more, in order.
+    pub broken_paths: Listed<BrokenPath>,
+    /// Pairs that have another way, in order.
+    pub rerouted_paths: Listed<ReroutedPath>,
+    /// Pairs whose only way is across what is drained: they keep it.
+    pub stranded_paths: Listed<BrokenPath>,
+    /// Services that call what fails, nearest first.
+    pub impacted_services: Listed<ImpactedService>,
+    /// Prefixes behind what fails.
+    pub impacted_prefixes: Listed<ImpactedPrefix>,
+    /// Nodes that are cut off, in order.
+    pub disconnected: Listed<NodeId>,
+    /// Objectives that the failure touches; `None` without an engine that knows them.
+    pub impacted_slos: Option<Vec<String>>,
+    /// What the answer stands on.
+    pub coverage: Coverage,
+}
+
+/// Who knows which objectives stand on which elements.
+pub trait SloIndex {
+    /// The names of the objectives that stand on any of `nodes`, in order.
+    fn touched(&self, nodes: &[&NodeId]) -> Vec<String>;
+}
+
+/// Two answers side by side: of each list, what only the one has, and what both have. It compares
+/// what is listed; where a list was cut short, `complete` is false.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImpactDiff {
+    /// Broken pairs in the first only, in the second only, in both.
+    pub broken_paths: [Vec<(NodeId, NodeId)>; 3],
+    /// Rerouted pairs.
+    pub rerouted_paths: [Vec<(NodeId, NodeId)>; 3],
+    /// Impacted services.
+    pub impacted_services: [Vec<NodeId>; 3],
+    /// Impacted prefixes.
+    pub impacted_prefixes: [Vec<NodeId>; 3],
+    /// Nodes cut off.
+    pub disconnected: [Vec<NodeId>; 3],
+    /// Whether no list was cut short.
+    pub complete: bool,
+}
+
+/// Compares two answers.
+pub fn impact_diff(a: &Impact, b: &Impact) -> ImpactDiff {
+    let broken = |i: &Impact| keys(&i.broken_paths, |p| (p.from.clone(), p.to.clone()));
+    let rerouted = |i: &Impact| keys(&i.rerouted_paths, |p| (p.from.clone(), p.to.clone()));
+    let services = |i: &Impact| keys(&i.impacted_services, |s| s.id.clone());
+    let prefixes = |i: &Impact| keys(&i.impacted_prefixes, |p| p.id.clone());
+    let cut_off = |i: &Impact| keys(&i.disconnected, NodeId::clone);
+    let whole = |i: &Impact| {
+        i.broken_paths.is_whole()
+            && i.rerouted_paths.is_whole()
+            && i.impacted_services.is_whole()
+            && i.impacted_prefixes.is_whole()
+            && i.disconnected.is_whole()
+    };
+    ImpactDiff {
+        broken_paths: split(&broken(a), &broken(b)),
+        rerouted_paths: split(&rerouted(a), &rerouted(b)),
+        impacted_services: split(&services(a), &services(b)),
+        impacted_prefixes: split(&prefixes(a), &prefixes(b)),
+        disconnected: split(&cut_off(a), &cut_off(b)),
+        complete: whole(a) && whole(b),
+    }
+}
+
+impl<T> Listed<T> {
+    /// Whether everything is shown.
+    pub fn is_whole(&self) -> bool {
+        self.items.len() as u64 == self.total
+    }
+}
+
+fn keys<T, K: Ord>(list: &Listed<T>, key: impl Fn(&T) -> K) -> BTreeSet<K> {
+    list.items.iter().map(key).collect()
+}
+
+fn split<K: Ord + Clone>(a: &BTreeSet<K>, b: &BTreeSet<K>) -> [Vec<K>; 3] {
+    [
+        a.difference(b).cloned().collect(),
+        b.difference(a).cloned().collect(),
+        a.intersection(b).cloned().collect(),
+    ]
+}

@@ -1,0 +1,152 @@
+//! What holds at one moment.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use hashbrown::HashMap;
+use holm_model::{EdgeId, EdgeKind, ElementId, NodeId, NodeKind, SiteId};
+
+use crate::adjacency::{Layer, Rows};
+use crate::reach::Arrivals;
+
+/// A hop that did not answer.
+pub(crate) const NO_NODE: u32 = u32::MAX;
+/// An edge whose latency nobody measured.
+pub(crate) const NO_WEIGHT: u32 = u32::MAX;
+
+/// A topology at one moment: nodes, edges and flow paths in the order of their ids.
+#[derive(Debug, Default)]
+pub struct Moment {
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) index: HashMap<NodeId, u32>,
+    pub(crate) from: Vec<u32>,
+    pub(crate) to: Vec<u32>,
+    pub(crate) kind: Vec<EdgeKind>,
+    pub(crate) latency_us: Vec<u32>,
+    pub(crate) all: Layer,
+    pub(crate) path: Layer,
+    pub(crate) flow: Layer,
+    pub(crate) routing: Layer,
+    pub(crate) device: Layer,
+    pub(crate) paths: FlowPaths,
+    /// Nodes of kind agent, in order.
+    pub(crate) agents: Vec<u32>,
+    /// By target: the agents that have observed flow paths to it, one bit each.
+    pub(crate) observed_agents: HashMap<u32, Box<[u64]>>,
+    pub(crate) sole_site: BTreeMap<SiteId, Vec<u32>>,
+    /// Which agents reach what: found by the first question that needs it.
+    pub(crate) arrivals: OnceLock<Arrivals>,
+    /// What is connected while nothing has failed: see [`Self::find_home`].
+    pub(crate) home: Vec<bool>,
+}
+
+/// Paths that packets really took, in order of agent, target and flow.
+#[derive(Debug, Default)]
+pub(crate) struct FlowPaths {
+    pub(crate) agent: Vec<u32>,
+    pub(crate) target: Vec<u32>,
+    pub(crate) flow: Vec<Box<str>>,
+    pub(crate) start: Vec<u32>,
+    pub(crate) hops: Vec<u32>,
+    /// The paths through each node.
+    pub(crate) through: Rows<u32>,
+}
+
+impl FlowPaths {
+    pub(crate) fn len(&self) -> usize {
+        self.agent.len()
+    }
+
+    /// The whole route: agent, hops, target.
+    pub(crate) fn route(&self, path: u32) -> &[u32] {
+        let (from, to) = (self.start[path as usize], self.start[path as usize + 1]);
+        &self.hops[from as usize..to as usize]
+    }
+
+    pub(crate) fn pair(&self, path: u32) -> (u32, u32) {
+        (self.agent[path as usize], self.target[path as usize])
+    }
+
+    /// The paths of the same pair, `path` among them.
+    pub(crate) fn siblings(&self, path: u32) -> std::ops::Range<u32> {
+        let pair = self.pair(path);
+        let mut from = path;
+        while from > 0 && self.pair(from - 1) == pair {
+            from -= 1;
+        }
+        let mut to = path + 1;
+        while (to as usize) < self.len() && self.pair(to) == pair {
+            to += 1;
+        }
+        from..to
+    }
+}
+
+impl Moment {
+    /// How many nodes and edges there are.
+    pub fn len(&self) -> (usize, usize) {
+        (self.nodes.len(), self.from.len())
+    }
+
+    /// Whether nothing is there.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The number of a node in this moment.
+    pub fn find(&self, id: &NodeId) -> Option<u32> {
+        self.index.get(id).copied()
+    }
+
+    /// The number of an edge in this moment.
+    pub fn find_edge(&self, id: &EdgeId) -> Option<u32> {
+        let (from, to) = (self.find(&id.from)?, self.find(&id.to)?);
+        self.edge_between(from, id.kind, to)
+    }
+
+    /// The node of a number that this moment gave.
+    pub fn node(&self, index: u32) -> &NodeId {
+        &self.nodes[index as usize]
+    }
+
+    /// The edge of a number that this moment gave.
+    pub fn edge(&self, index: u32) -> EdgeId {
+        let i = index as usize;
+        let end = |node: u32| self.nodes[node as usize].clone();
+        EdgeId { from: end(self.from[i]), kind: self.kind[i], to: end(self.to[i]) }
+    }
+
+    /// Every id, in order: nodes, then edges.
+    pub fn ids(&self) -> impl Iterator<Item = ElementId> {
+        let nodes = self.nodes.iter().cloned().map(ElementId::Node);
+        let edges = (0..self.from.len()).map(|i| ElementId::Edge(self.edge(i as u32)));
+        nodes.chain(edges)
+    }
+
+    /// Which agents reach what along path edges.
+    pub(crate) fn arrivals(&self) -> &Arrivals {
+        self.arrivals.get_or_init(|| Arrivals::of(self))
+    }
+
+    pub(crate) fn kind_of(&self, node: u32) -> NodeKind {
+        self.nodes[node as usize].kind()
+    }
+
+    /// Edges are in order of (from, kind, to).
+    pub(crate) fn edge_between(&self, from: u32, kind: EdgeKind, to: u32) -> Option<u32> {
+        let hops = self.all.out.of(from);
+        let at = hops
+            .binary_search_by(|hop| (self.kind[hop.edge as usize], hop.node).cmp(&(kind, to)))
+            .ok()?;
+        Some(hops[at].edge)
+    }
+
+    /// Whether probes are sent to such a node to learn whether it is there.
+    pub(crate) fn is_target(&self, node: u32) -> bool {
+        matches!(self.kind_of(node), NodeKind::Host | NodeKind::Service)
+    }
+
+    pub(crate) fn ids_of(&self, nodes: &[u32]) -> Vec<NodeId> {
+        nodes.iter().map(|&node| self.node(node).clone()).collect()
+    }
+}

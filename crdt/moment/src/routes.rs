@@ -1,0 +1,377 @@
+//! Ways between two nodes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use holm_model::{EdgeKind, NodeId};
+
+use crate::adjacency::Hop;
+use crate::moment::{Moment, NO_WEIGHT};
+use crate::search::Scratch;
+
+/// Most routes of one answer.
+const MAX_ROUTES: usize = 64;
+
+/// What makes a route short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Metric {
+    /// The number of edges.
+    #[default]
+    Hops,
+    /// Fewest edges without a measured latency, then the least sum of those measured, then fewest
+    /// edges: what was not measured is never taken for fast.
+    Latency,
+}
+
+/// Which routes are asked for.
+#[derive(Debug, Clone)]
+pub struct RouteQuery {
+    /// Where they start.
+    pub from: u32,
+    /// Where they end.
+    pub to: u32,
+    /// What makes a route short.
+    pub metric: Metric,
+    /// Only as edges point; else both ways.
+    pub directed: bool,
+    /// Only along these kinds of edges; `None` for all.
+    pub edge_kinds: Option<Vec<EdgeKind>>,
+    /// How many, shortest first: 1 to 64.
+    pub count: usize,
+}
+
+/// A route without a loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its nodes, both ends included.
+    pub nodes: Vec<NodeId>,
+    /// Sum of the measured latencies, in microseconds.
+    pub latency_us: u64,
+    /// Edges whose latency nobody measured.
+    pub unmeasured: u32,
+    /// Whether packets of one flow took it whole; else it is put together from links.
+    pub observed: bool,
+}
+
+/// A path that packets of one flow took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedPath {
+    /// The agent.
+    pub agent: NodeId,
+    /// The target.
+    pub target: NodeId,
+    /// Which flow.
+    pub flow: String,
+    /// Agent, hops, target; `None` is a hop that did not answer.
+    pub route: Vec<Option<NodeId>>,
+}
+
+/// With or without what is marked as gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// All is there; a way across what is marked comes before one that avoids it.
+    Before,
+    /// What is marked is not there.
+    After,
+}
+
+/// Cost of a route so far, most important first.
+type Cost = [u64; 3];
+const FAR: Cost = [u64::MAX; 3];
+
+impl Moment {
+    /// The shortest routes without loops, shortest first (Yen 1971); of equal ones that with the
+    /// lesser ids first. Fewer than asked for if there are no more.
+    pub fn routes(&self, query: &RouteQuery, scratch: &mut Scratch) -> Vec<Route> {
+        let count = query.count.clamp(1, MAX_ROUTES);
+        scratch.clear_gone(self);
+        let Some(first) = self.shortest(query, query.from, &[], scratch) else { return Vec::new() };
+        let mut routes: Vec<(Cost, Vec<u32>)> = vec![first];
+        let mut waiting: BTreeSet<(Cost, Vec<u32>)> = BTreeSet::new();
+        while routes.len() < count {
+            let last = routes[routes.len() - 1].1.clone();
+            for spur in 0..last.len() - 1 {
+                let root = &last[..=spur];
+                scratch.clear_gone(self);
+                root[..spur].iter().for_each(|&node| {
+                    scratch.gone_nodes.add(node);
+                });
+                let taken: Vec<u32> = routes
+                    .iter()
+                    .filter(|(_, nodes)| nodes.len() > spur + 1 && nodes[..=spur] == *root)
+                    .map(|(_, nodes)| nodes[spur + 1])
+                    .collect();
+                let Some((_, rest)) = self.shortest(query, last[spur], &taken, scratch) else {
+                    continue;
+                };
+                let whole: Vec<u32> = root[..spur].iter().copied().chain(rest).collect();
+                waiting.insert((self.cost(query, &whole), whole));
+            }
+            let Some(next) = waiting.pop_first() else { break };
+            if !routes.contains(&next) {
+                routes.push(next);
+            }
+        }
+        routes.into_iter().map(|(_, nodes)| self.route(query, &nodes)).collect()
+    }
+
+    /// Every observed flow path on which `from` comes before `to`.
+    pub fn observed_paths(&self, from: u32, to: u32) -> Vec<ObservedPath> {
+        let paths = self.paths.through.of(from).iter().copied();
+        let mut seen: Vec<u32> = paths
+            .filter(|&path| {
+                let route = self.paths.route(path);
+                let at = |node| route.iter().position(|&hop| hop == node);
+                at(from).zip(at(to)).is_some_and(|(from, to)| from < to)
+            })
+            .collect();
+        seen.dedup();
+        seen.into_iter().map(|path| self.observed_path(path)).collect()
+    }
+
+    fn observed_path(&self, path: u32) -> ObservedPath {
+        let (agent, target) = self.paths.pair(path);
+        let named = |&hop: &u32| self.nodes.get(hop as usize).cloned();
+        ObservedPath {
+            agent: self.node(agent).clone(),
+            target: self.node(target).clone(),
+            flow: self.paths.flow[path as usize].to_string(),
+            route: self.paths.route(path).iter().map(named).collect(),
+        }
+    }
+
+    /// How many shortest routes there are that share no edge, along path edges as they point: the
+    /// width of the load balancing that was seen (at most 64). 0 if there is no route.
+    pub fn ecmp_width(&self, from: u32, to: u32, scratch: &mut Scratch) -> usize {
+        self.distances(from, &self.path.out, scratch);
+        let ahead = std::mem::take(&mut scratch.depth);
+        self.distances(to, &self.path.into, scratch);
+        let length = ahead[to as usize];
+        if length == u32::MAX {
+            return 0;
+        }
+        let back = &scratch.depth;
+        let on_shortest = |node: u32, hop: &Hop| {
+            let (a, b) = (ahead[node as usize], back[hop.node as usize]);
+            a != u32::MAX && b != u32::MAX && a + 1 + b == length
+        };
+        // Unit capacities: each augmenting way may take back edges that others use.
+        let mut used: BTreeSet<u32> = BTreeSet::new();
+        for width in 0..MAX_ROUTES {
+            let mut came: std::collections::BTreeMap<u32, (u32, u32)> = [(from, (from, 0))].into();
+            let mut queue = vec![from];
+            while let Some(node) = queue.pop().filter(|_| !came.contains_key(&to) || from == to) {
+                let ahead = self.path.out.of(node).iter();
+                let ahead = ahead.filter(|hop| on_shortest(node, hop) && !used.contains(&hop.edge));
+                let back = self.path.into.of(node).iter().filter(|hop| used.contains(&hop.edge));
+                for hop in ahead.chain(back) {
+                    came.entry(hop.node).or_insert_with(|| {
+                        queue.push(hop.node);
+                        (node, hop.edge)
+                    });
+                }
+            }
+            if from == to || !came.contains_key(&to) {
+                return width;
+            }
+            let mut node = to;
+            while node != from {
+                let (previous, edge) = came[&node];
+                if !used.insert(edge) {
+                    used.remove(&edge);
+                }
+                node = previous;
+            }
+        }
+        MAX_ROUTES
+    }
+
+    /// Distances from `root` into `scratch.depth`; the greatest number where there is no way.
+    fn distances(&self, root: u32, rows: &crate::adjacency::Rows<Hop>, scratch: &mut Scratch) {
+        let Scratch { depth, queue, .. } = scratch;
+        depth.clear();
+        depth.resize(self.nodes.len(), u32::MAX);
+        depth[root as usize] = 0;
+        queue.clear();
+        queue.push(root);
+        let mut at = 0;
+        while let Some(&node) = queue.get(at) {
+            at += 1;
+            for hop in rows.of(node) {
+                if depth[hop.node as usize] == u32::MAX {
+                    depth[hop.node as usize] = depth[node as usize] + 1;
+                    queue.push(hop.node);
+                }
+            }
+        }
+    }
+
+    /// Dijkstra from `start` to the query's end, around what is marked as gone, and not to `banned`
+    /// in the first step.
+    fn shortest(
+        &self,
+        query: &RouteQuery,
+        start: u32,
+        banned: &[u32],
+        scratch: &mut Scratch,
+    ) -> Option<(Cost, Vec<u32>)> {
+        let Scratch { gone_nodes, parent, .. } = scratch;
+        parent.clear();
+        parent.resize(self.nodes.len(), u32::MAX);
+        let mut cost = vec![FAR; self.nodes.len()];
+        cost[start as usize] = [0; 3];
+        let mut heap = BinaryHeap::from([Reverse(([0; 3], start))]);
+        while let Some(Reverse((so_far, node))) = heap.pop() {
+            if node == query.to {
+                break;
+            }
+            if so_far > cost[node as usize] {
+                continue;
+            }
+            let mut step = |hop: &Hop| {
+                let first = node == start && banned.contains(&hop.node);
+                if first || gone_nodes.has(hop.node) || !self.serves(query, hop) {
+                    return;
+                }
+                let next = plus(so_far, self.step_cost(query.metric, hop.edge));
+                let known = &mut cost[hop.node as usize];
+                if next < *known || (next == *known && node < parent[hop.node as usize]) {
+                    if next < *known {
+                        heap.push(Reverse((next, hop.node)));
+                    }
+                    *known = next;
+                    parent[hop.node as usize] = node;
+                }
+            };
+            self.all.out.of(node).iter().for_each(&mut step);
+            if !query.directed {
+                self.all.into.of(node).iter().for_each(&mut step);
+            }
+        }
+        let total = cost[query.to as usize];
+        (total != FAR).then(|| {
+            let mut nodes = vec![query.to];
+            while nodes[nodes.len() - 1] != start {
+                nodes.push(parent[nodes[nodes.len() - 1] as usize]);
+            }
+            nodes.reverse();
+            (total, nodes)
+        })
+    }
+
+    fn serves(&self, query: &RouteQuery, hop: &Hop) -> bool {
+        let kind = self.kind[hop.edge as usize];
+        query.edge_kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+    }
+
+    fn step_cost(&self, metric: Metric, edge: u32) -> Cost {
+        match (metric, self.latency_us[edge as usize]) {
+            (Metric::Hops, _) => [0, 0, 1],
+            (Metric::Latency, NO_WEIGHT) => [1, 0, 1],
+            (Metric::Latency, us) => [0, u64::from(us), 1],
+        }
+    }
+
+    /// The cheapest of the edges between two neighbours of a route.
+    fn best_edge(&self, query: &RouteQuery, metric: Metric, from: u32, to: u32) -> Option<Cost> {
+        let out = self.all.out.of(from).iter();
+        let into = self.all.into.of(from).iter().filter(|_| !query.directed);
+        let between = out.chain(into).filter(|hop| hop.node == to && self.serves(query, hop));
+        between.map(|hop| self.step_cost(metric, hop.edge)).min()
+    }
+
+    fn cost(&self, query: &RouteQuery, nodes: &[u32]) -> Cost {
+        let steps =
+            nodes.windows(2).filter_map(|w| self.best_edge(query, query.metric, w[0], w[1]));
+        steps.fold([0; 3], plus)
+    }
+
+    fn route(&self, query: &RouteQuery, nodes: &[u32]) -> Route {
+        let steps =
+            nodes.windows(2).filter_map(|w| self.best_edge(query, Metric::Latency, w[0], w[1]));
+        let [unmeasured, latency_us, _] = steps.fold([0; 3], plus);
+        let observed =
+            self.paths.through.of(nodes[0]).iter().any(|&path| {
+                self.paths.route(path).windows(nodes.len()).any(|window| window == nodes)
+            });
+        Route {
+            nodes: self.ids_of(nodes),
+            latency_us,
+            unmeasured: u32::try_from(unmeasured).unwrap_or(u32::MAX),
+            observed,
+        }
+    }
+
+    /// Shortest ways along path edges between `root` and each of `wanted`: from it if `forward`, else
+    /// to it. `found` gets the other end and the way in the direction of the edges.
+    pub(crate) fn search_ways(
+        &self,
+        root: u32,
+        wanted: &[u32],
+        forward: bool,
+        side: Side,
+        scratch: &mut Scratch,
+        mut found: impl FnMut(u32, Vec<u32>),
+    ) {
+        let rows = if forward { &self.path.out } else { &self.path.into };
+        let Scratch { seen, lost, across, gone_nodes, gone_edges, parent, depth, queue, .. } =
+            scratch;
+        let count = self.nodes.len();
+        [&mut *seen, &mut *lost, &mut *across].into_iter().for_each(|marks| marks.clear(count));
+        parent.resize(count, 0);
+        depth.resize(count, 0);
+        let mut missing = wanted.iter().filter(|&&node| lost.add(node)).count();
+        let mut enough = u32::MAX;
+        seen.add(root);
+        depth[root as usize] = 0;
+        if gone_nodes.has(root) {
+            across.add(root);
+        }
+        queue.clear();
+        queue.push(root);
+        let mut at = 0;
+        while let Some(&node) = queue.get(at) {
+            at += 1;
+            let next = depth[node as usize] + 1;
+            if next > enough {
+                break;
+            }
+            for hop in rows.of(node) {
+                let gone = gone_nodes.has(hop.node) || gone_edges.has(hop.edge);
+                if gone && side == Side::After {
+                    continue;
+                }
+                let crosses = gone || across.has(node);
+                if seen.add(hop.node) {
+                    depth[hop.node as usize] = next;
+                    parent[hop.node as usize] = node;
+                    queue.push(hop.node);
+                    missing -= usize::from(lost.has(hop.node));
+                    if missing == 0 {
+                        enough = next;
+                    }
+                } else if !(crosses && depth[hop.node as usize] == next && !across.has(hop.node)) {
+                    continue;
+                }
+                if crosses {
+                    across.add(hop.node);
+                }
+                parent[hop.node as usize] = node;
+            }
+        }
+        for &end in wanted.iter().filter(|&&end| seen.has(end)) {
+            let mut way = vec![end];
+            while way[way.len() - 1] != root {
+                way.push(parent[way[way.len() - 1] as usize]);
+            }
+            if forward {
+                way.reverse();
+            }
+            found(end, way);
+        }
+    }
+}
+
+fn plus(a: Cost, b: Cost) -> Cost {
+    [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
+}

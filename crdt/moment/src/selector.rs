@@ -1,0 +1,182 @@
+//! What is to fail, as people name it.
+
+use std::net::IpAddr;
+
+use holm_model::{ElementId, NodeId, NodeKind, SiteId};
+
+use crate::builder::as_index;
+use crate::moment::Moment;
+use crate::names::nearest;
+
+/// Most names that an error suggests.
+const SUGGESTIONS: usize = 5;
+
+/// What is to fail or to be drained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// One node or edge. A prefix, an AS, a device and a site stand for more than their node: see
+    /// [`Moment::select`].
+    Element(ElementId),
+    /// These elements, found by the caller (by an attribute, say), under a name.
+    Listed {
+        /// What they have in common.
+        name: String,
+        /// The elements.
+        elements: Vec<ElementId>,
+    },
+}
+
+/// The elements of a [`Selector`] by their numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Nodes in order.
+    pub nodes: Vec<u32>,
+    /// Edges in order.
+    pub edges: Vec<u32>,
+}
+
+/// A target that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{target} is not in the topology at that time{}", hint(near))]
+pub struct UnknownTarget {
+    /// As it was named.
+    pub target: String,
+    /// The names that it may have meant.
+    pub near: Vec<String>,
+}
+
+fn hint(near: &[String]) -> String {
+    if near.is_empty() {
+        return "; `holm topology` lists what is".into();
+    }
+    format!("; near it: {}", near.join(", "))
+}
+
+impl Moment {
+    /// The elements that `selector` stands for. An edge and most nodes stand for themselves.
+    /// - `site:S` is the site, its agent, and the services that only S recorded: those that run there.
+    /// - `prefix:P` is the prefix, and the hosts and hops whose address it holds.
+    /// - `as:N` is the AS, and the hosts and hops in prefixes that it alone originates
+    ///   (`as:N|routing|prefix:…`).
+    /// - `device:D` is the device and the interfaces (hops) that device edges attach to it.
+    ///
+    /// # Errors
+    /// [`UnknownTarget`] with the nearest names if it is not there.
+    pub fn select(&self, selector: &Selector) -> Result<Selection, UnknownTarget> {
+        let mut selection = Selection::default();
+        match selector {
+            Selector::Element(id) => self.add(id, &mut selection)?,
+            Selector::Listed { name, elements } => {
+                if elements.is_empty() {
+                    return Err(UnknownTarget { target: name.clone(), near: Vec::new() });
+                }
+                for id in elements {
+                    self.add_plain(id, &mut selection)?;
+                }
+            }
+        }
+        for list in [&mut selection.nodes, &mut selection.edges] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        Ok(selection)
+    }
+
+    fn add(&self, id: &ElementId, selection: &mut Selection) -> Result<(), UnknownTarget> {
+        self.add_plain(id, selection)?;
+        let ElementId::Node(node) = id else { return Ok(()) };
+        let Some(index) = self.find(node) else { return Ok(()) };
+        match node.kind() {
+            NodeKind::Site => self.add_site(node.name(), selection),
+            NodeKind::Prefix => self.add_prefix(node.name(), selection),
+            NodeKind::As => {
+                for hop in self.routing.out.of(index) {
+                    let alone = self.routing.into.of(hop.node).len() == 1;
+                    if alone && self.kind_of(hop.node) == NodeKind::Prefix {
+                        self.add_prefix(self.node(hop.node).name(), selection);
+                    }
+                }
+            }
+            NodeKind::Device => {
+                let attached = self.device.around(index).map(|hop| hop.node);
+                selection.nodes.extend(attached.filter(|&n| self.kind_of(n) == NodeKind::Hop));
+            }
+            NodeKind::Agent | NodeKind::Hop | NodeKind::Host | NodeKind::Service => {}
+        }
+        Ok(())
+    }
+
+    fn add_plain(&self, id: &ElementId, selection: &mut Selection) -> Result<(), UnknownTarget> {
+        let found = match id {
+            ElementId::Node(node) => self.find(node).map(|index| selection.nodes.push(index)),
+            ElementId::Edge(edge) => self.find_edge(edge).map(|index| selection.edges.push(index)),
+        };
+        found.ok_or_else(|| self.unknown(&id.to_string()))
+    }
+
+    fn add_site(&self, name: &str, selection: &mut Selection) {
+        if let Some(agent) =
+            NodeId::new(NodeKind::Agent, name).ok().and_then(|agent| self.find(&agent))
+        {
+            selection.nodes.push(agent);
+        }
+        let site = SiteId::new(name).ok();
+        let own = site.and_then(|site| self.sole_site.get(&site));
+        let services = own.into_iter().flatten().copied();
+        selection.nodes.extend(services.filter(|&n| self.kind_of(n) == NodeKind::Service));
+    }
+
+    fn add_prefix(&self, name: &str, selection: &mut Selection) {
+        let Some(prefix) = Prefix::parse(name) else { return };
+        let held = (0..as_index(self.nodes.len())).filter(|&node| {
+            matches!(self.kind_of(node), NodeKind::Host | NodeKind::Hop)
+                && self.node(node).name().parse().is_ok_and(|address| prefix.holds(address))
+        });
+        selection.nodes.extend(held);
+    }
+
+    /// The error for a target that is not there, with the names nearest to it.
+    pub fn unknown(&self, target: &str) -> UnknownTarget {
+        let names: Vec<String> = if target.contains('|') {
+            (0..self.from.len()).map(|i| self.edge(as_index(i)).to_string()).collect()
+        } else {
+            self.nodes.iter().map(ToString::to_string).collect()
+        };
+        let near = nearest(target, names.iter().map(String::as_str), SUGGESTIONS);
+        UnknownTarget {
+            target: target.chars().take(600).collect(),
+            near: near.into_iter().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// An address prefix.
+struct Prefix {
+    address: u128,
+    length: u32,
+    v6: bool,
+}
+
+impl Prefix {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, length) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let length: u32 = length.parse().ok()?;
+        let v6 = address.is_ipv6();
+        let bits = if v6 { 128 } else { 32 };
+        (length <= bits).then(|| Self { address: number(address), length: 128 - bits + length, v6 })
+    }
+
+    fn holds(&self, address: IpAddr) -> bool {
+        let differs = self.address ^ number(address);
+        address.is_ipv6() == self.v6 && differs.leading_zeros() >= self.length
+    }
+}
+
+/// The address as a number, IPv4 in the low bits.
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => u128::from(v6),
+    }
+}

@@ -1,0 +1,146 @@
+//! What breaks if these elements fail, or are drained.
+
+mod behind;
+mod pairs;
+
+use holm_model::ElementId;
+
+use crate::adjacency::Hop;
+use crate::impact::{Coverage, Impact, ImpactedService, Listed, SloIndex};
+use crate::moment::Moment;
+use crate::search::Scratch;
+use crate::selector::Selection;
+
+/// The question.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WhatIf {
+    /// What fails.
+    pub failed: Selection,
+    /// What is taken out of use where there is another way, and carries on where there is none.
+    pub drained: Selection,
+}
+
+/// How much of each list is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most items of each list. Totals count all.
+    pub items: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { items: 100 }
+    }
+}
+
+impl Moment {
+    /// What breaks. A pair of agent and target stands if any way is left to it:
+    /// - pairs with observed flow paths are judged by these first; another observed path of the pair
+    ///   that avoids the failure is an *observed* way;
+    /// - else a way over surviving path edges, in the direction in which they were recorded, is an
+    ///   *inferred* way;
+    /// - pairs without observed flow paths are all (agent, host or service) that path edges connect;
+    ///   such a pair is rerouted if **any** of its shortest ways crosses the failure.
+    ///
+    /// A failed agent or target breaks its pairs. The moment itself is not changed.
+    pub fn what_if(
+        &self,
+        question: &WhatIf,
+        limits: Limits,
+        slos: Option<&dyn SloIndex>,
+        scratch: &mut Scratch,
+    ) -> Impact {
+        let WhatIf { failed, drained } = question;
+        let mut impact = Impact {
+            failed: self.named(failed),
+            drained: self.named(drained),
+            coverage: self.coverage(),
+            ..Impact::default()
+        };
+        // First with what fails only: what is drained carries on.
+        scratch.clear_gone(self);
+        self.mark_gone(failed, scratch);
+        self.find_crossing(scratch);
+        let disconnected = self.disconnected(scratch);
+        let services = self.impacted_services(failed, scratch);
+        let prefixes = self.impacted_prefixes(scratch);
+        scratch.broken_by_failure.clear();
+        let has_drained = *drained != Selection::default();
+        if has_drained {
+            self.remember_broken(scratch);
+            self.mark_gone(drained, scratch);
+            self.find_crossing(scratch);
+        }
+        self.judge_pairs(has_drained, limits, scratch, &mut impact);
+        impact.impacted_slos = slos.map(|slos| {
+            let nodes = failed.nodes.iter().chain(&disconnected).map(|&node| self.node(node));
+            let services = services.iter().map(|&(_, node)| self.node(node));
+            slos.touched(&nodes.chain(services).collect::<Vec<_>>())
+        });
+        impact.disconnected = Listed {
+            total: disconnected.len() as u64,
+            items: disconnected
+                .into_iter()
+                .take(limits.items)
+                .map(|n| self.node(n).clone())
+                .collect(),
+        };
+        impact.impacted_services = Listed {
+            total: services.len() as u64,
+            items: services
+                .into_iter()
+                .take(limits.items)
+                .map(|(distance, n)| ImpactedService { distance, id: self.node(n).clone() })
+                .collect(),
+        };
+        impact.impacted_prefixes = Listed::whole(prefixes, limits.items);
+        impact
+    }
+
+    /// What an answer at this moment stands on.
+    pub fn coverage(&self) -> Coverage {
+        Coverage {
+            flow_paths: self.paths.len(),
+            path_edges: self.path.out.len(),
+            flow_edges: self.flow.out.len(),
+            routing_edges: self.routing.out.len(),
+            device_edges: self.device.out.len(),
+        }
+    }
+
+    fn named(&self, selection: &Selection) -> Vec<ElementId> {
+        let nodes = selection.nodes.iter().map(|&n| ElementId::Node(self.node(n).clone()));
+        let edges = selection.edges.iter().map(|&e| ElementId::Edge(self.edge(e)));
+        nodes.chain(edges).collect()
+    }
+
+    fn mark_gone(&self, selection: &Selection, scratch: &mut Scratch) {
+        let nodes = selection.nodes.iter().filter(|&&node| scratch.gone_nodes.add(node));
+        scratch.gone_node_list.extend(nodes);
+        let edges = selection.edges.iter().filter(|&&edge| scratch.gone_edges.add(edge));
+        scratch.gone_edge_list.extend(edges);
+    }
+
+    /// What crosses what is marked as gone, and what finds another way.
+    fn find_crossing(&self, scratch: &mut Scratch) {
+        let Scratch { crossing, gone_nodes, gone_edges, gone_node_list, gone_edge_list, .. } =
+            scratch;
+        let gone = |hop: &Hop| gone_nodes.has(hop.node) || gone_edges.has(hop.edge);
+        let is_gone = |node| gone_nodes.has(node);
+        crossing.find(self, self.arrivals(), gone_node_list, gone_edge_list, gone, is_gone);
+    }
+
+    fn remember_broken(&self, scratch: &mut Scratch) {
+        let Scratch { crossing, broken_by_failure, .. } = scratch;
+        for &node in crossing.nodes() {
+            let bits = (0..self.arrivals().words()).map(|word| crossing.broken(node, word));
+            broken_by_failure.insert(node, bits.collect());
+        }
+        scratch.failed_paths.clear(self.paths.len());
+        for path in self.paths_near_gone(scratch) {
+            if self.crosses_gone(path, scratch) {
+                scratch.failed_paths.add(path);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What stands behind a failure: callers over flow edges, prefixes over routing edges.
+
+use holm_model::{EdgeKind, NodeKind};
+
+use crate::builder::as_index;
+use crate::impact::{ImpactedPrefix, PrefixLoss};
+use crate::moment::Moment;
+use crate::search::Scratch;
+use crate::selector::Selection;
+
+impl Moment {
+    /// The services that call, through any number of others, something that fails or that no agent
+    /// reaches any more: distance and node, nearest first.
+    pub(super) fn impacted_services(
+        &self,
+        failed: &Selection,
+        scratch: &mut Scratch,
+    ) -> Vec<(u32, u32)> {
+        let lost_targets = self.lost_targets(scratch);
+        let Scratch { seen, queue, depth, .. } = scratch;
+        seen.clear(self.nodes.len());
+        depth.resize(self.nodes.len(), 0);
+        queue.clear();
+        for &node in failed.nodes.iter().chain(&lost_targets) {
+            if seen.add(node) {
+                depth[node as usize] = 0;
+                queue.push(node);
+            }
+        }
+        // Everything at distance 0 stands in the queue before anything at distance 1.
+        let flows = failed.edges.iter().filter(|&&e| self.kind[e as usize] == EdgeKind::Flow);
+        for caller in flows.map(|&edge| self.from[edge as usize]) {
+            if !seen.has(caller) {
+                seen.add(caller);
+                depth[caller as usize] = 1;
+                queue.push(caller);
+            }
+        }
+        let mut found = Vec::new();
+        let mut at = 0;
+        while let Some(&node) = queue.get(at) {
+            at += 1;
+            let distance = depth[node as usize];
+            if distance > 0 && self.kind_of(node) == NodeKind::Service {
+                found.push((distance, node));
+            }
+            for hop in self.flow.into.of(node) {
+                if seen.add(hop.node) {
+                    depth[hop.node as usize] = distance + 1;
+                    queue.push(hop.node);
+                }
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// Targets that some agent reached, and that none reaches any more on any way.
+    fn lost_targets(&self, scratch: &Scratch) -> Vec<u32> {
+        let arrivals = self.arrivals();
+        let nodes = scratch.crossing.nodes().iter().copied();
+        nodes
+            .filter(|&node| self.is_target(node) && !scratch.gone_nodes.has(node))
+            .filter(|&node| {
+                let seen = arrivals.seen(node).iter().enumerate();
+                seen.fold(true, |none, (word, &bits)| {
+                    none && bits & !scratch.crossing.broken(node, word) == 0
+                })
+            })
+            .filter(|&node| !self.has_surviving_path(node, scratch))
+            .collect()
+    }
+
+    fn has_surviving_path(&self, target: u32, scratch: &Scratch) -> bool {
+        self.paths.through.of(target).iter().any(|&path| {
+            self.paths.target[path as usize] == target && !self.crosses_gone(path, scratch)
+        })
+    }
+
+    /// Prefixes to which all that leads by routing edges is gone, or some of it.
+    pub(super) fn impacted_prefixes(&self, scratch: &mut Scratch) -> Vec<ImpactedPrefix> {
+        let Scratch { lost, seen, queue, gone_nodes, gone_edges, .. } = scratch;
+        lost.clear(self.nodes.len());
+        seen.clear(self.nodes.len());
+        queue.clear();
+        let nodes = 0..as_index(self.nodes.len());
+        queue.extend(nodes.filter(|&n| gone_nodes.has(n) && !self.routing.out.of(n).is_empty()));
+        queue.iter().for_each(|&node| {
+            lost.add(node);
+        });
+        let mut candidates = Vec::new();
+        let edges = 0..as_index(self.from.len());
+        for edge in edges.filter(|&e| gone_edges.has(e)) {
+            if self.kind[edge as usize] == EdgeKind::Routing {
+                candidates.push(self.to[edge as usize]);
+            }
+        }
+        let mut behind = candidates.clone();
+        loop {
+            while let Some(node) = queue.pop() {
+                candidates.extend(self.routing.out.of(node).iter().map(|hop| hop.node));
+            }
+            let Some(node) = candidates.pop() else { break };
+            if gone_nodes.has(node) || lost.has(node) {
+                continue;
+            }
+            if seen.add(node) {
+                behind.push(node);
+            }
+            let mut into = self.routing.into.of(node).iter();
+            if into.all(|hop| lost.has(hop.node) || gone_edges.has(hop.edge)) {
+                lost.add(node);
+                queue.push(node);
+            }
+        }
+        behind.sort_unstable();
+        behind.dedup();
+        behind
+            .into_iter()
+            .filter(|&node| self.kind_of(node) == NodeKind::Prefix && !gone_nodes.has(node))
+            .map(|node| ImpactedPrefix {
+                id: self.node(node).clone(),
+                loss: if lost.has(node) { PrefixLoss::Lost } else { PrefixLoss::Reduced },
+            })
+            .collect()
+    }
+}

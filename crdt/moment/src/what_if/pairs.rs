@@ -1,0 +1,308 @@
+//! Pairs of agent and target: which break, and on which way the others go on.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use holm_model::NodeId;
+
+use super::Limits;
+use crate::builder::as_index;
+use crate::impact::{BrokenPath, Impact, ReroutedPath, RouteStatus};
+use crate::moment::{Moment, NO_NODE};
+use crate::routes::Side;
+use crate::search::Scratch;
+
+/// A pair by the numbers of its nodes.
+type Pair = (u32, u32);
+
+/// What happens to a pair, as far as it is to be shown.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    pair: Pair,
+    /// An observed path that crosses the failure.
+    crossing: Option<u32>,
+    /// An observed path that survives.
+    surviving: Option<u32>,
+    flows_affected: Option<(u32, u32)>,
+}
+
+/// One of the three lists while it is filled.
+#[derive(Debug, Default)]
+struct List {
+    total: u64,
+    shown: Vec<Shown>,
+    /// Targets with pairs that no flow path was observed of.
+    targets: Vec<u32>,
+}
+
+impl Moment {
+    pub(super) fn judge_pairs(
+        &self,
+        has_drained: bool,
+        limits: Limits,
+        scratch: &mut Scratch,
+        impact: &mut Impact,
+    ) {
+        let [mut broken, mut stranded, mut rerouted] =
+            [List::default(), List::default(), List::default()];
+        self.judge_observed(has_drained, scratch, [&mut broken, &mut stranded, &mut rerouted]);
+        self.count_unobserved(has_drained, scratch, [&mut broken, &mut stranded, &mut rerouted]);
+        for (list, fate) in [
+            (&mut broken, Fate::Broken),
+            (&mut stranded, Fate::Stranded),
+            (&mut rerouted, Fate::Rerouted),
+        ] {
+            self.show_unobserved(list, fate, has_drained, limits.items, scratch);
+            list.shown.sort_unstable_by_key(|shown| shown.pair);
+            list.shown.truncate(limits.items);
+        }
+        impact.broken_paths.total = broken.total;
+        impact.broken_paths.items = self.broken(&broken.shown, scratch);
+        impact.stranded_paths.total = stranded.total;
+        impact.stranded_paths.items = self.broken(&stranded.shown, scratch);
+        impact.rerouted_paths.total = rerouted.total;
+        impact.rerouted_paths.items = self.rerouted(&rerouted.shown, scratch);
+    }
+
+    /// Whether an observed path crosses what is marked as gone.
+    pub(super) fn crosses_gone(&self, path: u32, scratch: &Scratch) -> bool {
+        let route = self.paths.route(path);
+        let gone = |&node: &u32| node != NO_NODE && scratch.gone_nodes.has(node);
+        route.iter().any(gone)
+            || route.windows(2).any(|pair| {
+                pair[0] != NO_NODE
+                    && pair[1] != NO_NODE
+                    && self
+                        .edge_between(pair[0], holm_model::EdgeKind::Path, pair[1])
+                        .is_some_and(|edge| scratch.gone_edges.has(edge))
+            })
+    }
+
+    /// Observed paths through a node that is gone, or an end of an edge that is gone; in order.
+    pub(super) fn paths_near_gone(&self, scratch: &Scratch) -> Vec<u32> {
+        let ends = scratch.gone_edge_list.iter().map(|&edge| self.from[edge as usize]);
+        let nodes = scratch.gone_node_list.iter().copied().chain(ends);
+        let mut paths: Vec<u32> =
+            nodes.flat_map(|node| self.paths.through.of(node)).copied().collect();
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+
+    /// Pairs with observed flow paths.
+    fn judge_observed(
+        &self,
+        has_drained: bool,
+        scratch: &mut Scratch,
+        [broken, stranded, rerouted]: [&mut List; 3],
+    ) {
+        let mut candidates = self.paths_near_gone(scratch);
+        candidates.dedup_by_key(|path| self.paths.pair(*path));
+        for path in candidates {
+            let siblings = self.paths.siblings(path);
+            let crossing = |p: &u32| self.crosses_gone(*p, scratch);
+            let affected = siblings.clone().filter(crossing).count();
+            if affected == 0 {
+                continue;
+            }
+            let pair = self.paths.pair(siblings.start);
+            let flows = (as_index(affected), siblings.end - siblings.start);
+            let shown = Shown {
+                pair,
+                crossing: siblings.clone().find(crossing),
+                surviving: siblings.clone().find(|p| !crossing(p)),
+                flows_affected: Some(flows),
+            };
+            let list = if shown.surviving.is_some() || self.goes_on(pair, scratch) {
+                &mut *rerouted
+            } else if has_drained && self.carries_on(pair, siblings, scratch) {
+                &mut *stranded
+            } else {
+                &mut *broken
+            };
+            list.total += 1;
+            list.shown.push(shown);
+        }
+    }
+
+    /// Whether the pair's agent still reaches its target over path edges.
+    fn goes_on(&self, (agent, target): Pair, scratch: &Scratch) -> bool {
+        self.agents.binary_search(&agent).is_ok_and(|bit| {
+            let (word, bit) = (bit / 64, bit % 64);
+            let after = self.arrivals().seen(target)[word] & !scratch.crossing.broken(target, word);
+            after >> bit & 1 == 1
+        })
+    }
+
+    /// Whether the pair has a way across what is drained.
+    fn carries_on(&self, pair: Pair, mut siblings: Range<u32>, scratch: &Scratch) -> bool {
+        let (agent, target) = pair;
+        let over_edges = self.agents.binary_search(&agent).is_ok_and(|bit| {
+            let (word, bit) = (bit / 64, bit % 64);
+            let broken = scratch.broken_by_failure.get(&target).map_or(0, |bits| bits[word]);
+            (self.arrivals().seen(target)[word] & !broken) >> bit & 1 == 1
+        });
+        over_edges || siblings.any(|path| !scratch.failed_paths.has(path))
+    }
+
+    /// Counts the pairs that no flow path was observed of, and notes at which targets they end.
+    fn count_unobserved(&self, has_drained: bool, scratch: &Scratch, mut lists: [&mut List; 3]) {
+        let nodes = scratch.crossing.nodes().iter().copied();
+        for target in nodes.filter(|&node| self.is_target(node)) {
+            for (list, fate) in lists.iter_mut().zip(Fate::ALL) {
+                let words = 0..self.arrivals().words();
+                let bits = words.map(|w| self.bits(target, w, fate, has_drained, scratch));
+                let count = bits.map(u64::count_ones).sum::<u32>();
+                if count > 0 {
+                    list.total += u64::from(count);
+                    list.targets.push(target);
+                }
+            }
+        }
+        for list in lists {
+            list.targets.sort_unstable();
+        }
+    }
+
+    /// The agents, as one word of bits, whose pair with `target` meets `fate`; without pairs that
+    /// flow paths were observed of.
+    fn bits(
+        &self,
+        target: u32,
+        word: usize,
+        fate: Fate,
+        has_drained: bool,
+        scratch: &Scratch,
+    ) -> u64 {
+        let observed = self.observed_agents.get(&target).map_or(0, |bits| bits[word]);
+        let broken = scratch.crossing.broken(target, word) & !observed;
+        let by_failure = || scratch.broken_by_failure.get(&target).map_or(0, |bits| bits[word]);
+        match fate {
+            Fate::Broken if has_drained => broken & by_failure(),
+            Fate::Broken => broken,
+            Fate::Stranded if has_drained => broken & !by_failure(),
+            Fate::Stranded => 0,
+            Fate::Rerouted => scratch.crossing.rerouted(target, word) & !observed,
+        }
+    }
+
+    /// The first pairs by agent and target.
+    fn show_unobserved(
+        &self,
+        list: &mut List,
+        fate: Fate,
+        has_drained: bool,
+        limit: usize,
+        scratch: &Scratch,
+    ) {
+        let words = self.agents.len().div_ceil(64);
+        let mut room = limit;
+        for word in 0..words {
+            let of = |target: u32| self.bits(target, word, fate, has_drained, scratch);
+            let mut agents = list.targets.iter().fold(0, |all, &target| all | of(target));
+            while agents != 0 && room > 0 {
+                let bit = agents.trailing_zeros();
+                agents &= agents - 1;
+                let agent = self.agents[word * 64 + bit as usize];
+                let targets = list.targets.iter().filter(|&&target| of(target) >> bit & 1 == 1);
+                for &target in targets.take(room) {
+                    room -= 1;
+                    list.shown.push(Shown {
+                        pair: (agent, target),
+                        crossing: None,
+                        surviving: None,
+                        flows_affected: None,
+                    });
+                }
+            }
+        }
+    }
+
+    fn broken(&self, shown: &[Shown], scratch: &mut Scratch) -> Vec<BrokenPath> {
+        let before =
+            self.ways(shown.iter().filter(|s| s.crossing.is_none()), Side::Before, scratch);
+        shown
+            .iter()
+            .map(|shown| BrokenPath {
+                from: self.node(shown.pair.0).clone(),
+                to: self.node(shown.pair.1).clone(),
+                route: self.way(shown.crossing, &before, shown.pair),
+                observed: shown.crossing.is_some(),
+            })
+            .collect()
+    }
+
+    fn rerouted(&self, shown: &[Shown], scratch: &mut Scratch) -> Vec<ReroutedPath> {
+        let before =
+            self.ways(shown.iter().filter(|s| s.crossing.is_none()), Side::Before, scratch);
+        let after = self.ways(shown.iter().filter(|s| s.surviving.is_none()), Side::After, scratch);
+        shown
+            .iter()
+            .map(|shown| ReroutedPath {
+                from: self.node(shown.pair.0).clone(),
+                to: self.node(shown.pair.1).clone(),
+                status: match shown.surviving {
+                    Some(_) => RouteStatus::Observed,
+                    None => RouteStatus::Inferred,
+                },
+                route: self.way(shown.crossing, &before, shown.pair),
+                alt_route: self.way(shown.surviving, &after, shown.pair),
+                flows_affected: shown.flows_affected,
+            })
+            .collect()
+    }
+
+    fn way(
+        &self,
+        observed: Option<u32>,
+        found: &BTreeMap<Pair, Vec<u32>>,
+        pair: Pair,
+    ) -> Vec<Option<NodeId>> {
+        let named = |&node: &u32| (node != NO_NODE).then(|| self.node(node).clone());
+        match observed {
+            Some(path) => self.paths.route(path).iter().map(named).collect(),
+            None => found.get(&pair).into_iter().flatten().map(named).collect(),
+        }
+    }
+
+    /// A shortest way for each pair, by as few searches as there are agents or targets.
+    fn ways<'a>(
+        &self,
+        shown: impl Iterator<Item = &'a Shown>,
+        side: Side,
+        scratch: &mut Scratch,
+    ) -> BTreeMap<Pair, Vec<u32>> {
+        let (mut by_agent, mut by_target) = (BTreeMap::new(), BTreeMap::new());
+        for Shown { pair: (agent, target), .. } in shown {
+            by_agent.entry(*agent).or_insert_with(Vec::new).push(*target);
+            by_target.entry(*target).or_insert_with(Vec::new).push(*agent);
+        }
+        let mut ways = BTreeMap::new();
+        if by_agent.len() <= by_target.len() {
+            for (agent, targets) in by_agent {
+                self.search_ways(agent, &targets, true, side, scratch, |target, way| {
+                    ways.insert((agent, target), way);
+                });
+            }
+        } else {
+            for (target, agents) in by_target {
+                self.search_ways(target, &agents, false, side, scratch, |agent, way| {
+                    ways.insert((agent, target), way);
+                });
+            }
+        }
+        ways
+    }
+}
+
+/// What happens to a pair that no flow path was observed of.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Broken,
+    Stranded,
+    Rerouted,
+}
+
+impl Fate {
+    const ALL: [Self; 3] = [Self::Broken, Self::Stranded, Self::Rerouted];
+}

@@ -1,0 +1,145 @@
+//! Small random topologies.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+use holm_model::{EdgeId, EdgeKind, NodeId, NodeKind};
+use holm_moment::{Moment, MomentBuilder};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+#[derive(Debug, Clone)]
+pub struct FlowPath {
+    pub agent: usize,
+    pub target: usize,
+    pub flow: String,
+    pub hops: Vec<Option<usize>>,
+}
+
+impl FlowPath {
+    pub fn route(&self) -> Vec<Option<usize>> {
+        let ends = (Some(self.agent), Some(self.target));
+        [ends.0].into_iter().chain(self.hops.iter().copied()).chain([ends.1]).collect()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub names: Vec<NodeId>,
+    pub edges: Vec<(usize, EdgeKind, usize)>,
+    pub paths: Vec<FlowPath>,
+    order: Option<u64>,
+}
+
+impl Plan {
+    pub fn id(&self, n: usize) -> NodeId {
+        self.names[n].clone()
+    }
+
+    pub fn number(&self, id: &NodeId) -> usize {
+        self.names.iter().position(|n| n == id).expect("one of ours")
+    }
+
+    pub fn kind(&self, n: usize) -> NodeKind {
+        self.names[n].kind()
+    }
+
+    pub fn of_kind(&self, kind: NodeKind) -> Vec<usize> {
+        (0..self.names.len()).filter(|&n| self.kind(n) == kind).collect()
+    }
+
+    pub fn edge_id(&self, e: usize) -> EdgeId {
+        let (from, kind, to) = self.edges[e];
+        EdgeId { from: self.id(from), kind, to: self.id(to) }
+    }
+
+    /// The same topology, told in another order.
+    pub fn shuffled(&self, seed: u64) -> Self {
+        Self { order: Some(seed), ..self.clone() }
+    }
+
+    pub fn moment(&self) -> Moment {
+        let mut nodes: Vec<usize> = (0..self.names.len()).collect();
+        let (mut edges, mut paths) = (self.edges.clone(), self.paths.clone());
+        if let Some(seed) = self.order {
+            let mut rng = StdRng::seed_from_u64(seed);
+            nodes.shuffle(&mut rng);
+            edges.shuffle(&mut rng);
+            paths.shuffle(&mut rng);
+        }
+        let mut builder = MomentBuilder::new();
+        for n in nodes {
+            builder.node(self.id(n));
+        }
+        for (from, kind, to) in edges {
+            let (from, to) = (builder.node(self.id(from)), builder.node(self.id(to)));
+            builder.edge(from, kind, to, None);
+        }
+        for path in paths {
+            let (agent, target) =
+                (builder.node(self.id(path.agent)), builder.node(self.id(path.target)));
+            let hops: Vec<Option<u32>> =
+                path.hops.iter().map(|hop| hop.map(|hop| builder.node(self.id(hop)))).collect();
+            builder.path(agent, target, &path.flow, &hops);
+        }
+        builder.build()
+    }
+}
+
+/// How many of each kind: agents may be missing altogether.
+fn names() -> impl Strategy<Value = Vec<NodeId>> {
+    (0_usize..4, 1_usize..5, 1_usize..4, 0_usize..4, 0_usize..3, 0_usize..3).prop_map(
+        |(agents, hops, hosts, services, systems, prefixes)| {
+            let kinds = [
+                (NodeKind::Agent, agents),
+                (NodeKind::Hop, hops),
+                (NodeKind::Host, hosts),
+                (NodeKind::Service, services),
+                (NodeKind::As, systems),
+                (NodeKind::Prefix, prefixes),
+            ];
+            let one = |(kind, count)| {
+                (0..count).map(move |i| NodeId::new(kind, &format!("n{i}")).expect("valid"))
+            };
+            kinds.into_iter().flat_map(one).collect()
+        },
+    )
+}
+
+/// A topology of a few nodes, with any edges between them and flow paths over them.
+pub fn plan() -> impl Strategy<Value = Plan> {
+    names().prop_flat_map(|names| {
+        let count = names.len();
+        let kind = prop_oneof![
+            4 => Just(EdgeKind::Path),
+            3 => Just(EdgeKind::Flow),
+            2 => Just(EdgeKind::Routing),
+            1 => Just(EdgeKind::Device),
+        ];
+        let edge = (0..count, kind, 0..count);
+        let hop = proptest::option::weighted(0.8, 0..count);
+        let path = (0..count, 0..count, 0..3_u8, proptest::collection::vec(hop, 0..4));
+        let edges = proptest::collection::btree_set(edge, 0..24);
+        let paths = proptest::collection::vec(path, 0..5);
+        (Just(names), edges, paths).prop_map(|(names, edges, paths)| Plan {
+            names,
+            edges: edges.into_iter().collect(),
+            paths: flow_paths(paths),
+            order: None,
+        })
+    })
+}
+
+/// One route a flow.
+fn flow_paths(paths: Vec<(usize, usize, u8, Vec<Option<usize>>)>) -> Vec<FlowPath> {
+    let mut all: Vec<FlowPath> = Vec::new();
+    for (agent, target, flow, hops) in paths {
+        let flow = format!("f{flow}");
+        let same = |p: &FlowPath| (p.agent, p.target, &p.flow) == (agent, target, &flow);
+        if agent != target && !all.iter().any(same) {
+            all.push(FlowPath { agent, target, flow, hops });
+        }
+    }
+    all
+}

@@ -1,0 +1,220 @@
+//! Routes, neighbourhoods, components and widths against their definitions, by brute force.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{Plan, plan};
+use holm_model::{EdgeKind, ElementId};
+use holm_moment::{Around, Metric, RouteQuery, Scratch, Selector, Toward};
+use proptest::prelude::*;
+
+/// All ways without a loop, along path edges.
+fn ways(plan: &Plan, from: usize, to: usize) -> Vec<Vec<usize>> {
+    fn walk(plan: &Plan, way: &mut Vec<usize>, to: usize, found: &mut BTreeSet<Vec<usize>>) {
+        let here = way[way.len() - 1];
+        if here == to {
+            found.insert(way.clone());
+            return;
+        }
+        for &(a, kind, b) in &plan.edges {
+            if a == here && kind == EdgeKind::Path && !way.contains(&b) {
+                way.push(b);
+                walk(plan, way, to, found);
+                way.pop();
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(plan, &mut vec![from], to, &mut found);
+    found.into_iter().collect()
+}
+
+fn neighbours(plan: &Plan, node: usize) -> BTreeSet<usize> {
+    let of = |&(a, _, b): &(usize, EdgeKind, usize)| match (a == node, b == node) {
+        (true, _) => Some(b),
+        (_, true) => Some(a),
+        _ => None,
+    };
+    plan.edges.iter().filter_map(of).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_shortest_routes_are_those_of_a_search_of_all(
+        plan in plan(), from in 0_usize..64, to in 0_usize..64, count in 1_usize..6,
+    ) {
+        let (from, to) = (from % plan.names.len(), to % plan.names.len());
+        let moment = plan.moment();
+        let number = |n: usize| moment.find(&plan.id(n)).expect("there");
+        let query = RouteQuery {
+            from: number(from),
+            to: number(to),
+            metric: Metric::Hops,
+            directed: true,
+            edge_kinds: Some(vec![EdgeKind::Path]),
+            count,
+        };
+        let mut scratch = Scratch::default();
+        let found: Vec<Vec<usize>> = moment
+            .routes(&query, &mut scratch)
+            .into_iter()
+            .map(|route| route.nodes.iter().map(|id| plan.number(id)).collect())
+            .collect();
+        let mut expected = ways(&plan, from, to);
+        expected.sort_by_key(Vec::len);
+        let lengths = |ways: &[Vec<usize>]| ways.iter().map(Vec::len).collect::<Vec<_>>();
+        prop_assert_eq!(lengths(&found), lengths(&expected[..count.min(expected.len())]));
+        prop_assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "no route twice");
+        prop_assert!(found.iter().all(|way| expected.contains(way)));
+    }
+
+    #[test]
+    fn the_width_is_the_most_shortest_routes_that_share_no_edge(
+        plan in plan(), from in 0_usize..64, to in 0_usize..64,
+    ) {
+        let (from, to) = (from % plan.names.len(), to % plan.names.len());
+        let moment = plan.moment();
+        let number = |n: usize| moment.find(&plan.id(n)).expect("there");
+        let mut scratch = Scratch::default();
+        let width = moment.ecmp_width(number(from), number(to), &mut scratch);
+        let all = ways(&plan, from, to);
+        let least = all.iter().map(Vec::len).min().unwrap_or(0);
+        let shortest: Vec<BTreeSet<(usize, usize)>> = all
+            .iter()
+            .filter(|way| way.len() == least && from != to)
+            .map(|way| way.windows(2).map(|w| (w[0], w[1])).collect())
+            .collect();
+        // The most that share nothing, by trying all sets.
+        fn most(rest: &[BTreeSet<(usize, usize)>], used: &BTreeSet<(usize, usize)>) -> usize {
+            let Some((first, rest)) = rest.split_first() else { return 0 };
+            let without = most(rest, used);
+            if first.is_disjoint(used) {
+                without.max(1 + most(rest, &used.union(first).copied().collect()))
+            } else {
+                without
+            }
+        }
+        prop_assume!(shortest.len() < 12);
+        prop_assert_eq!(width, most(&shortest, &BTreeSet::new()));
+    }
+
+    #[test]
+    fn a_neighbourhood_is_what_lies_within_its_depth(
+        plan in plan(), centre in 0_usize..64, depth in 0_u32..4,
+    ) {
+        let centre = centre % plan.names.len();
+        let moment = plan.moment();
+        let mut scratch = Scratch::default();
+        let around = Around { depth, toward: Toward::Both, ..Around::default() };
+        let centre_index = moment.find(&plan.id(centre)).expect("there");
+        let found: BTreeSet<usize> = moment
+            .neighbourhood(centre_index, &around, &mut scratch)
+            .into_iter()
+            .map(|(n, _)| plan.number(moment.node(n)))
+            .collect();
+        let mut expected = BTreeSet::from([centre]);
+        for _ in 0..depth {
+            let next: BTreeSet<usize> =
+                expected.iter().flat_map(|&n| neighbours(&plan, n)).collect();
+            expected.extend(next);
+        }
+        expected.remove(&centre);
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn nodes_are_in_one_component_if_edges_lead_from_one_to_the_other(plan in plan()) {
+        let moment = plan.moment();
+        let (component, count) = moment.components();
+        let of = |n: usize| component[moment.find(&plan.id(n)).expect("there") as usize];
+        let mut seen = BTreeSet::new();
+        for n in 0..plan.names.len() {
+            seen.insert(of(n));
+            for other in neighbours(&plan, n) {
+                prop_assert_eq!(of(n), of(other));
+            }
+        }
+        prop_assert_eq!(seen.len(), count);
+    }
+}
+
+#[test]
+fn latency_prefers_what_was_measured() {
+    let mut builder = holm_moment::MomentBuilder::new();
+    let mut node = |name: &str| builder.node(name.parse().expect("valid"));
+    let [a, b, c, d] = ["agent:a", "hop:b", "hop:c", "host:d"].map(&mut node);
+    for (from, to, us) in [(a, b, Some(900)), (b, d, Some(100)), (a, c, Some(1)), (c, d, None)] {
+        builder.edge(from, EdgeKind::Path, to, us);
+    }
+    builder.path(a, d, "f", &[Some(b)]);
+    let moment = builder.build();
+    let find = |name: &str| moment.find(&name.parse().expect("valid")).expect("there");
+    let query = RouteQuery {
+        from: find("agent:a"),
+        to: find("host:d"),
+        metric: Metric::Latency,
+        directed: true,
+        edge_kinds: None,
+        count: 5,
+    };
+    let routes = moment.routes(&query, &mut Scratch::default());
+    let shown: Vec<_> = routes.iter().map(|r| (r.latency_us, r.unmeasured, r.observed)).collect();
+    assert_eq!(shown, [(1_000, 0, true), (1, 1, false)], "1 µs and a blank is not fast");
+    let observed = moment.observed_paths(find("agent:a"), find("hop:b"));
+    assert_eq!((observed.len(), observed[0].flow.as_str()), (1, "f"));
+    assert!(moment.observed_paths(find("host:d"), find("agent:a")).is_empty());
+}
+
+#[test]
+fn selectors_stand_for_what_belongs_together() {
+    let mut builder = holm_moment::MomentBuilder::new();
+    let mut node = |name: &str| builder.node(name.parse().expect("valid"));
+    let [site, agent, own, shared] =
+        ["site:berlin", "agent:berlin", "service:web", "service:db"].map(&mut node);
+    let [system, only, both, inside, v6] = [
+        "as:64500",
+        "prefix:192.0.2.0/24",
+        "prefix:2001:db8::/32",
+        "host:192.0.2.7",
+        "hop:2001:db8::1",
+    ]
+    .map(&mut node);
+    let other = node("as:64501");
+    let [device, port] = ["device:r1", "hop:198.51.100.1"].map(&mut node);
+    for (from, kind, to) in [
+        (system, EdgeKind::Routing, only),
+        (system, EdgeKind::Routing, both),
+        (other, EdgeKind::Routing, both),
+        (device, EdgeKind::Device, port),
+    ] {
+        builder.edge(from, kind, to, None);
+    }
+    let (berlin, tokyo) = ("berlin".parse().expect("valid"), "tokyo".parse().expect("valid"));
+    for node in [site, agent, own, shared] {
+        builder.recorded_by(node, &berlin);
+    }
+    builder.recorded_by(shared, &tokyo);
+    let _ = (inside, v6);
+    let moment = builder.build();
+    let selected = |name: &str| -> Vec<String> {
+        let id: ElementId = name.parse().expect("valid");
+        let selection = moment.select(&Selector::Element(id)).expect("there");
+        selection.nodes.iter().map(|&n| moment.node(n).to_string()).collect()
+    };
+    assert_eq!(selected("site:berlin"), ["agent:berlin", "service:web", "site:berlin"]);
+    assert_eq!(selected("prefix:192.0.2.0/24"), ["host:192.0.2.7", "prefix:192.0.2.0/24"]);
+    assert_eq!(selected("prefix:2001:db8::/32"), ["hop:2001:db8::1", "prefix:2001:db8::/32"]);
+    assert_eq!(
+        selected("as:64500"),
+        ["as:64500", "host:192.0.2.7"],
+        "the other prefix has a second origin"
+    );
+    assert_eq!(selected("device:r1"), ["device:r1", "hop:198.51.100.1"]);
+    assert_eq!(selected("service:web"), ["service:web"]);
+    let unknown = Selector::Element("service:wbe".parse().expect("valid"));
+    let error = moment.select(&unknown).expect_err("not there").to_string();
+    assert!(error.contains("service:wbe") && error.contains("service:web"), "{error}");
+}
