@@ -7,14 +7,19 @@
 //! answer that depends on the order in which elements arrived.
 
 mod change;
+mod diff;
+mod find;
 mod fold;
 mod freshness;
+mod moment;
 mod records;
 mod snapshot;
 mod topology;
 mod view;
 
 pub use change::{ElementChange, ElementChangeKind, SiteElement};
+pub use diff::{ChangeCount, Diff};
+pub use find::ElementsOf;
 pub use fold::{Fold, FoldCounters, FoldLimits, Folded, OpenElement};
 pub use freshness::{FreshnessThresholds, LinkState, SiteFreshness, SiteState, judge_freshness};
 pub use topology::TopologyGraph;

@@ -37,7 +37,7 @@ impl Presence {
 }
 
 /// Only these sites' words count; `None` for every site's.
-type Heard = Option<BTreeSet<SiteIndex>>;
+pub(crate) type Heard = Option<BTreeSet<SiteIndex>>;
 
 impl TopologyGraph {
     /// The graph at `at`, as far as `filter` asks for it. A node is there if a site recorded it or
@@ -286,7 +286,7 @@ impl TopologyGraph {
     }
 }
 
-fn said_at<'a>(
+pub(crate) fn said_at<'a>(
     records: &'a Records,
     at: Millis,
     heard: &'a Heard,

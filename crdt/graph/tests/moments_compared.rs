@@ -1,0 +1,111 @@
+//! Two moments side by side, what happened when, and finding things.
+
+use holm_graph::{SiteElement, TopologyGraph};
+use holm_model::{ElementId, Interval, IntervalSet, Millis, SiteId};
+use holm_moment::{Limits, Scratch, Selector, WhatIf};
+
+fn put(graph: &mut TopologyGraph, site: &str, id: &str, intervals: &[(u64, Option<u64>)]) {
+    put_with(graph, site, id, intervals, 0, &[]);
+}
+
+fn put_with(
+    graph: &mut TopologyGraph,
+    site: &str,
+    id: &str,
+    intervals: &[(u64, Option<u64>)],
+    written: u64,
+    attributes: &[(&str, &str)],
+) {
+    let intervals =
+        intervals.iter().map(|(from, to)| Interval { from: Millis(*from), to: to.map(Millis) });
+    let element = SiteElement {
+        id: id.parse().expect("valid"),
+        intervals: IntervalSet::from_intervals(intervals),
+        attributes: attributes.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+        attributes_at: Millis(written),
+    };
+    graph.apply(&SiteId::new(site).expect("valid"), element);
+}
+
+fn names(list: &[ElementId]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+fn history() -> TopologyGraph {
+    let mut graph = TopologyGraph::new();
+    put(&mut graph, "berlin", "service:web|flow|service:db", &[(10, Some(50))]);
+    put(&mut graph, "berlin", "service:web|flow|service:cache", &[(60, None)]);
+    put(&mut graph, "tokyo", "agent:tokyo|path|host:192.0.2.7", &[(10, Some(30)), (40, None)]);
+    put_with(
+        &mut graph,
+        "tokyo",
+        "prefix:192.0.2.0/24",
+        &[(5, None)],
+        55,
+        &[("as.name", "ACME-Net")],
+    );
+    put(&mut graph, "tokyo", "prefix:192.0.0.0/16", &[(5, None)]);
+    graph
+}
+
+#[test]
+fn a_diff_tells_what_came_went_returned_and_was_rewritten() {
+    let diff = history().diff(Millis(20), Millis(70), 10);
+    assert_eq!(names(&diff.appeared.items), ["service:web|flow|service:cache", "service:cache"]);
+    assert_eq!(names(&diff.vanished.items), ["service:web|flow|service:db", "service:db"]);
+    assert_eq!(
+        names(&diff.returned.items),
+        ["agent:tokyo|path|host:192.0.2.7", "agent:tokyo", "host:192.0.2.7", "service:web"],
+    );
+    assert_eq!(names(&diff.rewritten.items), ["prefix:192.0.2.0/24"]);
+    let short = history().diff(Millis(20), Millis(70), 1);
+    assert_eq!((short.returned.items.len(), short.returned.total), (1, 4));
+    assert_eq!(history().diff(Millis(70), Millis(70), 10), holm_graph::Diff::default());
+}
+
+#[test]
+fn changes_are_counted_where_they_happened() {
+    let counts = history().changes(Millis(0), Millis(100), 10);
+    let shown: Vec<(u64, u64)> = counts.iter().map(|c| (c.opened, c.closed)).collect();
+    let expected = [(2, 0), (2, 0), (0, 0), (0, 1), (1, 0), (0, 1), (1, 0), (0, 0), (0, 0), (0, 0)];
+    assert_eq!(shown, expected);
+    assert!(history().changes(Millis(5), Millis(5), 10).is_empty());
+}
+
+#[test]
+fn things_are_found_by_name_attribute_and_address() {
+    let graph = history();
+    let found = |text| names(&graph.find(text, Millis(70), 10).items);
+    assert_eq!(found("web"), ["service:web"]);
+    assert_eq!(found("SERVICE:WEB"), ["service:web"]);
+    assert_eq!(found("acme"), ["prefix:192.0.2.0/24"]);
+    assert_eq!(
+        found("192.0.2.7"),
+        ["host:192.0.2.7", "prefix:192.0.2.0/24", "prefix:192.0.0.0/16"],
+        "the longest prefix first"
+    );
+    assert_eq!(found("db"), [""; 0], "it is not there any more");
+    assert_eq!(names(&graph.find("db", Millis(20), 10).items), ["service:db"]);
+    assert_eq!(found("  "), [""; 0]);
+    assert_eq!(graph.find("192", Millis(70), 1).total, 3);
+}
+
+#[test]
+fn a_moment_holds_what_is_there_then() {
+    let graph = history();
+    let failed = |at: u64, name: &str| {
+        let moment = graph.moment(Millis(at));
+        let target = Selector::Element(name.parse().expect("valid"));
+        let failed = moment.select(&target).map_err(|error| error.to_string())?;
+        let question = WhatIf { failed, ..WhatIf::default() };
+        let impact = moment.what_if(&question, Limits::default(), None, &mut Scratch::default());
+        Ok::<_, String>(
+            impact.impacted_services.items.iter().map(|s| s.id.to_string()).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(failed(20, "service:db"), Ok(vec!["service:web".to_owned()]));
+    let error = failed(70, "service:db").expect_err("gone by then");
+    assert!(error.contains("service:db is not in the topology"), "{error}");
+    assert_eq!(graph.moment(Millis(1)).len(), (0, 0));
+    assert_eq!(graph.moment(Millis(70)).len(), (6, 2));
+}
