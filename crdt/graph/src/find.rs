@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use holm_model::{ElementId, Millis, NodeKind};
 
 use crate::TopologyGraph;
+use crate::records::Records;
 use crate::snapshot::said_at;
 
 /// The first elements of a list, and how many there are.
@@ -88,6 +89,24 @@ impl TopologyGraph {
         found.sort_unstable();
         let total = found.len() as u64;
         ElementsOf { items: found.into_iter().take(limit).map(|(_, id)| id).collect(), total }
+    }
+}
+
+impl TopologyGraph {
+    /// The elements of which some site says at `at` that `key` is `value`, in order.
+    pub fn with_attribute(&self, key: &str, value: &str, at: Millis) -> Vec<ElementId> {
+        let says = |records: &Records| {
+            let mut said = said_at(records, at, &None);
+            said.any(|(_, record)| record.attributes.get(key).is_some_and(|v| **v == *value))
+        };
+        let nodes = self.nodes.iter().flatten().filter(|node| says(&node.records));
+        let edges = self.edges.iter().flatten().filter(|edge| says(&edge.records));
+        let mut found: Vec<ElementId> = nodes
+            .map(|node| ElementId::Node(node.id.clone()))
+            .chain(edges.filter_map(|edge| self.edge_id(edge).map(ElementId::Edge)))
+            .collect();
+        found.sort_unstable();
+        found
     }
 }
 

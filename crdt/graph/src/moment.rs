@@ -1,10 +1,13 @@
 //! The graph at one moment, laid out for questions about routes and failures.
 
-use holm_model::{EdgeKind, Millis};
+use holm_model::{EdgeKind, Millis, SiteId};
 use holm_moment::{Moment, MomentBuilder};
 
 use crate::TopologyGraph;
 use crate::snapshot::said_at;
+
+/// The attribute of a path edge that says that it ends at a node of that site.
+const PEER_SITE: &str = "holm.peer.site";
 
 impl TopologyGraph {
     /// Everything that any site holds to exist at `at`, with who recorded each node.
@@ -29,6 +32,14 @@ impl TopologyGraph {
             };
             let (Some(from), Some(to)) = (end(edge.from), end(edge.to)) else { continue };
             builder.edge(from, edge.kind, to, None);
+            if edge.kind == EdgeKind::Path {
+                for (_, record) in said_at(&edge.records, at, &None) {
+                    let site = record.attributes.get(PEER_SITE).map(|site| SiteId::new(site));
+                    if let Some(Ok(site)) = site {
+                        builder.located_at(to, &site);
+                    }
+                }
+            }
             // The caller's side of a flow runs where it was seen.
             if edge.kind == EdgeKind::Flow {
                 for site in sites {

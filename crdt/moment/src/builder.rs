@@ -16,6 +16,7 @@ pub struct MomentBuilder {
     edges: Vec<(u32, EdgeKind, u32, u32)>,
     paths: Vec<CollectedPath>,
     recorded_by: Vec<(u32, SiteId)>,
+    located_at: Vec<(u32, SiteId)>,
 }
 
 #[derive(Debug)]
@@ -60,9 +61,14 @@ impl MomentBuilder {
         self.recorded_by.push((node, site.clone()));
     }
 
+    /// That the node is a part of `site`, whoever recorded it: an address of its nodes, say.
+    pub fn located_at(&mut self, node: u32, site: &SiteId) {
+        self.located_at.push((node, site.clone()));
+    }
+
     /// The moment, in order of ids: whatever the order of the calls before.
     pub fn build(self) -> Moment {
-        let Self { nodes, edges, paths, recorded_by, .. } = self;
+        let Self { nodes, edges, paths, recorded_by, located_at, .. } = self;
         let (nodes, place) = sorted(nodes);
         let at = |handle: u32| place[handle as usize];
         let mut edges: Vec<_> =
@@ -81,6 +87,10 @@ impl MomentBuilder {
             recorded_by.into_iter().map(|(node, site)| (at(node), site)).collect();
         recorded.sort_unstable();
         recorded.dedup();
+        let mut located: BTreeMap<SiteId, Vec<u32>> = BTreeMap::new();
+        for (node, site) in located_at {
+            located.entry(site).or_default().push(at(node));
+        }
         let paths = flow_paths(count, paths, at);
         let agents = agents(&nodes);
         let mut moment = Moment {
@@ -93,6 +103,7 @@ impl MomentBuilder {
             device: layer(Some(EdgeKind::Device)),
             paths,
             sole_site: sole_sites(recorded),
+            located,
             agents,
             from: edges.iter().map(|e| e.0).collect(),
             kind: edges.iter().map(|e| e.1).collect(),

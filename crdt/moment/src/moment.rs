@@ -34,6 +34,8 @@ pub struct Moment {
     /// By target: the agents that have observed flow paths to it, one bit each.
     pub(crate) observed_agents: HashMap<u32, Box<[u64]>>,
     pub(crate) sole_site: BTreeMap<SiteId, Vec<u32>>,
+    /// What is a part of each site.
+    pub(crate) located: BTreeMap<SiteId, Vec<u32>>,
     /// Which agents reach what: found by the first question that needs it.
     pub(crate) arrivals: OnceLock<Arrivals>,
     /// What is connected while nothing has failed: see [`Self::find_home`].

@@ -54,7 +54,8 @@ fn hint(near: &[String]) -> String {
 
 impl Moment {
     /// The elements that `selector` stands for. An edge and most nodes stand for themselves.
-    /// - `site:S` is the site, its agent, and the services that only S recorded: those that run there.
+    /// - `site:S` is the site, its agent, what is known as a part of it (its nodes' addresses), and the
+    ///   services that only S recorded: those that run there.
     /// - `prefix:P` is the prefix, and the hosts and hops whose address it holds.
     /// - `as:N` is the AS, and the hosts and hops in prefixes that it alone originates
     ///   (`as:N|routing|prefix:…`).
@@ -120,8 +121,9 @@ impl Moment {
         {
             selection.nodes.push(agent);
         }
-        let site = SiteId::new(name).ok();
-        let own = site.and_then(|site| self.sole_site.get(&site));
+        let Ok(site) = SiteId::new(name) else { return };
+        selection.nodes.extend(self.located.get(&site).into_iter().flatten());
+        let own = self.sole_site.get(&site);
         let services = own.into_iter().flatten().copied();
         selection.nodes.extend(services.filter(|&n| self.kind_of(n) == NodeKind::Service));
     }

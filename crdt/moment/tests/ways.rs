@@ -197,14 +197,18 @@ fn selectors_stand_for_what_belongs_together() {
         builder.recorded_by(node, &berlin);
     }
     builder.recorded_by(shared, &tokyo);
-    let _ = (inside, v6);
+    builder.located_at(v6, &berlin);
+    let _ = inside;
     let moment = builder.build();
     let selected = |name: &str| -> Vec<String> {
         let id: ElementId = name.parse().expect("valid");
         let selection = moment.select(&Selector::Element(id)).expect("there");
         selection.nodes.iter().map(|&n| moment.node(n).to_string()).collect()
     };
-    assert_eq!(selected("site:berlin"), ["agent:berlin", "service:web", "site:berlin"]);
+    assert_eq!(
+        selected("site:berlin"),
+        ["agent:berlin", "hop:2001:db8::1", "service:web", "site:berlin"]
+    );
     assert_eq!(selected("prefix:192.0.2.0/24"), ["host:192.0.2.7", "prefix:192.0.2.0/24"]);
     assert_eq!(selected("prefix:2001:db8::/32"), ["hop:2001:db8::1", "prefix:2001:db8::/32"]);
     assert_eq!(

@@ -2,10 +2,13 @@
 //! that need none.
 
 mod auth;
+mod compare;
 mod console;
 mod credentials;
 mod enrol;
 pub(crate) mod error;
+mod impact;
+pub(crate) mod impact_types;
 mod mesh;
 mod metrics;
 mod planes;
@@ -14,6 +17,7 @@ mod sites;
 mod stream;
 mod topology;
 pub(crate) mod types;
+mod ways;
 
 use std::sync::Arc;
 
@@ -52,8 +56,13 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         credentials::create_login_link,
         credentials::list_api_tokens,
         credentials::revoke_api_token,
+        compare::changes,
+        compare::diff,
+        compare::search,
         enrol::create_join_token,
         enrol::list_join_tokens,
+        impact::spof,
+        impact::what_if,
         mesh::digest,
         mesh::list_revocations,
         mesh::revoke_node,
@@ -65,6 +74,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         stream::stream,
         topology::element,
         topology::topology,
+        ways::paths,
     ),
     modifiers(&Credentials),
     security(("bearer" = []), ("session" = []))
@@ -115,6 +125,12 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/sites", get(sites::list_sites))
         .route("/v1/topology", get(topology::topology))
         .route("/v1/topology/element", get(topology::element))
+        .route("/v1/topology/changes", get(compare::changes))
+        .route("/v1/topology/diff", get(compare::diff))
+        .route("/v1/topology/paths", get(ways::paths))
+        .route("/v1/topology/search", get(compare::search))
+        .route("/v1/topology/spof", get(impact::spof))
+        .route("/v1/topology/whatif", post(impact::what_if))
         .route("/v1/planes", get(planes::list_planes))
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
@@ -181,7 +197,16 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 3] = ["/v1/topology", "/v1/topology/element", "/v1/rows"];
+    const WITH_QUERY: [&str; 8] = [
+        "/v1/rows",
+        "/v1/topology",
+        "/v1/topology/changes",
+        "/v1/topology/diff",
+        "/v1/topology/element",
+        "/v1/topology/paths",
+        "/v1/topology/search",
+        "/v1/topology/spof",
+    ];
     let query = uri.query().filter(|query| !query.is_empty())?;
     let path = uri.path();
     if !path.starts_with("/v1/") || WITH_QUERY.contains(&path) {

@@ -162,6 +162,17 @@ pub(crate) async fn element(
     }))
 }
 
+/// A moment in the parameter `name`.
+pub(super) fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
+    let parsed = Timestamp::parse(text).ok_or_else(|| {
+        let text: String = text.chars().take(80).collect();
+        ApiError::bad_request(format!(
+            "{name}={text}: not a time; write 2026-11-21T14:03:07Z, or milliseconds since 1970"
+        ))
+    })?;
+    Ok(parsed.0)
+}
+
 impl TopologyQuery {
     fn parse(pairs: Vec<(String, String)>) -> Result<Self, ApiError> {
         let mut query = Self::default();
@@ -189,13 +200,7 @@ impl TopologyQuery {
     }
 
     fn moment(&self) -> Result<Option<Millis>, ApiError> {
-        let Some(at) = &self.at else { return Ok(None) };
-        let moment = Timestamp::parse(at).ok_or_else(|| {
-            ApiError::bad_request(format!(
-                "at={at}: not a time; write 2026-11-21T14:03:07Z, or milliseconds since 1970"
-            ))
-        })?;
-        Ok(Some(moment.0))
+        self.at.as_deref().map(|at| moment("at", at)).transpose()
     }
 
     fn filter(&self) -> Result<SnapshotFilter, ApiError> {
@@ -290,7 +295,7 @@ const fn recorded_by(kind: EdgeKind) -> Option<&'static str> {
 }
 
 /// What is missing, in words: "not watching" is not "nothing there".
-fn notes(
+pub(super) fn notes(
     state: &NodeState,
     tenant: &Tenant,
     at: Millis,
@@ -326,7 +331,7 @@ fn notes(
     notes
 }
 
-fn freshness(state: &NodeState, tenant: &Tenant, now: Millis) -> FreshnessView {
+pub(super) fn freshness(state: &NodeState, tenant: &Tenant, now: Millis) -> FreshnessView {
     let status = state.mesh().map(holm_mesh_link::Mesh::status);
     let documented = tenant.documented_sites();
     let reports = state.site_reports(&tenant.id, &documented, status.as_ref(), now);

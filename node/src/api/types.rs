@@ -83,6 +83,8 @@ macro_rules! api_type {
     };
 }
 
+pub(super) use {api_type, request_type};
+
 api_type!(
     /// Who asks, and which node answers.
     Me {

@@ -1,5 +1,6 @@
 //! The command line. Commands that ask a node go through its HTTP API, like everyone else.
 
+mod ask;
 mod client;
 mod config;
 mod credentials;
@@ -63,6 +64,17 @@ pub(crate) enum Command {
     Topology(TopologyArgs),
     /// One element with its history at each site.
     Element(ElementArgs),
+    /// What breaks if something fails: paths, services, prefixes, what is cut off.
+    #[command(name = "whatif")]
+    WhatIf(ask::WhatIfArgs),
+    /// The ways between two nodes.
+    Path(ask::PathArgs),
+    /// Single points of failure, worst first.
+    Spof(ask::SpofArgs),
+    /// What changed between two moments.
+    Diff(ask::DiffArgs),
+    /// Find nodes by name, attribute or address.
+    Search(ask::SearchArgs),
     /// The planes: whether they observe, how, and why not.
     Planes(Target),
     /// The latest result of each probe.
@@ -340,6 +352,11 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sites(target) => show::sites(&target).await,
         Command::Topology(args) => show::topology(&args).await,
         Command::Element(args) => show::element(&args).await,
+        Command::WhatIf(args) => ask::what_if(args).await,
+        Command::Path(args) => ask::path(&args).await,
+        Command::Spof(args) => ask::spof(&args).await,
+        Command::Diff(args) => ask::diff(&args).await,
+        Command::Search(args) => ask::search(&args).await,
         Command::Planes(target) => show::planes(&target).await,
         Command::Results(target) => show::results(&target).await,
         Command::Rows(args) => show::rows(&args).await,

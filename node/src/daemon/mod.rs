@@ -3,6 +3,7 @@
 mod credentials;
 mod documents;
 mod freshness;
+mod moments;
 mod planes;
 mod roster;
 mod rows;

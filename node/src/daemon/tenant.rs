@@ -18,6 +18,7 @@ use holm_plane::FactSink;
 use holm_replica::{Applied, DataKey, Replica, WrappedKey};
 use tokio::sync::Notify;
 
+use super::moments::Moments;
 use super::rows::TenantRows;
 use super::state::{Change, NodeState, Topic};
 use crate::config::Config;
@@ -43,6 +44,7 @@ pub(crate) struct Tenant {
     fold: Mutex<Fold>,
     wake: Notify,
     write_failure: Mutex<Option<String>>,
+    pub(super) moments: Moments,
 }
 
 impl Tenant {
@@ -94,6 +96,7 @@ impl Tenant {
             fold: Mutex::new(fold),
             wake: Notify::new(),
             write_failure: Mutex::new(None),
+            moments: Moments::default(),
         })
     }
 

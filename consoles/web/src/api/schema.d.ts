@@ -240,6 +240,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/topology/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many elements were opened and closed when: what a time slider shows. */
+        get: operations["changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/topology/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What changed between two moments. */
+        get: operations["diff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/topology/element": {
         parameters: {
             query?: never;
@@ -251,6 +285,81 @@ export interface paths {
         get: operations["element"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/topology/paths": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The shortest ways between two nodes, the observed paths from the one to the other, and how wide the
+         *     load balancing between them is.
+         */
+        get: operations["paths"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/topology/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Nodes by name, attribute or address, best first. */
+        get: operations["search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/topology/spof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Single points of failure: every node by what breaks if it alone fails, worst first. */
+        get: operations["spof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/topology/whatif": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What breaks if the targets fail or are drained, now or at a moment of the past: paths of agents
+         *     that break or find another way, services that call, prefixes behind, nodes cut off. A target
+         *     that is not there is an error with the nearest names.
+         */
+        post: operations["what_if"];
         delete?: never;
         options?: never;
         head?: never;
@@ -271,6 +380,26 @@ export interface components {
             id: string;
             name: string;
             role: components["schemas"]["Role"];
+        };
+        /** @description An agent and a target between which no way is left. */
+        BrokenPathView: {
+            from: string;
+            /** @description The way before, across what fails; a hop that did not answer is `null`. */
+            route: (string | null)[];
+            status: components["schemas"]["RouteStatusView"];
+            to: string;
+        };
+        /** @description How much happened in a part of a window. */
+        ChangeBucket: {
+            /** Format: int64 */
+            closed: number;
+            from: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            opened: number;
+        };
+        /** @description How much happened when. */
+        ChangeList: {
+            items: components["schemas"]["ChangeBucket"][];
         };
         /** @description What the answer rests on, and what nobody watches. */
         CoverageView: {
@@ -296,6 +425,20 @@ export interface components {
             heard: string[];
             since: components["schemas"]["Timestamp"];
             unheard: components["schemas"]["Unheard"][];
+        };
+        /** @description What changed between two moments. */
+        DiffView: {
+            /** @description There at the later moment only. */
+            appeared: components["schemas"]["ElementList"];
+            freshness: components["schemas"]["FreshnessView"];
+            from: components["schemas"]["Timestamp"];
+            /** @description There at both, and gone in between. */
+            returned: components["schemas"]["ElementList"];
+            /** @description There at both, and its attributes were written in between. Earlier values are not kept. */
+            rewritten: components["schemas"]["ElementList"];
+            to: components["schemas"]["Timestamp"];
+            /** @description There at the earlier moment only. */
+            vanished: components["schemas"]["ElementList"];
         };
         /**
          * @description Which way an edge points, seen from the element that was asked for.
@@ -337,6 +480,12 @@ export interface components {
             sites: components["schemas"]["ElementSite"][];
             to: string | null;
         };
+        /** @description The first elements of a list, by id, and how many there are. */
+        ElementList: {
+            items: string[];
+            /** Format: int64 */
+            total: number;
+        };
         /** @description What one site says of an element. */
         ElementSite: {
             attributes: {
@@ -366,6 +515,59 @@ export interface components {
         FreshnessView: {
             sites: components["schemas"]["SiteFreshnessView"][];
             unreachable: string[];
+        };
+        /** @description How many there are of each, whatever the limit. */
+        ImpactTotals: {
+            /** Format: int64 */
+            broken_paths: number;
+            /** Format: int64 */
+            disconnected: number;
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            impacted_prefixes: number;
+            /** Format: int64 */
+            impacted_services: number;
+            /** Format: int64 */
+            rerouted_paths: number;
+            /** Format: int64 */
+            stranded_paths: number;
+        };
+        /** @description What breaks if the targets fail. */
+        ImpactView: {
+            at: components["schemas"]["Timestamp"];
+            broken_paths: components["schemas"]["BrokenPathView"][];
+            coverage: components["schemas"]["CoverageView"];
+            /** @description Nodes that no agent is connected with any more, by whatever edges. */
+            disconnected: string[];
+            /** @description Every element that was taken to be drained. */
+            drained: string[];
+            /** @description Every element that was taken to fail. */
+            failed: string[];
+            freshness: components["schemas"]["FreshnessView"];
+            impacted_prefixes: components["schemas"]["ImpactedPrefixView"][];
+            impacted_services: components["schemas"]["ImpactedServiceView"][];
+            /** @description `null` while no engine knows the objectives. */
+            impacted_slos: string[] | null;
+            live: boolean;
+            rerouted_paths: components["schemas"]["ReroutedPathView"][];
+            /** @description Pairs whose only way is across what is drained: they keep it. */
+            stranded_paths: components["schemas"]["BrokenPathView"][];
+            totals: components["schemas"]["ImpactTotals"];
+        };
+        /** @description A prefix behind what fails. */
+        ImpactedPrefixView: {
+            id: string;
+            loss: components["schemas"]["PrefixLossView"];
+        };
+        /** @description A service that calls what fails, itself or through others. */
+        ImpactedServiceView: {
+            /**
+             * Format: int32
+             * @description Calls away: 1 for a direct caller.
+             */
+            distance: number;
+            id: string;
         };
         /** @description When it was there; `to` is absent while it is open. */
         IntervalView: {
@@ -480,6 +682,13 @@ export interface components {
             /** @description The sites that say so. */
             sites: string[];
         };
+        /** @description A path that packets of one flow took. */
+        ObservedPathView: {
+            agent: string;
+            flow: string;
+            route: (string | null)[];
+            target: string;
+        };
         /** @description The planes of this node. */
         PlaneList: {
             items: components["schemas"]["PlaneView"][];
@@ -501,6 +710,11 @@ export interface components {
             since: components["schemas"]["Timestamp"];
             state: components["schemas"]["PlaneStateView"];
         };
+        /**
+         * @description What remains of a prefix.
+         * @enum {string}
+         */
+        PrefixLossView: "lost" | "reduced";
         /** @description One probe's latest result. */
         ProbeResult: {
             attributes: {
@@ -525,6 +739,27 @@ export interface components {
          * @enum {string}
          */
         Provenance: "inferred" | "observed";
+        /** @description An agent and a target that have another way. */
+        ReroutedPathView: {
+            /** @description The way that is left. */
+            alt_route: (string | null)[];
+            /**
+             * Format: int32
+             * @description How many flows were observed.
+             */
+            flows: number | null;
+            /**
+             * Format: int32
+             * @description How many of the observed flows cross what fails; `null` where no flow was observed.
+             */
+            flows_affected: number | null;
+            from: string;
+            /** @description The way before, across what fails. */
+            route: (string | null)[];
+            /** @description What the way that is left stands on. */
+            status: components["schemas"]["RouteStatusView"];
+            to: string;
+        };
         /** @description The latest result of each probe of this site. */
         ResultList: {
             /** @description Whether the active plane runs. */
@@ -546,6 +781,27 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "editor" | "admin";
+        /**
+         * @description What a way stands on.
+         * @enum {string}
+         */
+        RouteStatusView: "inferred" | "observed";
+        /** @description A way between two nodes. */
+        RouteView: {
+            hops: number;
+            /**
+             * Format: double
+             * @description Sum of the latencies that were measured on it, in ms; `null` if none was.
+             */
+            latency_ms: number | null;
+            nodes: string[];
+            status: components["schemas"]["RouteStatusView"];
+            /**
+             * Format: int32
+             * @description Edges of it whose latency nobody measured.
+             */
+            unmeasured: number;
+        };
         /** @description Rows of one table at this site, newest first. */
         RowList: {
             items: components["schemas"]["RowView"][];
@@ -593,6 +849,34 @@ export interface components {
             replicating_reason: string | null;
             self_site: string;
         };
+        /** @description The nodes whose failure breaks something, worst first. */
+        SpofList: {
+            at: components["schemas"]["Timestamp"];
+            coverage: components["schemas"]["CoverageView"];
+            freshness: components["schemas"]["FreshnessView"];
+            items: components["schemas"]["SpofView"][];
+            live: boolean;
+            /**
+             * Format: int64
+             * @description How many nodes break something.
+             */
+            total: number;
+        };
+        /** @description What breaks if one node alone fails. */
+        SpofView: {
+            /**
+             * Format: int64
+             * @description All three together.
+             */
+            blast_radius: number;
+            /** Format: int64 */
+            broken_paths: number;
+            /** Format: int64 */
+            disconnected: number;
+            id: string;
+            /** Format: int64 */
+            impacted_services: number;
+        };
         /**
          * @description Whether this node's certificate lets it replicate.
          * @enum {string}
@@ -636,6 +920,35 @@ export interface components {
         Unheard: {
             last_heard: components["schemas"]["Timestamp"] | null;
             site: string;
+        };
+        /** @description The ways between two nodes. */
+        WaysView: {
+            at: components["schemas"]["Timestamp"];
+            coverage: components["schemas"]["CoverageView"];
+            /** @description Shortest ways along path edges that share no edge: the width of load balancing, at most 64. */
+            ecmp_width: number;
+            freshness: components["schemas"]["FreshnessView"];
+            live: boolean;
+            /** @description Every observed path on which the one comes before the other. */
+            observed: components["schemas"]["ObservedPathView"][];
+            /** @description Shortest first. */
+            routes: components["schemas"]["RouteView"][];
+        };
+        /** @description What is to fail. Nothing is changed by asking. */
+        WhatIfRequest: {
+            /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+            at: string | null;
+            /** @description What is taken out of use where there is another way, and carries on where there is none. */
+            drain: string[];
+            /** @description Most items of each list: 1 to 10,000; 100 otherwise. */
+            limit: number | null;
+            /**
+             * @description An element's id, or `attribute:KEY=VALUE` for every element that has it. `site:S`, `as:N`, `prefix:P` and `device:D`
+             *     stand for all that belongs to them.
+             */
+            target: string | null;
+            /** @description The same, several at once. */
+            targets: string[];
         };
     };
     responses: never;
@@ -1182,6 +1495,74 @@ export interface operations {
             };
         };
     };
+    changes: {
+        parameters: {
+            query: {
+                /** @description Where the window begins: RFC 3339, or milliseconds since 1970. */
+                from: string;
+                /** @description Where it ends; now otherwise. */
+                to?: string;
+                /** @description Into how many equal parts it is cut: 1 to 2,000; 100 otherwise. */
+                buckets?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    diff: {
+        parameters: {
+            query: {
+                /** @description The earlier moment: RFC 3339, or milliseconds since 1970. */
+                from: string;
+                /** @description The later moment; now otherwise. */
+                to?: string;
+                /** @description Most elements of each list: 1 to 10,000; 1,000 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiffView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     element: {
         parameters: {
             query: {
@@ -1211,6 +1592,169 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    paths: {
+        parameters: {
+            query: {
+                /** @description The node where they start. */
+                from: string;
+                /** @description The node where they end. */
+                to: string;
+                /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+                at?: string;
+                /** @description How many routes: 1 to 64; 3 otherwise. */
+                count?: number;
+                /** @description `hops` (otherwise), or `latency` as far as it was measured. */
+                metric?: string;
+                /** @description Only along edges of this kind: device, flow, path or routing. All otherwise. */
+                kind?: string;
+                /** @description Only as edges point. Both ways otherwise. */
+                directed?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WaysView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    search: {
+        parameters: {
+            query: {
+                /** @description Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too. */
+                q: string;
+                /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+                at?: string;
+                /** @description Most nodes in the answer: 1 to 10,000; 20 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ElementList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    spof: {
+        parameters: {
+            query?: {
+                /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+                at?: string;
+                /** @description Most nodes in the answer: 1 to 10,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SpofList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    what_if: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WhatIfRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImpactView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

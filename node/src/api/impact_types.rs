@@ -1,0 +1,256 @@
+//! What the questions about routes, failures and changes answer.
+
+use holm_moment::{PrefixLoss, RouteStatus};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::types::{CoverageView, FreshnessView, Timestamp, api_type, request_type};
+
+request_type!(
+    /// What is to fail. Nothing is changed by asking.
+    WhatIfRequest {
+        /// An element's id, or `attribute:KEY=VALUE` for every element that has it. `site:S`, `as:N`, `prefix:P` and `device:D`
+        /// stand for all that belongs to them.
+        #[serde(default)]
+        target: Option<String>,
+        /// The same, several at once.
+        #[serde(default)]
+        targets: Vec<String>,
+        /// What is taken out of use where there is another way, and carries on where there is none.
+        #[serde(default)]
+        drain: Vec<String>,
+        /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
+        #[serde(default)]
+        at: Option<String>,
+        /// Most items of each list: 1 to 10,000; 100 otherwise.
+        #[serde(default)]
+        limit: Option<usize>,
+    }
+);
+
+/// What a way stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RouteStatusView {
+    /// Put together from links that packets of different flows took.
+    Inferred,
+    /// Packets of one flow took it.
+    Observed,
+}
+
+impl From<RouteStatus> for RouteStatusView {
+    fn from(status: RouteStatus) -> Self {
+        match status {
+            RouteStatus::Inferred => Self::Inferred,
+            RouteStatus::Observed => Self::Observed,
+        }
+    }
+}
+
+api_type!(
+    /// An agent and a target between which no way is left.
+    BrokenPathView {
+        from: String,
+        to: String,
+        /// The way before, across what fails; a hop that did not answer is `null`.
+        route: Vec<Option<String>>,
+        status: RouteStatusView,
+    }
+);
+
+api_type!(
+    /// An agent and a target that have another way.
+    ReroutedPathView {
+        from: String,
+        to: String,
+        /// What the way that is left stands on.
+        status: RouteStatusView,
+        /// The way before, across what fails.
+        route: Vec<Option<String>>,
+        /// The way that is left.
+        alt_route: Vec<Option<String>>,
+        /// How many of the observed flows cross what fails; `null` where no flow was observed.
+        flows_affected: Option<u32>,
+        /// How many flows were observed.
+        flows: Option<u32>,
+    }
+);
+
+api_type!(
+    /// A service that calls what fails, itself or through others.
+    ImpactedServiceView {
+        id: String,
+        /// Calls away: 1 for a direct caller.
+        distance: u32,
+    }
+);
+
+/// What remains of a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PrefixLossView {
+    /// All that led to it fails.
+    Lost,
+    /// Some of what led to it remains.
+    Reduced,
+}
+
+impl From<PrefixLoss> for PrefixLossView {
+    fn from(loss: PrefixLoss) -> Self {
+        match loss {
+            PrefixLoss::Lost => Self::Lost,
+            PrefixLoss::Reduced => Self::Reduced,
+        }
+    }
+}
+
+api_type!(
+    /// A prefix behind what fails.
+    ImpactedPrefixView {
+        id: String,
+        loss: PrefixLossView,
+    }
+);
+
+api_type!(
+    /// How many there are of each, whatever the limit.
+    ImpactTotals {
+        failed: u64,
+        broken_paths: u64,
+        rerouted_paths: u64,
+        stranded_paths: u64,
+        impacted_services: u64,
+        impacted_prefixes: u64,
+        disconnected: u64,
+    }
+);
+
+api_type!(
+    /// What breaks if the targets fail.
+    ImpactView {
+        at: Timestamp,
+        live: bool,
+        /// Every element that was taken to fail.
+        failed: Vec<String>,
+        /// Every element that was taken to be drained.
+        drained: Vec<String>,
+        broken_paths: Vec<BrokenPathView>,
+        rerouted_paths: Vec<ReroutedPathView>,
+        /// Pairs whose only way is across what is drained: they keep it.
+        stranded_paths: Vec<BrokenPathView>,
+        impacted_services: Vec<ImpactedServiceView>,
+        impacted_prefixes: Vec<ImpactedPrefixView>,
+        /// Nodes that no agent is connected with any more, by whatever edges.
+        disconnected: Vec<String>,
+        /// `null` while no engine knows the objectives.
+        impacted_slos: Option<Vec<String>>,
+        totals: ImpactTotals,
+        coverage: CoverageView,
+        freshness: FreshnessView,
+    }
+);
+
+api_type!(
+    /// What breaks if one node alone fails.
+    SpofView {
+        id: String,
+        /// All three together.
+        blast_radius: u64,
+        broken_paths: u64,
+        impacted_services: u64,
+        disconnected: u64,
+    }
+);
+
+api_type!(
+    /// The nodes whose failure breaks something, worst first.
+    SpofList {
+        at: Timestamp,
+        live: bool,
+        items: Vec<SpofView>,
+        /// How many nodes break something.
+        total: u64,
+        coverage: CoverageView,
+        freshness: FreshnessView,
+    }
+);
+
+api_type!(
+    /// A way between two nodes.
+    RouteView {
+        nodes: Vec<String>,
+        hops: usize,
+        /// Sum of the latencies that were measured on it, in ms; `null` if none was.
+        latency_ms: Option<f64>,
+        /// Edges of it whose latency nobody measured.
+        unmeasured: u32,
+        status: RouteStatusView,
+    }
+);
+
+api_type!(
+    /// A path that packets of one flow took.
+    ObservedPathView {
+        agent: String,
+        target: String,
+        flow: String,
+        route: Vec<Option<String>>,
+    }
+);
+
+api_type!(
+    /// The ways between two nodes.
+    WaysView {
+        at: Timestamp,
+        live: bool,
+        /// Shortest first.
+        routes: Vec<RouteView>,
+        /// Every observed path on which the one comes before the other.
+        observed: Vec<ObservedPathView>,
+        /// Shortest ways along path edges that share no edge: the width of load balancing, at most 64.
+        ecmp_width: usize,
+        coverage: CoverageView,
+        freshness: FreshnessView,
+    }
+);
+
+api_type!(
+    /// The first elements of a list, by id, and how many there are.
+    ElementList {
+        items: Vec<String>,
+        total: u64,
+    }
+);
+
+api_type!(
+    /// What changed between two moments.
+    DiffView {
+        from: Timestamp,
+        to: Timestamp,
+        /// There at the later moment only.
+        appeared: ElementList,
+        /// There at the earlier moment only.
+        vanished: ElementList,
+        /// There at both, and gone in between.
+        returned: ElementList,
+        /// There at both, and its attributes were written in between. Earlier values are not kept.
+        rewritten: ElementList,
+        freshness: FreshnessView,
+    }
+);
+
+api_type!(
+    /// How much happened in a part of a window.
+    ChangeBucket {
+        from: Timestamp,
+        opened: u64,
+        closed: u64,
+    }
+);
+
+api_type!(
+    /// How much happened when.
+    ChangeList {
+        items: Vec<ChangeBucket>,
+    }
+);
