@@ -69,6 +69,24 @@ for (const theme of THEMES) {
       await screenshot(page, "element", theme);
     });
 
+    test("what breaks if a service fails is told beside the picture", async ({ page }) => {
+      const topology = await ask<Topology>(page, "/v1/topology");
+      const call = topology.edges.find((edge) => edge.kind === "flow" && edge.from.startsWith("service:") && edge.to.startsWith("service:"));
+      expect(call, "a service that calls another").toBeDefined();
+      if (!call) return;
+      await open(page, node.origin, `/topology?el=${encodeURIComponent(call.to)}`, "Topology");
+      const panel = page.getByRole("complementary", { name: "Element" });
+      await panel.getByRole("button", { name: "What breaks?" }).click();
+      const answer = panel.getByRole("region", { name: "If this fails" });
+      await expect(answer.getByRole("heading", { name: /Services that call it/ })).toBeVisible();
+      await expect(answer.getByRole("link", { name: call.from, exact: true })).toBeVisible();
+      await expect(page).toHaveURL(/fail=/);
+      await expectAccessible(page);
+      await screenshot(page, "what-breaks", theme);
+      await answer.getByRole("button", { name: "Hide" }).click();
+      await expect(answer.getByRole("heading", { name: /Services that call it/ })).toBeHidden();
+    });
+
     test("mesh lists every node with its certificate", async ({ page }) => {
       await open(page, node.origin, "/mesh", "Mesh");
       const sites = await ask<Sites>(page, "/v1/sites");

@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { ElementDetail, LatestResults, Me, MeshDigest, Planes, Sites, Topology } from "./types";
+import type { Impact, ElementDetail, LatestResults, Me, MeshDigest, Planes, Sites, Topology } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -45,10 +45,20 @@ function errorOf(status: number, body: unknown): ApiError {
   return new ApiError(status, "unknown", `the node answered with status ${status}`, null);
 }
 
-async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return ask(path, { headers: { accept: "application/json" } }, signal);
+}
+
+/** A question that is too long for a URL. It changes nothing. */
+function post<T>(path: string, question: unknown, signal?: AbortSignal): Promise<T> {
+  const headers = { accept: "application/json", "content-type": "application/json" };
+  return ask(path, { method: "POST", headers, body: JSON.stringify(question) }, signal);
+}
+
+async function ask<T>(path: string, request: RequestInit, signal?: AbortSignal): Promise<T> {
   let response: Response;
   try {
-    response = await fetch(path, { headers: { accept: "application/json" }, credentials: "same-origin", ...(signal ? { signal } : {}) });
+    response = await fetch(path, { ...request, credentials: "same-origin", ...(signal ? { signal } : {}) });
   } catch (cause) {
     if (signal?.aborted) throw cause;
     throw new ApiError(0, "no_connection", "this node does not answer; is `holm up` running?", null);
@@ -79,6 +89,7 @@ export const api = {
   sites: (signal?: AbortSignal) => get<Sites>("/v1/sites", signal),
   topology: (query: TopologyQuery, signal?: AbortSignal) => get<Topology>(topologyPath(query), signal),
   element: (id: string, signal?: AbortSignal) => get<ElementDetail>(`/v1/topology/element?id=${encodeURIComponent(id)}`, signal),
+  whatIf: (target: string, at: string | undefined, signal?: AbortSignal) => post<Impact>("/v1/topology/whatif", at ? { target, at } : { target }, signal),
   planes: (signal?: AbortSignal) => get<Planes>("/v1/planes", signal),
   results: (signal?: AbortSignal) => get<LatestResults>("/v1/results/latest", signal),
   digest: (signal?: AbortSignal) => get<MeshDigest>("/v1/mesh/digest", signal),

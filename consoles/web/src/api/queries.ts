@@ -33,6 +33,15 @@ export const useTopology = (query: TopologyQuery) =>
     gcTime: query.at ? 30_000 : 300_000,
   });
 
+/** What breaks if `target` fails; nothing is asked without one. */
+export const useWhatIf = (target: string | undefined, at: string | undefined) =>
+  useQuery({
+    queryKey: ["whatif", target ?? null, at ?? null],
+    queryFn: ({ signal }) => api.whatIf(target ?? "", at, signal),
+    enabled: target !== undefined,
+    gcTime: 60_000,
+  });
+
 /** One element with its history. */
 export const useElement = (id: string) =>
   useQuery({ queryKey: ["element", id], queryFn: ({ signal }) => api.element(id, signal) });

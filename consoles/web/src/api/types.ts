@@ -7,6 +7,12 @@ type Answer<P extends keyof paths> = paths[P] extends {
   ? Body
   : never;
 
+type Reply<P extends keyof paths> = paths[P] extends {
+  post: { responses: { 200: { content: { "application/json": infer Body } } } };
+}
+  ? Body
+  : never;
+
 export type Me = Answer<"/v1/me">;
 export type Sites = Answer<"/v1/sites">;
 export type Topology = Answer<"/v1/topology">;
@@ -14,6 +20,8 @@ export type ElementDetail = Answer<"/v1/topology/element">;
 export type Planes = Answer<"/v1/planes">;
 export type LatestResults = Answer<"/v1/results/latest">;
 export type MeshDigest = Answer<"/v1/mesh/digest">;
+
+export type Impact = Reply<"/v1/topology/whatif">;
 
 export type Site = Sites["items"][number];
 export type SiteState = Site["state"];

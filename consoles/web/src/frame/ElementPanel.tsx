@@ -11,6 +11,7 @@ import { bestState, SITE_LOOKS } from "../parts/states";
 import { useNow } from "./clock";
 import { historyWindow, segments } from "./history";
 import { useSetUrl, useUrl } from "./scope";
+import { WhatIf } from "./WhatIf";
 import { ApiError } from "../api/client";
 
 export function ElementPanel() {
@@ -35,7 +36,7 @@ function Panel({ id }: { id: string }) {
           <h2 tabIndex={-1} ref={heading}>{element.data?.label ?? id}</h2>
           <p className="mono id" title={id}>{id} <Copy text={id} label="Copy the id" /></p>
         </div>
-        <Button icon="close" label="Close" shortcut="Esc" onClick={() => setUrl({ el: undefined })} />
+        <Button icon="close" label="Close" shortcut="Esc" onClick={() => setUrl({ el: undefined, fail: undefined })} />
       </header>
       {element.isPending && <Waiting rows={6} />}
       {gone && <Nothing title="No such element">It was never observed in the history that is kept, or the link is from another mesh.</Nothing>}
@@ -63,6 +64,7 @@ function Detail({ element }: { element: ElementDetail }) {
       {element.from && element.to && (
         <p className="ends"><ElementLink id={element.from} /><Icon name="out" size={14} /><ElementLink id={element.to} /></p>
       )}
+      <WhatIf id={element.id} />
       <History element={element} states={states} />
       <Attributes element={element} />
       <Neighbours element={element} />

@@ -7,6 +7,8 @@ export interface Search {
   at?: string;
   /** The selected element's id. */
   el?: string;
+  /** The element that is taken to fail: what breaks is shown. */
+  fail?: string;
   /** Kinds that are not shown, comma-separated. */
   hide?: string;
   /** Table instead of picture. */
@@ -27,6 +29,8 @@ export function parseSearch(raw: Record<string, unknown>): Search {
   if (at && !Number.isNaN(Date.parse(at))) search.at = new Date(at).toISOString();
   const el = text(raw["el"]);
   if (el) search.el = el;
+  const fail = text(raw["fail"]);
+  if (fail) search.fail = fail;
   const hide = names(raw["hide"], (name) => /^[a-z]{1,20}$/.test(name));
   if (hide) search.hide = hide;
   if (raw["view"] === "table") search.view = "table";

@@ -121,11 +121,13 @@ export function Copy({ text, label }: { text: string; label: string }) {
 }
 
 /** The foot of every page: the same answer by API and by CLI. */
-export function SameBy({ path, cli }: { path: string; cli: string }) {
-  const curl = `curl -H "Authorization: Bearer $HOLM_TOKEN" "${location.origin}${path}"`;
+/** The same question outside the console; with a `body` it is posted. */
+export function SameBy({ path, cli, body }: { path: string; cli: string; body?: unknown }) {
+  const posted = body === undefined ? "" : ` -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+  const curl = `curl -H "Authorization: Bearer $HOLM_TOKEN"${posted} "${location.origin}${path}"`;
   return (
     <footer className="same-by">
-      <span><span className="faint">The same by API</span> <code>GET {path}</code> <Copy text={curl} label="Copy the API call as a curl command" /></span>
+      <span><span className="faint">The same by API</span> <code>{body === undefined ? "GET" : "POST"} {path}</code> <Copy text={curl} label="Copy the API call as a curl command" /></span>
       <span><span className="faint">by CLI</span> <code>{cli}</code> <Copy text={cli} label="Copy the CLI command" /></span>
     </footer>
   );

@@ -7,6 +7,9 @@ use holm_plane::PlaneContext;
 
 use crate::schedule::Job;
 
+/// Most characters of a text column.
+const MAX_TEXT: usize = 500;
+
 /// What one probe found. Only what was measured is in it.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -24,7 +27,8 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn failed(mut self, error: impl Into<String>) -> Self {
-        self.error = Some(error.into());
+        // An error of TLS has every name of the target's certificate in it.
+        self.error = Some(bounded(error.into()));
         self
     }
 
@@ -33,12 +37,7 @@ impl Outcome {
     }
 
     pub(crate) fn attribute(&mut self, column: &'static str, value: impl Into<String>) {
-        let mut value: String = value.into();
-        // What a target says about itself may be of any length.
-        if let Some((end, _)) = value.char_indices().nth(500) {
-            value.truncate(end);
-        }
-        self.attributes.push((column, value));
+        self.attributes.push((column, bounded(value.into())));
     }
 
     /// Writes the row, and the edge if the target answered.
@@ -71,6 +70,14 @@ impl Outcome {
         }
         row
     }
+}
+
+/// The first of a text: what a target says about itself may be of any length.
+fn bounded(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+        text.truncate(end);
+    }
+    text
 }
 
 fn observe_path(job: &Job, context: &PlaneContext, address: IpAddr, at: Millis, hold_ms: u32) {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Target;
-use crate::probes::{Probe, Roots, dns, http, icmp};
+use crate::probes::{Probe, Resolver, Roots, Shared, dns, http, icmp};
 use crate::schedule::{Job, JobKey, Schedule};
 use crate::{Config, Family, ProbeKind};
 
@@ -51,7 +51,8 @@ async fn run(
     config.check().map_err(PlaneError)?;
     say_what_works(&context);
     let configured = configured_jobs(config).map_err(PlaneError)?;
-    let roots = Arc::new(Roots::load(&config.ca_file));
+    let shared =
+        Arc::new(Shared { roots: Roots::load(&config.ca_file), resolver: Resolver::default() });
     let begin = Instant::now();
     let clock = || u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut schedule = Schedule::default();
@@ -69,9 +70,10 @@ async fn run(
         }
         let room = config.max_concurrent.saturating_sub(running.len());
         for job in schedule.start_due(clock(), room) {
-            running.spawn(run_job(job, config.timeout, Arc::clone(&roots), context.clone()));
+            running.spawn(run_job(job, config.timeout, Arc::clone(&shared), context.clone()));
         }
         context.health.set_counter("skipped", schedule.skipped);
+        context.health.set_counter("lookups_refused", shared.resolver.refused());
         let wait = schedule.next_ms().map_or(LONGEST_WAIT_MS, |due| due.saturating_sub(clock()));
         // With no room the next end of a probe wakes the loop.
         let wait = if room == 0 { LONGEST_WAIT_MS } else { wait.clamp(1, LONGEST_WAIT_MS) };
@@ -95,8 +97,8 @@ async fn run(
     }
 }
 
-async fn run_job(job: Job, limit: Duration, roots: Arc<Roots>, context: PlaneContext) -> JobKey {
-    let outcome = job.probe.run(limit, roots).await;
+async fn run_job(job: Job, limit: Duration, shared: Arc<Shared>, context: PlaneContext) -> JobKey {
+    let outcome = job.probe.run(limit, shared).await;
     context.health.count("runs", 1);
     if outcome.error.is_some() {
         context.health.count("failures", 1);

@@ -1,6 +1,6 @@
 //! Which target runs next: pure, with time and randomness as arguments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holm_model::SiteId;
@@ -36,13 +36,18 @@ impl Job {
 struct Entry {
     job: Job,
     due_ms: u64,
-    running: bool,
+    /// From the first run to the second, which gives the job its phase; `None` after it.
+    first_gap_ms: Option<u64>,
 }
 
 /// The jobs with their next times, on a monotone clock in milliseconds.
 #[derive(Default)]
 pub(crate) struct Schedule {
     entries: BTreeMap<JobKey, Entry>,
+    /// The same jobs in the order of their times.
+    queue: BTreeSet<(u64, JobKey)>,
+    /// Those under way, whether or not they are jobs still.
+    running: BTreeSet<JobKey>,
     /// Runs that were left out: the one before was still under way, or their time had passed.
     pub(crate) skipped: u64,
 }
@@ -56,48 +61,58 @@ impl Schedule {
             let entry = match before.remove(&key) {
                 Some(entry) => Entry { job, ..entry },
                 None => {
-                    let within = millis(job.interval).clamp(1, FIRST_RUN_WITHIN_MS);
-                    Entry { due_ms: now_ms + random(within), job, running: false }
+                    let interval = millis(job.interval).max(1);
+                    let within = interval.min(FIRST_RUN_WITHIN_MS);
+                    // The first runs are close together; from the second on the jobs are spread
+                    // over their interval.
+                    let first_gap_ms = (interval > within).then(|| interval / 2 + random(interval));
+                    Entry { due_ms: now_ms + random(within), job, first_gap_ms }
                 }
             };
             self.entries.insert(key, entry);
         }
+        self.queue = self.entries.iter().map(|(key, entry)| (entry.due_ms, key.clone())).collect();
     }
 
     /// The jobs to start now, at most `room`; the others stay due.
     pub(crate) fn start_due(&mut self, now_ms: u64, room: usize) -> Vec<Job> {
-        let mut due: Vec<&mut Entry> =
-            self.entries.values_mut().filter(|entry| entry.due_ms <= now_ms).collect();
-        due.sort_by_key(|entry| entry.due_ms);
         let mut started = Vec::new();
-        for entry in due {
-            if entry.running {
-                self.skipped += 1;
-            } else if started.len() < room {
-                entry.running = true;
-                started.push(entry.job.clone());
-            } else {
+        while self.next_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+            let Some((due_ms, key)) = self.queue.pop_first() else { break };
+            let running = self.running.contains(&key);
+            if !running && started.len() >= room {
+                self.queue.insert((due_ms, key));
                 break;
+            }
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            if running {
+                self.skipped += 1;
+            } else {
+                self.running.insert(key.clone());
+                started.push(entry.job.clone());
             }
             // In step with its phase; times that have passed are not made up for.
             let interval = millis(entry.job.interval).max(1);
-            let passed = (now_ms - entry.due_ms) / interval;
-            self.skipped += passed;
-            entry.due_ms += (passed + 1) * interval;
+            let mut next = due_ms + entry.first_gap_ms.take().unwrap_or(interval);
+            if next <= now_ms {
+                let passed = (now_ms - next) / interval + 1;
+                self.skipped += passed;
+                next += passed * interval;
+            }
+            entry.due_ms = next;
+            self.queue.insert((next, key));
         }
         started
     }
 
     /// The job's run has ended.
     pub(crate) fn ended(&mut self, key: &JobKey) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.running = false;
-        }
+        self.running.remove(key);
     }
 
     /// When something is due next.
     pub(crate) fn next_ms(&self) -> Option<u64> {
-        self.entries.values().map(|entry| entry.due_ms).min()
+        self.queue.first().map(|(due_ms, _)| *due_ms)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -160,5 +175,40 @@ mod tests {
         assert_eq!(schedule.start_due(0, 2).len(), 2);
         assert_eq!(schedule.start_due(1, 9).len(), 3);
         assert_eq!(schedule.skipped, 0);
+    }
+    #[test]
+    fn first_runs_come_soon_and_later_ones_are_spread_over_the_interval() {
+        let mut schedule = Schedule::default();
+        let jobs = (0..1_000).map(|n| job(&n.to_string(), 60_000)).collect();
+        let mut draws = 0_u64;
+        schedule.sync(jobs, 0, |within| {
+            draws += 1;
+            draws * 7_919 % within
+        });
+        let mut runs_by_second = [0; 240];
+        for second in 0..240 {
+            let started = schedule.start_due(second * 1_000 + 999, usize::MAX);
+            runs_by_second[second as usize] = started.len();
+            started.iter().for_each(|job| schedule.ended(&job.key()));
+        }
+        assert_eq!(runs_by_second[0], 1_000, "a new target is seen at once");
+        let most = runs_by_second[120..].iter().max();
+        assert!(most.is_some_and(|most| *most <= 100), "{runs_by_second:?}");
+        assert_eq!(runs_by_second[120..180].iter().sum::<usize>(), 1_000, "each once an interval");
+        assert_eq!(schedule.skipped, 0);
+    }
+
+    #[test]
+    fn a_job_that_went_and_came_back_does_not_run_twice_at_once() {
+        let mut schedule = Schedule::default();
+        schedule.sync(vec![job("a", 100)], 0, |_| 0);
+        assert_eq!(schedule.start_due(0, 9).len(), 1);
+        schedule.sync(Vec::new(), 10, |_| 0);
+        assert_eq!(schedule.next_ms(), None);
+        schedule.sync(vec![job("a", 100)], 20, |_| 0);
+        assert!(schedule.start_due(20, 9).is_empty(), "its run of before is under way");
+        assert_eq!(schedule.skipped, 1);
+        schedule.ended(&job("a", 100).key());
+        assert_eq!(schedule.start_due(120, 9).len(), 1);
     }
 }

@@ -5,7 +5,7 @@ import { useIsDark } from "../../frame/theme";
 import { Button } from "../basics";
 import { plural } from "../format";
 import type { Picture } from "./model";
-import { Scene } from "./scene";
+import { Scene, type Blast } from "./scene";
 
 export interface GraphHandle {
   scene: () => Scene | null;
@@ -14,6 +14,8 @@ export interface GraphHandle {
 interface Props {
   picture: Picture;
   selected: string | undefined;
+  /** What fails and what it touches, if that is asked. */
+  impact: Blast | undefined;
   onSelect: (id: string | undefined) => void;
   handle: Ref<GraphHandle>;
 }
@@ -24,7 +26,7 @@ function canDraw(): boolean {
   return context !== null;
 }
 
-export function GraphView({ picture, selected, onSelect, handle }: Props) {
+export function GraphView({ picture, selected, impact, onSelect, handle }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const scene = useRef<Scene | null>(null);
   const select = useRef(onSelect);
@@ -54,6 +56,7 @@ export function GraphView({ picture, selected, onSelect, handle }: Props) {
     scene.current?.select(selected ?? null);
     if (selected) scene.current?.reveal(selected);
   }, [selected]);
+  useEffect(() => scene.current?.mark(impact ?? null), [impact]);
   useImperativeHandle(handle, () => ({ scene: () => scene.current }), []);
 
   const keys = (event: KeyboardEvent) => {

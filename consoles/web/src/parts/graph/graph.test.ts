@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { ProbeResult, Topology } from "../../api/types";
 import { boxOf, hull } from "./hull";
 import { islands, Places } from "./layout";
-import { filterTopology, hostOf, picture } from "./model";
+import { blastOf, filterTopology, hostOf, picture } from "./model";
 
 const at = "2026-11-21T04:00:00.000Z";
 const node = (id: string, sites: string[]): Topology["nodes"][number] => ({ id, kind: id.split(":")[0] as "host", label: id.slice(id.indexOf(":") + 1), sites, since: at, attributes: {} });
@@ -105,5 +105,21 @@ describe("hull and box", () => {
     expect(hull([{ x: 1, y: 1 }])).toEqual([{ x: 1, y: 1 }]);
     expect(boxOf([])).toBeNull();
     expect(boxOf(square, 0)).toEqual({ x: [-20, 24], y: [-20, 24] });
+  });
+});
+
+describe("what breaks", () => {
+  it("marks what fails and what it touches, and nothing twice", () => {
+    const none = { broken_paths: [], rerouted_paths: [], stranded_paths: [], impacted_services: [], impacted_prefixes: [], disconnected: [], drained: [] };
+    const impact = {
+      ...none,
+      failed: ["hop:b", "service:db"],
+      broken_paths: [{ from: "agent:x", to: "service:db", route: ["agent:x", "hop:b", "service:db"], status: "inferred" as const }],
+      rerouted_paths: [{ from: "agent:x", to: "host:h", route: ["agent:x", "hop:b", "host:h"], alt_route: ["agent:x", "hop:c", null, "host:h"], status: "observed" as const, flows: 2, flows_affected: 1 }],
+      impacted_services: [{ id: "service:web", distance: 1 }],
+    } as unknown as Parameters<typeof blastOf>[0];
+    const { failed, touched } = blastOf(impact);
+    expect([...failed]).toEqual(["hop:b", "service:db"]);
+    expect([...touched].sort()).toEqual(["agent:x", "hop:c", "host:h", "service:web"]);
   });
 });

@@ -1,6 +1,20 @@
 // From the node's answer to what is drawn: shape by kind, colour by state, line by provenance.
-import type { NodeKind, ProbeResult, SiteState, Topology, TopologyEdge, TopologyNode } from "../../api/types";
+import type { Impact, NodeKind, ProbeResult, SiteState, Topology, TopologyEdge, TopologyNode } from "../../api/types";
 import { bestState } from "../states";
+
+/** What fails and what it touches, for the picture. */
+export function blastOf(impact: Impact): { failed: ReadonlySet<string>; touched: ReadonlySet<string> } {
+  const failed = new Set(impact.failed);
+  const touched = new Set<string>();
+  for (const path of [...impact.broken_paths, ...impact.rerouted_paths]) {
+    for (const id of [path.from, path.to]) touched.add(id);
+  }
+  for (const path of impact.rerouted_paths) for (const hop of path.alt_route) if (hop !== null) touched.add(hop);
+  for (const each of [...impact.impacted_services, ...impact.impacted_prefixes]) touched.add(each.id);
+  for (const id of impact.disconnected) touched.add(id);
+  for (const id of failed) touched.delete(id);
+  return { failed, touched };
+}
 
 /** What an element looks like; `bad` and `warn` are states of a target that probes fail to reach. */
 export type Look = "live" | "stale" | "unreachable" | "unknown" | "warn" | "bad";

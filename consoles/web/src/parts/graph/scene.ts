@@ -45,6 +45,12 @@ export interface SceneEvents {
   busy: (busy: boolean) => void;
 }
 
+/** What fails, and what it touches, by id. */
+export interface Blast {
+  failed: ReadonlySet<string>;
+  touched: ReadonlySet<string>;
+}
+
 export class Scene {
   private graph = newGraph();
   private shownNodes: ReadonlyMap<string, DrawnNode> = new Map();
@@ -58,6 +64,7 @@ export class Scene {
   private islands: Island[] = [];
   private selected: string | null = null;
   private near: { nodes: Set<string>; edges: Set<string> } | null = null;
+  private blast: Blast | null = null;
   private job = 0;
   private box: Box | null = null;
   private islandDue = 0;
@@ -118,6 +125,13 @@ export class Scene {
     this.selected = id;
     this.near = this.neighbourhood(id);
     if (!nothing) this.sigma.refresh({ skipIndexation: true });
+  }
+
+  /** Shows what fails dashed and what it touches in colour; the rest steps back. */
+  mark(blast: Blast | null): void {
+    if (blast === this.blast) return;
+    this.blast = blast;
+    this.sigma.refresh({ skipIndexation: true });
   }
 
   /** Brings the selected element into view. */
@@ -264,6 +278,12 @@ export class Scene {
   }
 
   private reduceNode(id: string, data: NodeAttributes): Partial<NodeAttributes> {
+    if (this.blast) {
+      const selected = id === this.selected;
+      if (this.blast.failed.has(id)) return { ...data, color: this.palette.bad, highlighted: selected, zIndex: 2 };
+      if (this.blast.touched.has(id)) return { ...data, color: this.palette.warn, highlighted: selected, zIndex: 1 };
+      return { ...data, color: this.palette.faded, label: "", zIndex: 0 };
+    }
     if (!this.near) return data;
     if (id === this.selected) return { ...data, highlighted: true, zIndex: 2, size: data.size * 1.15 };
     if (this.near.nodes.has(id)) return { ...data, zIndex: 1 };
@@ -271,6 +291,13 @@ export class Scene {
   }
 
   private reduceEdge(id: string, data: EdgeAttributes): Partial<EdgeAttributes> {
+    if (this.blast) {
+      const { failed, touched } = this.blast;
+      const [from, to] = this.graph.extremities(id);
+      if (failed.has(id) || failed.has(from) || failed.has(to)) return { ...data, color: this.palette.bad, dashed: 1, zIndex: 2 };
+      if (touched.has(from) && touched.has(to)) return { ...data, color: this.palette.warn, zIndex: 1 };
+      return { ...data, color: this.palette.faded, size: 0.8, zIndex: 0 };
+    }
     if (!this.near) return data;
     if (id === this.selected) return { ...data, color: this.palette.focus, size: 2.6, zIndex: 2 };
     if (this.near.edges.has(id)) return { ...data, color: data.type === "thin" ? this.palette.edge : data.color, size: data.size + 0.4, zIndex: 1 };

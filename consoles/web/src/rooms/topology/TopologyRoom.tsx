@@ -2,7 +2,7 @@
 import { useMemo, useRef, useState } from "react";
 
 import { isLoggedOut, topologyPath } from "../../api/client";
-import { useResults } from "../../api/queries";
+import { useResults, useWhatIf } from "../../api/queries";
 import type { Topology } from "../../api/types";
 import { useKeys } from "../../frame/keys";
 import { oneSite, split } from "../../frame/search";
@@ -11,7 +11,7 @@ import { Button, Failure, Nothing, SameBy, Waiting } from "../../parts/basics";
 import { download, fileName } from "../../parts/export";
 import { count } from "../../parts/format";
 import { GraphView, type GraphHandle } from "../../parts/graph/GraphView";
-import { filterTopology, picture } from "../../parts/graph/model";
+import { blastOf, filterTopology, picture } from "../../parts/graph/model";
 import { toSvg } from "../../parts/graph/svg";
 import { StateMark } from "../../parts/icons";
 import { ExportMenu } from "../../parts/table";
@@ -41,6 +41,9 @@ function Loaded({ topology, fetching }: { topology: Topology; fetching: boolean 
   const shown = useMemo(() => filterTopology(topology, { sites: split(url.site), hide: split(url.hide) }), [topology, url.site, url.hide]);
   const drawn = useMemo(() => picture(topology, shown, failed), [topology, shown, failed]);
   const rows = useMemo(() => (asTable ? rowsOf(drawn, shown) : NO_ROWS), [asTable, drawn, shown]);
+
+  const impact = useWhatIf(url.fail, url.at);
+  const blast = useMemo(() => (url.fail && impact.data ? blastOf(impact.data) : undefined), [url.fail, impact.data]);
 
   const flip = () => setUrl({ view: asTable ? undefined : "table" });
   useKeys({
@@ -81,7 +84,7 @@ function Loaded({ topology, fetching }: { topology: Topology; fetching: boolean 
         {drawn.nodes.length === 0 ? <Empty topology={topology} filtered={Boolean(url.site ?? url.hide)} /> : asTable ? (
           <TopologyTable rows={rows} />
         ) : (
-          <GraphView picture={drawn} selected={url.el} onSelect={(id) => setUrl({ el: id })} handle={graph} />
+          <GraphView picture={drawn} selected={url.el} impact={blast} onSelect={(id) => setUrl({ el: id, fail: undefined })} handle={graph} />
         )}
         {!asTable && <Coverage topology={topology} />}
       </div>

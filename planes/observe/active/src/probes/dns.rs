@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use hickory_proto::op::{Edns, Message, Query, ResponseCode};
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
@@ -35,6 +35,11 @@ impl Question {
             format!("dns_type \"{record_type}\": not a type of DNS records, such as A or MX")
         })?;
         Ok(Self { name: parsed, record_type })
+    }
+
+    fn is_met_by(&self, answer: &Message) -> bool {
+        let any = self.record_type == RecordType::ANY;
+        answer.answers.iter().any(|record| any || record.record_type() == self.record_type)
     }
 }
 
@@ -88,7 +93,8 @@ pub(crate) async fn probe(
         outcome.attribute("dns.answer", shown.join(", "));
     }
     match code {
-        ResponseCode::NoError if answer.answers.is_empty() => outcome.failed(format!(
+        // An alias alone is no answer: the name that it leads to may have nothing.
+        ResponseCode::NoError if !question.is_met_by(&answer) => outcome.failed(format!(
             "{server}: the name {} has no {} records",
             question.name, question.record_type
         )),
@@ -193,11 +199,18 @@ async fn over_tcp(
 /// The answer, if it is one to this question (RFC 5452 §9.1).
 fn parse(bytes: &[u8], id: u16, question: &Question) -> Result<Message, String> {
     let answer = Message::from_vec(bytes).map_err(|error| format!("not a DNS message: {error}"))?;
-    let is_answer = answer.metadata.message_type == hickory_proto::op::MessageType::Response;
-    let same_question = answer
-        .queries
-        .iter()
-        .any(|q| q.name == question.name && q.query_type == question.record_type);
+    let is_answer = answer.metadata.message_type == MessageType::Response
+        && answer.metadata.op_code == OpCode::Query;
+    let same_question = match &answer.queries[..] {
+        [q] => {
+            q.name == question.name
+                && q.query_type == question.record_type
+                && q.query_class == DNSClass::IN
+        }
+        // A server that refuses may leave the question out, one that did not understand it has to.
+        [] => answer.metadata.response_code != ResponseCode::NoError,
+        _ => false,
+    };
     if !is_answer || answer.metadata.id != id || !same_question {
         return Err("not an answer to this question".into());
     }
@@ -208,12 +221,18 @@ fn parse(bytes: &[u8], id: u16, question: &Question) -> Result<Message, String> 
 fn system_server() -> Result<SocketAddr, String> {
     let text = std::fs::read_to_string("/etc/resolv.conf")
         .map_err(|error| format!("/etc/resolv.conf: {error}; set dns_server"))?;
+    first_server(&text).ok_or_else(|| "/etc/resolv.conf names no server; set dns_server".into())
+}
+
+fn first_server(text: &str) -> Option<SocketAddr> {
     text.lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver"))
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next() == Some("nameserver")).then(|| words.next()).flatten()
+        })
         // A zone, as in fe80::1%eth0, is left to the configuration.
-        .find_map(|rest| rest.trim().parse::<IpAddr>().ok())
+        .find_map(|word| word.parse::<IpAddr>().ok())
         .map(|ip| SocketAddr::new(ip, PORT))
-        .ok_or_else(|| "/etc/resolv.conf names no server; set dns_server".into())
 }
 
 #[cfg(test)]
@@ -317,6 +336,60 @@ mod tests {
         let silent = server_that(|_| Vec::new()).await;
         let outcome = probe(&question(), Some(silent), Duration::from_millis(100)).await;
         assert!(outcome.error.expect("failed").contains("did not answer in time"));
+    }
+
+    #[tokio::test]
+    async fn an_alias_that_leads_nowhere_is_no_answer() {
+        let server = server_that(|q| {
+            let mut answer = answer_to(q);
+            let gone = Name::from_utf8("gone.example.").expect("valid");
+            let data = RData::CNAME(rdata::CNAME(gone));
+            answer.add_answer(Record::from_rdata(question().name, 60, data));
+            vec![answer.to_vec().expect("written")]
+        })
+        .await;
+        let outcome = probe(&question(), Some(server), LIMIT).await;
+        assert!(outcome.error.expect("failed").contains("has no A records"));
+        assert!(outcome.attributes.contains(&("dns.answer", "gone.example.".into())));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_without_the_question_is_told_and_an_answer_without_it_is_not_taken() {
+        let server = server_that(|q| {
+            let mut bare = answer_to(q);
+            bare.queries.clear();
+            let mut refusal = bare.clone();
+            refusal.metadata.response_code = ResponseCode::FormErr;
+            let bare = with_address(bare);
+            vec![bare.to_vec().expect("written"), refusal.to_vec().expect("written")]
+        })
+        .await;
+        let outcome = probe(&question(), Some(server), LIMIT).await;
+        assert!(outcome.error.expect("failed").contains("FormErr"));
+        assert!(outcome.metrics.contains(&("dns.unmatched", 1.0)), "{:?}", outcome.metrics);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_stream_of_nonsense_does_not_outlast_the_probes_time() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+        let server = socket.local_addr().expect("bound");
+        let flood = tokio::spawn(async move {
+            let mut buffer = [0; 2_048];
+            let (_, from) = socket.recv_from(&mut buffer).await.expect("asked");
+            loop {
+                let _ = socket.send_to(b"nonsense", from).await;
+            }
+        });
+        let outcome = probe(&question(), Some(server), Duration::from_millis(200)).await;
+        flood.abort();
+        assert!(outcome.error.expect("failed").contains("though other answers came"));
+    }
+
+    #[test]
+    fn the_systems_first_server_is_found() {
+        let text = "# nameserver 192.0.2.1\nsearch x\nnameserver fe80::1%eth0\n\tnameserver 192.0.2.53 # ours\nnameserver ::1\n";
+        assert_eq!(first_server(text), Some(([192, 0, 2, 53], PORT).into()));
+        assert_eq!(first_server("nameservers 192.0.2.1\n"), None);
     }
 
     #[test]

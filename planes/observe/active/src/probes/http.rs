@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::tcp::connect;
-use super::{Roots, left, resolve, tls};
+use super::{Resolver, Roots, left, tls};
 use crate::Family;
 use crate::outcome::{Outcome, elapsed_ms};
 
@@ -48,7 +48,15 @@ impl Place {
             );
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(refuse)?.to_owned();
-        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let default = if tls { 443 } else { 80 };
+        // `port_u16` is `None` both without a port and with one that is none, such as 99999.
+        let after = uri.authority().map_or("", |a| a.as_str().strip_prefix(&host).unwrap_or(""));
+        let port = match after.strip_prefix(':').unwrap_or(after) {
+            "" => default,
+            port => port.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+                format!("target \"{url}\": {port} is not a port, which goes from 1 to 65535")
+            })?,
+        };
         Ok(Self { uri, host, port, tls })
     }
 }
@@ -91,14 +99,15 @@ pub(crate) async fn probe(
     place: &Place,
     expected: &Expected,
     family: Family,
-    roots: Option<Arc<Roots>>,
+    roots: Option<&Roots>,
     limit: Duration,
+    resolver: &Resolver,
 ) -> Outcome {
     let begin = Instant::now();
     let until = begin + limit;
     let mut outcome = Outcome::default();
     outcome.attribute("url.full", place.uri.to_string());
-    match exchange(place, family, roots.as_deref(), until, &mut outcome).await {
+    match exchange(place, family, roots, until, resolver, &mut outcome).await {
         Err(error) => outcome.failed(error),
         Ok(status) => {
             let ms = elapsed_ms(begin);
@@ -118,9 +127,10 @@ async fn exchange(
     family: Family,
     roots: Option<&Roots>,
     until: Instant,
+    resolver: &Resolver,
     outcome: &mut Outcome,
 ) -> Result<StatusCode, String> {
-    let ip = resolve(&place.host, family, until, "http.dns_ms", outcome).await?;
+    let ip = resolver.resolve(&place.host, family, until, "http.dns_ms", outcome).await?;
     let begin = Instant::now();
     let stream = connect(SocketAddr::new(ip, place.port), until).await?;
     outcome.metric("http.connect_ms", elapsed_ms(begin));
@@ -243,14 +253,18 @@ mod tests {
         outcome.metrics.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
     }
 
-    async fn get(url: String, roots: Option<Arc<Roots>>) -> Outcome {
-        probe(&Place::parse(&url).expect("valid"), &any(), Family::Any, roots, LIMIT).await
+    async fn get(url: String) -> Outcome {
+        ask(&Place::parse(&url).expect("valid"), Family::Any, None).await
+    }
+
+    async fn ask(place: &Place, family: Family, roots: Option<&Roots>) -> Outcome {
+        probe(place, &any(), family, roots, LIMIT, &Resolver::default()).await
     }
 
     #[tokio::test]
     async fn phases_are_measured_and_those_that_did_not_happen_are_absent() {
         let address = server(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
-        let outcome = get(format!("http://{address}/x?y=1"), None).await;
+        let outcome = get(format!("http://{address}/x?y=1")).await;
         assert_eq!(outcome.error, None);
         assert_eq!(metric(&outcome, "http.status_code"), Some(200.0));
         assert_eq!(metric(&outcome, "http.body_bytes"), Some(5.0));
@@ -263,15 +277,15 @@ mod tests {
     async fn unexpected_codes_and_nonsense_fail_with_the_reason() {
         let address =
             server(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await;
-        let outcome = get(format!("http://{address}/"), None).await;
+        let outcome = get(format!("http://{address}/")).await;
         assert!(outcome.error.as_deref().expect("failed").contains("503"));
         assert_eq!(metric(&outcome, "http.status_code"), Some(503.0));
         let address = server(b"this is not HTTP\r\n\r\n").await;
-        assert!(get(format!("http://{address}/"), None).await.error.is_some());
+        assert!(get(format!("http://{address}/")).await.error.is_some());
     }
 
-    async fn tls_server() -> (SocketAddr, String) {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("made");
+    async fn tls_server(names: Vec<String>) -> (SocketAddr, String) {
+        let made = rcgen::generate_simple_self_signed(names).expect("made");
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -296,10 +310,10 @@ mod tests {
 
     #[tokio::test]
     async fn tls_is_described_and_judged_only_if_asked() {
-        let (address, pem) = tls_server().await;
+        let (address, pem) = tls_server(vec!["localhost".into()]).await;
         let url = format!("https://localhost:{}/", address.port());
         let place = Place::parse(&url).expect("valid");
-        let captured = probe(&place, &any(), Family::V4, None, LIMIT).await;
+        let captured = ask(&place, Family::V4, None).await;
         assert_eq!(captured.error, None);
         let said = |outcome: &Outcome, name: &str| {
             outcome.attributes.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone())
@@ -312,17 +326,48 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("roots.pem");
         std::fs::write(&file, &pem).expect("written");
-        let roots = Arc::new(Roots::load(&file.display().to_string()));
-        let judged = probe(&place, &any(), Family::V4, Some(roots), LIMIT).await;
+        let roots = Roots::load(&file.display().to_string());
+        let judged = ask(&place, Family::V4, Some(&roots)).await;
         assert_eq!(judged.error, None, "a self-signed root that we trust");
 
-        let (_, other) = tls_server().await;
+        let (_, other) = tls_server(vec!["localhost".into()]).await;
         std::fs::write(&file, other).expect("written");
-        let roots = Arc::new(Roots::load(&file.display().to_string()));
-        let judged = probe(&place, &any(), Family::V4, Some(roots), LIMIT).await;
+        let roots = Roots::load(&file.display().to_string());
+        let judged = ask(&place, Family::V4, Some(&roots)).await;
         assert!(judged.error.as_deref().expect("failed").contains("not trusted"));
         assert_eq!(said(&judged, "tls.verified").as_deref(), Some("no"));
         assert!(metric(&judged, "tls.days_to_expiry").is_some(), "captured all the same");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_many_names_makes_no_long_row() {
+        let names = (0..300).map(|n| format!("name-{n}.of.a.long.list.example")).collect();
+        let (address, pem) = tls_server(names).await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("roots.pem");
+        std::fs::write(&file, &pem).expect("written");
+        let roots = Roots::load(&file.display().to_string());
+        let place = Place::parse(&format!("https://localhost:{}/", address.port()));
+        let outcome = ask(&place.expect("valid"), Family::V4, Some(&roots)).await;
+        let error = outcome.error.as_deref().expect("failed");
+        assert!(error.contains("not valid for name") && error.chars().count() <= 500, "{error}");
+        assert!(outcome.attributes.iter().all(|(_, text)| text.chars().count() <= 500));
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_refused_and_none_is_the_schemes() {
+        for (url, port) in [
+            ("http://a.example", 80),
+            ("https://a.example/x:7", 443),
+            ("https://[2001:db8::1]/", 443),
+            ("http://[2001:db8::1]:8080/", 8_080),
+            ("http://a.example:65535?x", 65_535),
+        ] {
+            assert_eq!(Place::parse(url).map(|place| place.port), Ok(port), "{url}");
+        }
+        for bad in ["http://a.example:99999/", "https://[::1]:0/", "http://a.example:8o/"] {
+            assert!(Place::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -10,11 +10,11 @@ use rand::RngExt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::{left, resolve};
+use super::{Resolver, left};
 use crate::Family;
 use crate::outcome::Outcome;
 
-/// Between two requests of one probe.
+/// Between two requests of one probe, at most.
 const SPACING: Duration = Duration::from_millis(100);
 const TOKEN_BYTES: usize = 16;
 /// As `ping` sends: 56 bytes of payload.
@@ -50,31 +50,40 @@ fn open(v6: bool) -> io::Result<(Socket, bool)> {
 }
 
 impl Echo {
-    fn connect(target: IpAddr) -> io::Result<Self> {
+    fn connect(target: IpAddr) -> Result<Self, String> {
         let v6 = target.is_ipv6();
-        let (socket, raw) = open(v6)?;
-        socket.set_nonblocking(true)?;
-        // Only the target's own replies come in.
-        socket.connect(&SocketAddr::new(target, 0).into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
+        let (socket, raw) = open(v6).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => format!("this user gets no ICMP socket; {REMEDY}"),
+            _ => format!("no ICMP socket: {error}"),
+        })?;
+        let connected = || {
+            socket.set_nonblocking(true)?;
+            // Only what the target itself sends comes in.
+            socket.connect(&SocketAddr::new(target, 0).into())?;
+            UdpSocket::from_std(socket.into())
+        };
+        let socket = connected().map_err(|error| format!("{target}: {error}"))?;
         Ok(Self { socket, raw, v6 })
     }
 }
 
 /// Sends `count` requests and waits for their replies.
-pub(crate) async fn probe(host: &str, family: Family, count: u16, limit: Duration) -> Outcome {
+pub(crate) async fn probe(
+    host: &str,
+    family: Family,
+    count: u16,
+    limit: Duration,
+    resolver: &Resolver,
+) -> Outcome {
     let until = Instant::now() + limit;
     let mut outcome = Outcome::default();
-    let ip = match resolve(host, family, until, "icmp.dns_ms", &mut outcome).await {
+    let ip = match resolver.resolve(host, family, until, "icmp.dns_ms", &mut outcome).await {
         Ok(ip) => ip,
         Err(error) => return outcome.failed(error),
     };
     let echo = match Echo::connect(ip) {
         Ok(echo) => echo,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return outcome.failed(format!("this user gets no ICMP socket; {REMEDY}"));
-        }
-        Err(error) => return outcome.failed(format!("{ip}: {error}")),
+        Err(error) => return outcome.failed(error),
     };
     let mut token = [0; TOKEN_BYTES];
     rand::rng().fill(&mut token);
@@ -90,7 +99,8 @@ struct Run {
     rtts_ms: Vec<f64>,
     duplicates: u32,
     foreign: u32,
-    send_error: Option<String>,
+    /// What the kernel or the network said to a request, last.
+    refusal: Option<String>,
 }
 
 async fn exchange(
@@ -104,6 +114,7 @@ async fn exchange(
     let mut waiting: BTreeMap<u16, Instant> = BTreeMap::new();
     let mut answered = std::collections::BTreeSet::new();
     let mut next_send = Instant::now();
+    let spacing = spacing(count, until.saturating_duration_since(next_send));
     let mut buffer = [0; 2_048];
     loop {
         let now = Instant::now();
@@ -113,7 +124,7 @@ async fn exchange(
         if run.sent < count && now >= next_send {
             let sequence = run.sent;
             run.sent += 1;
-            next_send = now + SPACING;
+            next_send = now + spacing;
             let packet = request(echo.v6, identifier, sequence, token);
             // Before the call: on loopback the reply is there before it returns.
             let sent_at = Instant::now();
@@ -121,7 +132,7 @@ async fn exchange(
                 Ok(_) => {
                     waiting.insert(sequence, sent_at);
                 }
-                Err(error) => run.send_error = Some(error.to_string()),
+                Err(error) => run.refusal = Some(error.to_string()),
             }
             continue;
         }
@@ -130,11 +141,17 @@ async fn exchange(
         else {
             continue;
         };
-        // An error here is what the network said to an earlier request; the loss shows in the count.
-        let Ok(length) = received else { continue };
         let arrived = Instant::now();
-        match parse_reply(&buffer[..length], echo.v6, echo.raw, token) {
-            Some(sequence) => match waiting.remove(&sequence) {
+        let length = match received {
+            Ok(length) => length,
+            // What the network said to an earlier request; the loss shows in the count.
+            Err(error) => {
+                run.refusal = Some(error.to_string());
+                continue;
+            }
+        };
+        match parse_reply(&buffer[..length], echo.v6, echo.raw, identifier, token) {
+            Reply::Ours(sequence) => match waiting.remove(&sequence) {
                 Some(sent) => {
                     answered.insert(sequence);
                     run.rtts_ms.push(arrived.duration_since(sent).as_secs_f64() * 1_000.0);
@@ -142,9 +159,16 @@ async fn exchange(
                 None if answered.contains(&sequence) => run.duplicates += 1,
                 None => run.foreign += 1,
             },
-            None => run.foreign += 1,
+            Reply::Forged => run.foreign += 1,
+            Reply::NotOurs => {}
         }
     }
+}
+
+/// Between two requests: the last leaves at half the time at the latest, so that a reply has as long
+/// again. A request that leaves just before the end would be a loss that nobody measured.
+fn spacing(count: u16, limit: Duration) -> Duration {
+    SPACING.min(limit / (2 * u32::from(count.max(1))))
 }
 
 impl Run {
@@ -163,7 +187,7 @@ impl Run {
             outcome.metric("icmp.packets.unmatched", f64::from(self.foreign));
         }
         let Some(statistics) = Statistics::of(&self.rtts_ms) else {
-            let reason = self.send_error.map(|error| format!(" ({error})")).unwrap_or_default();
+            let reason = self.refusal.map(|error| format!(" ({error})")).unwrap_or_default();
             return outcome.failed(format!(
                 "{ip} answered none of {} echo requests{reason}: it is down, or something drops ICMP",
                 self.sent
@@ -236,25 +260,48 @@ fn checksum(bytes: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-/// The sequence number of a reply to this probe. The token tells it from every other probe's: a
-/// datagram socket's identifier is the kernel's own, and a raw socket sees everyone's replies.
-fn parse_reply(datagram: &[u8], v6: bool, raw: bool, token: &[u8; TOKEN_BYTES]) -> Option<u16> {
+/// What a datagram is to this probe.
+#[derive(Debug, PartialEq, Eq)]
+enum Reply {
+    /// A reply to the request of this sequence number.
+    Ours(u16),
+    /// A reply that came to this socket, with this probe's identifier, and not to its requests.
+    Forged,
+    /// Anything else: a raw socket sees all that the target sends to this machine, other probes'
+    /// replies and, on loopback, the requests themselves.
+    NotOurs,
+}
+
+/// What `datagram` is. The token tells a reply from every other probe's; a datagram socket's
+/// identifier is the kernel's own, and it is given no others.
+fn parse_reply(
+    datagram: &[u8],
+    v6: bool,
+    raw: bool,
+    identifier: u16,
+    token: &[u8; TOKEN_BYTES],
+) -> Reply {
     let icmp = if raw && !v6 {
         // RFC 791 §3.1: the header's length in words is in the first byte.
-        let words = usize::from(datagram.first()? & 0x0f);
-        datagram.get(words.checked_mul(4).filter(|length| *length >= 20)?..)?
+        let length = usize::from(datagram.first().copied().unwrap_or(0) & 0x0f) * 4;
+        if length < 20 { None } else { datagram.get(length..) }
     } else {
-        datagram
+        Some(datagram)
     };
-    let kind = *icmp.first()?;
-    let code = *icmp.get(1)?;
+    let Some(&[kind, code, _, _, id_high, id_low, high, low, ref payload @ ..]) = icmp else {
+        return Reply::NotOurs;
+    };
     if kind != if v6 { 129 } else { 0 } || code != 0 {
-        return None;
+        return Reply::NotOurs;
     }
-    if icmp.get(HEADER_BYTES..HEADER_BYTES + TOKEN_BYTES)? != token {
-        return None;
+    if raw && u16::from_be_bytes([id_high, id_low]) != identifier {
+        return Reply::NotOurs;
     }
-    Some(u16::from_be_bytes([*icmp.get(6)?, *icmp.get(7)?]))
+    if payload.starts_with(token) {
+        Reply::Ours(u16::from_be_bytes([high, low]))
+    } else {
+        Reply::Forged
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +309,8 @@ mod tests {
     use super::*;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
+
+    const LIMIT: Duration = Duration::from_secs(3);
 
     #[tokio::test]
     async fn loopback_answers_over_both_families() {
@@ -274,12 +323,17 @@ mod tests {
                 println!("skipped: no IPv6 here");
                 continue;
             }
-            let outcome = probe(host, Family::Any, 3, Duration::from_secs(3)).await;
+            let outcome = probe(host, Family::Any, 3, LIMIT, &Resolver::default()).await;
             assert_eq!(outcome.error, None);
             let metric = |name| outcome.metrics.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
             assert_eq!(metric("icmp.packets.received"), Some(3.0));
             assert_eq!(metric("icmp.loss.ratio"), Some(0.0));
             assert!(metric("icmp.rtt.avg_ms").is_some_and(|ms| ms > 0.0));
+            assert_eq!(
+                metric("icmp.packets.unmatched"),
+                None,
+                "a raw socket sees our own requests"
+            );
         }
     }
 
@@ -291,7 +345,9 @@ mod tests {
         }
         let mut probes = tokio::task::JoinSet::new();
         for _ in 0..20 {
-            probes.spawn(probe("127.0.0.1", Family::V4, 2, Duration::from_secs(3)));
+            probes.spawn(async {
+                probe("127.0.0.1", Family::V4, 2, LIMIT, &Resolver::default()).await
+            });
         }
         while let Some(outcome) = probes.join_next().await {
             let outcome = outcome.expect("ended");
@@ -301,19 +357,79 @@ mod tests {
         }
     }
 
+    /// An echo over UDP to a peer that makes a reply of each request.
+    async fn echo_to(reply: impl Fn(&mut Vec<u8>) + Send + 'static) -> Echo {
+        let peer = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+        socket.connect(peer.local_addr().expect("bound")).await.expect("connected");
+        tokio::spawn(async move {
+            let mut buffer = [0; 2_048];
+            while let Ok((length, from)) = peer.recv_from(&mut buffer).await {
+                let mut packet = buffer[..length].to_vec();
+                packet[0] = 0;
+                reply(&mut packet);
+                let _ = peer.send_to(&packet, from).await;
+            }
+        });
+        Echo { socket, raw: false, v6: false }
+    }
+
+    async fn run(echo: &Echo, count: u16, limit: Duration) -> Run {
+        exchange(echo, 7, &[7; TOKEN_BYTES], count, Instant::now() + limit).await
+    }
+
+    #[tokio::test]
+    async fn all_requests_leave_with_time_for_their_replies() {
+        for (count, limit_ms) in [(1, 10), (3, 3_000), (3, 100), (100, 3_000), (100, 10)] {
+            let limit = Duration::from_millis(limit_ms);
+            let between = spacing(count, limit);
+            assert!(between * u32::from(count) <= limit / 2, "{count} in {limit:?}");
+        }
+        assert_eq!(spacing(3, Duration::from_secs(3)), SPACING);
+        let run = run(&echo_to(|_| {}).await, 40, Duration::from_secs(3)).await;
+        assert_eq!((run.sent, run.rtts_ms.len()), (40, 40));
+    }
+
+    #[tokio::test]
+    async fn forged_replies_are_counted_and_measure_nothing() {
+        let echo = echo_to(|packet| packet[HEADER_BYTES] ^= 1).await;
+        let run = run(&echo, 2, Duration::from_millis(300)).await;
+        assert_eq!((run.rtts_ms.len(), run.foreign), (0, 2));
+    }
+
+    #[tokio::test]
+    async fn what_the_network_says_is_told() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+        let closed = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+        socket.connect(closed.local_addr().expect("bound")).await.expect("connected");
+        drop(closed);
+        let echo = Echo { socket, raw: false, v6: false };
+        let run = run(&echo, 2, Duration::from_millis(300)).await;
+        let outcome = run.report(IpAddr::from([127, 0, 0, 1]), Outcome::default());
+        assert!(outcome.error.expect("failed").contains("refused"));
+    }
+
     #[test]
     fn only_a_reply_with_our_token_counts() {
         let token = [7; TOKEN_BYTES];
         let mut reply = request(false, 1, 9, &token);
-        assert_eq!(parse_reply(&reply, false, false, &token), None, "a request is no reply");
+        let parse = |bytes: &[u8], v6, raw| parse_reply(bytes, v6, raw, 1, &token);
+        assert_eq!(parse(&reply, false, false), Reply::NotOurs, "a request is no reply");
         reply[0] = 0;
-        assert_eq!(parse_reply(&reply, false, false, &token), Some(9));
-        assert_eq!(parse_reply(&reply, false, false, &[8; TOKEN_BYTES]), None);
+        assert_eq!(parse(&reply, false, false), Reply::Ours(9));
+        assert_eq!(parse(&reply[..12], false, false), Reply::Forged);
+        assert_eq!(parse(&reply[..7], false, false), Reply::NotOurs);
+        assert_eq!(parse_reply(&reply, false, false, 1, &[8; TOKEN_BYTES]), Reply::Forged);
         let mut with_header = vec![0x45; 20];
         with_header.extend(&reply);
-        assert_eq!(parse_reply(&with_header, false, true, &token), Some(9));
+        assert_eq!(parse(&with_header, false, true), Reply::Ours(9));
+        // A raw socket sees everyone's: they are neither this probe's nor forged.
+        assert_eq!(parse_reply(&with_header, false, true, 2, &token), Reply::NotOurs);
+        // A datagram socket's identifier is the kernel's.
+        assert_eq!(parse_reply(&reply, false, false, 2, &token), Reply::Ours(9));
         reply[0] = 129;
-        assert_eq!(parse_reply(&reply, true, true, &token), Some(9));
+        assert_eq!(parse(&reply, true, true), Reply::Ours(9));
+        assert_eq!(parse(&reply, true, false), Reply::Ours(9));
     }
 
     #[test]
@@ -329,12 +445,14 @@ mod tests {
                 *byte = rng.random();
             }
             for (v6, raw) in [(false, false), (false, true), (true, false), (true, true)] {
-                let _ = parse_reply(&bytes, v6, raw, &token);
+                let _ = parse_reply(&bytes, v6, raw, 1, &token);
             }
         }
         let mut noise = [0; 64];
         rng.fill_bytes(&mut noise);
-        assert_eq!(parse_reply(&noise, false, false, &token), None);
+        noise[0] = 0;
+        noise[1] = 0;
+        assert_eq!(parse_reply(&noise, false, false, 1, &token), Reply::Forged);
     }
 
     #[test]

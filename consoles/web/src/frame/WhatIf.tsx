@@ -1,0 +1,96 @@
+// What breaks if the open element fails: paths, services, prefixes, what is cut off. Asking changes nothing.
+import type { ReactNode } from "react";
+
+import { ApiError, isLoggedOut } from "../api/client";
+import { useWhatIf } from "../api/queries";
+import type { Impact } from "../api/types";
+import { Button, ElementLink, Failure, SameBy, Waiting } from "../parts/basics";
+import { count, plural } from "../parts/format";
+import { useSetUrl, useUrl } from "./scope";
+
+export function WhatIf({ id }: { id: string }) {
+  const url = useUrl();
+  const setUrl = useSetUrl();
+  const asked = url.fail === id;
+  return (
+    <section className="whatif" aria-label="If this fails">
+      <h3>
+        If this fails
+        <Button onClick={() => setUrl({ fail: asked ? undefined : id })} pressed={asked}>{asked ? "Hide" : "What breaks?"}</Button>
+      </h3>
+      {asked && <Answer id={id} at={url.at} />}
+    </section>
+  );
+}
+
+function Answer({ id, at }: { id: string; at: string | undefined }) {
+  const impact = useWhatIf(id, at);
+  if (impact.error && !isLoggedOut(impact.error)) {
+    const gone = impact.error instanceof ApiError && impact.error.status === 404;
+    return gone ? <p className="faint">It is not in the topology at that time, so nothing hangs on it.</p> : <Failure error={impact.error} again={() => void impact.refetch()} />;
+  }
+  if (!impact.data) return <Waiting rows={4} />;
+  return <Lists impact={impact.data} id={id} at={at} />;
+}
+
+function Lists({ impact, id, at }: { impact: Impact; id: string; at: string | undefined }) {
+  const { totals } = impact;
+  const nothing = totals.broken_paths + totals.rerouted_paths + totals.impacted_services + totals.impacted_prefixes + totals.disconnected === 0;
+  return (
+    <div className="impact">
+      {totals.failed > 1 && <p className="faint">{plural(totals.failed, "element")} belong to it and fail with it.</p>}
+      {nothing && <p>Nothing that was observed hangs on it.</p>}
+      <Group title="Paths that break" total={totals.broken_paths} shown={impact.broken_paths.length}>
+        {impact.broken_paths.map((path) => (
+          <li key={`${path.from} ${path.to}`}><Ends from={path.from} to={path.to} /><Way label={path.status} route={path.route} /></li>
+        ))}
+      </Group>
+      <Group title="Paths that go another way" total={totals.rerouted_paths} shown={impact.rerouted_paths.length}>
+        {impact.rerouted_paths.map((path) => (
+          <li key={`${path.from} ${path.to}`}>
+            <Ends from={path.from} to={path.to} />
+            <Way label={path.flows === null ? path.status : `${path.status}, ${path.flows_affected ?? 0} of ${path.flows} flows`} route={path.alt_route} />
+          </li>
+        ))}
+      </Group>
+      <Group title="Services that call it" total={totals.impacted_services} shown={impact.impacted_services.length}>
+        {impact.impacted_services.map((each) => (
+          <li key={each.id} className="row"><ElementLink id={each.id} /><span className="faint">{each.distance === 1 ? "directly" : `${each.distance} calls away`}</span></li>
+        ))}
+      </Group>
+      <Group title="Prefixes behind it" total={totals.impacted_prefixes} shown={impact.impacted_prefixes.length}>
+        {impact.impacted_prefixes.map((each) => <li key={each.id} className="row"><ElementLink id={each.id} /><span className="faint">{each.loss}</span></li>)}
+      </Group>
+      <Group title="Cut off" total={totals.disconnected} shown={impact.disconnected.length}>
+        {impact.disconnected.map((each) => <li key={each}><ElementLink id={each} /></li>)}
+      </Group>
+      {impact.coverage.notes.length > 0 && (
+        <details>
+          <summary className="faint">What this does not know ({impact.coverage.notes.length})</summary>
+          <ul>{impact.coverage.notes.map((note) => <li key={note} className="faint">{note}</li>)}</ul>
+        </details>
+      )}
+      <SameBy path="/v1/topology/whatif" body={at ? { target: id, at } : { target: id }} cli={`holm whatif '${id}'${at ? ` --at ${at}` : ""}`} />
+    </div>
+  );
+}
+
+function Group({ title, total, shown, children }: { title: string; total: number; shown: number; children: ReactNode }) {
+  if (total === 0) return null;
+  return (
+    <>
+      <h4>{title} <span className="faint">{shown < total ? `showing ${count(shown)} of ${count(total)}` : count(total)}</span></h4>
+      <ul>{children}</ul>
+    </>
+  );
+}
+
+function Ends({ from, to }: { from: string; to: string }) {
+  return <span className="row"><ElementLink id={from} /><span className="faint" aria-hidden="true">→</span><ElementLink id={to} /></span>;
+}
+
+/** The hops between the ends; a hop that did not answer is a star. */
+function Way({ label, route }: { label: string; route: readonly (string | null)[] }) {
+  const between = route.slice(1, -1);
+  return <span className="faint way">{label}{between.length > 0 && <>: via <span className="mono">{between.map((hop) => hop ?? "*").join(" → ")}</span></>}</span>;
+}
