@@ -62,7 +62,7 @@ e2e: build ## The console in a browser against a real three-site mesh (needs Chr
 
 bench: build ## Every bench, with its bound; writes target/bench/<name>.json
 	$(CARGO) build --locked --release -p holm
-	$(CARGO) bench --locked -p holm-graph -p holm-replica -p holm-host --benches
+	$(CARGO) bench --locked -p holm-graph -p holm-moment -p holm-replica -p holm-host --benches
 	$(CARGO) bench --locked -p holm --benches
 
 ebpf: ## Rebuild the kernel programs (needs Debian's rustc-web and LLVM 22; docs/planes/host.md)

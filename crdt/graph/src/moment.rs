@@ -1,16 +1,26 @@
 //! The graph at one moment, laid out for questions about routes and failures.
 
-use holm_model::{EdgeKind, Millis, SiteId};
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+use holm_model::{EdgeKind, Millis, NodeKind, SiteId};
 use holm_moment::{Moment, MomentBuilder};
 
 use crate::TopologyGraph;
 use crate::snapshot::said_at;
+use crate::topology::{EdgeSlot, NodeIndex};
 
 /// The attribute of a path edge that says that it ends at a node of that site.
 const PEER_SITE: &str = "holm.peer.site";
+/// Where a service serves, and which port a call goes to (OpenTelemetry semantic conventions).
+const ADDRESS: &str = "server.address";
+const PORT: &str = "server.port";
 
 impl TopologyGraph {
     /// Everything that any site holds to exist at `at`, with who recorded each node.
+    ///
+    /// A call to an address and port at which exactly one service was seen to serve is a call to that
+    /// service too: the caller's site sees the address only, and the other site the service.
     pub fn moment(&self, at: Millis) -> Moment {
         let mut builder = MomentBuilder::new();
         let mut handle = vec![None; self.nodes.len()];
@@ -21,6 +31,7 @@ impl TopologyGraph {
                 builder.recorded_by(index, &self.sites[site as usize]);
             }
         }
+        let serving = self.serving(at);
         for edge in self.edges.iter().flatten() {
             let mut sites = said_at(&edge.records, at, &None).map(|(site, _)| site).peekable();
             if sites.peek().is_none() {
@@ -31,7 +42,15 @@ impl TopologyGraph {
                 Some(*handle[node as usize].get_or_insert_with(|| builder.node(id.clone())))
             };
             let (Some(from), Some(to)) = (end(edge.from), end(edge.to)) else { continue };
+            let behind = (edge.kind == EdgeKind::Flow)
+                .then(|| self.service_behind(edge, at, &serving))
+                .flatten()
+                .filter(|&service| service != edge.from)
+                .and_then(end);
             builder.edge(from, edge.kind, to, None);
+            if let Some(service) = behind {
+                builder.edge(from, EdgeKind::Flow, service, None);
+            }
             if edge.kind == EdgeKind::Path {
                 for (_, record) in said_at(&edge.records, at, &None) {
                     let site = record.attributes.get(PEER_SITE).map(|site| SiteId::new(site));
@@ -48,5 +67,43 @@ impl TopologyGraph {
             }
         }
         builder.build()
+    }
+
+    /// Where services serve at `at`: by address and port, if it is one service only. Loopback is of
+    /// every host its own.
+    fn serving(&self, at: Millis) -> HashMap<(IpAddr, &str), Option<NodeIndex>> {
+        let mut serving = HashMap::new();
+        for (index, node) in (0..).zip(&self.nodes) {
+            let Some(node) = node.as_ref().filter(|n| n.id.kind() == NodeKind::Service) else {
+                continue;
+            };
+            for (_, record) in said_at(&node.records, at, &None) {
+                let of = |key| record.attributes.get(key).map(|value| &**value);
+                let address = of(ADDRESS).and_then(|address| address.parse::<IpAddr>().ok());
+                let (Some(address), Some(port)) = (address, of(PORT)) else { continue };
+                if !address.is_loopback() && !address.is_unspecified() {
+                    let known = serving.entry((address, port)).or_insert(Some(index));
+                    if *known != Some(index) {
+                        *known = None;
+                    }
+                }
+            }
+        }
+        serving
+    }
+
+    /// The service that a flow to an address reaches.
+    fn service_behind(
+        &self,
+        edge: &EdgeSlot,
+        at: Millis,
+        serving: &HashMap<(IpAddr, &str), Option<NodeIndex>>,
+    ) -> Option<NodeIndex> {
+        let host = &self.nodes[edge.to as usize].as_ref()?.id;
+        let address = (host.kind() == NodeKind::Host).then(|| host.name().parse().ok())??;
+        said_at(&edge.records, at, &None).find_map(|(_, record)| {
+            let port = record.attributes.get(PORT)?;
+            *serving.get(&(address, &**port))?
+        })
     }
 }

@@ -112,3 +112,27 @@ fn a_moment_holds_what_is_there_then() {
     assert_eq!(graph.moment(Millis(1)).len(), (0, 0));
     assert_eq!(graph.moment(Millis(70)).len(), (6, 2));
 }
+
+#[test]
+fn a_call_to_an_address_is_a_call_to_the_service_that_serves_there() {
+    let mut graph = TopologyGraph::new();
+    let open = [(1, None)];
+    let serves = [("server.address", "198.51.100.3"), ("server.port", "7004")];
+    put_with(&mut graph, "saopaulo", "service:stock", &open, 1, &serves);
+    let call = "service:checkout|flow|host:198.51.100.3";
+    put_with(&mut graph, "berlin", call, &open, 1, &[("server.port", "7004")]);
+    let other = "service:batch|flow|host:198.51.100.3";
+    put_with(&mut graph, "berlin", other, &open, 1, &[("server.port", "9999")]);
+    let impacted = |graph: &TopologyGraph| -> Vec<String> {
+        let moment = graph.moment(Millis(5));
+        let target = Selector::Element("service:stock".parse().expect("valid"));
+        let failed = moment.select(&target).expect("there");
+        let question = WhatIf { failed, ..WhatIf::default() };
+        let impact = moment.what_if(&question, Limits::default(), None, &mut Scratch::default());
+        impact.impacted_services.items.iter().map(|s| s.id.to_string()).collect()
+    };
+    assert_eq!(impacted(&graph), ["service:checkout"], "and not what calls another port");
+    // Two services say that they serve there: which one is meant is not known.
+    put_with(&mut graph, "oslo", "service:other", &open, 1, &serves);
+    assert_eq!(impacted(&graph), [""; 0]);
+}
