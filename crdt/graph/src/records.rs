@@ -37,7 +37,11 @@ impl Records {
             (Ok(i), None) => {
                 self.0.remove(i);
             }
-            (Err(i), Some(record)) => self.0.insert(i, (site, record)),
+            (Err(i), Some(record)) => {
+                // Mostly it stays with one site: no room for more in advance.
+                self.0.reserve_exact(1);
+                self.0.insert(i, (site, record));
+            }
             (Err(_), None) => {}
         }
     }

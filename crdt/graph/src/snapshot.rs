@@ -15,24 +15,32 @@ use crate::{
 /// Who says that an element exists at a moment, and since when.
 #[derive(Debug, Clone, Default)]
 struct Presence {
-    sites: Vec<SiteIndex>,
+    /// Mostly one site alone says so: that takes no allocation.
+    first: Option<SiteIndex>,
+    others: Vec<SiteIndex>,
     since: Option<Millis>,
 }
 
 impl Presence {
     fn add(&mut self, site: SiteIndex, since: Millis) {
-        if !self.sites.contains(&site) {
-            self.sites.push(site);
+        match self.first {
+            None => self.first = Some(site),
+            Some(first) if first == site || self.others.contains(&site) => {}
+            Some(_) => self.others.push(site),
         }
         self.since = Some(self.since.map_or(since, |s| s.min(since)));
     }
 
     fn join(&mut self, other: &Self) {
-        for &site in &other.sites {
+        for site in other.sites() {
             if let Some(since) = other.since {
                 self.add(site, since);
             }
         }
+    }
+
+    fn sites(&self) -> impl Iterator<Item = SiteIndex> {
+        self.first.into_iter().chain(self.others.iter().copied())
     }
 }
 
@@ -230,6 +238,10 @@ impl TopologyGraph {
             .collect();
         shown.sort_unstable_by(|a, b| a.1.id.cmp(&b.1.id));
         let (total_nodes, total_edges) = (shown.len(), edges.len());
+        let mut rank = vec![0; self.nodes.len()];
+        for (place, (index, ..)) in (0_u32..).zip(&shown) {
+            rank[*index as usize] = place;
+        }
         shown.truncate(limit);
         let mut kept = vec![false; self.nodes.len()];
         for (index, ..) in &shown {
@@ -244,9 +256,14 @@ impl TopologyGraph {
             attributes: alive_attributes(&node.records),
         });
         let inside = |e: &EdgeSlot| kept[e.from as usize] && kept[e.to as usize];
-        let mut edge_views: Vec<EdgeView> = edges
-            .iter()
-            .filter(|(_, edge, _)| inside(edge))
+        let mut listed: Vec<_> = edges.iter().filter(|(_, edge, _)| inside(edge)).collect();
+        // The order of their ids, without comparing names once more.
+        listed.sort_unstable_by_key(|(_, edge, _)| {
+            (rank[edge.from as usize], edge.kind, rank[edge.to as usize])
+        });
+        listed.truncate(limit);
+        let edge_views: Vec<EdgeView> = listed
+            .into_iter()
             .filter_map(|(_, edge, presence)| {
                 Some(EdgeView {
                     id: self.edge_id(edge)?,
@@ -256,8 +273,6 @@ impl TopologyGraph {
                 })
             })
             .collect();
-        edge_views.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        edge_views.truncate(limit);
         Snapshot { nodes: node_views.collect(), edges: edge_views, total_nodes, total_edges }
     }
 
@@ -266,7 +281,7 @@ impl TopologyGraph {
     }
 
     fn site_names(&self, presence: &Presence) -> Vec<SiteId> {
-        let mut names: Vec<SiteId> = presence.sites.iter().map(|&s| self.site_name(s)).collect();
+        let mut names: Vec<SiteId> = presence.sites().map(|site| self.site_name(site)).collect();
         names.sort_unstable();
         names
     }
