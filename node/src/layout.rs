@@ -87,3 +87,20 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8], secret: bool) -> std::io::Re
     std::fs::rename(&temporary, path)?;
     std::fs::File::open(folder)?.sync_all()
 }
+
+/// What to say of a store that is about to be made anew: it was there before (`known`) and is gone, or
+/// it is there and empty. Each such store is opened as if it were the first time.
+pub(crate) fn emptied(store: &Path, known: bool) -> Option<String> {
+    let how = match std::fs::metadata(store) {
+        Ok(found) if found.len() == 0 => "is damaged: it was cut to nothing",
+        Err(error) if known && error.kind() == std::io::ErrorKind::NotFound => {
+            "is damaged: it is not there any more"
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "{} {how}; it is made anew. Peers return documents; what only this node held is gone here: restore it from a \
+         backup if there is one, and check the disk",
+        store.display()
+    ))
+}

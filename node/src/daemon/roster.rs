@@ -10,7 +10,7 @@ use holm_model::{DocId, DocVersion, Millis, NodeName, SiteId, TenantId};
 use holm_replica::{Applied, Replica};
 
 use super::tenant::{data_key, open_replica};
-use crate::layout::Layout;
+use crate::layout::{Layout, emptied};
 
 /// No tenant of people may have this name.
 pub(crate) const ROSTER_TENANT: &str = "holm-roster";
@@ -33,9 +33,13 @@ impl Roster {
         let tenant = TenantId::new(ROSTER_TENANT)?;
         let dir = layout.tenant(&tenant);
         std::fs::create_dir_all(&dir)?;
-        let key = data_key(&dir.join("data.key"), &tenant, key_of_keys)?;
+        let key_file = dir.join("data.key");
+        let mut messages: Vec<String> =
+            emptied(&dir.join("state.redb"), key_file.exists()).into_iter().collect();
+        let key = data_key(&key_file, &tenant, key_of_keys)?;
         let (replica, report) = open_replica(Path::new(&dir), &tenant, key, site, node, now)?;
-        Ok(Self { tenant, replica, messages: report.messages })
+        messages.extend(report.messages);
+        Ok(Self { tenant, replica, messages })
     }
 
     /// Takes every revocation that it holds into `identity`, so that a restart forgets none.

@@ -22,7 +22,7 @@ use super::moments::Moments;
 use super::rows::TenantRows;
 use super::state::{Change, NodeState, Topic};
 use crate::config::Config;
-use crate::layout::{Layout, write_file};
+use crate::layout::{Layout, emptied, write_file};
 
 /// Changes within this time go into one commit.
 const BATCH: Duration = Duration::from_millis(50);
@@ -59,17 +59,22 @@ impl Tenant {
         let dir = layout.tenant(id);
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("{}: cannot be made", dir.display()))?;
-        let key = data_key(&dir.join("data.key"), id, key_of_keys)?;
+        let key_file = dir.join("data.key");
+        let path = dir.join("rows.redb");
+        let mut messages: Vec<String> = [dir.join("state.redb"), path.clone()]
+            .iter()
+            .filter_map(|store| emptied(store, key_file.exists()))
+            .collect();
+        let key = data_key(&key_file, id, key_of_keys)?;
         let rows_key = key.derive("holm 2026-11 row store");
         let (site, node) = (config.node.site.clone(), config.node.name.clone());
         let (replica, report) = open_replica(&dir, id, key, &site, &node, now)?;
-        let mut messages = report.messages;
+        messages.extend(report.messages);
         let limits = RowLimits {
             max_bytes: config.rows.max_bytes,
             max_age_ms: u64::try_from(config.rows.max_age.as_millis()).unwrap_or(u64::MAX),
             queue_rows: 65_536,
         };
-        let path = dir.join("rows.redb");
         let (rows, report) =
             RowStore::open(&path, id.clone(), RowKey::new(&rows_key), limits, now)?;
         if let Some((aside, reason)) = report.moved_aside {

@@ -26,7 +26,7 @@ use crate::cli::{ApiAddress, UpArgs};
 use crate::config::Config;
 use crate::enrol::{Issuing, Web, keep_renewed};
 use crate::identity::MeshFile;
-use crate::layout::{Layout, write_file};
+use crate::layout::{Layout, emptied, write_file};
 
 /// Runs the node until it is told to stop.
 pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
@@ -96,8 +96,10 @@ fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)>
     check_name(&config, &identity.spiffe_id())?;
     let files = crate::identity::directory(&layout);
     let issuing = Issuing::load(files.clone(), config.identity.svid_lifetime)?.map(Arc::new);
+    let known = layout.admin_token().exists();
+    let mut messages: Vec<String> = emptied(&layout.credentials(), known).into_iter().collect();
     let (credentials, report) = Credentials::open(&layout.credentials(), now)?;
-    let mut messages: Vec<String> = report.into_iter().collect();
+    messages.extend(report);
     let key_of_keys = key_of_keys(&files)?;
     let (site, node) = (&config.node.site, &config.node.name);
     let roster = Arc::new(Roster::open(&layout, site, node, &key_of_keys, now)?);

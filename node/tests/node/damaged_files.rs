@@ -35,6 +35,32 @@ fn damage(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     std::fs::write(path, bytes).expect("the node's own file");
 }
 
+#[test]
+fn stores_that_are_empty_or_gone_are_named() {
+    let lab = Lab::new();
+    let (berlin, place, _, since) = berlin_and_a_stopped_tokyo(&lab);
+    for file in FILES {
+        damage(&place.file(file), Vec::clear);
+    }
+    let tokyo = place.start();
+    let named = |log: &str, file: &str, how: &str| {
+        log.lines().any(|line| line.contains(file) && line.contains(how))
+    };
+    for file in FILES {
+        assert!(named(&tokyo.log(), file, "cut to nothing"), "{file}:\n{}", tokyo.log());
+    }
+    is_whole_again(&berlin, &tokyo, &since);
+    let place = tokyo.stop();
+    for file in FILES {
+        std::fs::remove_file(place.file(file)).expect("the node's own file");
+    }
+    let tokyo = place.start();
+    for file in FILES {
+        assert!(named(&tokyo.log(), file, "not there any more"), "{file}:\n{}", tokyo.log());
+    }
+    is_whole_again(&berlin, &tokyo, &since);
+}
+
 /// The documents are back, and nothing that tokyo recorded before is missing.
 fn is_whole_again(berlin: &Running, tokyo: &Running, since: &str) {
     eventually("the damaged node holds the same documents again", || {
