@@ -73,6 +73,11 @@ pub enum HandshakeError {
     /// Another live process uses the same key.
     #[error("two live nodes use one key: stop one of them, or enrol it again under its own name")]
     DoubledKey(PeerId),
+    /// The peer says that another live process uses our key.
+    #[error(
+        "the peer says that two live nodes use our key: stop one of them, or enrol it again under its own name"
+    )]
+    CalledDoubled,
     /// The peer's certificate is not good. Mostly the TLS layer says so first.
     #[error("its certificate is not good: {0}")]
     Certificate(String),

@@ -53,7 +53,7 @@ pub(crate) async fn dial(
         let hello = greet(&connection, &shared, &proven.peer).await.map_err(|error| {
             // What the peer said when it closed tells more than that a stream broke.
             match connection.close_reason() {
-                Some(reason) => closed_during_greeting(&reason, proven.peer, shared.local),
+                Some(reason) => closed_during_greeting(&reason, proven.peer),
                 None => error,
             }
         })?;
@@ -117,7 +117,12 @@ fn note(
         Err(error) => {
             tracing::debug!(%address, direction, %error, "handshake failed");
             match error {
-                HandshakeError::DoubledKey(peer) => shared.report_doubled(peer, address),
+                HandshakeError::DoubledKey(peer) => {
+                    shared.report_doubled(peer, format!("the second at {address}"));
+                }
+                HandshakeError::CalledDoubled => {
+                    shared.report_doubled(&shared.local, format!("the node at {address} says so"));
+                }
                 HandshakeError::Revoked => shared.set_called_revoked(true),
                 _ => {}
             }
@@ -266,18 +271,14 @@ async fn read_hello(
 }
 
 /// The peer closed instead of answering. If it says that a key is doubled, it means ours.
-fn closed_during_greeting(
-    reason: &quinn::ConnectionError,
-    peer: PeerId,
-    local: PeerId,
-) -> HandshakeError {
+fn closed_during_greeting(reason: &quinn::ConnectionError, peer: PeerId) -> HandshakeError {
     if let quinn::ConnectionError::ApplicationClosed(frame) = reason {
         let code = frame.error_code.into_inner();
         if code == u64::from(CloseCode::Duplicate.code()) {
             return HandshakeError::AlreadyConnected(peer);
         }
         if code == u64::from(CloseCode::DoubledKey.code()) {
-            return HandshakeError::DoubledKey(local);
+            return HandshakeError::CalledDoubled;
         }
     }
     HandshakeError::of(reason)

@@ -156,14 +156,14 @@ impl Shared {
     }
 
     /// A second live process showed the key of `peer`, which is connected or is this node.
-    pub(crate) fn report_doubled(&self, peer: &PeerId, address: SocketAddr) {
+    pub(crate) fn report_doubled(&self, peer: &PeerId, seen: String) {
         let named = if *peer == self.local {
             Some((self.config.site.clone(), self.config.node.clone()))
         } else {
             self.directory().of(peer).map(|e| (e.hello.site.clone(), e.hello.node.clone()))
         };
         let (Some((site, node)), Some(key)) = (named, peer_key(peer)) else { return };
-        let event = Event::Doubled { peer: key, site, node, at: address.to_string() };
+        let event = Event::Doubled { peer: key, site, node, seen };
         // Leads to nothing but a line in the status.
         drop(self.node().handle(event, self.now(), &*self.store));
         self.changed();

@@ -78,8 +78,8 @@ pub enum Event {
         site: SiteId,
         /// The node that goes with it.
         node: NodeName,
-        /// Where the second one is, as far as known.
-        at: String,
+        /// How that is known: `the second at …`, or which node says so.
+        seen: String,
     },
     /// A reconciliation brought a version that is new here.
     Learned {
@@ -219,8 +219,8 @@ impl MeshNode {
             }
             Event::Disconnected { peer } => self.disconnected(peer, &mut out),
             Event::Discovered { peer, addresses } => self.discovered(peer, addresses),
-            Event::Doubled { peer, site, node, at } => {
-                self.conflicts.doubled(peer, &site, &node, &at, now.wall);
+            Event::Doubled { peer, site, node, seen } => {
+                self.conflicts.doubled(peer, &site, &node, &seen, now.wall);
                 out.push(Action::Changed);
             }
             Event::Learned { version, from } => self.learned(version, from, store, &mut out),

@@ -164,7 +164,7 @@ fn two_nodes_with_one_name_are_reported_and_stay_up() {
             peer: key(1),
             site: SiteId::new("site-1").expect("valid"),
             node: holm_model::NodeName::new("a").expect("valid"),
-            at: "10.9.9.9:1".to_owned(),
+            seen: "10.9.9.9:1".to_owned(),
         },
     );
     let conflicts = world.nodes[0].node.conflicts();

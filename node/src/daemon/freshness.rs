@@ -23,12 +23,19 @@ pub(crate) struct Absence(Option<Millis>);
 
 impl Absence {
     /// Takes what is heard now; the moment since when nothing is, if nothing is.
-    fn update(&mut self, others_known: bool, any_heard: bool, now: Millis) -> Option<Millis> {
-        if !others_known || any_heard {
-            self.0 = None;
-        } else if self.0.is_none() {
-            self.0 = Some(now);
-        }
+    fn update(
+        &mut self,
+        others_known: bool,
+        any_heard: bool,
+        last_heard: Option<Millis>,
+        now: Millis,
+    ) -> Option<Millis> {
+        self.0 = if !others_known || any_heard {
+            None
+        } else {
+            // Someone may have been heard for a moment that nobody looked at.
+            self.0.max(last_heard).or(Some(now))
+        };
         self.0
     }
 }
@@ -92,7 +99,7 @@ impl NodeState {
         });
         let last_heard = others.iter().filter_map(|member| member.last_heard).max();
         let mut absence = self.absence.lock().unwrap_or_else(PoisonError::into_inner);
-        absence.update(!others.is_empty(), heard, last_heard.unwrap_or(now))
+        absence.update(!others.is_empty(), heard, last_heard, now)
     }
 }
 
@@ -205,10 +212,12 @@ mod tests {
     #[test]
     fn a_node_is_cut_off_from_when_it_last_heard_anyone_until_it_hears_someone() {
         let mut absence = Absence::default();
-        assert_eq!(absence.update(false, false, Millis(5)), None, "alone is not cut off");
-        assert_eq!(absence.update(true, true, Millis(6)), None);
-        assert_eq!(absence.update(true, false, Millis(7)), Some(Millis(7)));
-        assert_eq!(absence.update(true, false, Millis(9)), Some(Millis(7)), "it began once");
-        assert_eq!(absence.update(true, true, Millis(10)), None);
+        assert_eq!(absence.update(false, false, None, Millis(5)), None, "alone is not cut off");
+        assert_eq!(absence.update(true, true, None, Millis(6)), None);
+        assert_eq!(absence.update(true, false, None, Millis(7)), Some(Millis(7)));
+        assert_eq!(absence.update(true, false, None, Millis(9)), Some(Millis(7)), "it began once");
+        let heard = Some(Millis(8));
+        assert_eq!(absence.update(true, false, heard, Millis(9)), heard, "for a moment in between");
+        assert_eq!(absence.update(true, true, None, Millis(10)), None);
     }
 }

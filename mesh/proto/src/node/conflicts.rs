@@ -29,11 +29,11 @@ impl Conflicts {
         peer: PeerKey,
         site: &SiteId,
         node: &NodeName,
-        at: &str,
+        seen: &str,
         wall: Millis,
     ) {
         let text = format!(
-            "two live nodes use the key {peer} of {site}/{node} (the second at {at}): \
+            "two live nodes use the key {peer} of {site}/{node} ({seen}): \
              stop one of them, or enrol it again under its own name"
         );
         self.show(format!("key {peer}"), text, wall);
