@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { Impact, ElementDetail, LatestResults, Me, MeshDigest, Planes, Sites, Topology } from "./types";
+import type { Changes, Impact, ElementDetail, LatestResults, Me, MeshDigest, Planes, Sites, Topology } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -89,6 +89,7 @@ export const api = {
   sites: (signal?: AbortSignal) => get<Sites>("/v1/sites", signal),
   topology: (query: TopologyQuery, signal?: AbortSignal) => get<Topology>(topologyPath(query), signal),
   element: (id: string, signal?: AbortSignal) => get<ElementDetail>(`/v1/topology/element?id=${encodeURIComponent(id)}`, signal),
+  changes: (from: string, signal?: AbortSignal) => get<Changes>(`/v1/topology/changes?from=${encodeURIComponent(from)}&buckets=120`, signal),
   whatIf: (target: string, at: string | undefined, signal?: AbortSignal) => post<Impact>("/v1/topology/whatif", at ? { target, at } : { target }, signal),
   planes: (signal?: AbortSignal) => get<Planes>("/v1/planes", signal),
   results: (signal?: AbortSignal) => get<LatestResults>("/v1/results/latest", signal),

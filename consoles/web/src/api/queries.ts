@@ -33,6 +33,15 @@ export const useTopology = (query: TopologyQuery) =>
     gcTime: query.at ? 30_000 : 300_000,
   });
 
+/** How much happened when, from `from` until now. */
+export const useChanges = (from: string | null) =>
+  useQuery({
+    queryKey: ["changes", from],
+    queryFn: ({ signal }) => api.changes(from ?? "", signal),
+    enabled: from !== null,
+    placeholderData: keepPreviousData,
+  });
+
 /** What breaks if `target` fails; nothing is asked without one. */
 export const useWhatIf = (target: string | undefined, at: string | undefined) =>
   useQuery({

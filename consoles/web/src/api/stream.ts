@@ -11,7 +11,7 @@ export type StreamState =
 
 /** The queries that an event makes stale. */
 export const STALE_BY_EVENT: Record<string, readonly string[]> = {
-  topology: ["topology", "element", "whatif", "digest"],
+  topology: ["topology", "element", "whatif", "changes", "digest"],
   sites: ["sites"],
   planes: ["planes"],
   results: ["results"],

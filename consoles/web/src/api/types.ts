@@ -21,6 +21,7 @@ export type Planes = Answer<"/v1/planes">;
 export type LatestResults = Answer<"/v1/results/latest">;
 export type MeshDigest = Answer<"/v1/mesh/digest">;
 
+export type Changes = Answer<"/v1/topology/changes">;
 export type Impact = Reply<"/v1/topology/whatif">;
 
 export type Site = Sites["items"][number];

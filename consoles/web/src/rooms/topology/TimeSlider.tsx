@@ -2,6 +2,7 @@
 import * as Slider from "@radix-ui/react-slider";
 import { useEffect, useRef, useState } from "react";
 
+import { useChanges } from "../../api/queries";
 import type { Topology } from "../../api/types";
 import { useNow } from "../../frame/clock";
 import { useSetUrl, useUrl } from "../../frame/scope";
@@ -55,6 +56,7 @@ export function TimeSlider({ topology }: { topology: Topology }) {
           release.current = setTimeout(() => setHeld(null), 2 * SETTLE_MS);
         }}
       >
+        <ChangeMarks from={earliest} to={max} earliest={topology.earliest} />
         <Slider.Track className="track"><Slider.Range className="range" /></Slider.Track>
         <Slider.Thumb className="thumb" aria-label="Moment" aria-valuetext={live ? "live" : moment(new Date(value).toISOString(), now)} />
       </Slider.Root>
@@ -63,5 +65,22 @@ export function TimeSlider({ topology }: { topology: Topology }) {
       </span>
       <Button disabled={live} onClick={() => setUrl({ at: undefined })}>Live <Kbd>l</Kbd></Button>
     </div>
+  );
+}
+
+/** Where elements came and went, as high as how many; the picture beside says which. */
+function ChangeMarks({ from, to, earliest }: { from: number; to: number; earliest: string | null }) {
+  const changes = useChanges(earliest);
+  const marks = (changes.data?.items ?? [])
+    .map((each) => ({ at: Date.parse(each.from), count: each.opened + each.closed }))
+    .filter((each) => each.count > 0 && each.at < to);
+  const most = Math.max(1, ...marks.map((each) => each.count));
+  return (
+    <svg className="changes" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
+      {marks.map(({ at, count }) => {
+        const height = 2 + (8 * Math.log1p(count)) / Math.log1p(most);
+        return <rect key={at} x={(100 * (at - from)) / (to - from)} width="0.6" y={10 - height} height={height} />;
+      })}
+    </svg>
   );
 }
