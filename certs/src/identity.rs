@@ -403,11 +403,14 @@ impl fmt::Debug for Subscription {
 ///
 /// Source: SPIRE renews at half-life ±10 %, so that nodes enrolled together do not ask together.
 pub fn renew_at(svid: &VerifiedSvid, jitter: f64) -> Millis {
-    let lifetime_ms = svid.not_after().since(svid.not_before());
+    // An issuer dates the beginning back, for clocks that are behind: that is no part of its life.
+    let issued = svid.not_before() + u64::try_from(CLOCK_SKEW.as_millis()).unwrap_or(0);
+    let begin = if issued < svid.not_after() { issued } else { svid.not_before() };
+    let lifetime_ms = svid.not_after().since(begin);
     let jitter = if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.5 };
     // Thousandths keep the arithmetic in integers: 400 to 600 of 1000.
     let thousandths = 400 + (jitter * 200.0) as u64;
-    svid.not_before() + lifetime_ms / 1000 * thousandths
+    begin + lifetime_ms * thousandths / 1000
 }
 
 impl Svid {

@@ -53,6 +53,11 @@ impl Layout {
         self.0.join("credentials").join("admin.token")
     }
 
+    /// The admin token of a tenant that is not the node's first.
+    pub(crate) fn admin_token_of(&self, tenant: &TenantId) -> PathBuf {
+        self.0.join("credentials").join(format!("admin.{}.token", tenant.as_str()))
+    }
+
     pub(crate) fn api(&self) -> PathBuf {
         self.0.join("run").join("api.json")
     }

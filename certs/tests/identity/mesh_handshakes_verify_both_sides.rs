@@ -250,6 +250,15 @@ fn renewal_lies_around_half_life() {
     for (jitter, expected) in [(0.0, 0.4), (0.5, 0.5), (0.999_999, 0.6), (f64::NAN, 0.5)] {
         assert!((share(jitter) - expected).abs() < 0.002, "{jitter}: {}", share(jitter));
     }
+    // The five minutes that an issuer dates back are no part of a short life.
+    let key = NodeKey::generate().expect("a key");
+    let id = crate::common::node_id("berlin", "n1");
+    let minute = crate::common::minutes(1);
+    let chain = mesh.issuer.issue_svid(key.public_key(), &id, minute, now()).expect("an SVID");
+    let revocations = RevocationSet::default();
+    let short = Identity::new(key, chain, mesh.bundles.clone(), revocations, now()).expect("valid");
+    let left = renew_at(&short.svid(), 0.5).since(now());
+    assert!((20_000..=40_000).contains(&left), "{left} ms from now, half a minute");
     let state = berlin.svid_state(now(), 0.25);
     let expected =
         SvidState::Valid { not_after: svid.not_after(), renew_at: renew_at(&svid, 0.25) };

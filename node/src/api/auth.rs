@@ -59,10 +59,11 @@ impl FromRequestParts<Arc<NodeState>> for Caller {
     ) -> Result<Self, ApiError> {
         let now = Millis::now();
         let address = parts.extensions.get::<ClientAddress>().map(|a| a.0.ip());
-        if let Some(seconds) = address.and_then(|a| state.throttle.wait_s(a, now)) {
-            return Err(too_many(seconds));
-        }
+        // Who has a good credential is not kept out by others behind the same address.
         let Some(caller) = present(&parts.headers, state, now) else {
+            if let Some(seconds) = address.and_then(|a| state.throttle.wait_s(a, now)) {
+                return Err(too_many(seconds));
+            }
             let offered = parts.headers.contains_key(header::AUTHORIZATION);
             if let (Some(address), true) = (address, offered) {
                 state.throttle.failed(address, now);
@@ -142,9 +143,14 @@ pub(crate) struct LoginQuery {
 pub(crate) async fn login(
     State(state): State<Arc<NodeState>>,
     ClientAddress(address): ClientAddress,
+    method: Method,
     Query(query): Query<LoginQuery>,
 ) -> Result<Response, ApiError> {
     let now = Millis::now();
+    if method != Method::GET {
+        // A preview that only asks for the head must not use the link up.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     if let Some(seconds) = state.throttle.wait_s(address.ip(), now) {
         return Err(too_many(seconds));
     }

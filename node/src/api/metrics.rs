@@ -21,6 +21,7 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     for (name, counter) in [
         ("holm_http_connections_total", &served.connections),
         ("holm_http_connections_refused_full_total", &served.refused_full),
+        ("holm_http_connections_refused_address_total", &served.refused_address),
         ("holm_http_handshakes_failed_total", &served.failed_handshakes),
         ("holm_http_accepts_failed_total", &served.failed_accepts),
     ] {

@@ -7,6 +7,7 @@ mod console;
 mod credentials;
 mod enrol;
 pub(crate) mod error;
+mod idle;
 mod impact;
 pub(crate) mod impact_types;
 mod mesh;
@@ -38,6 +39,8 @@ use error::{ApiError, ErrorCode, PendingError};
 pub(crate) use serve::{ServeCounters, Server, TlsSource};
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// From the head of a request to the head of its answer: a body may not trickle in for ever.
+const REQUEST_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
@@ -167,7 +170,13 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
     let path = request.uri().path().to_owned();
     let mut response = match unasked_query(request.uri()) {
         Some(error) => error.into_response(),
-        None => next.run(request).await,
+        None => match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => ApiError::bad_request(
+                "the request did not come in whole, or was not answered, within 60 s; send it again",
+            )
+            .into_response(),
+        },
     };
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {

@@ -1,9 +1,10 @@
 //! Listeners: HTTPS for everyone, plain HTTP on loopback only. Connections are bounded, and each
 //! has a time limit for its handshake and its request head.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,8 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::error::ApiError;
+use super::idle::Idle;
 
 const MAX_CONNECTIONS: usize = 1_024;
+/// Most of them from one address: one client alone must not keep all others out.
+const MAX_FROM_ADDRESS: usize = 256;
+/// Longest silence on a connection. Event streams say something every 15 s.
+const IDLE_LIMIT: Duration = Duration::from_secs(30);
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const HEAD_LIMIT: Duration = Duration::from_secs(15);
 
@@ -45,6 +51,7 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
 pub(crate) struct ServeCounters {
     pub(crate) connections: AtomicU64,
     pub(crate) refused_full: AtomicU64,
+    pub(crate) refused_address: AtomicU64,
     pub(crate) failed_handshakes: AtomicU64,
     pub(crate) failed_accepts: AtomicU64,
 }
@@ -63,6 +70,7 @@ impl Server {
     /// Serves until shutdown; `tls: None` is plain HTTP and for loopback only.
     pub(crate) async fn run(self, listener: TcpListener, tls: Option<TlsSource>) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let shares = Arc::default();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -82,6 +90,10 @@ impl Server {
                 self.counters.refused_full.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
+            let Some(share) = Share::take(&shares, address.ip()) else {
+                self.counters.refused_address.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
             self.counters.connections.fetch_add(1, Ordering::Relaxed);
             let tls = tls.as_ref().map(|source| TlsAcceptor::from(source()));
             let connection = Connection {
@@ -92,8 +104,42 @@ impl Server {
             };
             tokio::spawn(async move {
                 connection.accept(stream, tls).await;
-                drop(place);
+                drop((place, share));
             });
+        }
+    }
+}
+
+/// A place that an address takes, until it is dropped.
+struct Share {
+    shares: Shares,
+    address: IpAddr,
+}
+
+/// How many connections each address has.
+type Shares = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+impl Share {
+    fn take(shares: &Shares, address: IpAddr) -> Option<Self> {
+        let mut taken = shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(address).or_default();
+        if *count >= MAX_FROM_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        drop(taken);
+        Some(Self { shares: Arc::clone(shares), address })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.address);
+            }
         }
     }
 }
@@ -132,7 +178,8 @@ impl Connection {
             .timer(TokioTimer::new())
             .max_concurrent_streams(128)
             .keep_alive_interval(Duration::from_secs(20));
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection =
+            builder.serve_connection(TokioIo::new(Idle::new(stream, IDLE_LIMIT)), service);
         // An error here is a client that went away or spoke nonsense: nothing of ours.
         tokio::pin!(connection);
         tokio::select! {
@@ -142,5 +189,25 @@ impl Connection {
                 let _ = tokio::time::timeout(Duration::from_secs(1), connection).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_every_place() {
+        let shares = Shares::default();
+        let (greedy, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let mut taken: Vec<Share> =
+            (0..MAX_FROM_ADDRESS).map_while(|_| Share::take(&shares, greedy)).collect();
+        assert_eq!(taken.len(), MAX_FROM_ADDRESS);
+        assert!(Share::take(&shares, greedy).is_none());
+        assert!(Share::take(&shares, other).is_some());
+        taken.pop();
+        assert!(Share::take(&shares, greedy).is_some(), "a place that ends is free again");
+        taken.clear();
+        assert!(shares.lock().expect("not poisoned").is_empty(), "nothing is left behind");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use holm_model::TenantId;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode, Uri, header};
@@ -17,6 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Target;
 use crate::api::error::ErrorBody;
+use crate::config::Config;
 use crate::layout::Layout;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -51,15 +53,7 @@ impl Client {
         };
         let token = match &target.token {
             Some(token) => token.clone(),
-            None => std::fs::read_to_string(layout.admin_token())
-                .with_context(|| {
-                    format!(
-                        "{}: cannot be read; give a credential with --token, or run this on the node as its owner",
-                        layout.admin_token().display()
-                    )
-                })?
-                .trim()
-                .to_owned(),
+            None => own_token(&layout, target.tenant.as_ref())?,
         };
         let tls = match &target.ca {
             Some(file) => crate::identity::client_config_from_file(file)?,
@@ -197,4 +191,29 @@ fn local_url(layout: &Layout) -> anyhow::Result<String> {
 
 fn display_dir(dir: &Path) -> String {
     dir.display().to_string()
+}
+
+/// The node's own admin token: of `tenant`, or of its first.
+fn own_token(layout: &Layout, tenant: Option<&TenantId>) -> anyhow::Result<String> {
+    let path = match tenant {
+        None => layout.admin_token(),
+        Some(tenant) => {
+            let config = Config::load(&layout.config(), std::env::vars())?;
+            match config.node.tenants.iter().position(|known| known == tenant) {
+                Some(0) => layout.admin_token(),
+                Some(_) => layout.admin_token_of(tenant),
+                None => bail!(
+                    "tenant {tenant} is not of this node; node.tenants in {} lists those that are",
+                    layout.config().display()
+                ),
+            }
+        }
+    };
+    let token = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "{}: cannot be read; give a credential with --token, or run this on the node as its owner",
+            path.display()
+        )
+    })?;
+    Ok(token.trim().to_owned())
 }

@@ -36,6 +36,9 @@ pub(crate) struct Target {
     /// system trusts its certificate's root as the one in DIR.
     #[arg(long, env = "HOLM_URL")]
     pub(crate) url: Option<String>,
+    /// The tenant whose admin token is taken from DIR; the node's first otherwise.
+    #[arg(long, env = "HOLM_TENANT", conflicts_with = "token")]
+    pub(crate) tenant: Option<TenantId>,
     /// An API token; the node's own admin token is taken from DIR otherwise.
     #[arg(long, env = "HOLM_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,

@@ -82,6 +82,13 @@ impl Config {
             .host
             .check()
             .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
+        if self.node.tenants.iter().any(|tenant| tenant.as_str() == crate::daemon::ROSTER_TENANT) {
+            return Err(ConfigError::Value {
+                key: "node.tenants",
+                value: crate::daemon::ROSTER_TENANT.into(),
+                message: "this name is the mesh's own; choose another".into(),
+            });
+        }
         if self.node.tenants.is_empty() {
             return Err(ConfigError::Value {
                 key: "node.tenants",

@@ -13,7 +13,7 @@ mod up;
 
 pub(crate) use credentials::{ApiToken, Caller, CredentialError, Credentials, LOGIN_LINK_MS, Role};
 pub(crate) use freshness::SiteReport;
-pub(crate) use roster::Roster;
+pub(crate) use roster::{ROSTER_TENANT, Roster};
 pub(crate) use rows::RESULTS_TABLE;
 pub(crate) use state::{Change, NodeState, Topic};
 pub(crate) use tenant::Tenant;

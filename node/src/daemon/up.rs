@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 
 use super::documents::{Calls, Documents};
 use super::planes::Supervised;
-use super::roster::{ROSTER_TENANT, Roster};
+use super::roster::Roster;
 use super::rows::Rows;
 use super::state::{Change, NodeState, Parts, Topic};
 use super::{Credentials, Role, Tenant};
@@ -107,9 +108,6 @@ fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)>
     roster.enforce(&identity, &layout, now);
     let mut tenants = BTreeMap::new();
     for id in &config.node.tenants {
-        if id.as_str() == ROSTER_TENANT {
-            bail!("node.tenants: the name {ROSTER_TENANT} is the mesh's own; choose another");
-        }
         let tenant = Tenant::open(&layout, &config, id, &key_of_keys, now)?;
         messages.extend(tenant.messages.iter().cloned());
         tenants.insert(id.clone(), Arc::new(tenant));
@@ -123,7 +121,10 @@ fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)>
              with `holm token create --site {site}` on another node and run `holm join` here"
         );
     }
-    ensure_admin_token(&credentials, &layout, &config.node.tenants[0], now)?;
+    for (place, tenant) in config.node.tenants.iter().enumerate() {
+        let path = if place == 0 { layout.admin_token() } else { layout.admin_token_of(tenant) };
+        ensure_admin_token(&credentials, &path, tenant, now)?;
+    }
     let web = web(&config, &layout)?;
     let plain_api = config.api.plain_address()?;
     let parts = Parts {
@@ -171,15 +172,14 @@ fn web(config: &Config, layout: &Layout) -> anyhow::Result<Web> {
     Ok(Web { identity, key: files.load_web_key()? })
 }
 
-/// The command line on this machine is an admin of the first tenant.
+/// The command line on this machine is an admin of each tenant: of the first unless another is named.
 fn ensure_admin_token(
     credentials: &Credentials,
-    layout: &Layout,
+    path: &Path,
     tenant: &TenantId,
     now: Millis,
 ) -> anyhow::Result<()> {
-    let path = layout.admin_token();
-    let known = std::fs::read_to_string(&path)
+    let known = std::fs::read_to_string(path)
         .ok()
         .and_then(|token| credentials.caller_by_token(token.trim()))
         .is_some_and(|caller| caller.tenant == *tenant && caller.role == Role::Admin);
@@ -188,7 +188,7 @@ fn ensure_admin_token(
     }
     let (_, token) =
         credentials.create_token(tenant, Role::Admin, "this node's command line", now)?;
-    write_file(&path, format!("{token}\n").as_bytes(), true)
+    write_file(path, format!("{token}\n").as_bytes(), true)
         .with_context(|| format!("{}: cannot be written", path.display()))
 }
 

@@ -224,6 +224,7 @@ impl Mesh {
     /// A client of the site's API with its own admin token.
     pub(super) fn client(&self, site: usize) -> anyhow::Result<Client> {
         Client::new(&Target {
+            tenant: None,
             dir: self.dir(site),
             url: Some(format!("https://{}", self.network.console(site))),
             token: None,

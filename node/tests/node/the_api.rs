@@ -172,4 +172,31 @@ fn an_address_that_guesses_is_slowed_down_and_told_for_how_long() {
     assert_eq!((last.status, last.error().0.as_str()), (429, "rate_limited"));
     let wait: u64 = last.header("retry-after").and_then(|s| s.parse().ok()).expect("seconds");
     assert!((1..=60).contains(&wait), "{wait}");
+    assert_eq!(node.place.client().get("/v1/me").status, 200, "a good credential is not kept out");
+}
+
+#[test]
+fn each_tenant_of_a_node_has_its_own_admin_and_sees_its_own_only() {
+    let lab = Lab::new();
+    let place = lab.found("berlin");
+    let toml = place.file("holm.toml");
+    let text = std::fs::read_to_string(&toml).expect("the configuration");
+    let two = text.replace("tenants = [\"default\"]", "tenants = [\"default\", \"acme\"]");
+    assert_ne!(two, text, "{text}");
+    std::fs::write(&toml, two).expect("written");
+    let node = place.start();
+    let me = |tenant: &str| {
+        let printed = node.place.holm(&["status", "--json", "--tenant", tenant]).succeeded();
+        let status: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+        status["me"]["tenant"].as_str().expect("a tenant").to_owned()
+    };
+    assert_eq!((me("default"), me("acme")), ("default".into(), "acme".into()));
+    node.place
+        .holm(&["status", "--tenant", "nobody"])
+        .failed_naming(&["tenant nobody is not of this node", "node.tenants"]);
+    let made = node.place.holm(&["api-token", "create", "--name", "x", "--tenant", "acme"]);
+    let client = node.place.client().with_token(made.succeeded().trim());
+    assert_eq!(client.get("/v1/me").json()["tenant"], "acme");
+    let tokens = node.get("/v1/api-tokens");
+    assert!(!tokens.to_string().contains("acme"), "the other tenant's are not listed: {tokens}");
 }
