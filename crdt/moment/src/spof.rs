@@ -1,9 +1,10 @@
 //! Single points of failure: every node by what breaks if it alone fails.
 
+mod callers;
 mod dominators;
 mod pieces;
 
-use holm_model::{NodeId, NodeKind};
+use holm_model::NodeId;
 
 use crate::builder::as_index;
 use crate::moment::{Moment, NO_NODE};
@@ -101,7 +102,7 @@ impl Moment {
                 if in_tree {
                     weight[stem as usize] -= 1;
                 }
-                for node in self.on_all(siblings) {
+                for node in on_all(self, siblings).unwrap_or_default() {
                     let cuts = !tree.holds(stem) || node == target || tree.dominates(node, stem);
                     broken[node as usize] += u64::from(cuts);
                 }
@@ -122,104 +123,24 @@ impl Moment {
             let siblings = self.paths.siblings(path);
             path = siblings.end;
             if self.agents.binary_search(&self.paths.agent[siblings.start as usize]).is_err() {
-                for node in self.on_all(siblings) {
+                for node in on_all(self, siblings).unwrap_or_default() {
                     broken[node as usize] += 1;
                 }
             }
         }
     }
+}
 
-    /// The nodes that lie on every one of these paths.
-    fn on_all(&self, mut paths: std::ops::Range<u32>) -> Vec<u32> {
-        let Some(first) = paths.next() else { return Vec::new() };
-        let mut common: Vec<u32> =
-            self.paths.route(first).iter().copied().filter(|&hop| hop != NO_NODE).collect();
-        common.sort_unstable();
-        common.dedup();
-        for path in paths {
-            common.retain(|node| self.paths.route(path).contains(node));
-        }
-        common
+/// The nodes that lie on every one of these paths; `None` if there is no path.
+fn on_all(moment: &Moment, mut paths: impl Iterator<Item = u32>) -> Option<Vec<u32>> {
+    let route = |path| moment.paths.route(path).iter().copied();
+    let mut common: Vec<u32> = route(paths.next()?).filter(|&hop| hop != NO_NODE).collect();
+    common.sort_unstable();
+    common.dedup();
+    for path in paths {
+        common.retain(|&node| route(path).any(|hop| hop == node));
     }
-
-    /// Services that are impacted by each node: 64 nodes at a time, a bit each.
-    fn services_by_node(&self) -> Vec<u64> {
-        let count = self.nodes.len();
-        let sources = self.sources_by_node();
-        let mut services = vec![0_u64; count];
-        let mut bits = vec![0_u64; count];
-        let mut own = vec![0_u64; count];
-        let mut touched: Vec<u32> = Vec::new();
-        let mut queue: Vec<u32> = Vec::new();
-        for batch in sources.chunks(64) {
-            for (bit, (_, from)) in batch.iter().enumerate() {
-                for &node in from {
-                    touched.push(node);
-                    queue.push(node);
-                    bits[node as usize] |= 1 << bit;
-                    own[node as usize] |= 1 << bit;
-                }
-            }
-            while let Some(node) = queue.pop() {
-                let here = bits[node as usize];
-                for hop in self.flow.into.of(node) {
-                    let there = &mut bits[hop.node as usize];
-                    if here & !*there != 0 {
-                        *there |= here;
-                        queue.push(hop.node);
-                        touched.push(hop.node);
-                    }
-                }
-            }
-            for node in touched.drain(..) {
-                let reached = std::mem::take(&mut bits[node as usize]);
-                let mut counted = reached & !std::mem::take(&mut own[node as usize]);
-                if self.kind_of(node) == NodeKind::Service {
-                    while counted != 0 {
-                        services[batch[counted.trailing_zeros() as usize].0 as usize] += 1;
-                        counted &= counted - 1;
-                    }
-                }
-            }
-        }
-        services
-    }
-
-    /// For each node: itself and the targets that no agent reaches without it, unless nobody calls
-    /// any of these.
-    fn sources_by_node(&self) -> Vec<(u32, Vec<u32>)> {
-        let called = |node: u32| !self.flow.into.of(node).is_empty();
-        let mut sources: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
-        for (node, from) in (0..).zip(&mut sources) {
-            from.push(node);
-        }
-        let mut tree = Dominators::new(self.nodes.len());
-        tree.find(self, &self.agents, |_| false);
-        for &target in tree.reached() {
-            if !self.is_target(target) {
-                continue;
-            }
-            let observed: Vec<u32> = self
-                .paths
-                .through
-                .of(target)
-                .iter()
-                .copied()
-                .filter(|&path| self.paths.target[path as usize] == target)
-                .collect();
-            for node in tree.above(target) {
-                let survives = observed.iter().any(|&path| {
-                    let route = self.paths.route(path);
-                    !route.contains(&node)
-                });
-                if node != target && !survives {
-                    sources[node as usize].push(target);
-                }
-            }
-        }
-        let heard = |from: &[u32]| from.iter().any(|&node| called(node));
-        (0..).zip(sources).filter(|(_, from)| heard(from)).collect()
-    }
+    Some(common)
 }
 
 /// Nodes that hang on one other by their only path edge and lead nowhere: most targets. What holds

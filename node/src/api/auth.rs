@@ -122,6 +122,20 @@ fn from_own_page(parts: &Parts) -> bool {
 }
 
 impl Caller {
+    /// Refuses who is not an admin of the node's first tenant: who decides about nodes decides about
+    /// every tenant that they hold.
+    pub(crate) fn require_operator(&self, state: &NodeState) -> Result<(), ApiError> {
+        self.require(Role::Admin)?;
+        let first = &state.config.node.tenants[0];
+        if self.tenant == *first {
+            return Ok(());
+        }
+        Err(ApiError::forbidden(format!(
+            "nodes are enrolled and revoked for every tenant that they hold: this needs an admin of tenant {first}, \
+             the node's first"
+        )))
+    }
+
     /// Refuses a caller below `role`.
     pub(crate) fn require(&self, role: Role) -> Result<(), ApiError> {
         if self.role >= role {

@@ -12,7 +12,7 @@ use holm_model::Millis;
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::types::{CreatedJoinToken, JoinTokenList, JoinTokenView, NewJoinToken, Timestamp};
-use crate::daemon::{Caller, NodeState, Role};
+use crate::daemon::{Caller, NodeState};
 use crate::enrol::{EnrolError, EnrolRequest, Enrolled, Issuing};
 
 /// Makes a token that enrols one node for a site, within an hour. Its text is shown this once.
@@ -25,7 +25,7 @@ pub(crate) async fn create_join_token(
     caller: Caller,
     Json(new): Json<NewJoinToken>,
 ) -> Result<(StatusCode, Json<CreatedJoinToken>), ApiError> {
-    caller.require(Role::Admin)?;
+    caller.require_operator(&state)?;
     let issuing = issuer(&state)?;
     let token = issuing.mint(new.site, api_seeds(&state), Millis::now())?;
     tracing::info!(by = caller.name, site = %token.site(), id = %token.id(), "join token created");
@@ -48,7 +48,7 @@ pub(crate) async fn list_join_tokens(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
 ) -> Result<Json<JoinTokenList>, ApiError> {
-    caller.require(Role::Admin)?;
+    caller.require_operator(&state)?;
     let tokens = issuer(&state)?.tokens();
     let items = tokens
         .into_iter()

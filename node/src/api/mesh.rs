@@ -11,7 +11,7 @@ use holm_model::Millis;
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::topology::hex;
 use super::types::{MeshDigest, NewRevocation, RevocationList, RevocationView, Timestamp};
-use crate::daemon::{Caller, NodeState, Role, Roster};
+use crate::daemon::{Caller, NodeState, Roster};
 
 /// A digest of the tenant's documents here: two nodes with the same one hold the same.
 #[utoipa::path(
@@ -53,7 +53,7 @@ pub(crate) async fn revoke_node(
     caller: Caller,
     Json(new): Json<NewRevocation>,
 ) -> Result<(StatusCode, Json<RevocationView>), ApiError> {
-    caller.require(Role::Admin)?;
+    caller.require_operator(&state)?;
     let Some(issuing) = state.issuing.clone() else {
         return Err(ApiError::new(
             ErrorCode::Conflict,

@@ -137,9 +137,7 @@ impl Client {
             let stream = TlsConnector::from(Arc::clone(&self.tls))
                 .connect(name, stream)
                 .await
-                .with_context(|| {
-                    format!("{}: the node's certificate is not accepted", self.base)
-                })?;
+                .map_err(|error| self.not_accepted(error))?;
             http_exchange(stream, request).await?
         } else {
             http_exchange(stream, request).await?
@@ -191,6 +189,24 @@ fn local_url(layout: &Layout) -> anyhow::Result<String> {
 
 fn display_dir(dir: &Path) -> String {
     dir.display().to_string()
+}
+
+impl Client {
+    /// What a failed handshake means: mostly the certificate, often the clock of this machine.
+    fn not_accepted(&self, error: std::io::Error) -> anyhow::Error {
+        let text = error.to_string();
+        let hint = if text.contains("not valid yet") {
+            "; this machine's clock is behind, or the node's was ahead when it was enrolled: set both right (NTP)"
+        } else if text.contains("expired") {
+            "; this machine's clock is ahead, or the node's web certificate was not renewed: check the clock, then the \
+             node's log"
+        } else if text.contains("eof") {
+            "; the node closed the connection: it may have as many as it takes, try again"
+        } else {
+            ""
+        };
+        anyhow!("{}: the node's certificate is not accepted: {text}{hint}", self.base)
+    }
 }
 
 /// The node's own admin token: of `tenant`, or of its first.

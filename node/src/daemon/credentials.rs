@@ -148,7 +148,18 @@ impl Credentials {
             }
         };
         let database = Quiet::new("node.redb", database);
-        Ok((Self { path: path.into(), database, login_codes: Mutex::default() }, report))
+        let opened = Self { path: path.into(), database, login_codes: Mutex::default() };
+        let unreadable = opened.unreadable_tokens()?;
+        let report = report.or_else(|| {
+            (unreadable > 0).then(|| {
+                format!(
+                    "{} is damaged in part: {unreadable} of its API tokens cannot be read any more and are refused; make \
+                     new ones with `holm api-token create`, and check the disk",
+                    path.display()
+                )
+            })
+        });
+        Ok((opened, report))
     }
 
     /// Makes a token and returns its text, which is not kept.
@@ -328,6 +339,19 @@ impl Credentials {
             Ok(table.get(id)?.and_then(|json| serde_json::from_slice(json.value()).ok()))
         };
         read().map_err(|error| self.error(&error))
+    }
+
+    fn unreadable_tokens(&self) -> Result<usize, CredentialError> {
+        let count = || -> Result<usize, redb::Error> {
+            let table = self.database.begin_read()?.open_table(API_TOKENS)?;
+            let mut unreadable = 0;
+            for entry in table.iter()? {
+                let readable = serde_json::from_slice::<ApiToken>(entry?.1.value()).is_ok();
+                unreadable += usize::from(!readable);
+            }
+            Ok(unreadable)
+        };
+        count().map_err(|error| self.error(&error))
     }
 
     fn all<T: DeserializeOwned>(&self, table: JsonById<'_>) -> Result<Vec<T>, CredentialError> {

@@ -77,10 +77,16 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
 /// One node a folder: a second one would corrupt what the first writes.
 fn lock(layout: &Layout) -> anyhow::Result<File> {
     let path = layout.lock();
-    write_file(&path.with_file_name("README"), b"Written by the running node.\n", false)
-        .with_context(|| format!("{}: cannot be written", layout.dir().display()))?;
-    let file =
-        File::create(&path).with_context(|| format!("{}: cannot be made", path.display()))?;
+    // On a full disk the folder is there already, and the note in it is not worth the start.
+    let noted =
+        write_file(&path.with_file_name("README"), b"Written by the running node.\n", false);
+    let file = File::create(&path).with_context(|| {
+        let reason = noted.err().map(|error| format!(" ({error})")).unwrap_or_default();
+        format!(
+            "{}: cannot be made{reason}; make room on the disk, and run as the folder's owner",
+            path.display()
+        )
+    })?;
     file.try_lock().map_err(|_| {
         anyhow!(
             "{}: another node runs in this folder; stop it, or name another folder with --dir",
@@ -223,8 +229,14 @@ fn serve(
         if address.ip().is_unspecified() { "127.0.0.1".into() } else { address.ip().to_string() };
     let ip = if ip.contains(':') { format!("[{ip}]") } else { ip };
     let api = ApiAddress { url: format!("https://{ip}:{}", address.port()) };
-    write_file(&state.layout.api(), &serde_json::to_vec(&api)?, false)
-        .with_context(|| format!("{}: cannot be written", state.layout.api().display()))
+    if let Err(error) = write_file(&state.layout.api(), &serde_json::to_vec(&api)?, false) {
+        tracing::warn!(
+            "{}: cannot be written ({error}): the command line on this machine may need --url {}; make room on the disk",
+            state.layout.api().display(),
+            api.url
+        );
+    }
+    Ok(())
 }
 
 /// Starts the mesh; without it the node still observes and serves its own site, and says why.

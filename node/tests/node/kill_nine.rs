@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::common::{Client, Lab, Place};
 
-const KILLS: usize = 30;
+const KILLS: usize = 100;
 
 /// Makes tokens as fast as the node gives them, until `stop`; those it acknowledged.
 fn load(place: &Place, stop: &AtomicBool, acknowledged: &Mutex<Vec<String>>) {
@@ -30,7 +30,7 @@ fn load(place: &Place, stop: &AtomicBool, acknowledged: &Mutex<Vec<String>>) {
 }
 
 #[test]
-fn thirty_kills_at_random_instants_lose_no_acknowledged_token() {
+fn a_hundred_kills_at_random_instants_lose_no_acknowledged_token() {
     let lab = Lab::new();
     // The first start makes the admin token that the load is asked with.
     let place = lab.found("berlin").start().stop();

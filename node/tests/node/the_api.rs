@@ -197,6 +197,8 @@ fn each_tenant_of_a_node_has_its_own_admin_and_sees_its_own_only() {
     let made = node.place.holm(&["api-token", "create", "--name", "x", "--tenant", "acme"]);
     let client = node.place.client().with_token(made.succeeded().trim());
     assert_eq!(client.get("/v1/me").json()["tenant"], "acme");
+    let refused = node.place.holm(&["token", "create", "--site", "evil", "--tenant", "acme"]);
+    refused.failed_naming(&["every tenant", "admin of tenant default"]);
     let tokens = node.get("/v1/api-tokens");
     assert!(!tokens.to_string().contains("acme"), "the other tenant's are not listed: {tokens}");
 }

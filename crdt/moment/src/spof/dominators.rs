@@ -1,5 +1,7 @@
-//! Dominator trees over path edges (Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm, 2001).
+//! Dominator trees over path edges (Lengauer, Tarjan: A Fast Algorithm for Finding Dominators in a
+//! Flowgraph, 1979; with path compression: m log n, however deep the tree is).
 
+use crate::builder::as_index;
 use crate::moment::Moment;
 
 const NONE: u32 = u32::MAX;
@@ -8,12 +10,35 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Dominators {
     /// By node: its place in `order`, or [`NONE`].
     place: Vec<u32>,
-    /// Reached nodes, in reverse postorder; place 0 is a virtual node before all roots.
+    /// Reached nodes in the order in which a depth-first walk found them; place 0 is a virtual node
+    /// before all roots.
     order: Vec<u32>,
-    /// By place: the place of the immediate dominator.
-    above: Vec<u32>,
-    stack: Vec<(u32, u32)>,
+    /// By place: what the search knows.
+    found: Vec<Place>,
     is_root: Vec<bool>,
+    stack: Vec<(u32, u32)>,
+    /// By position in the tree, each node before all that it dominates: the node.
+    layout: Vec<u32>,
+}
+
+/// One reached node; all numbers are places.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Whence the walk came.
+    parent: u32,
+    /// The semidominator.
+    semi: u32,
+    /// The immediate dominator.
+    above: u32,
+    /// Link and label of the forest of those that are done.
+    ancestor: u32,
+    label: u32,
+    /// Those whose semidominator this is, as a list: its first, and the next in the list this is in.
+    bucket: u32,
+    next: u32,
+    /// Where its part of `layout` begins, and how long that is.
+    begin: u32,
+    size: u32,
 }
 
 impl Dominators {
@@ -21,9 +46,10 @@ impl Dominators {
         Self {
             place: vec![NONE; nodes],
             order: Vec::new(),
-            above: Vec::new(),
-            stack: Vec::new(),
+            found: Vec::new(),
             is_root: vec![false; nodes],
+            stack: Vec::new(),
+            layout: Vec::new(),
         }
     }
 
@@ -32,17 +58,13 @@ impl Dominators {
         self.clear();
         for &root in roots {
             self.is_root[root as usize] = true;
+        }
+        self.enter(NONE, 0);
+        for &root in roots {
             self.number_from(moment, root, &skip);
         }
-        // Postorder so far, places counted from 1: turn it round.
-        self.order.push(NONE);
-        self.order.reverse();
-        for (place, &node) in (0..).zip(&self.order).skip(1) {
-            self.place[node as usize] = place;
-        }
-        self.above = vec![NONE; self.order.len()];
-        self.above[0] = 0;
-        while self.tighten(moment) {}
+        self.find_above(moment);
+        self.lay_out();
     }
 
     /// The nodes that are reached.
@@ -56,25 +78,37 @@ impl Dominators {
 
     /// Whether every way to `node` leads through `over`; every node dominates itself.
     pub(super) fn dominates(&self, over: u32, node: u32) -> bool {
-        self.above(node).any(|n| n == over)
+        self.below(over).contains(&self.below(node).start) && self.holds(node)
     }
 
-    /// `node` and all that dominate it, nearest first.
-    pub(super) fn above(&self, node: u32) -> impl Iterator<Item = u32> {
-        let mut place = self.place[node as usize];
-        std::iter::from_fn(move || {
-            (place != NONE && place != 0).then(|| {
-                let node = self.order[place as usize];
-                place = self.above[place as usize];
-                node
-            })
-        })
+    /// The positions of `node` and of all that it dominates: none where it is not reached.
+    pub(super) fn below(&self, node: u32) -> std::ops::Range<usize> {
+        match self.place[node as usize] {
+            NONE => 0..0,
+            place => {
+                let Place { begin, size, .. } = self.found[place as usize];
+                begin as usize..(begin + size) as usize
+            }
+        }
+    }
+
+    /// The node at a position, and the position of its immediate dominator: 0 for none, which is
+    /// no node's position.
+    pub(super) fn at(&self, position: usize) -> (u32, usize) {
+        let node = self.layout[position];
+        let above = self.found[self.place[node as usize] as usize].above;
+        (node, self.found[above as usize].begin as usize)
+    }
+
+    /// Positions are less than this.
+    pub(super) fn positions(&self) -> usize {
+        self.layout.len()
     }
 
     /// Adds to each node's weight those of all that it dominates.
     pub(super) fn sum_up(&self, weight: &mut [u64]) {
         for place in (1..self.order.len()).rev() {
-            let above = self.above[place];
+            let above = self.found[place].above;
             if above != 0 {
                 weight[self.order[above as usize] as usize] += weight[self.order[place] as usize];
             }
@@ -87,59 +121,121 @@ impl Dominators {
             self.is_root[node as usize] = false;
         }
         self.order.clear();
+        self.found.clear();
+        self.layout.clear();
+    }
+
+    fn enter(&mut self, node: u32, parent: u32) {
+        let place = as_index(self.order.len());
+        if node != NONE {
+            self.place[node as usize] = place;
+        }
+        self.order.push(node);
+        self.found.push(Place {
+            parent,
+            semi: place,
+            above: 0,
+            ancestor: NONE,
+            label: place,
+            bucket: NONE,
+            next: NONE,
+            begin: 0,
+            size: 1,
+        });
     }
 
     fn number_from(&mut self, moment: &Moment, root: u32, skip: &impl Fn(u32) -> bool) {
-        if self.place[root as usize] != NONE {
+        if self.holds(root) {
             return;
         }
-        self.place[root as usize] = 0;
+        self.enter(root, 0);
         self.stack.push((root, 0));
         while let Some((node, next)) = self.stack.last_mut() {
             let node = *node;
             if let Some(hop) = moment.path.out.of(node).get(*next as usize) {
                 *next += 1;
-                if self.place[hop.node as usize] == NONE && !skip(hop.node) {
-                    self.place[hop.node as usize] = 0;
+                if !self.holds(hop.node) && !skip(hop.node) {
+                    self.enter(hop.node, self.place[node as usize]);
                     self.stack.push((hop.node, 0));
                 }
             } else {
-                self.order.push(node);
                 self.stack.pop();
             }
         }
     }
 
-    /// One round over all nodes; whether anything changed.
-    fn tighten(&mut self, moment: &Moment) -> bool {
-        let mut changed = false;
-        for place in 1..self.order.len() {
-            let node = self.order[place];
-            let mut best = if self.is_root[node as usize] { 0 } else { NONE };
+    fn find_above(&mut self, moment: &Moment) {
+        for w in (1..as_index(self.order.len())).rev() {
+            let node = self.order[w as usize];
+            let mut semi = if self.is_root[node as usize] { 0 } else { w };
             for hop in moment.path.into.of(node) {
                 let other = self.place[hop.node as usize];
-                if other != NONE && self.above[other as usize] != NONE {
-                    best = if best == NONE { other } else { self.meet(best, other) };
+                if other != NONE {
+                    let least = self.least(other);
+                    semi = semi.min(self.found[least as usize].semi);
                 }
             }
-            if self.above[place] != best {
-                self.above[place] = best;
-                changed = true;
+            let parent = self.found[w as usize].parent;
+            let first = std::mem::replace(&mut self.found[semi as usize].bucket, w);
+            let done = &mut self.found[w as usize];
+            (done.semi, done.next, done.ancestor) = (semi, first, parent);
+            let mut waiting = std::mem::replace(&mut self.found[parent as usize].bucket, NONE);
+            while waiting != NONE {
+                let least = self.least(waiting);
+                let nearer = self.found[least as usize].semi < self.found[waiting as usize].semi;
+                let item = &mut self.found[waiting as usize];
+                item.above = if nearer { least } else { parent };
+                waiting = item.next;
             }
         }
-        changed
+        for w in 1..self.found.len() {
+            let Place { above, semi, .. } = self.found[w];
+            if above != semi {
+                self.found[w].above = self.found[above as usize].above;
+            }
+        }
     }
 
-    /// The nearest node above both.
-    fn meet(&self, mut a: u32, mut b: u32) -> u32 {
-        while a != b {
-            while a > b {
-                a = self.above[a as usize];
-            }
-            while b > a {
-                b = self.above[b as usize];
-            }
+    /// Of the places on the way to `place` in the forest, its root left out, that with the least
+    /// semidominator. The way is made short.
+    fn least(&mut self, place: u32) -> u32 {
+        let ancestor = |found: &[Place], at: u32| found[at as usize].ancestor;
+        if ancestor(&self.found, place) == NONE {
+            return place;
         }
-        a
+        let mut at = place;
+        while ancestor(&self.found, ancestor(&self.found, at)) != NONE {
+            self.stack.push((at, 0));
+            at = ancestor(&self.found, at);
+        }
+        while let Some((at, _)) = self.stack.pop() {
+            let up = self.found[ancestor(&self.found, at) as usize];
+            let semi = |found: &[Place], label: u32| found[label as usize].semi;
+            let own = self.found[at as usize].label;
+            if semi(&self.found, up.label) < semi(&self.found, own) {
+                self.found[at as usize].label = up.label;
+            }
+            self.found[at as usize].ancestor = up.ancestor;
+        }
+        self.found[place as usize].label
+    }
+
+    /// Gives each node the positions of what it dominates.
+    fn lay_out(&mut self) {
+        for place in (1..self.found.len()).rev() {
+            let Place { above, size, .. } = self.found[place];
+            self.found[above as usize].size += size;
+        }
+        // `label` is free now: the next position below each place that is not given away.
+        self.found[0].label = 1;
+        self.layout.resize(self.order.len(), NONE);
+        for place in 1..self.found.len() {
+            let Place { above, size, .. } = self.found[place];
+            let begin = self.found[above as usize].label;
+            self.found[above as usize].label += size;
+            self.found[place].begin = begin;
+            self.found[place].label = begin + 1;
+            self.layout[begin as usize] = self.order[place];
+        }
     }
 }
