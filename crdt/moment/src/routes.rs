@@ -11,6 +11,8 @@ use crate::search::Scratch;
 
 /// Most routes of one answer.
 const MAX_ROUTES: usize = 64;
+/// Most steps of a route at which others may branch off: a packet lives for as many hops.
+const MAX_SPURS: usize = 255;
 
 /// What makes a route short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,21 +78,38 @@ pub(crate) enum Side {
 }
 
 /// Cost of a route so far, most important first.
-type Cost = [u64; 3];
+pub(crate) type Cost = [u64; 3];
 const FAR: Cost = [u64::MAX; 3];
 
+/// What is left to go to the end, never more than it is: no way around anything is shorter.
+struct Ahead {
+    cost: Vec<Cost>,
+    /// Of what is farther from the end than the start.
+    most: Cost,
+}
+
+impl Ahead {
+    fn of(&self, node: u32) -> Cost {
+        self.cost[node as usize].min(self.most)
+    }
+}
+
 impl Moment {
-    /// The shortest routes without loops, shortest first (Yen 1971); of equal ones that with the
-    /// lesser ids first. Fewer than asked for if there are no more.
+    /// The shortest routes without loops, shortest first (Yen 1971); of equal ones always the same.
+    /// Fewer than asked for if there are no more. Others branch off within the first 255 steps of a
+    /// route: no packet takes more.
     pub fn routes(&self, query: &RouteQuery, scratch: &mut Scratch) -> Vec<Route> {
         let count = query.count.clamp(1, MAX_ROUTES);
         scratch.clear_gone(self);
-        let Some(first) = self.shortest(query, query.from, &[], scratch) else { return Vec::new() };
+        let Some(ahead) = self.ahead(query, scratch) else { return Vec::new() };
+        let Some(first) = self.shortest(query, query.from, &[], &ahead, scratch) else {
+            return Vec::new();
+        };
         let mut routes: Vec<(Cost, Vec<u32>)> = vec![first];
         let mut waiting: BTreeSet<(Cost, Vec<u32>)> = BTreeSet::new();
         while routes.len() < count {
             let last = routes[routes.len() - 1].1.clone();
-            for spur in 0..last.len() - 1 {
+            for spur in 0..(last.len() - 1).min(MAX_SPURS) {
                 let root = &last[..=spur];
                 scratch.clear_gone(self);
                 root[..spur].iter().for_each(|&node| {
@@ -101,9 +120,8 @@ impl Moment {
                     .filter(|(_, nodes)| nodes.len() > spur + 1 && nodes[..=spur] == *root)
                     .map(|(_, nodes)| nodes[spur + 1])
                     .collect();
-                let Some((_, rest)) = self.shortest(query, last[spur], &taken, scratch) else {
-                    continue;
-                };
+                let found = self.shortest(query, last[spur], &taken, &ahead, scratch);
+                let Some((_, rest)) = found else { continue };
                 let whole: Vec<u32> = root[..spur].iter().copied().chain(rest).collect();
                 waiting.insert((self.cost(query, &whole), whole));
             }
@@ -206,41 +224,71 @@ impl Moment {
         }
     }
 
-    /// Dijkstra from `start` to the query's end, around what is marked as gone, and not to `banned`
-    /// in the first step.
+    /// Dijkstra against the edges from the query's end until its start is reached: what is left to
+    /// go at least from each node. `None` if there is no way.
+    fn ahead(&self, query: &RouteQuery, scratch: &mut Scratch) -> Option<Ahead> {
+        let mut cost = vec![FAR; self.nodes.len()];
+        cost[query.to as usize] = [0; 3];
+        let mut heap = BinaryHeap::from([Reverse(([0; 3], query.to))]);
+        let settled = &mut scratch.seen;
+        settled.clear(self.nodes.len());
+        while let Some(Reverse((so_far, node))) = heap.pop() {
+            if !settled.add(node) {
+                continue;
+            }
+            if node == query.from {
+                return Some(Ahead { cost, most: so_far });
+            }
+            let mut step = |hop: &Hop| {
+                let next = plus(so_far, self.step_cost(query.metric, hop.edge));
+                if self.serves(query, hop) && next < cost[hop.node as usize] {
+                    cost[hop.node as usize] = next;
+                    heap.push(Reverse((next, hop.node)));
+                }
+            };
+            self.all.into.of(node).iter().for_each(&mut step);
+            if !query.directed {
+                self.all.out.of(node).iter().for_each(&mut step);
+            }
+        }
+        None
+    }
+
+    /// The way from `start` to the query's end, around what is marked as gone, and not to `banned` in
+    /// the first step. It looks first where the least is left to go (A*; Hart, Nilsson, Raphael 1968).
     fn shortest(
         &self,
         query: &RouteQuery,
         start: u32,
         banned: &[u32],
+        ahead: &Ahead,
         scratch: &mut Scratch,
     ) -> Option<(Cost, Vec<u32>)> {
-        let Scratch { gone_nodes, parent, .. } = scratch;
-        parent.clear();
-        parent.resize(self.nodes.len(), u32::MAX);
-        let mut cost = vec![FAR; self.nodes.len()];
+        let Scratch { gone_nodes, parent, seen, lost: done, cost, .. } = scratch;
+        [&mut *seen, &mut *done].into_iter().for_each(|marks| marks.clear(self.nodes.len()));
+        parent.resize(self.nodes.len(), 0);
+        cost.resize(self.nodes.len(), FAR);
+        seen.add(start);
         cost[start as usize] = [0; 3];
-        let mut heap = BinaryHeap::from([Reverse(([0; 3], start))]);
-        while let Some(Reverse((so_far, node))) = heap.pop() {
+        let mut heap = BinaryHeap::from([Reverse((ahead.of(start), start))]);
+        while let Some(Reverse((_, node))) = heap.pop() {
             if node == query.to {
                 break;
             }
-            if so_far > cost[node as usize] {
+            if !done.add(node) {
                 continue;
             }
+            let so_far = cost[node as usize];
             let mut step = |hop: &Hop| {
                 let first = node == start && banned.contains(&hop.node);
                 if first || gone_nodes.has(hop.node) || !self.serves(query, hop) {
                     return;
                 }
                 let next = plus(so_far, self.step_cost(query.metric, hop.edge));
-                let known = &mut cost[hop.node as usize];
-                if next < *known || (next == *known && node < parent[hop.node as usize]) {
-                    if next < *known {
-                        heap.push(Reverse((next, hop.node)));
-                    }
-                    *known = next;
+                if seen.add(hop.node) || next < cost[hop.node as usize] {
+                    cost[hop.node as usize] = next;
                     parent[hop.node as usize] = node;
+                    heap.push(Reverse((plus(next, ahead.of(hop.node)), hop.node)));
                 }
             };
             self.all.out.of(node).iter().for_each(&mut step);
@@ -248,14 +296,13 @@ impl Moment {
                 self.all.into.of(node).iter().for_each(&mut step);
             }
         }
-        let total = cost[query.to as usize];
-        (total != FAR).then(|| {
+        seen.has(query.to).then(|| {
             let mut nodes = vec![query.to];
             while nodes[nodes.len() - 1] != start {
                 nodes.push(parent[nodes[nodes.len() - 1] as usize]);
             }
             nodes.reverse();
-            (total, nodes)
+            (cost[query.to as usize], nodes)
         })
     }
 

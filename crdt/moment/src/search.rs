@@ -8,6 +8,7 @@ use crate::adjacency::{Hop, Layer};
 use crate::builder::as_index;
 use crate::moment::Moment;
 use crate::reach::Crossing;
+use crate::routes::Cost;
 
 /// Room for searches: keep one and hand it to each question, and no search allocates.
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ pub struct Scratch {
     pub(crate) failed_paths: Marks,
     pub(crate) parent: Vec<u32>,
     pub(crate) depth: Vec<u32>,
+    pub(crate) cost: Vec<Cost>,
     pub(crate) queue: Vec<u32>,
     pub(crate) crossing: Crossing,
     /// By target: the agents that do not get there with what fails alone, where something else is
