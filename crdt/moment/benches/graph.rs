@@ -4,15 +4,44 @@
 //! make at least 30 parts: 30 regions of 10 agents, an access hop, a core hop and 990 hosts.
 //! The large one has 250,300 nodes and 1,000,000 edges: 300 agents, 5,000 hops with four others at random,
 //! 95,000 hosts on two hops each, and 150,000 services with 5 calls each.
+//! A counting allocator prints how often a question allocates once its room is there.
+#![allow(unsafe_code)] // A global allocator is an unsafe trait; this one counts and passes on.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use holm_model::{EdgeKind, NodeId, NodeKind};
-use holm_moment::{Around, Limits, Moment, MomentBuilder, Scratch, Selection, Toward, WhatIf};
+use holm_moment::{
+    Around, Limits, Metric, Moment, MomentBuilder, RouteQuery, Scratch, Selection, Toward, WhatIf,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
 
 fn main() {
     let xl = regions();
@@ -29,19 +58,31 @@ fn main() {
 
     // The same counts of agents and hosts with every host on two of 60 hops that form a ring with
     // chords: each agent reaches every host, 8.9 million pairs.
-    let woven = woven();
-    let p99 = what_ifs(&woven, 300, &mut scratch);
-    let (ms, _) = timed(1, || woven.spof(100));
+    let counted = woven(0);
+    let p99 = what_ifs(&counted, 300, &mut scratch);
+    let (ms, _) = timed(1, || counted.spof(100));
     println!(
         "also: all connected, {:?} nodes and edges: what-if p99 {p99:.2} ms, ranking {ms:.0} ms",
-        woven.len()
+        counted.len()
     );
+    allocations(&counted, &mut scratch);
+    ways("all connected", &counted, &mut scratch);
+    drop(counted);
+
+    let flows = woven(30_000);
+    let p99 = what_ifs(&flows, 300, &mut scratch);
+    let (ms, _) = timed(1, || flows.spof(100));
+    println!("also: with 30,000 observed paths: what-if p99 {p99:.2} ms, ranking {ms:.0} ms");
+    drop(flows);
 
     let (ms, large) = timed(1, large);
     assert_eq!(large.len(), (250_300, 1_000_000));
     println!("also: laying out the large one takes {ms:.0} ms");
     let p99 = what_ifs(&large, 60, &mut scratch);
     report("what_if_1m_ms", p99, "ms", 150.0, 60);
+    ways("large", &large, &mut scratch);
+    let (ms, _) = timed(1, || large.spof(100));
+    println!("also: ranking the large one takes {ms:.0} ms");
 }
 
 fn node(builder: &mut MomentBuilder, kind: NodeKind, name: String) -> u32 {
@@ -66,7 +107,7 @@ fn regions() -> Moment {
     b.build()
 }
 
-fn woven() -> Moment {
+fn woven(paths: usize) -> Moment {
     let mut b = MomentBuilder::new();
     let hops: Vec<u32> =
         (0..60).map(|i| node(&mut b, NodeKind::Hop, format!("core-{i}"))).collect();
@@ -88,6 +129,15 @@ fn woven() -> Moment {
         );
         b.edge(hops[i % 60], EdgeKind::Path, host, None);
         b.edge(hops[(i * 11 + 5) % 60], EdgeKind::Path, host, None);
+        // Two flows each of some pairs, along the ring and then off it.
+        if i < paths / 2 {
+            let agent = node(&mut b, NodeKind::Agent, format!("site-{}", i % 300));
+            for flow in 0..2 {
+                let (near, far) = (i % 60, (i + 7 * (flow + 1)) % 60);
+                let route = [Some(hops[near]), (i % 5 > 0).then_some(hops[far])];
+                b.path(agent, host, &format!("{flow}"), &route);
+            }
+        }
     }
     b.build()
 }
@@ -183,6 +233,49 @@ fn traverse(moment: &Moment, scratch: &mut Scratch) -> f64 {
         assert_eq!(black_box(found).len(), 992);
     }
     start.elapsed().as_secs_f64() * 1e6 / 2_000.0
+}
+
+/// Prints how often questions allocate: a what-if that lists nothing only notes which pairs there are.
+fn allocations(moment: &Moment, scratch: &mut Scratch) {
+    for kind in [NodeKind::Hop, NodeKind::Agent, NodeKind::Host] {
+        let mut nodes = 0..moment.len().0 as u32;
+        let Some(node) = nodes.find(|&n| moment.node(n).kind() == kind) else { continue };
+        let failed = Selection { nodes: vec![node], edges: Vec::new() };
+        let question = WhatIf { failed, ..WhatIf::default() };
+        let mut count = |items| {
+            let limits = Limits { items };
+            moment.what_if(&question, limits, None, scratch);
+            let before = ALLOCATIONS.get();
+            let impact = moment.what_if(&question, limits, None, scratch);
+            (ALLOCATIONS.get() - before, impact.broken_paths.total + impact.rerouted_paths.total)
+        };
+        let ((none, pairs), (listed, _)) = (count(0), count(100));
+        println!(
+            "also: a what-if of one {} touches {pairs} pairs: {none} allocations, with 100 of each listed {listed}",
+            kind.as_str()
+        );
+    }
+}
+
+/// Prints how long the shortest ways take.
+fn ways(name: &str, moment: &Moment, scratch: &mut Scratch) {
+    let of = |wanted| {
+        let mut nodes = (0..moment.len().0 as u32).rev();
+        nodes.find(|&n| moment.node(n).kind() == wanted).expect("one of each")
+    };
+    for count in [1, 8, 64] {
+        let query = RouteQuery {
+            from: of(NodeKind::Agent),
+            to: of(NodeKind::Host),
+            metric: Metric::Hops,
+            directed: false,
+            edge_kinds: None,
+            count,
+        };
+        let (ms, found) = timed(3, || moment.routes(&query, scratch));
+        assert_eq!(found.len(), count);
+        println!("also: {name}: {count} shortest ways take {ms:.2} ms");
+    }
 }
 
 /// The median time of some runs in ms, and what the last one gave.

@@ -9,6 +9,8 @@ use holm_moment::{Limits, Moment, MomentBuilder, Scratch, Selection, WhatIf};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
+    static MOST_HELD: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -16,12 +18,15 @@ struct Counting;
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        HELD.set(HELD.get() + layout.size());
+        MOST_HELD.set(MOST_HELD.get().max(HELD.get()));
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.set(HELD.get().saturating_sub(layout.size()));
         // SAFETY: the caller's promise is passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -79,4 +84,37 @@ fn ten_times_the_hosts_are_no_further_allocation() {
     // A hop touches thousands of pairs: what is noted of each target grows by doubling, no more.
     let hop = allocations(&large, "hop:hop-3");
     assert!(hop < 400, "{hop} for ten routes");
+}
+
+/// A chain of hops with a called host on each: everything hangs on all that is before it.
+fn chain(hops: usize) -> Moment {
+    let mut b = MomentBuilder::new();
+    let mut node = |kind, name: String| b.node(NodeId::new(kind, &name).expect("valid"));
+    let mut before = node(NodeKind::Agent, "site".into());
+    let service = node(NodeKind::Service, "caller".into());
+    let links: Vec<(u32, u32)> = (0..hops)
+        .map(|i| {
+            (node(NodeKind::Hop, format!("hop-{i}")), node(NodeKind::Host, format!("host-{i}")))
+        })
+        .collect();
+    for (hop, host) in links {
+        b.edge(before, EdgeKind::Path, hop, None);
+        b.edge(hop, EdgeKind::Path, host, None);
+        b.edge(service, EdgeKind::Flow, host, None);
+        before = hop;
+    }
+    b.build()
+}
+
+#[test]
+fn a_ranking_takes_room_in_proportion_however_deep_the_ways_are() {
+    let room = |hops| {
+        let moment = chain(hops);
+        let before = HELD.get();
+        MOST_HELD.set(before);
+        assert_eq!(moment.spof(1).items[0].broken_paths, hops as u64);
+        MOST_HELD.get() - before
+    };
+    let (short, long) = (room(2_000), room(8_000));
+    assert!(long < short * 6, "{short} bytes for 2,000 hops, {long} for four times as many");
 }
