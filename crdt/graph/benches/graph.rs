@@ -10,7 +10,7 @@ use std::time::Instant;
 use holm_graph::{Fold, FoldLimits, Folded, SiteElement, SnapshotFilter, TopologyGraph};
 use holm_model::{
     Attributes, EdgeId, EdgeKind, EdgeObservation, ElementId, Interval, IntervalSet, Millis,
-    NodeId, NodeKind, NodeRef, SiteId,
+    NodeId, NodeKind, NodeRef, PastValues, SiteId,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -62,6 +62,7 @@ fn element(from: &NodeId, kind: EdgeKind, to: &NodeId, intervals: IntervalSet) -
         intervals,
         attributes: Attributes::new(),
         attributes_at: Millis(1),
+        past: PastValues::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the fold writes, and what a site has written.
 
-use holm_model::{Attributes, ElementId, IntervalSet, Millis};
+use holm_model::{Attributes, ElementId, IntervalSet, Millis, PastValues};
 
 /// One change of one element, as this node saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,4 +46,6 @@ pub struct SiteElement {
     pub attributes: Attributes,
     /// When it wrote them: of two sites' values of one attribute the later one is shown.
     pub attributes_at: Millis,
+    /// What they were before.
+    pub past: PastValues,
 }

@@ -62,11 +62,17 @@ impl TopologyGraph {
         let mut found: Vec<(Fit, ElementId)> = Vec::new();
         for node in self.nodes.iter().flatten() {
             let mut said = said_at(&node.records, at, &None).peekable();
-            if said.peek().is_none() && !moment_edges(&node.out) && !moment_edges(&node.into) {
+            let paths = || node.paths.iter().filter_map(|&path| self.paths.get(path));
+            let on_a_path = || paths().any(|p| said_at(&p.records, at, &None).next().is_some());
+            let there = said.peek().is_some()
+                || moment_edges(&node.out)
+                || moment_edges(&node.into)
+                || on_a_path();
+            if !there {
                 continue;
             }
             let name = node.id.name().to_lowercase();
-            let values = said.flat_map(|(_, record)| record.attributes.values());
+            let mut said_values = said.map(|(_, record)| record.attributes(at));
             let fit = if name == wanted || node.id.to_string().to_lowercase() == wanted {
                 Some(Fit::Whole)
             } else if let Some(length) = address
@@ -79,8 +85,9 @@ impl TopologyGraph {
             } else if name.contains(&wanted) {
                 Some(Fit::Part)
             } else {
-                let mut values = values;
-                values.any(|v| v.to_lowercase().contains(&wanted)).then_some(Fit::Attribute)
+                let fits = |value: &str| value.to_lowercase().contains(&wanted);
+                let told = said_values.any(|attributes| attributes.values().any(|v| fits(v)));
+                told.then_some(Fit::Attribute)
             };
             if let Some(fit) = fit {
                 found.push((fit, ElementId::Node(node.id.clone())));
@@ -97,7 +104,7 @@ impl TopologyGraph {
     pub fn with_attribute(&self, key: &str, value: &str, at: Millis) -> Vec<ElementId> {
         let says = |records: &Records| {
             let mut said = said_at(records, at, &None);
-            said.any(|(_, record)| record.attributes.get(key).is_some_and(|v| **v == *value))
+            said.any(|(_, record)| record.attributes(at).get(key).is_some_and(|v| **v == *value))
         };
         let nodes = self.nodes.iter().flatten().filter(|node| says(&node.records));
         let edges = self.edges.iter().flatten().filter(|edge| says(&edge.records));

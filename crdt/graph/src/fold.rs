@@ -11,11 +11,12 @@ use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use holm_model::{
-    Attribute, Attributes, EdgeObservation, ElementId, MAX_ATTRIBUTES, Millis, NodeObservation,
+    AliasObservation, Attribute, Attributes, EdgeKind, EdgeObservation, ElementId, MAX_ATTRIBUTES,
+    Millis, NodeObservation, PathObservation,
 };
 
 use crate::{ElementChange, ElementChangeKind};
-use entry::{AttributeVerdict, Entry, KeyRef};
+use entry::{AttributeVerdict, Entry, FlowRef, Hops, KeyRef};
 
 /// Bounds of a fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +95,8 @@ pub struct Fold {
     limits: FoldLimits,
     hasher: DefaultHashBuilder,
     table: HashTable<u32>,
+    /// The open path of each flow: the last of its ways.
+    flows: HashTable<u32>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     /// `(due, slot, serial)`: at least one for every entry, never later than the entry's own due
@@ -112,6 +115,7 @@ impl Fold {
             limits,
             hasher: DefaultHashBuilder::default(),
             table: HashTable::new(),
+            flows: HashTable::new(),
             entries: Vec::new(),
             free: Vec::new(),
             due: BinaryHeap::new(),
@@ -155,6 +159,41 @@ impl Fold {
     /// Takes a node. What is known already costs no allocation.
     pub fn observe_node(&mut self, o: &NodeObservation<'_>) -> Folded {
         self.observe(&KeyRef::Node(o.node), o.attributes, o.at, o.hold_ms)
+    }
+
+    /// Takes the way of a flow, and the path edges between hops that answered one after the other. What
+    /// is known already costs no allocation. A flow takes one way at a time: another that was open
+    /// closes when it was last seen.
+    pub fn observe_path(&mut self, o: &PathObservation<'_>) -> Folded {
+        let flow = FlowRef { agent: o.agent, target: o.target, flow: o.flow };
+        let key = KeyRef::Path { flow, hops: Hops::Told(o.hops) };
+        let before = self.way_of(&flow);
+        let known = before.and_then(|slot| self.entries[slot as usize].as_ref());
+        if let Some((slot, entry)) = before.zip(known)
+            && !key.names(&entry.id)
+        {
+            if o.at < entry.last_seen {
+                self.counters.out_of_order += 1;
+                return Folded::Unchanged;
+            }
+            if self.pending.len() >= self.limits.max_pending {
+                self.counters.refused_backlog += 1;
+                return Folded::Refused;
+            }
+            self.close(slot);
+        }
+        let folded = self.observe(&key, o.attributes, o.at, o.hold_ms);
+        if folded != Folded::Refused {
+            self.observe_links(o);
+        }
+        folded
+    }
+
+    /// Takes an alias. What is known already costs no allocation.
+    pub fn observe_alias(&mut self, o: &AliasObservation<'_>) -> Folded {
+        let lesser_first = (o.a.kind, o.a.name) <= (o.b.kind, o.b.name);
+        let ends = if lesser_first { [o.a, o.b] } else { [o.b, o.a] };
+        self.observe(&KeyRef::Alias(ends), o.attributes, o.at, o.hold_ms)
     }
 
     /// Closes what was not seen for longer than it is held. Costs time only for what is due.
@@ -215,6 +254,18 @@ impl Fold {
     /// What was done and refused so far.
     pub fn counters(&self) -> FoldCounters {
         self.counters
+    }
+
+    fn observe_links(&mut self, o: &PathObservation<'_>) {
+        let ends = [Some(o.agent)].into_iter().chain(o.hops.iter().copied());
+        let nexts = o.hops.iter().copied().chain([Some(o.target)]);
+        for (from, to) in ends.zip(nexts) {
+            // Agent and target stand next to each other only when there was no hop at all.
+            if let (Some(from), Some(to)) = (from, to) {
+                let key = KeyRef::Edge { from, kind: EdgeKind::Path, to };
+                self.observe(&key, &[], o.at, o.hold_ms);
+            }
+        }
     }
 
     fn observe(
@@ -327,6 +378,12 @@ impl Fold {
         if let Ok(found) = self.table.find_entry(hash, |&s| s == slot) {
             found.remove();
         }
+        if let ElementId::Path(path) = &entry.id {
+            let hash = hash_flow(&self.hasher, &FlowRef::of(path));
+            if let Ok(found) = self.flows.find_entry(hash, |&s| s == slot) {
+                found.remove();
+            }
+        }
         self.free.push(slot);
         self.counters.closed += 1;
         // Half-open intervals: the moment at which it was last seen is still inside.
@@ -356,6 +413,23 @@ impl Fold {
         self.table.insert_unique(hash, slot, |&s| {
             entries[s as usize].as_ref().map_or(0, |e| hash_key(hasher, &KeyRef::of(&e.id)))
         });
+        let path_at = |slot: u32| match entries[slot as usize].as_ref().map(|e| &e.id) {
+            Some(ElementId::Path(path)) => Some(path),
+            _ => None,
+        };
+        if let Some(path) = path_at(slot) {
+            let hash_of = |path| hash_flow(hasher, &FlowRef::of(path));
+            self.flows.insert_unique(hash_of(path), slot, |&s| path_at(s).map_or(0, hash_of));
+        }
+    }
+
+    /// The slot of the way that a flow takes.
+    fn way_of(&self, flow: &FlowRef<'_>) -> Option<u32> {
+        let is_of = |slot: &u32| match self.entries[*slot as usize].as_ref().map(|e| &e.id) {
+            Some(ElementId::Path(path)) => flow.is_of(path),
+            _ => false,
+        };
+        self.flows.find(hash_flow(&self.hasher, flow), is_of).copied()
     }
 
     fn set_back(&mut self, now: Millis) {
@@ -389,6 +463,12 @@ impl Fold {
 fn hash_key(hasher: &DefaultHashBuilder, key: &KeyRef<'_>) -> u64 {
     let mut state = hasher.build_hasher();
     key.hash(&mut state);
+    state.finish()
+}
+
+fn hash_flow(hasher: &DefaultHashBuilder, flow: &FlowRef<'_>) -> u64 {
+    let mut state = hasher.build_hasher();
+    flow.hash(&mut state);
     state.finish()
 }
 

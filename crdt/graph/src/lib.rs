@@ -6,22 +6,28 @@
 //! What must never happen: I/O, a clock, a panic over a hostile name, a map without a bound, or an
 //! answer that depends on the order in which elements arrived.
 
+mod aliases;
 mod change;
 mod diff;
 mod find;
 mod fold;
+mod folded;
 mod freshness;
 mod moment;
+mod paths;
 mod records;
 mod snapshot;
 mod topology;
 mod view;
 
+pub use aliases::Folding;
 pub use change::{ElementChange, ElementChangeKind, SiteElement};
-pub use diff::{ChangeCount, Diff};
+pub use diff::{AttributeChange, ChangeCount, ChangedElement, Diff};
 pub use find::ElementsOf;
 pub use fold::{Fold, FoldCounters, FoldLimits, Folded, OpenElement};
+pub use folded::AliasView;
 pub use freshness::{FreshnessThresholds, LinkState, SiteFreshness, SiteState, judge_freshness};
+pub use paths::{PathView, PathsOf};
 pub use topology::TopologyGraph;
 pub use view::{
     Coverage, Direction, EdgeView, ElementView, Neighbour, NodeView, SiteRecord, Snapshot,

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
-use holm_model::{EdgeKind, Millis, NodeKind, SiteId};
+use holm_model::{EdgeKind, Millis, NodeId, NodeKind, SiteId};
 use holm_moment::{Moment, MomentBuilder};
 
-use crate::TopologyGraph;
 use crate::snapshot::said_at;
 use crate::topology::{EdgeSlot, NodeIndex};
+use crate::{Folding, TopologyGraph};
 
 /// The attribute of a path edge that says that it ends at a node of that site.
 const PEER_SITE: &str = "holm.peer.site";
@@ -16,18 +16,23 @@ const PEER_SITE: &str = "holm.peer.site";
 const ADDRESS: &str = "server.address";
 const PORT: &str = "server.port";
 
+/// Which service serves at an address and port; none if several do.
+type Serving = HashMap<IpAddr, HashMap<Box<str>, Option<NodeIndex>>>;
+
 impl TopologyGraph {
     /// Everything that any site holds to exist at `at`, with who recorded each node.
     ///
     /// A call to an address and port at which exactly one service was seen to serve is a call to that
-    /// service too: the caller's site sees the address only, and the other site the service.
+    /// service too: the caller's site sees the address only, and the other site the service. Names of
+    /// the same thing are one node ([`TopologyGraph::folding`]), found by each of them.
     pub fn moment(&self, at: Millis) -> Moment {
         let mut builder = MomentBuilder::new();
+        let folding = self.folding(at);
         let mut handle = vec![None; self.nodes.len()];
         for (slot, node) in handle.iter_mut().zip(&self.nodes) {
             let Some(node) = node else { continue };
             for (site, _) in said_at(&node.records, at, &None) {
-                let index = *slot.get_or_insert_with(|| builder.node(node.id.clone()));
+                let index = *slot.get_or_insert_with(|| named(&mut builder, &folding, &node.id));
                 builder.recorded_by(index, &self.sites[site as usize]);
             }
         }
@@ -39,21 +44,27 @@ impl TopologyGraph {
             }
             let mut end = |node: u32| {
                 let id = &self.nodes[node as usize].as_ref()?.id;
-                Some(*handle[node as usize].get_or_insert_with(|| builder.node(id.clone())))
+                let named = || named(&mut builder, &folding, id);
+                Some(*handle[node as usize].get_or_insert_with(named))
             };
             let (Some(from), Some(to)) = (end(edge.from), end(edge.to)) else { continue };
+            // From one name of a thing to another: within the thing.
+            if from == to && edge.from != edge.to {
+                continue;
+            }
             let behind = (edge.kind == EdgeKind::Flow)
                 .then(|| self.service_behind(edge, at, &serving))
                 .flatten()
-                .filter(|&service| service != edge.from)
-                .and_then(end);
+                .and_then(end)
+                .filter(|&service| service != from && service != to);
             builder.edge(from, edge.kind, to, None);
             if let Some(service) = behind {
                 builder.edge(from, EdgeKind::Flow, service, None);
             }
             if edge.kind == EdgeKind::Path {
                 for (_, record) in said_at(&edge.records, at, &None) {
-                    let site = record.attributes.get(PEER_SITE).map(|site| SiteId::new(site));
+                    let attributes = record.attributes(at);
+                    let site = attributes.get(PEER_SITE).map(|site| SiteId::new(site));
                     if let Some(Ok(site)) = site {
                         builder.located_at(to, &site);
                     }
@@ -66,23 +77,32 @@ impl TopologyGraph {
                 }
             }
         }
+        for path in self.paths_at(at) {
+            let mut node = |id| named(&mut builder, &folding, id);
+            let (agent, target) = (node(path.id.agent()), node(path.id.target()));
+            let hops: Vec<_> =
+                path.id.hops().iter().map(|hop| hop.as_ref().map(&mut node)).collect();
+            builder.path(agent, target, path.id.flow(), &hops);
+        }
         builder.build()
     }
 
     /// Where services serve at `at`: by address and port, if it is one service only. Loopback is of
     /// every host its own.
-    fn serving(&self, at: Millis) -> HashMap<(IpAddr, &str), Option<NodeIndex>> {
-        let mut serving = HashMap::new();
+    fn serving(&self, at: Millis) -> Serving {
+        let mut serving = Serving::new();
         for (index, node) in (0..).zip(&self.nodes) {
             let Some(node) = node.as_ref().filter(|n| n.id.kind() == NodeKind::Service) else {
                 continue;
             };
             for (_, record) in said_at(&node.records, at, &None) {
-                let of = |key| record.attributes.get(key).map(|value| &**value);
+                let attributes = record.attributes(at);
+                let of = |key| attributes.get(key);
                 let address = of(ADDRESS).and_then(|address| address.parse::<IpAddr>().ok());
                 let (Some(address), Some(port)) = (address, of(PORT)) else { continue };
                 if !address.is_loopback() && !address.is_unspecified() {
-                    let known = serving.entry((address, port)).or_insert(Some(index));
+                    let ports = serving.entry(address).or_default();
+                    let known = ports.entry(port.clone()).or_insert(Some(index));
                     if *known != Some(index) {
                         *known = None;
                     }
@@ -93,17 +113,22 @@ impl TopologyGraph {
     }
 
     /// The service that a flow to an address reaches.
-    fn service_behind(
-        &self,
-        edge: &EdgeSlot,
-        at: Millis,
-        serving: &HashMap<(IpAddr, &str), Option<NodeIndex>>,
-    ) -> Option<NodeIndex> {
+    fn service_behind(&self, edge: &EdgeSlot, at: Millis, serving: &Serving) -> Option<NodeIndex> {
         let host = &self.nodes[edge.to as usize].as_ref()?.id;
-        let address = (host.kind() == NodeKind::Host).then(|| host.name().parse().ok())??;
-        said_at(&edge.records, at, &None).find_map(|(_, record)| {
-            let port = record.attributes.get(PORT)?;
-            *serving.get(&(address, &**port))?
-        })
+        let address: IpAddr =
+            (host.kind() == NodeKind::Host).then(|| host.name().parse().ok())??;
+        let ports = serving.get(&address)?;
+        let mut said = said_at(&edge.records, at, &None);
+        said.find_map(|(_, record)| *ports.get(record.attributes(at).get(PORT)?)?)
     }
+}
+
+/// The handle of a node, by the name that it is shown by.
+fn named(builder: &mut MomentBuilder, folding: &Folding, id: &NodeId) -> u32 {
+    let shown = folding.shown(id);
+    let handle = builder.node(shown.clone());
+    if shown != id {
+        builder.also_called(handle, id);
+    }
+    handle
 }

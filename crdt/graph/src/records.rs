@@ -1,6 +1,8 @@
 //! What the sites recorded about one element.
 
-use holm_model::{Attributes, ElementId, IntervalSet, Millis};
+use std::borrow::Cow;
+
+use holm_model::{Attributes, ElementId, IntervalSet, Millis, PastValues};
 
 /// An interned site.
 pub(crate) type SiteIndex = u32;
@@ -11,6 +13,33 @@ pub(crate) struct Record {
     pub(crate) intervals: IntervalSet,
     pub(crate) attributes: Attributes,
     pub(crate) attributes_at: Millis,
+    /// Mostly nothing was ever different: that takes one word.
+    pub(crate) past: Option<Box<PastValues>>,
+}
+
+impl Record {
+    /// The attributes as they were at `at`.
+    pub(crate) fn attributes(&self, at: Millis) -> Cow<'_, Attributes> {
+        match &self.past {
+            Some(past) if !past.is_current(at) => Cow::Owned(past.at(at, &self.attributes)),
+            _ => Cow::Borrowed(&self.attributes),
+        }
+    }
+
+    /// When the attributes of `at` were written.
+    pub(crate) fn written(&self, at: Millis) -> Millis {
+        match &self.past {
+            Some(past) if at < self.attributes_at => past.written_by(at).unwrap_or_default(),
+            _ => self.attributes_at,
+        }
+    }
+
+    /// Whether attributes were written after `from`, up to `to`.
+    pub(crate) fn was_written(&self, from: Millis, to: Millis) -> bool {
+        let within = |at: Millis| from < at && at <= to;
+        let Some(past) = &self.past else { return false };
+        within(self.attributes_at) || past.written_by(to).is_some_and(within)
+    }
 }
 
 /// The records of one element, few: in order of the interned site.
@@ -98,6 +127,15 @@ pub(crate) fn hash_record(site: &str, id: &ElementId, record: &Record) -> [u64; 
     for (key, value) in &record.attributes {
         part(key.as_bytes());
         part(value.as_bytes());
+    }
+    if let Some(past) = &record.past {
+        part(&past.known_from().0.to_le_bytes());
+        for value in past.as_slice() {
+            part(&value.until.0.to_le_bytes());
+            part(value.key.as_bytes());
+            part(&[u8::from(value.value.is_some())]);
+            part(value.value.as_deref().unwrap_or_default().as_bytes());
+        }
     }
     let hash = hasher.finalize();
     let mut lanes = [0; 4];

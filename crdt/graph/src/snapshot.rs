@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use holm_model::{Attributes, EdgeKind, ElementId, Millis, NodeId, SiteId};
+use holm_model::{Attributes, EdgeKind, ElementId, Millis, NodeId, PastValues, SiteId};
 
+use crate::folded;
 use crate::records::{Record, Records, SiteIndex};
 use crate::topology::{EdgeIndex, EdgeSlot, NodeIndex, NodeSlot};
 use crate::{
@@ -58,6 +59,14 @@ impl TopologyGraph {
             .sites
             .as_ref()
             .map(|sites| sites.iter().filter_map(|s| self.site_named(s)).collect());
+        if filter.fold_aliases {
+            let folding = self.folding_of(at, &heard);
+            if !folding.is_empty() {
+                let (sites, edge_kinds) = (filter.sites.clone(), filter.edge_kinds.clone());
+                let all = SnapshotFilter { sites, edge_kinds, ..SnapshotFilter::default() };
+                return folded::fold(self.snapshot(at, &all)?, &folding, at, filter);
+            }
+        }
         let mut nodes: Vec<Presence> = vec![Presence::default(); self.nodes.len()];
         for (presence, node) in nodes.iter_mut().zip(&self.nodes) {
             if let Some(node) = node {
@@ -75,6 +84,14 @@ impl TopologyGraph {
                 nodes[edge.from as usize].join(&presence);
                 nodes[edge.to as usize].join(&presence);
                 edges.push((index, edge, presence));
+            }
+        }
+        if filter.edge_kinds.as_ref().is_none_or(|kinds| kinds.contains(&EdgeKind::Path)) {
+            for path in self.paths.iter() {
+                let presence = presence_at(&path.records, at, &heard);
+                if presence.since.is_some() {
+                    path.nodes.iter().for_each(|&node| nodes[node as usize].join(&presence));
+                }
             }
         }
         self.keep_kinds(filter, &mut nodes);
@@ -97,6 +114,7 @@ impl TopologyGraph {
                 intervals: r.intervals.clone(),
                 attributes: r.attributes.clone(),
                 attributes_at: r.attributes_at,
+                past: r.past.as_deref().cloned().unwrap_or_default(),
             })
             .collect();
         let implied = records.is_empty();
@@ -111,12 +129,13 @@ impl TopologyGraph {
                         intervals,
                         attributes: Attributes::new(),
                         attributes_at: Millis(0),
+                        past: PastValues::default(),
                     }),
                 }
             }
         }
         sites.sort_by(|a, b| a.site.cmp(&b.site));
-        let attributes = self.merge_attributes(records.iter());
+        let attributes = self.merge_attributes(records.iter(), Millis(u64::MAX));
         Some(ElementView { id: id.clone(), sites, attributes, implied })
     }
 
@@ -158,6 +177,7 @@ impl TopologyGraph {
         let known = |kind: &&EdgeKind| self.edges_by_kind[**kind as usize] > 0;
         let never_recorded = EdgeKind::ALL.iter().filter(|kind| !known(kind)).copied().collect();
         Coverage {
+            flow_paths: self.paths_at(at).count(),
             path_edges: counts[EdgeKind::Path as usize],
             flow_edges: counts[EdgeKind::Flow as usize],
             routing_edges: counts[EdgeKind::Routing as usize],
@@ -248,12 +268,13 @@ impl TopologyGraph {
             kept[*index as usize] = true;
         }
         let alive_attributes =
-            |records: &Records| self.merge_attributes(said_at(records, at, heard));
+            |records: &Records| self.merge_attributes(said_at(records, at, heard), at);
         let node_views = shown.iter().map(|(_, node, presence)| NodeView {
             id: node.id.clone(),
             sites: self.site_names(presence),
             since: presence.since.unwrap_or_default(),
             attributes: alive_attributes(&node.records),
+            aliases: Vec::new(),
         });
         let inside = |e: &EdgeSlot| kept[e.from as usize] && kept[e.to as usize];
         let mut listed: Vec<_> = edges.iter().filter(|(_, edge, _)| inside(edge)).collect();
@@ -286,16 +307,19 @@ impl TopologyGraph {
         names
     }
 
-    /// Of two values the one written later; at the same moment that of the later site by name.
-    fn merge_attributes<'a>(
+    /// Attributes as they were at `at`. Of two values the one written later; at the same moment that of
+    /// the later site by name.
+    pub(crate) fn merge_attributes<'a>(
         &self,
         records: impl Iterator<Item = (SiteIndex, &'a Record)>,
+        at: Millis,
     ) -> Attributes {
-        let mut all: Vec<_> = records.filter(|(_, r)| !r.attributes.is_empty()).collect();
-        all.sort_by_key(|(site, r)| (r.attributes_at, &self.sites[*site as usize]));
+        let said = records.map(|(site, r)| (r.written(at), site, r.attributes(at)));
+        let mut all: Vec<_> = said.filter(|(_, _, attributes)| !attributes.is_empty()).collect();
+        all.sort_by_key(|(written, site, _)| (*written, &self.sites[*site as usize]));
         let mut merged = Attributes::new();
-        for (_, record) in all {
-            merged.extend(record.attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
+        for (_, _, attributes) in all {
+            merged.extend(attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         merged
     }

@@ -1,9 +1,12 @@
 //! The merged view of what all sites recorded about one tenant.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
-use holm_model::{EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, SiteId};
+use holm_model::{AliasId, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, SiteId};
 
 use crate::SiteElement;
+use crate::paths::{PathIndex, Paths};
 use crate::records::{Record, Records, SetDigest, SiteIndex, hash_record};
 
 pub(crate) type NodeIndex = u32;
@@ -16,6 +19,14 @@ pub(crate) struct NodeSlot {
     pub(crate) records: Records,
     pub(crate) out: Vec<EdgeIndex>,
     pub(crate) into: Vec<EdgeIndex>,
+    pub(crate) paths: Vec<PathIndex>,
+}
+
+impl NodeSlot {
+    fn is_unused(&self) -> bool {
+        let Self { records, out, into, paths, .. } = self;
+        records.is_empty() && out.is_empty() && into.is_empty() && paths.is_empty()
+    }
 }
 
 /// An edge and where it stands in the lists of its ends.
@@ -40,6 +51,8 @@ pub struct TopologyGraph {
     pub(crate) edges: Vec<Option<EdgeSlot>>,
     free_edges: Vec<EdgeIndex>,
     edge_index: HashMap<(NodeIndex, EdgeKind, NodeIndex), EdgeIndex>,
+    pub(crate) paths: Paths,
+    pub(crate) aliases: BTreeMap<AliasId, Records>,
     /// How many edges of each kind anyone has ever recorded, in order of [`EdgeKind::ALL`].
     pub(crate) edges_by_kind: [usize; 4],
     digest: SetDigest,
@@ -55,9 +68,10 @@ impl TopologyGraph {
     /// Replaces what `site` says about one element; empty intervals withdraw it. Whether that
     /// changed anything.
     pub fn apply(&mut self, site: &SiteId, element: SiteElement) -> bool {
-        let SiteElement { id, intervals, attributes, attributes_at } = element;
-        let record =
-            (!intervals.is_empty()).then_some(Record { intervals, attributes, attributes_at });
+        let SiteElement { id, intervals, attributes, attributes_at, past } = element;
+        let past = (!past.is_empty()).then(|| Box::new(past));
+        let record = Record { intervals, attributes, attributes_at, past };
+        let record = Some(record).filter(|r| !r.intervals.is_empty());
         let known = self.records(&id).zip(self.site_index.get(site).copied());
         let before = known.and_then(|(records, site)| records.get(site));
         if before == record.as_ref() {
@@ -74,6 +88,8 @@ impl TopologyGraph {
         match id {
             ElementId::Node(id) => self.set_node(&id, site, record),
             ElementId::Edge(id) => self.set_edge(&id, site, record),
+            ElementId::Path(id) => self.set_path(&id, site, record),
+            ElementId::Alias(id) => self.set_alias(id, site, record),
         }
         self.generation += 1;
         true
@@ -91,14 +107,19 @@ impl TopologyGraph {
 
     /// Where the history starts.
     pub fn earliest(&self) -> Option<Millis> {
-        let nodes = self.nodes.iter().flatten().map(|n| &n.records);
-        let edges = self.edges.iter().flatten().map(|e| &e.records);
-        nodes
-            .chain(edges)
+        self.all_records()
             .flat_map(Records::iter)
             .filter_map(|(_, r)| r.intervals.as_slice().first())
             .map(|i| i.from)
             .min()
+    }
+
+    /// The records of every element of any kind.
+    pub(crate) fn all_records(&self) -> impl Iterator<Item = &Records> {
+        let nodes = self.nodes.iter().flatten().map(|n| &n.records);
+        let edges = self.edges.iter().flatten().map(|e| &e.records);
+        let paths = self.paths.iter().map(|p| &p.records);
+        nodes.chain(edges).chain(paths).chain(self.aliases.values())
     }
 
     /// How many nodes and edges are known, at any time.
@@ -125,12 +146,18 @@ impl TopologyGraph {
         Some(EdgeId { from: end(edge.from)?, kind: edge.kind, to: end(edge.to)? })
     }
 
-    /// What each site says about a node by way of the edges that end there.
+    /// What each site says about a node by way of the edges that end there and the paths that lead
+    /// over it.
     pub(crate) fn implied(&self, node: &NodeSlot) -> Vec<(SiteIndex, IntervalSet)> {
         let mut by_site: HashMap<SiteIndex, Vec<_>> = HashMap::new();
         for &edge in node.out.iter().chain(&node.into) {
             let Some(edge) = &self.edges[edge as usize] else { continue };
             for (site, record) in edge.records.iter() {
+                by_site.entry(site).or_default().extend_from_slice(record.intervals.as_slice());
+            }
+        }
+        for path in node.paths.iter().filter_map(|&p| self.paths.get(p)) {
+            for (site, record) in path.records.iter() {
                 by_site.entry(site).or_default().extend_from_slice(record.intervals.as_slice());
             }
         }
@@ -149,6 +176,8 @@ impl TopologyGraph {
                 let edge = *self.edge_index.get(&(from, id.kind, to))?;
                 self.edges[edge as usize].as_ref().map(|e| &e.records)
             }
+            ElementId::Path(id) => self.paths.named(id).map(|p| &p.records),
+            ElementId::Alias(id) => self.aliases.get(id),
         }
     }
 
@@ -162,7 +191,7 @@ impl TopologyGraph {
         index
     }
 
-    fn intern_node(&mut self, id: &NodeId) -> NodeIndex {
+    pub(crate) fn intern_node(&mut self, id: &NodeId) -> NodeIndex {
         if let Some(&index) = self.node_index.get(id) {
             return index;
         }
@@ -171,6 +200,7 @@ impl TopologyGraph {
             records: Records::default(),
             out: Vec::new(),
             into: Vec::new(),
+            paths: Vec::new(),
         };
         let index = match self.free_nodes.pop() {
             Some(index) => {
@@ -256,10 +286,17 @@ impl TopologyGraph {
         }
     }
 
-    fn forget_if_unused(&mut self, index: NodeIndex) {
+    fn set_alias(&mut self, id: AliasId, site: SiteIndex, record: Option<Record>) {
+        let records = self.aliases.entry(id.clone()).or_default();
+        records.set(site, record);
+        if records.is_empty() {
+            self.aliases.remove(&id);
+        }
+    }
+
+    pub(crate) fn forget_if_unused(&mut self, index: NodeIndex) {
         let slot = &mut self.nodes[index as usize];
-        let unused = |n: &NodeSlot| n.records.is_empty() && n.out.is_empty() && n.into.is_empty();
-        if slot.as_ref().is_some_and(unused)
+        if slot.as_ref().is_some_and(NodeSlot::is_unused)
             && let Some(node) = slot.take()
         {
             self.node_index.remove(&node.id);
@@ -269,6 +306,6 @@ impl TopologyGraph {
 }
 
 /// Slots are counted in 32 bits: memory ends long before them.
-fn next_index(len: usize) -> u32 {
+pub(crate) fn next_index(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }

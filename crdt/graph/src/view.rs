@@ -1,7 +1,8 @@
 //! What the graph answers.
 
 use holm_model::{
-    Attributes, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, NodeKind, SiteId,
+    Attributes, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, NodeKind, PastValues,
+    SiteId,
 };
 
 /// Which part of the graph is asked for. The default asks for all of it.
@@ -15,6 +16,8 @@ pub struct SnapshotFilter {
     pub edge_kinds: Option<Vec<EdgeKind>>,
     /// Only what lies within so many edges of this node, whatever their direction.
     pub around: Option<(NodeId, u32)>,
+    /// Show names of the same thing as one node.
+    pub fold_aliases: bool,
     /// Most nodes, and most edges, in the answer: the first by id. The totals count all.
     pub limit: Option<usize>,
 }
@@ -41,8 +44,10 @@ pub struct NodeView {
     pub sites: Vec<SiteId>,
     /// Earliest start, over these sites, of the interval that holds the moment.
     pub since: Millis,
-    /// Attributes of all sites; of two values the one written later.
+    /// Attributes of all sites as they were then; of two values the one written later.
     pub attributes: Attributes,
+    /// Other names of it that are folded into this node, in order.
+    pub aliases: Vec<NodeId>,
 }
 
 /// An edge at one moment.
@@ -82,11 +87,15 @@ pub struct SiteRecord {
     pub attributes: Attributes,
     /// When it wrote them; 0 if it never did.
     pub attributes_at: Millis,
+    /// What they were before.
+    pub past: PastValues,
 }
 
 /// What a picture stands on: an absent edge means little where nobody looked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
+    /// Ways of flows, hop by hop, at that moment.
+    pub flow_paths: usize,
     /// Path edges at that moment.
     pub path_edges: usize,
     /// Flow edges at that moment.

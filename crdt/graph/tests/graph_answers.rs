@@ -1,7 +1,9 @@
 //! Questions to the graph and what they are answered.
 
 use holm_graph::{Direction, SiteElement, SnapshotFilter, TopologyGraph};
-use holm_model::{EdgeKind, ElementId, Interval, IntervalSet, Millis, NodeId, NodeKind, SiteId};
+use holm_model::{
+    EdgeKind, ElementId, Interval, IntervalSet, Millis, NodeId, NodeKind, PastValues, SiteId,
+};
 
 fn site(name: &str) -> SiteId {
     SiteId::new(name).expect("valid")
@@ -18,6 +20,7 @@ fn element(id: &str, from: u64, to: Option<u64>, attribute: &str, at: u64) -> Si
         intervals: IntervalSet::from_intervals([interval]),
         attributes: [("v".into(), attribute.into())].into(),
         attributes_at: Millis(at),
+        past: PastValues::default(),
     }
 }
 

@@ -1,63 +1,34 @@
 //! Whatever the order and the repetitions in which elements arrive, the graph answers like a naive
 //! model that reads the last record of each (site, element).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod reference;
 
-use holm_graph::{EdgeView, NodeView, SiteElement, Snapshot, SnapshotFilter, TopologyGraph};
-use holm_model::{Attributes, ElementId, Interval, IntervalSet, Millis, NodeId, SiteId};
+use holm_graph::{SiteElement, SnapshotFilter, TopologyGraph};
+use holm_model::{Interval, IntervalSet, Millis, PastValue, PastValues, SiteId};
 use proptest::prelude::*;
+use reference::Model;
 
-type Model = BTreeMap<(SiteId, ElementId), SiteElement>;
-
-fn merged(model: &Model, id: &ElementId, at: Millis) -> Attributes {
-    let mut records: Vec<_> = model
-        .iter()
-        .filter(|((_, i), e)| i == id && e.intervals.contains(at) && !e.attributes.is_empty())
-        .map(|((site, _), e)| (e.attributes_at, site.clone(), e.attributes.clone()))
-        .collect();
-    records.sort();
-    records.into_iter().flat_map(|(_, _, attributes)| attributes).collect()
+fn any_past() -> impl Strategy<Value = PastValues> {
+    let value =
+        (1u64..40, "[ab]", proptest::option::of("[xyz]")).prop_map(|(until, key, value)| {
+            PastValue { until: Millis(until), key: key.into(), value: value.map(Into::into) }
+        });
+    let known_from = prop_oneof![3 => Just(0), 1 => 0u64..20];
+    (proptest::collection::vec(value, 0..4), known_from)
+        .prop_map(|(values, known_from)| PastValues::new(values, Millis(known_from)))
 }
 
-/// The whole graph at `at`, worked out the slow way.
-fn reference(model: &Model, at: Millis) -> Snapshot {
-    let mut nodes: BTreeMap<NodeId, (BTreeSet<SiteId>, Millis)> = BTreeMap::new();
-    let mut edges = BTreeMap::new();
-    for ((site, id), element) in model {
-        let Some(interval) = element.intervals.interval_at(at) else { continue };
-        let mut says = |node: &NodeId| {
-            let (sites, since) =
-                nodes.entry(node.clone()).or_insert((BTreeSet::new(), interval.from));
-            sites.insert(site.clone());
-            *since = (*since).min(interval.from);
-        };
-        match id {
-            ElementId::Node(node) => says(node),
-            ElementId::Edge(edge) => {
-                says(&edge.from);
-                says(&edge.to);
-                let (sites, since) =
-                    edges.entry(edge.clone()).or_insert((BTreeSet::new(), interval.from));
-                sites.insert(site.clone());
-                *since = (*since).min(interval.from);
-            }
-        }
-    }
-    let nodes: Vec<NodeView> = nodes
-        .into_iter()
-        .map(|(id, (sites, since))| {
-            let attributes = merged(model, &ElementId::Node(id.clone()), at);
-            NodeView { id, sites: sites.into_iter().collect(), since, attributes }
-        })
-        .collect();
-    let edges: Vec<EdgeView> = edges
-        .into_iter()
-        .map(|(id, (sites, since))| {
-            let attributes = merged(model, &ElementId::Edge(id.clone()), at);
-            EdgeView { id, sites: sites.into_iter().collect(), since, attributes }
-        })
-        .collect();
-    Snapshot { total_nodes: nodes.len(), total_edges: edges.len(), nodes, edges }
+fn any_id() -> impl Strategy<Value = String> {
+    prop_oneof![
+        (0u8..4).prop_map(|n| format!("host:{n}")),
+        (0u8..4, 0u8..4, 0u8..2).prop_map(|(a, b, k)| {
+            format!("host:{a}|{}|host:{b}", ["flow", "path"][usize::from(k)])
+        }),
+        (0u8..3, 0u8..4, 0u8..4).prop_map(|(flow, b, hop)| {
+            format!("host:0|path|host:{b}|f{flow}|hop:{hop}|*|hop:{}", hop / 2)
+        }),
+        (0u8..3).prop_map(|n| format!("host:{n}|alias|host:{}", n + 1)),
+    ]
 }
 
 fn any_record() -> impl Strategy<Value = (SiteId, SiteElement)> {
@@ -65,15 +36,10 @@ fn any_record() -> impl Strategy<Value = (SiteId, SiteElement)> {
         from: Millis(from),
         to: to.map(|len| Millis(from + len)),
     });
-    let id = prop_oneof![
-        (0u8..4).prop_map(|n| format!("host:{n}")),
-        (0u8..4, 0u8..4, 0u8..2).prop_map(|(a, b, k)| {
-            format!("host:{a}|{}|host:{b}", ["flow", "path"][usize::from(k)])
-        }),
-    ];
     let attributes = proptest::collection::btree_map("[ab]", "[xyz]", 0..3);
-    (0u8..3, id, proptest::collection::vec(interval, 0..4), attributes, 0u64..5).prop_map(
-        |(site, id, intervals, attributes, at)| {
+    let intervals = proptest::collection::vec(interval, 0..4);
+    (0u8..3, any_id(), intervals, attributes, 0u64..40, any_past()).prop_map(
+        |(site, id, intervals, attributes, at, past)| {
             let site = SiteId::new(&format!("site-{site}")).expect("valid");
             let element = SiteElement {
                 id: id.parse().expect("valid"),
@@ -83,6 +49,7 @@ fn any_record() -> impl Strategy<Value = (SiteId, SiteElement)> {
                     .map(|(k, v)| (k.into_boxed_str(), v.into_boxed_str()))
                     .collect(),
                 attributes_at: Millis(at),
+                past,
             };
             (site, element)
         },
@@ -97,19 +64,14 @@ proptest! {
         seed in any::<u64>(),
     ) {
         // In the order of history, with everything that was overwritten or withdrawn since.
-        let mut model = Model::new();
+        let mut model = Model::default();
         let mut replayed = TopologyGraph::new();
         for (site, element) in &history {
-            let key = (site.clone(), element.id.clone());
-            if element.intervals.is_empty() {
-                model.remove(&key);
-            } else {
-                model.insert(key, element.clone());
-            }
+            model.set(site, element);
             replayed.apply(site, element.clone());
         }
         // Only what is left, in another order, twice.
-        let mut left: Vec<_> = model.iter().map(|((s, _), e)| (s.clone(), e.clone())).collect();
+        let mut left = model.records();
         left.sort_by_key(|(s, e)| {
             let text = format!("{s}{}{seed}", e.id);
             text.bytes().fold(seed, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b)))
@@ -125,13 +87,40 @@ proptest! {
         prop_assert_eq!(replayed.digest(), shuffled.digest());
         prop_assert_eq!(replayed.len(), shuffled.len());
         prop_assert_eq!(replayed.earliest(), shuffled.earliest());
-        for at in 0..42 {
-            let expected = reference(&model, Millis(at));
+        for at in (0..42).map(Millis) {
+            let expected = model.snapshot(at);
             for graph in [&replayed, &shuffled] {
-                let got = graph.snapshot(Millis(at), &SnapshotFilter::default());
+                let got = graph.snapshot(at, &SnapshotFilter::default());
                 prop_assert_eq!(got.as_ref(), Ok(&expected));
             }
-            prop_assert_eq!(replayed.coverage(Millis(at)), shuffled.coverage(Millis(at)));
+            prop_assert_eq!(replayed.coverage(at), shuffled.coverage(at));
+            prop_assert_eq!(replayed.folding(at), shuffled.folding(at));
+            let folded = SnapshotFilter { fold_aliases: true, ..SnapshotFilter::default() };
+            let folded = replayed.snapshot(at, &folded).expect("nothing is named");
+            prop_assert_eq!(&folded, &model.folded(at));
+            let other = Millis(41 - at.0);
+            let (from, to) = (at.min(other), at.max(other));
+            prop_assert_eq!(replayed.diff(from, to, 1_000), model.diff(from, to));
+            prop_assert_eq!(replayed.diff(from, to, 1_000), shuffled.diff(from, to, 1_000));
+        }
+        for id in model.ids() {
+            prop_assert_eq!(replayed.element(&id), shuffled.element(&id));
+            let view = replayed.element(&id).expect("it is known");
+            for site in view.sites {
+                prop_assert_eq!(&site.intervals, &model.when(&site.site, &id));
+            }
+        }
+        for to in 0..4 {
+            let (from, to) = ("host:0".parse().expect("valid"), format!("host:{to}"));
+            let to = to.parse().expect("valid");
+            let seen = replayed.ways_seen(&from, &to, Millis(10), Millis(20), 100);
+            let ids: Vec<String> = seen.items.iter().map(|p| p.id.to_string()).collect();
+            prop_assert_eq!(ids.len() as u64, seen.total);
+            let mut sorted = ids.clone();
+            sorted.sort();
+            prop_assert_eq!(sorted, model.ways(&from, &to, Millis(10), Millis(20)));
+            let again = shuffled.ways_seen(&from, &to, Millis(10), Millis(20), 100);
+            prop_assert_eq!(again, seen);
         }
     }
 }

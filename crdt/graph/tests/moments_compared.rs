@@ -1,11 +1,11 @@
 //! Two moments side by side, what happened when, and finding things.
 
-use holm_graph::{SiteElement, TopologyGraph};
-use holm_model::{ElementId, Interval, IntervalSet, Millis, SiteId};
+use holm_graph::{AttributeChange, ChangedElement, SiteElement, TopologyGraph};
+use holm_model::{Attributes, ElementId, Interval, IntervalSet, Millis, PastValues, SiteId};
 use holm_moment::{Limits, Scratch, Selector, WhatIf};
 
 fn put(graph: &mut TopologyGraph, site: &str, id: &str, intervals: &[(u64, Option<u64>)]) {
-    put_with(graph, site, id, intervals, 0, &[]);
+    put_with(graph, site, id, intervals, &[(0, &[])]);
 }
 
 fn put_with(
@@ -13,16 +13,25 @@ fn put_with(
     site: &str,
     id: &str,
     intervals: &[(u64, Option<u64>)],
-    written: u64,
-    attributes: &[(&str, &str)],
+    written: &[(u64, &[(&str, &str)])],
 ) {
     let intervals =
         intervals.iter().map(|(from, to)| Interval { from: Millis(*from), to: to.map(Millis) });
+    let mut past = PastValues::default();
+    let mut current = (Millis(0), Attributes::new());
+    for (i, (at, attributes)) in written.iter().enumerate() {
+        let next = attributes.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        if i > 0 {
+            past.replace(&current.1, &next, Millis(*at));
+        }
+        current = (Millis(*at), next);
+    }
     let element = SiteElement {
         id: id.parse().expect("valid"),
         intervals: IntervalSet::from_intervals(intervals),
-        attributes: attributes.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
-        attributes_at: Millis(written),
+        attributes: current.1,
+        attributes_at: current.0,
+        past,
     };
     graph.apply(&SiteId::new(site).expect("valid"), element);
 }
@@ -41,15 +50,14 @@ fn history() -> TopologyGraph {
         "tokyo",
         "prefix:192.0.2.0/24",
         &[(5, None)],
-        55,
-        &[("as.name", "ACME-Net")],
+        &[(5, &[("as.name", "ACME")]), (55, &[("as.name", "ACME-Net"), ("country", "de")])],
     );
     put(&mut graph, "tokyo", "prefix:192.0.0.0/16", &[(5, None)]);
     graph
 }
 
 #[test]
-fn a_diff_tells_what_came_went_returned_and_was_rewritten() {
+fn a_diff_tells_what_came_went_returned_and_changed() {
     let diff = history().diff(Millis(20), Millis(70), 10);
     assert_eq!(names(&diff.appeared.items), ["service:web|flow|service:cache", "service:cache"]);
     assert_eq!(names(&diff.vanished.items), ["service:web|flow|service:db", "service:db"]);
@@ -57,7 +65,20 @@ fn a_diff_tells_what_came_went_returned_and_was_rewritten() {
         names(&diff.returned.items),
         ["agent:tokyo|path|host:192.0.2.7", "agent:tokyo", "host:192.0.2.7", "service:web"],
     );
-    assert_eq!(names(&diff.rewritten.items), ["prefix:192.0.2.0/24"]);
+    let change = |key: &str, before: Option<&str>, after: Option<&str>| AttributeChange {
+        key: key.into(),
+        before: before.map(Into::into),
+        after: after.map(Into::into),
+    };
+    let expected = ChangedElement {
+        id: "prefix:192.0.2.0/24".parse().expect("valid"),
+        attributes: vec![
+            change("as.name", Some("ACME"), Some("ACME-Net")),
+            change("country", None, Some("de")),
+        ],
+    };
+    assert_eq!((diff.changed, diff.changed_total), (vec![expected], 1));
+    assert!(history().diff(Millis(56), Millis(70), 10).changed.is_empty(), "written before");
     let short = history().diff(Millis(20), Millis(70), 1);
     assert_eq!((short.returned.items.len(), short.returned.total), (1, 4));
     assert_eq!(history().diff(Millis(70), Millis(70), 10), holm_graph::Diff::default());
@@ -68,6 +89,7 @@ fn changes_are_counted_where_they_happened() {
     let counts = history().changes(Millis(0), Millis(100), 10);
     let shown: Vec<(u64, u64)> = counts.iter().map(|c| (c.opened, c.closed)).collect();
     let expected = [(2, 0), (2, 0), (0, 0), (0, 1), (1, 0), (0, 1), (1, 0), (0, 0), (0, 0), (0, 0)];
+    assert_eq!(counts[5].changed, 2, "one value anew, one that was not there before");
     assert_eq!(shown, expected);
     assert!(history().changes(Millis(5), Millis(5), 10).is_empty());
 }
@@ -118,11 +140,11 @@ fn a_call_to_an_address_is_a_call_to_the_service_that_serves_there() {
     let mut graph = TopologyGraph::new();
     let open = [(1, None)];
     let serves = [("server.address", "198.51.100.3"), ("server.port", "7004")];
-    put_with(&mut graph, "saopaulo", "service:stock", &open, 1, &serves);
+    put_with(&mut graph, "saopaulo", "service:stock", &open, &[(1, &serves)]);
     let call = "service:checkout|flow|host:198.51.100.3";
-    put_with(&mut graph, "berlin", call, &open, 1, &[("server.port", "7004")]);
+    put_with(&mut graph, "berlin", call, &open, &[(1, &[("server.port", "7004")])]);
     let other = "service:batch|flow|host:198.51.100.3";
-    put_with(&mut graph, "berlin", other, &open, 1, &[("server.port", "9999")]);
+    put_with(&mut graph, "berlin", other, &open, &[(1, &[("server.port", "9999")])]);
     let impacted = |graph: &TopologyGraph| -> Vec<String> {
         let moment = graph.moment(Millis(5));
         let target = Selector::Element("service:stock".parse().expect("valid"));
@@ -133,6 +155,6 @@ fn a_call_to_an_address_is_a_call_to_the_service_that_serves_there() {
     };
     assert_eq!(impacted(&graph), ["service:checkout"], "and not what calls another port");
     // Two services say that they serve there: which one is meant is not known.
-    put_with(&mut graph, "oslo", "service:other", &open, 1, &serves);
+    put_with(&mut graph, "oslo", "service:other", &open, &[(1, &serves)]);
     assert_eq!(impacted(&graph), [""; 0]);
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::path::{self, AliasId, PathId};
+
 /// Longest name of a node of the topology, in bytes.
 pub const MAX_NODE_NAME_BYTES: usize = 255;
 
@@ -17,7 +19,7 @@ pub struct ElementIdError {
 }
 
 impl ElementIdError {
-    fn new(value: &str, reason: &'static str) -> Self {
+    pub(crate) fn new(value: &str, reason: &'static str) -> Self {
         Self { value: value.chars().take(120).collect(), reason }
     }
 }
@@ -176,13 +178,17 @@ impl FromStr for EdgeId {
             return Err(ElementIdError::new(text, "it is not of the form from|kind|to"));
         };
         let kind = EdgeKind::parse(kind).ok_or_else(|| {
-            ElementIdError::new(text, "its kind is not one of device, flow, path, routing")
+            ElementIdError::new(
+                text,
+                "its kind is not one of device, flow, path, routing (nor alias)",
+            )
         })?;
         Ok(Self { from: from.parse()?, kind, to: to.parse()? })
     }
 }
 
-/// The id of any element: with `|` an edge, else a node.
+/// The id of any element: without `|` a node, with it an edge, a path of more than three parts, or an
+/// alias.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ElementId {
@@ -190,6 +196,10 @@ pub enum ElementId {
     Edge(EdgeId),
     /// A node.
     Node(NodeId),
+    /// A way that packets took.
+    Path(PathId),
+    /// Two names of one thing.
+    Alias(AliasId),
 }
 
 impl fmt::Display for ElementId {
@@ -197,6 +207,8 @@ impl fmt::Display for ElementId {
         match self {
             Self::Edge(edge) => edge.fmt(f),
             Self::Node(node) => node.fmt(f),
+            Self::Path(path) => path.fmt(f),
+            Self::Alias(alias) => alias.fmt(f),
         }
     }
 }
@@ -204,7 +216,15 @@ impl fmt::Display for ElementId {
 impl FromStr for ElementId {
     type Err = ElementIdError;
     fn from_str(text: &str) -> Result<Self, ElementIdError> {
-        if text.contains('|') { text.parse().map(Self::Edge) } else { text.parse().map(Self::Node) }
+        if !text.contains('|') {
+            text.parse().map(Self::Node)
+        } else if path::is_alias(text) {
+            text.parse().map(Self::Alias)
+        } else if path::is_path(text) {
+            text.parse().map(Self::Path)
+        } else {
+            text.parse().map(Self::Edge)
+        }
     }
 }
 
@@ -224,7 +244,7 @@ macro_rules! as_text {
         }
     )+};
 }
-as_text!(NodeId, EdgeId, ElementId);
+as_text!(NodeId, EdgeId, PathId, AliasId, ElementId);
 
 #[cfg(test)]
 mod tests {

@@ -4,14 +4,20 @@
 //! that are right by construction, because each is parsed once where the data enters. What must
 //! never happen: an identifier that was not checked, a time without a unit, or I/O.
 
+mod attributes;
 mod document;
 mod element;
 mod id;
 mod interval;
 mod observation;
+mod path;
 mod row;
 mod time;
 
+pub use attributes::{
+    Attribute, Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_PAST_VALUES, PastValue,
+    PastValues,
+};
 pub use document::{DocId, DocKind, DocVersion, HeadsDigest};
 pub use element::{
     EdgeId, EdgeKind, ElementId, ElementIdError, MAX_NODE_NAME_BYTES, NodeId, NodeKind,
@@ -19,8 +25,8 @@ pub use element::{
 pub use id::{MAX_NAME_BYTES, NameError, NodeName, SiteId, TenantId};
 pub use interval::{Interval, IntervalSet};
 pub use observation::{
-    Attribute, Attributes, EdgeObservation, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NodeObservation,
-    NodeRef,
+    AliasObservation, EdgeObservation, NodeObservation, NodeRef, PathObservation,
 };
+pub use path::{AliasId, MAX_FLOW_BYTES, MAX_PATH_BYTES, MAX_PATH_HOPS, PathId};
 pub use row::{Row, Value};
 pub use time::Millis;

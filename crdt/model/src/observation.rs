@@ -1,17 +1,6 @@
 //! What a plane tells: borrowed, so that telling again what is known costs no allocation.
 
-use crate::{EdgeKind, Millis, NodeKind};
-
-/// Most attributes that one element carries.
-pub const MAX_ATTRIBUTES: usize = 32;
-/// Longest attribute key or value, in bytes.
-pub const MAX_ATTRIBUTE_BYTES: usize = 1024;
-
-/// One attribute: a key of the OTel semantic conventions (or `holm.*`) and its value.
-pub type Attribute<'a> = (&'a str, &'a str);
-
-/// Owned attributes, ordered by key, each key once.
-pub type Attributes = std::collections::BTreeMap<Box<str>, Box<str>>;
+use crate::{Attribute, EdgeKind, Millis, NodeKind};
 
 /// A node by kind and name, not yet checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,5 +42,40 @@ pub struct NodeObservation<'a> {
     /// When it was seen.
     pub at: Millis,
     /// How long the node is held to exist after it was last seen, in milliseconds.
+    pub hold_ms: u32,
+}
+
+/// "Packets of this flow take this way": a plane saw it at `at`. While the flow is seen on another way
+/// the path it took before is over.
+#[derive(Debug, Clone, Copy)]
+pub struct PathObservation<'a> {
+    /// Who sent the packets.
+    pub agent: NodeRef<'a>,
+    /// Where they were sent.
+    pub target: NodeRef<'a>,
+    /// The flow, as in [`crate::PathId`].
+    pub flow: &'a str,
+    /// The hops between in order; `None` did not answer.
+    pub hops: &'a [Option<NodeRef<'a>>],
+    /// Attributes, each key once; empty leaves those that are known.
+    pub attributes: &'a [Attribute<'a>],
+    /// When it was seen.
+    pub at: Millis,
+    /// How long the path is held to be taken after it was last seen, in milliseconds.
+    pub hold_ms: u32,
+}
+
+/// "These two are the same thing": a plane saw it at `at`. The attributes say by what evidence.
+#[derive(Debug, Clone, Copy)]
+pub struct AliasObservation<'a> {
+    /// One name.
+    pub a: NodeRef<'a>,
+    /// Another name.
+    pub b: NodeRef<'a>,
+    /// The evidence: `holm.alias.evidence` and what belongs to it; empty leaves what is known.
+    pub attributes: &'a [Attribute<'a>],
+    /// When it was seen.
+    pub at: Millis,
+    /// How long it is held to be so after it was last seen, in milliseconds.
     pub hold_ms: u32,
 }

@@ -17,6 +17,7 @@ pub struct MomentBuilder {
     paths: Vec<CollectedPath>,
     recorded_by: Vec<(u32, SiteId)>,
     located_at: Vec<(u32, SiteId)>,
+    also_called: Vec<(NodeId, u32)>,
 }
 
 #[derive(Debug)]
@@ -66,9 +67,14 @@ impl MomentBuilder {
         self.located_at.push((node, site.clone()));
     }
 
+    /// That the node has another name, by which it is found too. That name must be no node of its own.
+    pub fn also_called(&mut self, node: u32, name: &NodeId) {
+        self.also_called.push((name.clone(), node));
+    }
+
     /// The moment, in order of ids: whatever the order of the calls before.
     pub fn build(self) -> Moment {
-        let Self { nodes, edges, paths, recorded_by, located_at, .. } = self;
+        let Self { nodes, edges, paths, recorded_by, located_at, also_called, .. } = self;
         let (nodes, place) = sorted(nodes);
         let at = |handle: u32| place[handle as usize];
         let mut edges: Vec<_> =
@@ -91,10 +97,16 @@ impl MomentBuilder {
         for (node, site) in located_at {
             located.entry(site).or_default().push(at(node));
         }
+        let mut also_called: Vec<(NodeId, u32)> =
+            also_called.into_iter().map(|(name, node)| (name, at(node))).collect();
+        also_called.sort_unstable();
+        also_called.dedup();
+        let names = also_called.iter().cloned();
         let paths = flow_paths(count, paths, at);
         let agents = agents(&nodes);
         let mut moment = Moment {
-            index: nodes.iter().cloned().zip(0..).collect(),
+            index: names.chain(nodes.iter().cloned().zip(0..)).collect(),
+            also_called,
             observed_agents: observed_agents(&paths, &agents),
             all: layer(None),
             path: layer(Some(EdgeKind::Path)),

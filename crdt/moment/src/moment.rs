@@ -18,7 +18,10 @@ pub(crate) const NO_WEIGHT: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub struct Moment {
     pub(crate) nodes: Vec<NodeId>,
+    /// By every name, folded ones among them.
     pub(crate) index: HashMap<NodeId, u32>,
+    /// Names that are folded into another node, in order.
+    pub(crate) also_called: Vec<(NodeId, u32)>,
     pub(crate) from: Vec<u32>,
     pub(crate) to: Vec<u32>,
     pub(crate) kind: Vec<EdgeKind>,
@@ -95,7 +98,7 @@ impl Moment {
         self.nodes.is_empty()
     }
 
-    /// The number of a node in this moment.
+    /// The number of a node in this moment, by any of its names.
     pub fn find(&self, id: &NodeId) -> Option<u32> {
         self.index.get(id).copied()
     }

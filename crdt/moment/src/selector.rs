@@ -111,6 +111,8 @@ impl Moment {
         let found = match id {
             ElementId::Node(node) => self.find(node).map(|index| selection.nodes.push(index)),
             ElementId::Edge(edge) => self.find_edge(edge).map(|index| selection.edges.push(index)),
+            // What packets did, and what things are called, does not fail: nodes and edges do.
+            ElementId::Path(_) | ElementId::Alias(_) => None,
         };
         found.ok_or_else(|| self.unknown(&id.to_string()))
     }
@@ -130,11 +132,13 @@ impl Moment {
 
     fn add_prefix(&self, name: &str, selection: &mut Selection) {
         let Some(prefix) = Prefix::parse(name) else { return };
-        let held = (0..as_index(self.nodes.len())).filter(|&node| {
-            matches!(self.kind_of(node), NodeKind::Host | NodeKind::Hop)
-                && self.node(node).name().parse().is_ok_and(|address| prefix.holds(address))
-        });
-        selection.nodes.extend(held);
+        let held = |id: &NodeId| {
+            matches!(id.kind(), NodeKind::Host | NodeKind::Hop)
+                && id.name().parse().is_ok_and(|address| prefix.holds(address))
+        };
+        let own = self.nodes.iter().zip(0..);
+        let names = own.chain(self.also_called.iter().map(|(name, node)| (name, *node)));
+        selection.nodes.extend(names.filter(|(name, _)| held(name)).map(|(_, node)| node));
     }
 
     /// The error for a target that is not there, with the names nearest to it.

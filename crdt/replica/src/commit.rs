@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use automerge::ScalarValue;
 use holm_graph::{ElementChange, ElementChangeKind, SiteElement};
-use holm_model::{Attributes, DocId, DocVersion, ElementId, Millis};
+use holm_model::{DocId, DocVersion, ElementId, MAX_PATH_BYTES, Millis};
 
 use crate::document::{Document, Put, element_key, statement_key};
 use crate::element::{ElementRecord, MAX_RECORD_BYTES};
@@ -48,13 +48,10 @@ impl Replica {
             {
                 continue;
             }
-            inner.stats.intervals_trimmed += record.trim() as u64;
-            let mut packed = record.encode();
-            if packed.len() > MAX_RECORD_BYTES {
-                inner.stats.attributes_dropped += 1;
-                record.attributes = Attributes::new();
-                packed = record.encode();
-            }
+            let (packed, trimmed) = record.encode_bounded();
+            inner.stats.intervals_trimmed += trimmed.intervals as u64;
+            inner.stats.past_values_trimmed += trimmed.past_values as u64;
+            inner.stats.attributes_dropped += u64::from(trimmed.attributes);
             puts.push((element_key(&self.node, id), ScalarValue::Bytes(packed)));
             ids.push(id);
         }
@@ -115,24 +112,20 @@ impl Replica {
     }
 }
 
-const _: () = assert!(MAX_RECORD_BYTES + 1_024 < MAX_CHANGE_BYTES, "one record fits a change");
+const _: () = assert!(
+    MAX_RECORD_BYTES + MAX_PATH_BYTES + 256 < MAX_CHANGE_BYTES,
+    "one record fits a change, with the longest id there is"
+);
 
 fn alter(record: &mut ElementRecord, change: &ElementChangeKind) {
     match change {
         ElementChangeKind::Opened { at, attributes } => {
             record.intervals.open(*at);
-            set_attributes(record, *at, attributes);
+            record.set_attributes(*at, attributes);
         }
         ElementChangeKind::Closed { at } => record.intervals.close(*at),
         ElementChangeKind::AttributesChanged { at, attributes } => {
-            set_attributes(record, *at, attributes);
+            record.set_attributes(*at, attributes);
         }
-    }
-}
-
-fn set_attributes(record: &mut ElementRecord, at: Millis, attributes: &Attributes) {
-    if record.attributes != *attributes {
-        record.attributes.clone_from(attributes);
-        record.attributes_at = at;
     }
 }

@@ -4,7 +4,8 @@
 
 use holm_graph::SiteElement;
 use holm_model::{
-    Attributes, ElementId, Interval, IntervalSet, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Millis,
+    Attributes, ElementId, Interval, IntervalSet, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES,
+    MAX_PAST_VALUES, Millis, PastValue, PastValues,
 };
 use prost::Message;
 use prost::bytes::Buf;
@@ -17,7 +18,7 @@ pub(crate) const MAX_INTERVALS: usize = 256;
 /// Longest packed record that is written, in bytes: with its key it stays within a change.
 pub(crate) const MAX_RECORD_BYTES: usize = 12 * 1024;
 /// Fields of `PackedElement`; others are another version's, kept as they came.
-const KNOWN_FIELDS: std::ops::RangeInclusive<u32> = 1..=4;
+const KNOWN_FIELDS: std::ops::RangeInclusive<u32> = 1..=6;
 
 #[derive(Clone, PartialEq, Message)]
 struct PackedElement {
@@ -31,6 +32,31 @@ struct PackedElement {
     attributes: std::collections::BTreeMap<String, String>,
     #[prost(uint64, tag = "4")]
     attributes_at: u64,
+    #[prost(message, repeated, tag = "5")]
+    past: Vec<PackedPast>,
+    /// Earlier values that ended by then were forgotten.
+    #[prost(uint64, tag = "6")]
+    past_known_from: u64,
+}
+
+/// What an attribute was before.
+#[derive(Clone, PartialEq, Message)]
+struct PackedPast {
+    #[prost(uint64, tag = "1")]
+    until: u64,
+    #[prost(string, tag = "2")]
+    key: String,
+    /// Absent if it had no value.
+    #[prost(string, optional, tag = "3")]
+    value: Option<String>,
+}
+
+/// What a record lost to its bounds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Trimmed {
+    pub(crate) intervals: usize,
+    pub(crate) past_values: usize,
+    pub(crate) attributes: bool,
 }
 
 /// One node's record of one element.
@@ -39,6 +65,7 @@ pub(crate) struct ElementRecord {
     pub(crate) intervals: IntervalSet,
     pub(crate) attributes: Attributes,
     pub(crate) attributes_at: Millis,
+    pub(crate) past: PastValues,
     /// Fields that a later version of Holm wrote: kept when the record is written again.
     unknown: Vec<u8>,
 }
@@ -62,7 +89,18 @@ impl ElementRecord {
         {
             return Err(Unreadable::Malformed);
         }
+        let past = message.past;
+        let past_fits = |p: &PackedPast| fits(&p.key) && p.value.as_deref().is_none_or(fits);
+        if past.len() > 2 * MAX_PAST_VALUES || !past.iter().all(past_fits) {
+            return Err(Unreadable::Malformed);
+        }
+        let past = past.into_iter().map(|p| PastValue {
+            until: Millis(p.until),
+            key: p.key.into(),
+            value: p.value.map(Into::into),
+        });
         Ok(Self {
+            past: PastValues::new(past, Millis(message.past_known_from)),
             intervals: unpack_bounds(&message.bounds),
             attributes: attributes.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
             attributes_at: Millis(message.attributes_at),
@@ -77,24 +115,56 @@ impl ElementRecord {
             bounds: pack_bounds(&self.intervals),
             attributes: self.attributes.iter().map(|(k, v)| (text(k), text(v))).collect(),
             attributes_at: self.attributes_at.0,
+            past: self.past.as_slice().iter().map(pack_past).collect(),
+            past_known_from: self.past.known_from().0,
         };
         let mut packed = message.encode_to_vec();
         packed.extend_from_slice(&self.unknown);
         packed
     }
 
-    /// Drops the oldest intervals beyond the bound; how many.
-    pub(crate) fn trim(&mut self) -> usize {
+    /// The packed record, and what was left out so that it keeps the bounds: the oldest intervals and
+    /// the oldest earlier values first, attributes last.
+    pub(crate) fn encode_bounded(&mut self) -> (Vec<u8>, Trimmed) {
         let intervals = self.intervals.as_slice();
         let surplus = intervals.len().saturating_sub(MAX_INTERVALS);
         if surplus > 0 {
             self.intervals = IntervalSet::from_intervals(intervals[surplus..].iter().copied());
         }
-        surplus
+        let mut trimmed = Trimmed { intervals: surplus, ..Trimmed::default() };
+        let mut keep = MAX_PAST_VALUES;
+        loop {
+            trimmed.past_values += self.past.trim(keep);
+            let packed = self.encode();
+            if packed.len() <= MAX_RECORD_BYTES {
+                return (packed, trimmed);
+            }
+            if keep == 0 {
+                self.attributes = Attributes::new();
+                trimmed.attributes = true;
+                return (self.encode(), trimmed);
+            }
+            keep /= 2;
+        }
+    }
+
+    /// Writes attributes: what they replace is remembered.
+    pub(crate) fn set_attributes(&mut self, at: Millis, attributes: &Attributes) {
+        if self.attributes == *attributes {
+            return;
+        }
+        // A clock that was set back does not reorder what was written.
+        let at = at.max(self.attributes_at);
+        if self.attributes_at > Millis(0) || !self.attributes.is_empty() {
+            self.past.replace(&self.attributes, attributes, at);
+        }
+        self.attributes.clone_from(attributes);
+        self.attributes_at = at;
     }
 
     /// The record that says what both say. Commutative, associative and idempotent: moments are
-    /// united, attributes are those written later, at the same moment the greater ones.
+    /// united, attributes are those written later, at the same moment the greater ones;
+    /// the earlier values are those of both.
     pub(crate) fn join(&mut self, other: Self) {
         self.intervals = self.intervals.union(&other.intervals);
         let rank = |r: &Self| (r.attributes_at, r.attributes.clone(), r.unknown.clone());
@@ -103,11 +173,20 @@ impl ElementRecord {
             self.attributes_at = other.attributes_at;
             self.unknown = other.unknown;
         }
+        self.past.join(other.past);
     }
 
     pub(crate) fn into_element(self, id: ElementId) -> SiteElement {
-        let Self { intervals, attributes, attributes_at, .. } = self;
-        SiteElement { id, intervals, attributes, attributes_at }
+        let Self { intervals, attributes, attributes_at, past, .. } = self;
+        SiteElement { id, intervals, attributes, attributes_at, past }
+    }
+}
+
+fn pack_past(past: &PastValue) -> PackedPast {
+    PackedPast {
+        until: past.until.0,
+        key: past.key.to_string(),
+        value: past.value.as_ref().map(ToString::to_string),
     }
 }
 
@@ -163,8 +242,18 @@ mod tests {
             Interval { from: Millis(from), to: len.map(|len| Millis(from + len)) }
         });
         let attributes = proptest::collection::btree_map("[a-c]", "[x-z]{0,2}", 0..3);
-        (proptest::collection::vec(interval, 0..8), attributes, 0u64..3, any::<bool>()).prop_map(
-            |(intervals, attributes, at, later)| ElementRecord {
+        let past = (1u64..6, "[a-c]", proptest::option::of("[x-z]{0,2}")).prop_map(
+            |(until, key, value)| PastValue {
+                until: Millis(until),
+                key: key.into(),
+                value: value.map(Into::into),
+            },
+        );
+        let past = (proptest::collection::vec(past, 0..6), 0u64..3);
+        let intervals = proptest::collection::vec(interval, 0..8);
+        (intervals, attributes, 0u64..3, any::<bool>(), past).prop_map(
+            |(intervals, attributes, at, later, (past, known_from))| ElementRecord {
+                past: PastValues::new(past, Millis(known_from)),
                 intervals: IntervalSet::from_intervals(intervals),
                 attributes: attributes.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
                 attributes_at: Millis(at),
@@ -216,8 +305,26 @@ mod tests {
             intervals: IntervalSet::from_intervals(all),
             ..ElementRecord::default()
         };
-        assert_eq!(record.trim(), 44);
+        assert_eq!(record.encode_bounded().1, Trimmed { intervals: 44, ..Trimmed::default() });
         assert_eq!(record.intervals.as_slice()[0].from, Millis(440));
-        assert_eq!(record.trim(), 0);
+        assert_eq!(record.encode_bounded().1, Trimmed::default());
+    }
+
+    #[test]
+    fn the_oldest_earlier_values_go_before_the_attributes() {
+        let mut record = ElementRecord::default();
+        record.intervals.open(Millis(1));
+        for i in 0..60_u64 {
+            let value = format!("{i}{}", "x".repeat(1_000));
+            record.set_attributes(Millis(1 + i), &[("k".into(), value.into())].into());
+        }
+        let (packed, trimmed) = record.encode_bounded();
+        assert!(packed.len() <= MAX_RECORD_BYTES);
+        let kept = record.past.as_slice().len();
+        assert!((4..=8).contains(&kept), "{kept} of 59 remain");
+        assert_eq!((trimmed.past_values, trimmed.attributes), (59 - kept, false));
+        assert_eq!(record.past.known_from(), Millis(60 - kept as u64));
+        let then = record.past.at(Millis(58), &record.attributes);
+        assert!(then["k"].starts_with("57x"), "the value of a moment that is still known");
     }
 }

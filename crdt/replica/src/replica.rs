@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use automerge::ActorId;
 use holm_graph::{OpenElement, SiteElement};
 use holm_model::{
-    Attributes, DocId, DocVersion, ElementId, IntervalSet, Millis, NodeName, SiteId, TenantId,
+    Attributes, DocId, DocVersion, ElementId, IntervalSet, Millis, NodeName, PastValues, SiteId,
+    TenantId,
 };
 use rand::{CryptoRng, Rng, SeedableRng};
 
@@ -63,6 +64,8 @@ pub struct ReplicaStats {
     pub attributes_dropped: u64,
     /// Oldest intervals that an element's record had no room for.
     pub intervals_trimmed: u64,
+    /// Oldest earlier values of attributes that an element's record had no room for.
+    pub past_values_trimmed: u64,
 }
 
 /// One tenant's documents: in memory, and sealed on disk. All methods take `&self`; each is whole
@@ -359,6 +362,7 @@ impl Inner {
                 intervals: IntervalSet::new(),
                 attributes: Attributes::new(),
                 attributes_at: Millis(0),
+                past: PastValues::default(),
             },
             |record| record.into_element(id.clone()),
         )

@@ -3,14 +3,70 @@
 use std::hash::Hasher;
 
 use holm_model::{
-    Attribute, Attributes, EdgeId, EdgeKind, ElementId, ElementIdError, MAX_ATTRIBUTE_BYTES,
-    MAX_ATTRIBUTES, Millis, NodeId, NodeRef,
+    AliasId, Attribute, Attributes, EdgeId, EdgeKind, ElementId, ElementIdError,
+    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Millis, NodeId, NodeRef, PathId,
 };
 
 /// An element's key as a plane names it: borrowed, not yet checked.
 pub(super) enum KeyRef<'a> {
     Edge { from: NodeRef<'a>, kind: EdgeKind, to: NodeRef<'a> },
     Node(NodeRef<'a>),
+    Path { flow: FlowRef<'a>, hops: Hops<'a> },
+    Alias([NodeRef<'a>; 2]),
+}
+
+/// One flow of an agent to a target, on whatever way.
+#[derive(Clone, Copy)]
+pub(super) struct FlowRef<'a> {
+    pub(super) agent: NodeRef<'a>,
+    pub(super) target: NodeRef<'a>,
+    pub(super) flow: &'a str,
+}
+
+/// The hops of a path, as told or as known.
+#[derive(Clone, Copy)]
+pub(super) enum Hops<'a> {
+    Told(&'a [Option<NodeRef<'a>>]),
+    Known(&'a [Option<NodeId>]),
+}
+
+impl<'a> Hops<'a> {
+    fn len(self) -> usize {
+        match self {
+            Self::Told(hops) => hops.len(),
+            Self::Known(hops) => hops.len(),
+        }
+    }
+
+    fn get(self, i: usize) -> Option<NodeRef<'a>> {
+        match self {
+            Self::Told(hops) => hops[i],
+            Self::Known(hops) => hops[i].as_ref().map(node_ref),
+        }
+    }
+
+    fn iter(self) -> impl Iterator<Item = Option<NodeRef<'a>>> {
+        (0..self.len()).map(move |i| self.get(i))
+    }
+}
+
+impl<'a> FlowRef<'a> {
+    pub(super) fn of(path: &'a PathId) -> Self {
+        Self { agent: node_ref(path.agent()), target: node_ref(path.target()), flow: path.flow() }
+    }
+
+    pub(super) fn hash(&self, state: &mut impl Hasher) {
+        hash_node(&self.agent, state);
+        hash_node(&self.target, state);
+        state.write(self.flow.as_bytes());
+        state.write_u8(0xff);
+    }
+
+    pub(super) fn is_of(&self, path: &PathId) -> bool {
+        self.flow == path.flow()
+            && is_node(&self.agent, path.agent())
+            && is_node(&self.target, path.target())
+    }
 }
 
 impl<'a> KeyRef<'a> {
@@ -20,6 +76,8 @@ impl<'a> KeyRef<'a> {
                 Self::Edge { from: node_ref(&e.from), kind: e.kind, to: node_ref(&e.to) }
             }
             ElementId::Node(n) => Self::Node(node_ref(n)),
+            ElementId::Path(p) => Self::Path { flow: FlowRef::of(p), hops: Hops::Known(p.hops()) },
+            ElementId::Alias(a) => Self::Alias(a.ends().map(node_ref)),
         }
     }
 
@@ -36,6 +94,16 @@ impl<'a> KeyRef<'a> {
                 state.write_u32(node.kind as u32);
                 state.write(node.name.as_bytes());
             }
+            Self::Path { flow, hops } => {
+                flow.hash(state);
+                for hop in hops.iter() {
+                    match hop {
+                        Some(hop) => hash_node(&hop, state),
+                        None => state.write_u8(0xfe),
+                    }
+                }
+            }
+            Self::Alias(ends) => ends.iter().for_each(|end| hash_node(end, state)),
         }
     }
 
@@ -45,6 +113,18 @@ impl<'a> KeyRef<'a> {
                 *kind == e.kind && is_node(from, &e.from) && is_node(to, &e.to)
             }
             (Self::Node(node), ElementId::Node(n)) => is_node(node, n),
+            (Self::Path { flow, hops }, ElementId::Path(p)) => {
+                flow.is_of(p)
+                    && hops.len() == p.hops().len()
+                    && hops.iter().zip(p.hops()).all(|(a, b)| match (a, b) {
+                        (Some(a), Some(b)) => is_node(&a, b),
+                        (a, b) => a.is_none() && b.is_none(),
+                    })
+            }
+            (Self::Alias([a, b]), ElementId::Alias(alias)) => {
+                let [first, second] = alias.ends();
+                is_node(a, first) && is_node(b, second)
+            }
             _ => false,
         }
     }
@@ -56,6 +136,13 @@ impl<'a> KeyRef<'a> {
                 ElementId::Edge(EdgeId { from: node(from)?, kind: *kind, to: node(to)? })
             }
             Self::Node(n) => ElementId::Node(node(n)?),
+            Self::Path { flow, hops } => {
+                let known = hops.iter().map(|hop| hop.as_ref().map(node).transpose());
+                let known = known.collect::<Result<Vec<_>, _>>()?;
+                let FlowRef { agent, target, flow } = flow;
+                ElementId::Path(PathId::new(node(agent)?, node(target)?, flow, known)?)
+            }
+            Self::Alias([a, b]) => ElementId::Alias(AliasId::new(node(a)?, node(b)?)?),
         })
     }
 }
@@ -168,6 +255,12 @@ pub(super) fn are_valid(attributes: &[Attribute<'_>]) -> bool {
 
 fn node_ref(node: &NodeId) -> NodeRef<'_> {
     NodeRef { kind: node.kind(), name: node.name() }
+}
+
+fn hash_node(node: &NodeRef<'_>, state: &mut impl Hasher) {
+    state.write_u8(node.kind as u8);
+    state.write(node.name.as_bytes());
+    state.write_u8(0xff);
 }
 
 fn is_node(a: &NodeRef<'_>, b: &NodeId) -> bool {

@@ -1,0 +1,130 @@
+//! What the fold makes of paths and aliases that planes see.
+
+use holm_graph::{ElementChange, ElementChangeKind, Fold, FoldLimits, Folded, SiteElement};
+use holm_graph::{SnapshotFilter, TopologyGraph};
+use holm_model::{
+    AliasObservation, IntervalSet, Millis, NodeKind, NodeRef, PastValues, PathObservation, SiteId,
+};
+use holm_moment::{Limits, Scratch, Selector, WhatIf};
+
+fn hop(name: &str) -> Option<NodeRef<'_>> {
+    (name != "*").then_some(NodeRef { kind: NodeKind::Hop, name })
+}
+
+fn see(fold: &mut Fold, flow: &str, hops: &[&str], at: u64) -> Folded {
+    let hops: Vec<_> = hops.iter().map(|name| hop(name)).collect();
+    fold.observe_path(&PathObservation {
+        agent: NodeRef { kind: NodeKind::Agent, name: "berlin" },
+        target: NodeRef { kind: NodeKind::Host, name: "192.0.2.7" },
+        flow,
+        hops: &hops,
+        attributes: &[],
+        at: Millis(at),
+        hold_ms: 1_000,
+    })
+}
+
+fn paths(changes: &[ElementChange]) -> Vec<(String, Option<u64>)> {
+    let of_paths = changes.iter().filter(|c| matches!(c.id, holm_model::ElementId::Path(_)));
+    of_paths
+        .map(|c| match &c.change {
+            ElementChangeKind::Closed { at } => (c.id.to_string(), Some(at.0)),
+            _ => (c.id.to_string(), None),
+        })
+        .collect()
+}
+
+#[test]
+fn another_way_of_the_same_flow_ends_the_one_before() {
+    let mut fold = Fold::new(FoldLimits::default());
+    assert_eq!(see(&mut fold, "f", &["1", "2"], 10), Folded::Opened);
+    assert_eq!(see(&mut fold, "f", &["1", "2"], 20), Folded::Unchanged);
+    assert_eq!(see(&mut fold, "g", &["1", "2"], 20), Folded::Opened, "another flow");
+    assert_eq!(see(&mut fold, "f", &["1", "*", "3"], 30), Folded::Opened);
+    assert_eq!(see(&mut fold, "f", &["1", "2"], 25), Folded::Unchanged, "late: it says what was");
+    assert_eq!(fold.counters().out_of_order, 1);
+    let (one, other) = (
+        "agent:berlin|path|host:192.0.2.7|f|hop:1|hop:2",
+        "agent:berlin|path|host:192.0.2.7|f|hop:1|*|hop:3",
+    );
+    let g = "agent:berlin|path|host:192.0.2.7|g|hop:1|hop:2";
+    let told = |id: &str, closed| (id.to_owned(), closed);
+    assert_eq!(
+        paths(&fold.drain()),
+        [told(one, None), told(g, None), told(one, Some(21)), told(other, None)]
+    );
+    assert_eq!(see(&mut fold, "f", &["1", "2"], 40), Folded::Opened, "back again");
+    assert_eq!(paths(&fold.drain()), [told(other, Some(31)), told(one, None)]);
+    fold.expire(Millis(5_000));
+    assert!(fold.is_empty(), "all were held for a second");
+}
+
+#[test]
+fn a_path_says_which_hops_are_next_to_each_other() {
+    let mut fold = Fold::new(FoldLimits::default());
+    see(&mut fold, "f", &["1", "*", "3", "4"], 10);
+    let edges: Vec<String> = fold.drain().iter().map(|c| c.id.to_string()).collect();
+    assert_eq!(
+        edges[1..],
+        ["agent:berlin|path|hop:1", "hop:3|path|hop:4", "hop:4|path|host:192.0.2.7"],
+        "nothing is known across a hop that did not answer"
+    );
+}
+
+#[test]
+fn paths_that_cannot_be_are_refused_and_counted() {
+    let mut fold = Fold::new(FoldLimits::default());
+    assert_eq!(see(&mut fold, "f", &["*"; 65], 10), Folded::Refused);
+    assert_eq!(see(&mut fold, "a|b", &["1"], 10), Folded::Refused);
+    assert_eq!(fold.counters().refused_bad_name, 2);
+    assert!(fold.is_empty());
+}
+
+#[test]
+fn an_alias_is_the_same_from_either_end_and_folds_what_is_shown() {
+    let mut fold = Fold::new(FoldLimits::default());
+    let name = NodeRef { kind: NodeKind::Host, name: "stock.example" };
+    let address = NodeRef { kind: NodeKind::Host, name: "192.0.2.7" };
+    let alias = |a, b, at| AliasObservation {
+        a,
+        b,
+        attributes: &[("holm.alias.evidence", "dns")],
+        at: Millis(at),
+        hold_ms: 1_000,
+    };
+    assert_eq!(fold.observe_alias(&alias(name, address, 10)), Folded::Opened);
+    assert_eq!(fold.observe_alias(&alias(address, name, 20)), Folded::Unchanged);
+    assert_eq!(fold.observe_alias(&alias(name, name, 20)), Folded::Refused);
+    see(&mut fold, "f", &["1"], 10);
+
+    let mut graph = TopologyGraph::new();
+    let berlin = SiteId::new("berlin").expect("valid");
+    for change in fold.drain() {
+        let ElementChangeKind::Opened { at, attributes } = change.change else { continue };
+        let mut intervals = IntervalSet::new();
+        intervals.open(at);
+        let past = PastValues::default();
+        let element = SiteElement { id: change.id, intervals, attributes, attributes_at: at, past };
+        graph.apply(&berlin, element);
+    }
+    let shown = |fold_aliases| {
+        let filter = SnapshotFilter { fold_aliases, ..SnapshotFilter::default() };
+        let snapshot = graph.snapshot(Millis(50), &filter).expect("nothing is named");
+        snapshot.nodes.iter().map(|n| n.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(false), ["agent:berlin", "hop:1", "host:192.0.2.7"]);
+    assert_eq!(shown(true), ["agent:berlin", "hop:1", "host:stock.example"]);
+    let aliases = graph.aliases_of(&"host:192.0.2.7".parse().expect("valid"), Millis(50));
+    assert!(aliases[0].folded && *aliases[0].attributes["holm.alias.evidence"] == *"dns");
+
+    // What fails by one name fails by the other, and the way of the flow is an observed one.
+    let moment = graph.moment(Millis(50));
+    for name in ["host:192.0.2.7", "host:stock.example", "hop:1"] {
+        let failed = moment.select(&Selector::Element(name.parse().expect("valid")));
+        let question = WhatIf { failed: failed.expect("it is there"), ..WhatIf::default() };
+        let limits = Limits { items: 10 };
+        let impact = moment.what_if(&question, limits, None, &mut Scratch::default());
+        assert_eq!(impact.broken_paths.total, 1, "{name}");
+        assert!(impact.broken_paths.items[0].observed);
+    }
+}
