@@ -13,42 +13,54 @@ use crate::snapshot::{Heard, said_at};
 pub struct Folding {
     /// Every name that is folded, and the one that it is shown by; that one is not among them.
     shown_as: BTreeMap<NodeId, NodeId>,
-    /// Addresses that several named things claim, in order: each stays by itself.
+    /// Addresses that several things claim, and services that claim several, in order: they are not one
+    /// with what they claim.
     pub ambiguous: Vec<NodeId>,
 }
 
 impl Folding {
     /// Folds the names of `aliases`.
     ///
-    /// Addresses (hosts and hops) that are the same are one, and so are two names of one kind. A
-    /// service, device or agent is one with an address if nothing else claims it: two services behind
-    /// one address are two things, and which of them a packet meant is not known.
+    /// Addresses that are the same are one, and so are two names of one kind. A host's name, a device or
+    /// a service is one with an address if no other of its kind claims that, and a service only if it
+    /// claims nothing else: two services behind one address are two things, one service on two hosts
+    /// does not make them one, and which of several a packet meant is not known.
     pub fn of<'a>(aliases: impl IntoIterator<Item = &'a AliasId>) -> Self {
         let mut groups = Groups::default();
-        let mut claims: Vec<(&NodeId, &NodeId)> = Vec::new();
+        let mut claims: Vec<(Role, &NodeId, &NodeId)> = Vec::new();
         for alias in aliases {
             let [a, b] = alias.ends();
-            match (role(a.kind()), role(b.kind())) {
-                (Some(Role::Address), Some(Role::Address)) => groups.join(a, b),
-                (Some(Role::Named), Some(Role::Named)) if a.kind() == b.kind() => groups.join(a, b),
-                (Some(Role::Named), Some(Role::Address)) => claims.push((a, b)),
-                (Some(Role::Address), Some(Role::Named)) => claims.push((b, a)),
+            match (role(a), role(b)) {
+                (Some(x), Some(y)) if x == y => groups.join(a, b),
+                (Some(Role::Address), Some(role)) => claims.push((role, b, a)),
+                (Some(role), Some(Role::Address)) => claims.push((role, a, b)),
+                // A service is found at the host whose name it goes with, and so is a device.
+                (Some(Role::HostName), Some(role)) => claims.push((role, b, a)),
+                (Some(role), Some(Role::HostName)) => claims.push((role, a, b)),
                 _ => {}
             }
         }
-        let mut claimants: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
-        for (named, address) in claims {
-            let (named, address) = (groups.root(named), groups.root(address));
-            claimants.entry(address).or_default().insert(named);
-        }
-        let mut ambiguous = Vec::new();
-        for (address, named) in claimants {
-            match (named.first(), named.len()) {
-                (Some(named), 1) => groups.join(named, &address),
-                _ => ambiguous.push(address),
+        let mut ambiguous = BTreeSet::new();
+        for role in [Role::HostName, Role::Device, Role::Service] {
+            let of_role = claims.iter().filter(|(claimed, _, _)| *claimed == role);
+            let pairs: BTreeSet<(NodeId, NodeId)> =
+                of_role.map(|(_, named, place)| (groups.root(named), groups.root(place))).collect();
+            let mut claims_on: BTreeMap<&NodeId, usize> = BTreeMap::new();
+            let mut claims_of: BTreeMap<&NodeId, usize> = BTreeMap::new();
+            for (named, place) in &pairs {
+                *claims_of.entry(named).or_default() += 1;
+                *claims_on.entry(place).or_default() += 1;
+            }
+            for (named, place) in &pairs {
+                let (alone, whole) = (claims_on[place] == 1, claims_of[named] == 1);
+                if alone && (whole || role != Role::Service) {
+                    groups.join(named, place);
+                } else {
+                    ambiguous.insert(if alone { named.clone() } else { place.clone() });
+                }
             }
         }
-        Self { shown_as: groups.shown_as(), ambiguous }
+        Self { shown_as: groups.shown_as(), ambiguous: ambiguous.into_iter().collect() }
     }
 
     /// The name by which `node` is shown: itself, unless it is folded.
@@ -80,18 +92,28 @@ impl TopologyGraph {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    Named,
     Address,
+    HostName,
+    Device,
+    Service,
 }
 
-/// Sites, systems and prefixes are places, not things with several names.
-fn role(kind: NodeKind) -> Option<Role> {
-    match kind {
-        NodeKind::Service | NodeKind::Device | NodeKind::Agent => Some(Role::Named),
+/// Sites, systems and prefixes are places, and an agent may be several nodes: none is a thing with
+/// several names.
+fn role(node: &NodeId) -> Option<Role> {
+    match node.kind() {
+        NodeKind::Service => Some(Role::Service),
+        NodeKind::Device => Some(Role::Device),
+        NodeKind::Host if !is_address(node) => Some(Role::HostName),
         NodeKind::Host | NodeKind::Hop => Some(Role::Address),
-        NodeKind::As | NodeKind::Prefix | NodeKind::Site => None,
+        NodeKind::Agent | NodeKind::As | NodeKind::Prefix | NodeKind::Site => None,
     }
+}
+
+fn is_address(node: &NodeId) -> bool {
+    node.name().parse::<std::net::IpAddr>().is_ok()
 }
 
 /// Disjoint sets of names; the one by which a set is shown is its root.
@@ -124,15 +146,14 @@ impl Groups {
 
 /// What a thing is best called by: what it does before what it is, a name before an address, the rest by
 /// id. A total order, so that the roots do not depend on the order of the aliases.
-fn rank(node: &NodeId) -> (u8, bool, &NodeId) {
-    let kind = match node.kind() {
-        NodeKind::Service => 0,
-        NodeKind::Device => 1,
-        NodeKind::Agent => 2,
-        NodeKind::Host => 3,
-        _ => 4,
+fn rank(node: &NodeId) -> (u8, &NodeId) {
+    let kind = match role(node) {
+        Some(Role::Service) => 0,
+        Some(Role::Device) => 1,
+        Some(Role::HostName) => 2,
+        Some(Role::Address) | None => 3,
     };
-    (kind, node.name().parse::<std::net::IpAddr>().is_ok(), node)
+    (kind, node)
 }
 
 #[cfg(test)]
@@ -175,6 +196,24 @@ mod tests {
     }
 
     #[test]
+    fn what_repeats_on_every_host_does_not_make_them_one() {
+        let bridge = folding(&[
+            "host:172.17.0.1|alias|host:a",
+            "host:172.17.0.1|alias|host:b",
+            "host:10.0.0.1|alias|host:a",
+            "host:10.0.0.2|alias|host:b",
+            "host:a|alias|service:stock",
+            "host:b|alias|service:stock",
+        ]);
+        assert_eq!(shown(&bridge, "host:10.0.0.1"), "host:a");
+        assert_eq!(shown(&bridge, "host:10.0.0.2"), "host:b");
+        assert_eq!(shown(&bridge, "host:172.17.0.1"), "host:172.17.0.1");
+        assert_eq!(shown(&bridge, "service:stock"), "service:stock");
+        let ambiguous: Vec<String> = bridge.ambiguous.iter().map(ToString::to_string).collect();
+        assert_eq!(ambiguous, ["host:172.17.0.1", "service:stock"]);
+    }
+
+    #[test]
     fn places_are_not_folded() {
         assert!(folding(&["host:10.0.0.5|alias|site:berlin"]).is_empty());
     }
@@ -185,8 +224,8 @@ mod tests {
             pairs in proptest::collection::vec((0..9_usize, 0..9_usize), 0..12), seed: u64,
         ) {
             let names = [
-                "host:a", "host:b", "hop:1.1.1.1", "host:1.1.1.1", "service:s", "service:t",
-                "device:d", "device:e", "agent:x",
+                "host:a", "host:b", "hop:1.1.1.1", "host:1.1.1.1", "host:1.1.1.2", "service:s",
+                "service:t", "device:d", "device:e",
             ];
             let node = |i: usize| names[i].parse::<NodeId>().expect("valid");
             let mut aliases: Vec<AliasId> = pairs

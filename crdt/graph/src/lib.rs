@@ -16,6 +16,7 @@ mod freshness;
 mod moment;
 mod paths;
 mod records;
+mod serving;
 mod snapshot;
 mod topology;
 mod view;

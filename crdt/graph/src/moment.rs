@@ -1,23 +1,13 @@
 //! The graph at one moment, laid out for questions about routes and failures.
 
-use std::net::IpAddr;
-
-use hashbrown::HashMap;
-use holm_model::{EdgeKind, Millis, NodeId, NodeKind, SiteId};
+use holm_model::{EdgeKind, Millis, NodeId, SiteId};
 use holm_moment::{Moment, MomentBuilder};
 
 use crate::snapshot::said_at;
-use crate::topology::{EdgeSlot, NodeIndex};
 use crate::{Folding, TopologyGraph};
 
 /// The attribute of a path edge that says that it ends at a node of that site.
 const PEER_SITE: &str = "holm.peer.site";
-/// Where a service serves, and which port a call goes to (OpenTelemetry semantic conventions).
-const ADDRESS: &str = "server.address";
-const PORT: &str = "server.port";
-
-/// Which service serves at an address and port; none if several do.
-type Serving = HashMap<IpAddr, HashMap<Box<str>, Option<NodeIndex>>>;
 
 impl TopologyGraph {
     /// Everything that any site holds to exist at `at`, with who recorded each node.
@@ -52,13 +42,10 @@ impl TopologyGraph {
             if from == to && edge.from != edge.to {
                 continue;
             }
-            let behind = (edge.kind == EdgeKind::Flow)
-                .then(|| self.service_behind(edge, at, &serving))
-                .flatten()
-                .and_then(end)
-                .filter(|&service| service != from && service != to);
+            let behind = self.services_behind(edge, at, &serving).into_iter().filter_map(&mut end);
+            let behind: Vec<u32> = behind.filter(|&n| n != from && n != to).collect();
             builder.edge(from, edge.kind, to, None);
-            if let Some(service) = behind {
+            for service in behind {
                 builder.edge(from, EdgeKind::Flow, service, None);
             }
             if edge.kind == EdgeKind::Path {
@@ -85,41 +72,6 @@ impl TopologyGraph {
             builder.path(agent, target, path.id.flow(), &hops);
         }
         builder.build()
-    }
-
-    /// Where services serve at `at`: by address and port, if it is one service only. Loopback is of
-    /// every host its own.
-    fn serving(&self, at: Millis) -> Serving {
-        let mut serving = Serving::new();
-        for (index, node) in (0..).zip(&self.nodes) {
-            let Some(node) = node.as_ref().filter(|n| n.id.kind() == NodeKind::Service) else {
-                continue;
-            };
-            for (_, record) in said_at(&node.records, at, &None) {
-                let attributes = record.attributes(at);
-                let of = |key| attributes.get(key);
-                let address = of(ADDRESS).and_then(|address| address.parse::<IpAddr>().ok());
-                let (Some(address), Some(port)) = (address, of(PORT)) else { continue };
-                if !address.is_loopback() && !address.is_unspecified() {
-                    let ports = serving.entry(address).or_default();
-                    let known = ports.entry(port.clone()).or_insert(Some(index));
-                    if *known != Some(index) {
-                        *known = None;
-                    }
-                }
-            }
-        }
-        serving
-    }
-
-    /// The service that a flow to an address reaches.
-    fn service_behind(&self, edge: &EdgeSlot, at: Millis, serving: &Serving) -> Option<NodeIndex> {
-        let host = &self.nodes[edge.to as usize].as_ref()?.id;
-        let address: IpAddr =
-            (host.kind() == NodeKind::Host).then(|| host.name().parse().ok())??;
-        let ports = serving.get(&address)?;
-        let mut said = said_at(&edge.records, at, &None);
-        said.find_map(|(_, record)| *ports.get(record.attributes(at).get(PORT)?)?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Flow paths as the sites recorded them: the ways that packets took, each with when.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 use holm_model::{IntervalSet, Millis, NodeId, PathId, SiteId};
 
@@ -85,24 +87,26 @@ pub struct PathsOf {
 }
 
 impl TopologyGraph {
-    /// Every way on which packets were seen to go from `from` to `to` at some time in `[since, until]`,
-    /// over any number of flows; either may be a hop: then the part between them is meant.
+    /// Every way on which packets were seen to go from `from` to `to`, each by any of its names, at some
+    /// time in `[since, until]`; either may be a hop: then the part between them is meant.
     pub fn ways_seen(
         &self,
-        from: &NodeId,
-        to: &NodeId,
+        from: &[NodeId],
+        to: &[NodeId],
         since: Millis,
         until: Millis,
         limit: usize,
     ) -> PathsOf {
-        let Some((_, node)) = self.node_named(from) else { return PathsOf::default() };
+        let known = from.iter().filter_map(|node| self.node_named(node));
+        let paths: BTreeSet<PathIndex> =
+            known.flat_map(|(_, node)| node.paths.iter().copied()).collect();
         let seen = |intervals: &IntervalSet| {
             let mut all = intervals.as_slice().iter();
             all.any(|i| i.from <= until && i.to.is_none_or(|to| since < to))
         };
         let mut found: Vec<PathView> = Vec::new();
-        for path in node.paths.iter().filter_map(|&path| self.paths.get(path)) {
-            let place = |wanted| path.id.nodes().position(|node| node == wanted);
+        for path in paths.into_iter().filter_map(|path| self.paths.get(path)) {
+            let place = |names: &[NodeId]| path.id.nodes().position(|node| names.contains(node));
             if place(from).zip(place(to)).is_none_or(|(from, to)| to <= from) {
                 continue;
             }

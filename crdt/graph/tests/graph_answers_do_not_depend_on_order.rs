@@ -113,13 +113,13 @@ proptest! {
         for to in 0..4 {
             let (from, to) = ("host:0".parse().expect("valid"), format!("host:{to}"));
             let to = to.parse().expect("valid");
-            let seen = replayed.ways_seen(&from, &to, Millis(10), Millis(20), 100);
+            let seen = replayed.ways_seen(std::slice::from_ref(&from), std::slice::from_ref(&to), Millis(10), Millis(20), 100);
             let ids: Vec<String> = seen.items.iter().map(|p| p.id.to_string()).collect();
             prop_assert_eq!(ids.len() as u64, seen.total);
             let mut sorted = ids.clone();
             sorted.sort();
             prop_assert_eq!(sorted, model.ways(&from, &to, Millis(10), Millis(20)));
-            let again = shuffled.ways_seen(&from, &to, Millis(10), Millis(20), 100);
+            let again = shuffled.ways_seen(std::slice::from_ref(&from), std::slice::from_ref(&to), Millis(10), Millis(20), 100);
             prop_assert_eq!(again, seen);
         }
     }

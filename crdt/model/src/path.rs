@@ -56,7 +56,9 @@ impl PathId {
         }
         let long = |node: &NodeId| node.name().len() + "service:|".len();
         let path = Self { agent, target, flow: flow.into(), hops };
-        if path.nodes().map(long).sum::<usize>() + 2 * path.hops.len() + flow.len() + 8 > MAX_PATH_BYTES {
+        if path.nodes().map(long).sum::<usize>() + 2 * path.hops.len() + flow.len() + 8
+            > MAX_PATH_BYTES
+        {
             return bad("the path's names have more than 2,048 bytes");
         }
         Ok(path)

@@ -103,6 +103,12 @@ impl Moment {
         self.index.get(id).copied()
     }
 
+    /// All names of a node, the one that it is shown by first.
+    pub fn names(&self, index: u32) -> Vec<NodeId> {
+        let others = self.also_called.iter().filter(|(_, node)| *node == index);
+        std::iter::once(self.node(index)).chain(others.map(|(name, _)| name)).cloned().collect()
+    }
+
     /// The number of an edge in this moment.
     pub fn find_edge(&self, id: &EdgeId) -> Option<u32> {
         let (from, to) = (self.find(&id.from)?, self.find(&id.to)?);

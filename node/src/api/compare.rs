@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use holm_graph::ElementsOf;
+use holm_graph::{Diff, ElementsOf};
 use holm_model::Millis;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::coverage::freshness;
 use super::error::{ApiError, ErrorBody};
 use super::impact::limit;
-use super::impact_types::{ChangeBucket, ChangeList, DiffView, ElementList};
-use super::topology::{freshness, moment};
+use super::impact_types::{
+    AttributeChangeView, ChangeBucket, ChangeList, ChangedElementView, ChangedList, DiffView,
+    ElementList,
+};
+use super::topology::moment;
+use super::topology_types::FreshnessView;
 use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
 
@@ -42,20 +47,44 @@ pub(crate) async fn diff(
 ) -> Result<Json<DiffView>, ApiError> {
     let tenant = Arc::clone(state.tenant(&caller)?);
     let now = Millis::now();
-    let (from, to) = window(&query.from, query.to.as_deref(), now)?;
+    let to = query.to.as_deref().map_or(Ok(now), |to| moment("to", to))?;
+    let from = window("from", &query.from, to)?;
     let limit = limit(query.limit, 1_000)?;
     let asked = Arc::clone(&tenant);
     let diff = tokio::task::spawn_blocking(move || asked.graph().diff(from, to, limit));
     let diff = diff.await.map_err(ApiError::internal)?;
-    Ok(Json(DiffView {
+    Ok(Json(diff_view(from, to, diff, freshness(&state, &tenant, now))))
+}
+
+/// A diff as it is written.
+pub(super) fn diff_view(
+    from: Millis,
+    to: Millis,
+    diff: Diff,
+    freshness: FreshnessView,
+) -> DiffView {
+    let text = |value: Option<Box<str>>| value.map(String::from);
+    let changed = diff.changed.into_iter().map(|element| ChangedElementView {
+        id: element.id.to_string(),
+        attributes: element
+            .attributes
+            .into_iter()
+            .map(|change| AttributeChangeView {
+                key: change.key.into(),
+                before: text(change.before),
+                after: text(change.after),
+            })
+            .collect(),
+    });
+    DiffView {
         from: Timestamp(from),
         to: Timestamp(to),
         appeared: list(diff.appeared),
         vanished: list(diff.vanished),
         returned: list(diff.returned),
-        rewritten: list(diff.rewritten),
-        freshness: freshness(&state, &tenant, now),
-    }))
+        changed: ChangedList { items: changed.collect(), total: diff.changed_total },
+        freshness,
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -81,7 +110,8 @@ pub(crate) async fn changes(
     Query(query): Query<ChangesQuery>,
 ) -> Result<Json<ChangeList>, ApiError> {
     let tenant = Arc::clone(state.tenant(&caller)?);
-    let (from, to) = window(&query.from, query.to.as_deref(), Millis::now())?;
+    let to = query.to.as_deref().map_or_else(|| Ok(Millis::now()), |to| moment("to", to))?;
+    let from = window("from", &query.from, to)?;
     let buckets = query.buckets.unwrap_or(100);
     if !(1..=MAX_BUCKETS).contains(&buckets) {
         return Err(ApiError::bad_request(format!("buckets={buckets}: it goes from 1 to 2,000")));
@@ -94,6 +124,7 @@ pub(crate) async fn changes(
         from: Timestamp(begin(i)),
         opened: count.opened,
         closed: count.closed,
+        changed: count.changed,
     });
     Ok(Json(ChangeList { items: items.collect() }))
 }
@@ -127,13 +158,18 @@ pub(crate) async fn search(
     Ok(Json(list(found.await.map_err(ApiError::internal)?)))
 }
 
-fn window(from: &str, to: Option<&str>, now: Millis) -> Result<(Millis, Millis), ApiError> {
-    let from = moment("from", from)?;
-    let to = to.map_or(Ok(now), |to| moment("to", to))?;
+/// Where a window that ends at `to` begins, as the parameter `name` says.
+pub(super) fn window(name: &str, from: &str, to: Millis) -> Result<Millis, ApiError> {
+    let from = moment(name, from)?;
     if to < from {
-        return Err(ApiError::bad_request("to: it lies before from"));
+        let what = format!(
+            "{name}: {} lies after {}, where the window ends",
+            Timestamp(from),
+            Timestamp(to)
+        );
+        return Err(ApiError::bad_request(what));
     }
-    Ok((from, to))
+    Ok(from)
 }
 
 fn list(found: ElementsOf) -> ElementList {

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Query, State};
 use holm_model::{ElementId, Millis, NodeId};
-use holm_moment::{Impact, Limits, Moment, Selection, Selector, WhatIf};
+use holm_moment::{Impact, Limits, Moment, Selection, Selector, WhatIf, impact_diff};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::coverage::{coverage, freshness};
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::impact_types::{
-    BrokenPathView, ImpactTotals, ImpactView, ImpactedPrefixView, ImpactedServiceView,
-    ReroutedPathView, RouteStatusView, SpofList, SpofView, WhatIfRequest,
+    AgentTarget, BrokenPathView, CompareRequest, CompareView, ImpactTotals, ImpactView,
+    ImpactedPrefixView, ImpactedServiceView, PairsSideBySide, ReroutedPathView, RouteStatusView,
+    SideBySide, SpofList, SpofView, WhatIfRequest,
 };
-use super::topology::{freshness, moment, notes};
-use super::types::{CoverageView, Timestamp};
+use super::topology::moment;
+use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState, Tenant};
 
 const MAX_TARGETS: usize = 1_000;
@@ -34,30 +36,94 @@ pub(crate) async fn what_if(
     Json(request): Json<WhatIfRequest>,
 ) -> Result<Json<ImpactView>, ApiError> {
     let tenant = Arc::clone(state.tenant(&caller)?);
-    let at = request.at.as_deref().map(|at| moment("at", at)).transpose()?;
-    let limit = limit(request.limit, 100)?;
-    let failed: Vec<String> = request.target.into_iter().chain(request.targets).collect();
-    let drained = request.drain;
-    if failed.is_empty() && drained.is_empty() {
-        let what = "target: name what is to fail, such as {\"target\": \"service:checkout\"}";
-        return Err(ApiError::new(ErrorCode::Validation, what));
-    }
-    if failed.len() + drained.len() > MAX_TARGETS {
-        let what = format!("targets: at most {MAX_TARGETS}");
-        return Err(ApiError::new(ErrorCode::Validation, what));
-    }
-    let asked = Arc::clone(&tenant);
-    let impact = tokio::task::spawn_blocking(move || {
-        let moment = asked.moment(at);
-        let question = WhatIf {
-            failed: select(&asked, &moment, &failed, at)?,
-            drained: select(&asked, &moment, &drained, at)?,
-        };
-        let limits = Limits { items: limit };
-        Ok::<_, ApiError>(asked.search(|scratch| moment.what_if(&question, limits, None, scratch)))
-    });
+    let question = Question::of(request, "")?;
+    let (at, asked) = (question.at, Arc::clone(&tenant));
+    let impact = tokio::task::spawn_blocking(move || question.ask(&asked));
     let impact = impact.await.map_err(ApiError::internal)??;
     Ok(Json(impact_view(&state, &tenant, at, impact)))
+}
+
+/// Two what-ifs side by side: what only the one breaks, and what both do. Each may be of a moment of its own.
+#[utoipa::path(
+    post, path = "/v1/topology/whatif/compare", tag = "topology", request_body = CompareRequest,
+    responses((status = 200, body = CompareView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody))
+)]
+pub(crate) async fn compare(
+    State(state): State<Arc<NodeState>>,
+    caller: Caller,
+    Json(request): Json<CompareRequest>,
+) -> Result<Json<CompareView>, ApiError> {
+    let tenant = Arc::clone(state.tenant(&caller)?);
+    let left = Question::of(request.left, "left.")?;
+    let right = Question::of(request.right, "right.")?;
+    let (left_at, right_at, asked) = (left.at, right.at, Arc::clone(&tenant));
+    let both = tokio::task::spawn_blocking(move || {
+        Ok::<_, ApiError>((left.ask(&asked)?, right.ask(&asked)?))
+    });
+    let (left, right) = both.await.map_err(ApiError::internal)??;
+    let diff = impact_diff(&left, &right);
+    Ok(Json(CompareView {
+        broken_paths: pairs(diff.broken_paths),
+        rerouted_paths: pairs(diff.rerouted_paths),
+        impacted_services: names(diff.impacted_services),
+        impacted_prefixes: names(diff.impacted_prefixes),
+        disconnected: names(diff.disconnected),
+        complete: diff.complete,
+        left: impact_view(&state, &tenant, left_at, left),
+        right: impact_view(&state, &tenant, right_at, right),
+    }))
+}
+
+fn names(sides: [Vec<NodeId>; 3]) -> SideBySide {
+    let [only_left, only_right, both] =
+        sides.map(|ids| ids.iter().map(ToString::to_string).collect());
+    SideBySide { only_left, only_right, both }
+}
+
+fn pairs(sides: [Vec<(NodeId, NodeId)>; 3]) -> PairsSideBySide {
+    let pair =
+        |(from, to): (NodeId, NodeId)| AgentTarget { from: from.to_string(), to: to.to_string() };
+    let [only_left, only_right, both] = sides.map(|pairs| pairs.into_iter().map(pair).collect());
+    PairsSideBySide { only_left, only_right, both }
+}
+
+/// A what-if whose bounds were checked.
+struct Question {
+    failed: Vec<String>,
+    drained: Vec<String>,
+    at: Option<Millis>,
+    limit: usize,
+}
+
+impl Question {
+    /// `place` is where the request stands in the body, for the errors.
+    fn of(request: WhatIfRequest, place: &str) -> Result<Self, ApiError> {
+        let at = request.at.as_deref().map(|at| moment("at", at)).transpose()?;
+        let limit = limit(request.limit, 100)?;
+        let failed: Vec<String> = request.target.into_iter().chain(request.targets).collect();
+        let drained = request.drain;
+        if failed.is_empty() && drained.is_empty() {
+            let what = format!(
+                "{place}target: name what is to fail, such as {{\"target\": \"service:checkout\"}}"
+            );
+            return Err(ApiError::new(ErrorCode::Validation, what));
+        }
+        if failed.len() + drained.len() > MAX_TARGETS {
+            let what = format!("{place}targets: at most {MAX_TARGETS}");
+            return Err(ApiError::new(ErrorCode::Validation, what));
+        }
+        Ok(Self { failed, drained, at, limit })
+    }
+
+    fn ask(&self, tenant: &Tenant) -> Result<Impact, ApiError> {
+        let moment = tenant.moment(self.at);
+        let question = WhatIf {
+            failed: select(tenant, &moment, &self.failed, self.at)?,
+            drained: select(tenant, &moment, &self.drained, self.at)?,
+        };
+        let limits = Limits { items: self.limit };
+        Ok(tenant.search(|scratch| moment.what_if(&question, limits, None, scratch)))
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -113,22 +179,6 @@ pub(super) fn limit(asked: Option<usize>, otherwise: usize) -> Result<usize, Api
     Ok(limit)
 }
 
-/// What an answer at `at` stands on.
-pub(super) fn coverage(state: &NodeState, tenant: &Tenant, at: Option<Millis>) -> CoverageView {
-    let at = at.unwrap_or_else(Millis::now);
-    let (coverage, earliest) = {
-        let graph = tenant.graph();
-        (graph.coverage(at), graph.earliest())
-    };
-    CoverageView {
-        path_edges: coverage.path_edges,
-        flow_edges: coverage.flow_edges,
-        routing_edges: coverage.routing_edges,
-        device_edges: coverage.device_edges,
-        notes: notes(state, tenant, at, earliest, &coverage.never_recorded),
-    }
-}
-
 fn select(
     tenant: &Tenant,
     moment: &Moment,
@@ -144,6 +194,12 @@ fn select(
             },
             None => Selector::Element(parse(moment, target)?),
         };
+        if let Selector::Element(id @ (ElementId::Path(_) | ElementId::Alias(_))) = &selector {
+            let what = format!(
+                "{id}: a way that packets took does not fail, nor does a name; name its nodes or edges"
+            );
+            return Err(ApiError::bad_request(what));
+        }
         let found = moment.select(&selector);
         let found = found.map_err(|error| ApiError::not_found(error.to_string()))?;
         all.nodes.extend(found.nodes);

@@ -4,7 +4,8 @@ use holm_moment::{PrefixLoss, RouteStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::types::{CoverageView, FreshnessView, Timestamp, api_type, request_type};
+use super::topology_types::{CoverageView, FreshnessView, IntervalView};
+use super::types::{Timestamp, api_type, request_type};
 
 request_type!(
     /// What is to fail. Nothing is changed by asking.
@@ -150,6 +151,55 @@ api_type!(
     }
 );
 
+request_type!(
+    /// Two what-ifs, to be put side by side.
+    CompareRequest {
+        left: WhatIfRequest,
+        right: WhatIfRequest,
+    }
+);
+
+api_type!(
+    /// Of one list, what only the one answer has, and what both have.
+    SideBySide {
+        only_left: Vec<String>,
+        only_right: Vec<String>,
+        both: Vec<String>,
+    }
+);
+
+api_type!(
+    /// Of pairs of agent and target, what only the one answer has, and what both have.
+    PairsSideBySide {
+        only_left: Vec<AgentTarget>,
+        only_right: Vec<AgentTarget>,
+        both: Vec<AgentTarget>,
+    }
+);
+
+api_type!(
+    /// An agent and a target.
+    AgentTarget {
+        from: String,
+        to: String,
+    }
+);
+
+api_type!(
+    /// Two what-ifs side by side.
+    CompareView {
+        left: ImpactView,
+        right: ImpactView,
+        broken_paths: PairsSideBySide,
+        rerouted_paths: PairsSideBySide,
+        impacted_services: SideBySide,
+        impacted_prefixes: SideBySide,
+        disconnected: SideBySide,
+        /// Whether every list was compared whole; `false` means that a limit cut one short.
+        complete: bool,
+    }
+);
+
 api_type!(
     /// What breaks if one node alone fails.
     SpofView {
@@ -199,6 +249,32 @@ api_type!(
 );
 
 api_type!(
+    /// A path that packets of one flow took at some time of a window.
+    SeenPathView {
+        /// `agent|path|target|flow|hop…`.
+        id: String,
+        agent: String,
+        target: String,
+        flow: String,
+        route: Vec<Option<String>>,
+        #[schema(value_type = Vec<String>)]
+        sites: Vec<holm_model::SiteId>,
+        /// When packets took it, also outside the window.
+        intervals: Vec<IntervalView>,
+    }
+);
+
+api_type!(
+    /// The paths that were taken in a window, the latest first, and how many there are.
+    SeenPathList {
+        since: Timestamp,
+        until: Timestamp,
+        items: Vec<SeenPathView>,
+        total: u64,
+    }
+);
+
+api_type!(
     /// The ways between two nodes.
     WaysView {
         at: Timestamp,
@@ -207,6 +283,8 @@ api_type!(
         routes: Vec<RouteView>,
         /// Every observed path on which the one comes before the other.
         observed: Vec<ObservedPathView>,
+        /// Every path that was taken at some time since `since`; `null` if that was not asked for.
+        seen: Option<SeenPathList>,
         /// Shortest ways along path edges that share no edge: the width of load balancing, at most 64.
         ecmp_width: usize,
         coverage: CoverageView,
@@ -223,6 +301,33 @@ api_type!(
 );
 
 api_type!(
+    /// What became of one attribute.
+    AttributeChangeView {
+        key: String,
+        /// At the earlier moment; `null` if it had no value.
+        before: Option<String>,
+        /// At the later moment; `null` if it has no value.
+        after: Option<String>,
+    }
+);
+
+api_type!(
+    /// An element with other attributes.
+    ChangedElementView {
+        id: String,
+        attributes: Vec<AttributeChangeView>,
+    }
+);
+
+api_type!(
+    /// The first elements whose attributes changed, by id, and how many there are.
+    ChangedList {
+        items: Vec<ChangedElementView>,
+        total: u64,
+    }
+);
+
+api_type!(
     /// What changed between two moments.
     DiffView {
         from: Timestamp,
@@ -233,8 +338,8 @@ api_type!(
         vanished: ElementList,
         /// There at both, and gone in between.
         returned: ElementList,
-        /// There at both, and its attributes were written in between. Earlier values are not kept.
-        rewritten: ElementList,
+        /// There at both, with other attributes.
+        changed: ChangedList,
         freshness: FreshnessView,
     }
 );
@@ -245,6 +350,8 @@ api_type!(
         from: Timestamp,
         opened: u64,
         closed: u64,
+        /// Values of attributes that were written anew.
+        changed: u64,
     }
 );
 

@@ -4,9 +4,13 @@
 mod auth;
 mod compare;
 mod console;
+mod coverage;
 mod credentials;
+mod element;
 mod enrol;
 pub(crate) mod error;
+mod export;
+pub(crate) mod export_format;
 mod idle;
 mod impact;
 pub(crate) mod impact_types;
@@ -17,6 +21,7 @@ mod serve;
 mod sites;
 mod stream;
 mod topology;
+pub(crate) mod topology_types;
 pub(crate) mod types;
 mod ways;
 
@@ -64,6 +69,8 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         compare::search,
         enrol::create_join_token,
         enrol::list_join_tokens,
+        export::export,
+        impact::compare,
         impact::spof,
         impact::what_if,
         mesh::digest,
@@ -75,7 +82,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         sites::list_sites,
         sites::me,
         stream::stream,
-        topology::element,
+        element::element,
         topology::topology,
         ways::paths,
     ),
@@ -127,13 +134,15 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/me", get(sites::me))
         .route("/v1/sites", get(sites::list_sites))
         .route("/v1/topology", get(topology::topology))
-        .route("/v1/topology/element", get(topology::element))
+        .route("/v1/topology/element", get(element::element))
         .route("/v1/topology/changes", get(compare::changes))
         .route("/v1/topology/diff", get(compare::diff))
         .route("/v1/topology/paths", get(ways::paths))
         .route("/v1/topology/search", get(compare::search))
         .route("/v1/topology/spof", get(impact::spof))
+        .route("/v1/topology/export", get(export::export))
         .route("/v1/topology/whatif", post(impact::what_if))
+        .route("/v1/topology/whatif/compare", post(impact::compare))
         .route("/v1/planes", get(planes::list_planes))
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
@@ -206,12 +215,13 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 8] = [
+    const WITH_QUERY: [&str; 9] = [
         "/v1/rows",
         "/v1/topology",
         "/v1/topology/changes",
         "/v1/topology/diff",
         "/v1/topology/element",
+        "/v1/topology/export",
         "/v1/topology/paths",
         "/v1/topology/search",
         "/v1/topology/spof",

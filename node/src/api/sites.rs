@@ -8,8 +8,8 @@ use holm_certs::SvidState as Svid;
 use holm_mesh_link::{MemberState, MemberStatus, MeshStatus};
 use holm_model::Millis;
 
+use super::coverage::site_state;
 use super::error::{ApiError, ErrorBody};
-use super::topology::site_state;
 use super::types::{
     CutOff, ElementCount, Me, MemberStateView, MemberView, SiteStateView, SiteView, Sites,
     SvidState, SvidView, Timestamp, Unheard, Version,

@@ -1,23 +1,20 @@
-//! `GET /v1/topology` and `GET /v1/topology/element`.
+//! `GET /v1/topology`: the parameters that choose a part of it, and the answer.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum_extra_query::Repeated;
-use holm_graph::{Direction, SiteFreshness, SiteState, SnapshotFilter};
-use holm_model::{Attributes, EdgeKind, ElementId, Millis, NodeId, NodeKind, SiteId};
-use holm_plane::PlaneState;
-use serde::Deserialize;
+use holm_graph::SnapshotFilter;
+use holm_model::{Attributes, EdgeKind, Millis, NodeId, NodeKind, SiteId};
 use utoipa::IntoParams;
 
+use super::compare;
+use super::coverage::{coverage, freshness, topology_running};
 use super::error::{ApiError, ErrorBody};
-use super::types::{
-    CoverageView, DirectionView, EdgeView, ElementCount, ElementDetail, ElementSite, FreshnessView,
-    IntervalView, Neighbour, NodeView, Provenance, SiteFreshnessView, SiteStateView, Timestamp,
-    Topology,
-};
-use crate::daemon::{Caller, NodeState, Tenant};
+use super::topology_types::{EdgeView, NodeView, Provenance, Topology};
+use super::types::{ElementCount, Timestamp};
+use crate::daemon::{Caller, NodeState};
 
 const DEFAULT_LIMIT: usize = 5_000;
 const MAX_LIMIT: usize = 100_000;
@@ -31,15 +28,24 @@ pub(crate) struct TopologyQuery {
     at: Option<String>,
     /// Only what these sites say; may be given again.
     site: Vec<String>,
+    /// The same as `kind`, several at once: `service,flow`.
+    kinds: Option<String>,
     /// Only these kinds of nodes (agent, as, device, hop, host, prefix, service, site) or edges (flow, path, routing); may be
     /// given again. An edge kind is written `edge:device` where a node kind has the same name.
     kind: Vec<String>,
     /// Only what lies around this node.
     around: Option<String>,
+    /// Another name of `around`.
+    from: Option<String>,
     /// How far around, in edges: 1 to 16.
     depth: Option<u32>,
     /// Most nodes and most edges in the answer: 1 to 100,000; 5,000 otherwise.
     limit: Option<usize>,
+    /// Whether names of the same thing are one node: `true` (otherwise) or `false`.
+    fold: Option<bool>,
+    /// Also what changed since this earlier moment: RFC 3339, or milliseconds since 1970. `limit` holds for each of its
+    /// lists.
+    diff: Option<String>,
 }
 
 /// The merged topology of all sites, now or at a moment of the past, with what it rests on
@@ -54,18 +60,29 @@ pub(crate) async fn topology(
     Repeated(pairs): Repeated,
 ) -> Result<Json<Topology>, ApiError> {
     let query = TopologyQuery::parse(pairs)?;
-    let tenant = state.tenant(&caller)?;
+    let tenant = Arc::clone(state.tenant(&caller)?);
     let now = Millis::now();
     let at = query.moment()?.unwrap_or(now);
     let filter = query.filter()?;
-    let graph = tenant.graph();
-    let snapshot =
-        graph.snapshot(at, &filter).map_err(|error| ApiError::not_found(error.to_string()))?;
-    let coverage = graph.coverage(at);
-    let (generation, digest, earliest) = (graph.generation(), graph.digest(), graph.earliest());
-    drop(graph);
+    let limit = filter.limit.unwrap_or(DEFAULT_LIMIT);
+    let diff = match query.diff.as_deref() {
+        Some(since) => Some(compare::window("diff", since, at)?),
+        None => None,
+    };
+    let asked = Arc::clone(&tenant);
+    let found = tokio::task::spawn_blocking(move || {
+        let graph = asked.graph();
+        let snapshot =
+            graph.snapshot(at, &filter).map_err(|e| ApiError::not_found(e.to_string()))?;
+        let diff = diff.map(|since| graph.diff(since, at, limit));
+        Ok::<_, ApiError>((snapshot, diff, graph.generation(), graph.digest(), graph.earliest()))
+    });
+    let (snapshot, changes, generation, digest, earliest) =
+        found.await.map_err(ApiError::internal)??;
     let nodes: Vec<NodeView> = snapshot.nodes.into_iter().map(node_view).collect();
     let edges: Vec<EdgeView> = snapshot.edges.into_iter().map(edge_view).collect();
+    let freshness = freshness(&state, &tenant, now);
+    let diff = diff.zip(changes);
     Ok(Json(Topology {
         at: Timestamp(at),
         live: query.at.is_none(),
@@ -76,89 +93,11 @@ pub(crate) async fn topology(
         total: ElementCount { nodes: snapshot.total_nodes, edges: snapshot.total_edges },
         nodes,
         edges,
-        coverage: CoverageView {
-            path_edges: coverage.path_edges,
-            flow_edges: coverage.flow_edges,
-            routing_edges: coverage.routing_edges,
-            device_edges: coverage.device_edges,
-            notes: notes(&state, tenant, at, earliest, &coverage.never_recorded),
-        },
-        freshness: freshness(&state, tenant, now),
+        coverage: coverage(&state, &tenant, Some(at)),
+        diff: diff
+            .map(|(since, changes)| compare::diff_view(since, at, changes, freshness.clone())),
+        freshness,
         earliest: earliest.map(Timestamp),
-    }))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ElementQuery {
-    /// `kind:name`, or `from|kind|to` for an edge.
-    id: String,
-}
-
-/// One element with its history at each site, and its live neighbours.
-#[utoipa::path(
-    get, path = "/v1/topology/element", tag = "topology", params(ElementQuery),
-    responses((status = 200, body = ElementDetail), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody))
-)]
-pub(crate) async fn element(
-    State(state): State<Arc<NodeState>>,
-    caller: Caller,
-    Query(query): Query<ElementQuery>,
-) -> Result<Json<ElementDetail>, ApiError> {
-    let tenant = state.tenant(&caller)?;
-    let id: ElementId =
-        query.id.parse().map_err(|error| ApiError::bad_request(format!("id: {error}")))?;
-    let graph = tenant.graph();
-    let element = graph.element(&id).ok_or_else(|| {
-        ApiError::not_found(format!("no site ever recorded {id}; /v1/topology lists what exists"))
-    })?;
-    let (kind, label, from, to) = match &id {
-        ElementId::Node(node) => (node.kind().to_string(), node.name().to_owned(), None, None),
-        ElementId::Edge(edge) => (
-            edge.kind.to_string(),
-            id.to_string(),
-            Some(edge.from.to_string()),
-            Some(edge.to.to_string()),
-        ),
-    };
-    let neighbours = match &id {
-        // A node that is known but not there now has no neighbours now.
-        ElementId::Node(node) => graph.neighbours(node, Millis::now()).unwrap_or_default(),
-        ElementId::Edge(_) => Vec::new(),
-    };
-    let site = |record: holm_graph::SiteRecord| ElementSite {
-        site: record.site,
-        intervals: record
-            .intervals
-            .as_slice()
-            .iter()
-            .map(|i| IntervalView { from: Timestamp(i.from), to: i.to.map(Timestamp) })
-            .collect(),
-        attributes: attributes(record.attributes),
-    };
-    Ok(Json(ElementDetail {
-        id: id.to_string(),
-        kind,
-        label,
-        from,
-        to,
-        sites: element.sites.into_iter().map(site).collect(),
-        neighbours: neighbours
-            .into_iter()
-            .map(|neighbour| {
-                let here = query.id.as_str();
-                let there = neighbour.node.to_string();
-                let (edge, direction) = match neighbour.direction {
-                    Direction::In => {
-                        (format!("{there}|{}|{here}", neighbour.kind), DirectionView::In)
-                    }
-                    Direction::Out => {
-                        (format!("{here}|{}|{there}", neighbour.kind), DirectionView::Out)
-                    }
-                };
-                Neighbour { id: there, edge, direction }
-            })
-            .collect(),
     }))
 }
 
@@ -174,7 +113,7 @@ pub(super) fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
 }
 
 impl TopologyQuery {
-    fn parse(pairs: Vec<(String, String)>) -> Result<Self, ApiError> {
+    pub(super) fn parse(pairs: Vec<(String, String)>) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for (name, value) in pairs {
             let number = |value: &str| {
@@ -186,12 +125,20 @@ impl TopologyQuery {
                 "at" => query.at = Some(value),
                 "site" => query.site.push(value),
                 "kind" => query.kind.push(value),
+                "kinds" => query.kinds = Some(value),
                 "around" => query.around = Some(value),
+                "from" => query.from = Some(value),
+                "fold" => {
+                    query.fold = Some(value.parse().map_err(|_| {
+                        ApiError::bad_request(format!("fold={value}: it is true or false"))
+                    })?);
+                }
+                "diff" => query.diff = Some(value),
                 "depth" => query.depth = Some(number(&value)?),
                 "limit" => query.limit = Some(number(&value)? as usize),
                 other => {
                     return Err(ApiError::bad_request(format!(
-                        "{other}: is not a parameter; there are at, site, kind, around, depth, limit"
+                        "{other}: is not a parameter; there are at, site, kind, kinds, around, from, depth, limit, fold, diff"
                     )));
                 }
             }
@@ -199,11 +146,11 @@ impl TopologyQuery {
         Ok(query)
     }
 
-    fn moment(&self) -> Result<Option<Millis>, ApiError> {
+    pub(super) fn moment(&self) -> Result<Option<Millis>, ApiError> {
         self.at.as_deref().map(|at| moment("at", at)).transpose()
     }
 
-    fn filter(&self) -> Result<SnapshotFilter, ApiError> {
+    pub(super) fn filter(&self) -> Result<SnapshotFilter, ApiError> {
         let bad = |what: &str, error: &dyn std::fmt::Display| {
             ApiError::bad_request(format!("{what}: {error}"))
         };
@@ -214,7 +161,8 @@ impl TopologyQuery {
             .collect::<Result<_, _>>()
             .map_err(|error: holm_model::NameError| bad("site", &error))?;
         let (mut node_kinds, mut edge_kinds) = (Vec::new(), Vec::new());
-        for kind in &self.kind {
+        let listed = self.kinds.as_deref().into_iter().flat_map(|kinds| kinds.split(','));
+        for kind in self.kind.iter().map(String::as_str).chain(listed) {
             let edge_only = kind.strip_prefix("edge:");
             let node = if edge_only.is_some() { None } else { NodeKind::parse(kind) };
             match (node, EdgeKind::parse(edge_only.unwrap_or(kind))) {
@@ -229,9 +177,12 @@ impl TopologyQuery {
         if !(1..=MAX_DEPTH).contains(&depth) {
             return Err(bad(&format!("depth={depth}"), &"it goes from 1 to 16"));
         }
-        let around = match &self.around {
-            None => None,
-            Some(node) => {
+        let around = match (&self.around, &self.from) {
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                return Err(bad("from", &"it is another name of around: give one of them"));
+            }
+            (Some(node), None) | (None, Some(node)) => {
                 let node: NodeId = node
                     .parse()
                     .map_err(|error: holm_model::ElementIdError| bad("around", &error))?;
@@ -247,12 +198,13 @@ impl TopologyQuery {
             node_kinds: (!node_kinds.is_empty()).then_some(node_kinds),
             edge_kinds: (!edge_kinds.is_empty()).then_some(edge_kinds),
             around,
+            fold_aliases: self.fold.unwrap_or(true),
             limit: Some(limit),
         })
     }
 }
 
-fn node_view(node: holm_graph::NodeView) -> NodeView {
+pub(super) fn node_view(node: holm_graph::NodeView) -> NodeView {
     NodeView {
         kind: node.id.kind(),
         label: node.id.name().to_owned(),
@@ -260,10 +212,11 @@ fn node_view(node: holm_graph::NodeView) -> NodeView {
         sites: node.sites,
         since: Timestamp(node.since),
         attributes: attributes(node.attributes),
+        aliases: node.aliases.iter().map(ToString::to_string).collect(),
     }
 }
 
-fn edge_view(edge: holm_graph::EdgeView) -> EdgeView {
+pub(super) fn edge_view(edge: holm_graph::EdgeView) -> EdgeView {
     EdgeView {
         id: edge.id.to_string(),
         from: edge.id.from.to_string(),
@@ -277,87 +230,8 @@ fn edge_view(edge: holm_graph::EdgeView) -> EdgeView {
     }
 }
 
-fn attributes(attributes: Attributes) -> std::collections::BTreeMap<String, String> {
+pub(super) fn attributes(attributes: Attributes) -> std::collections::BTreeMap<String, String> {
     attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
-}
-
-fn topology_running(state: &NodeState) -> bool {
-    state.planes().iter().any(|plane| plane.health().state != PlaneState::Off)
-}
-
-/// The plane of this node that records edges of a kind, if there is one.
-const fn recorded_by(kind: EdgeKind) -> Option<&'static str> {
-    match kind {
-        EdgeKind::Flow => Some("host"),
-        EdgeKind::Path => Some("active"),
-        EdgeKind::Device | EdgeKind::Routing => None,
-    }
-}
-
-/// What is missing, in words: "not watching" is not "nothing there".
-pub(super) fn notes(
-    state: &NodeState,
-    tenant: &Tenant,
-    at: Millis,
-    earliest: Option<Millis>,
-    never_recorded: &[EdgeKind],
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    if let Some(earliest) = earliest.filter(|earliest| at < *earliest) {
-        notes.push(format!("nothing was recorded before {}", Timestamp(earliest)));
-    }
-    for kind in never_recorded {
-        let running = recorded_by(*kind).filter(|name| {
-            let planes = state.planes();
-            planes.iter().any(|p| p.name() == *name && p.health().state != PlaneState::Off)
-        });
-        notes.push(match running {
-            Some(plane) => format!(
-                "no {kind} edges: plane {plane} watches at this site, and no site has recorded one yet"
-            ),
-            None => format!("no {kind} edges: nothing at this site watches for them"),
-        });
-    }
-    for plane in state.planes().iter() {
-        let health = plane.health();
-        if health.state != PlaneState::Running {
-            let how = if health.state == PlaneState::Off { "is off" } else { "is degraded" };
-            notes.push(format!("plane {} {how} at this site: {}", plane.name(), health.reason));
-        }
-    }
-    if let Some(failure) = tenant.write_failure() {
-        notes.push(format!("changes of this site wait to be written: {failure}"));
-    }
-    notes
-}
-
-pub(super) fn freshness(state: &NodeState, tenant: &Tenant, now: Millis) -> FreshnessView {
-    let status = state.mesh().map(holm_mesh_link::Mesh::status);
-    let documented = tenant.documented_sites();
-    let reports = state.site_reports(&tenant.id, &documented, status.as_ref(), now);
-    let sites: Vec<SiteFreshnessView> = reports
-        .into_iter()
-        .map(|report| {
-            let SiteFreshness { site, as_of, state } = report.freshness;
-            SiteFreshnessView { site, as_of: as_of.map(Timestamp), state: site_state(state) }
-        })
-        .collect();
-    let unreachable = sites
-        .iter()
-        .filter(|s| matches!(s.state, SiteStateView::Unreachable | SiteStateView::NeverHeard))
-        .map(|s| s.site.clone())
-        .collect();
-    FreshnessView { sites, unreachable }
-}
-
-pub(super) fn site_state(state: SiteState) -> SiteStateView {
-    match state {
-        SiteState::Here => SiteStateView::Here,
-        SiteState::Live => SiteStateView::Live,
-        SiteState::NeverHeard => SiteStateView::NeverHeard,
-        SiteState::Stale => SiteStateView::Stale,
-        SiteState::Unreachable => SiteStateView::Unreachable,
-    }
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
@@ -365,7 +239,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Query parameters that may be given again, in order.
-mod axum_extra_query {
+pub(super) mod axum_extra_query {
     use axum::extract::FromRequestParts;
     use axum::http::request::Parts;
 
@@ -400,6 +274,16 @@ mod tests {
         assert_eq!(good.sites.map(|sites| sites.len()), Some(2));
         assert_eq!(good.edge_kinds, Some(vec![EdgeKind::Flow]));
         assert_eq!(good.node_kinds, Some(vec![NodeKind::Service]));
+        assert!(good.fold_aliases, "unless it is asked not to");
+        let kinds = filter(&[("kinds", "service,flow"), ("from", "service:a"), ("fold", "false")]);
+        let kinds = kinds.expect("valid");
+        assert_eq!(kinds.node_kinds, Some(vec![NodeKind::Service]));
+        assert_eq!(
+            kinds.around.map(|(node, depth)| (node.to_string(), depth)),
+            Some(("service:a".into(), 1))
+        );
+        assert!(!kinds.fold_aliases);
+        assert!(filter(&[("from", "service:a"), ("around", "service:a")]).is_err());
         for (pair, named) in [
             (("site", "Not Valid"), "site"),
             (("kind", "pod"), "kind=pod"),
@@ -407,6 +291,8 @@ mod tests {
             (("depth", "0"), "depth=0"),
             (("limit", "0"), "limit=0"),
             (("limit", "many"), "limit=many"),
+            (("kinds", "service,pod"), "kind=pod"),
+            (("fold", "perhaps"), "fold=perhaps"),
             (("color", "red"), "color"),
         ] {
             let error = filter(&[pair]).expect_err("refused");

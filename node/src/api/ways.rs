@@ -4,17 +4,23 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use holm_model::{EdgeKind, ElementId, Millis};
+use holm_graph::PathView;
+use holm_model::{EdgeKind, ElementId, Millis, NodeId};
 use holm_moment::{Metric, Moment, Route, RouteQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::compare::window;
+use super::coverage::{coverage, freshness};
+use super::element::intervals;
 use super::error::{ApiError, ErrorBody};
-use super::impact::{coverage, parse, route};
-use super::impact_types::{ObservedPathView, RouteStatusView, RouteView, WaysView};
-use super::topology::{freshness, moment};
+use super::impact::{limit, parse, route};
+use super::impact_types::{
+    ObservedPathView, RouteStatusView, RouteView, SeenPathList, SeenPathView, WaysView,
+};
+use super::topology::moment;
 use super::types::Timestamp;
-use crate::daemon::{Caller, NodeState};
+use crate::daemon::{Caller, NodeState, Tenant};
 
 const MAX_ROUTES: usize = 64;
 
@@ -37,6 +43,10 @@ pub(crate) struct WaysQuery {
     /// Only as edges point. Both ways otherwise.
     #[serde(default)]
     directed: bool,
+    /// Also every path that packets took at some time since then, until `at`: RFC 3339, or milliseconds since 1970.
+    since: Option<String>,
+    /// Most of these paths: 1 to 10,000; 100 otherwise.
+    limit: Option<usize>,
 }
 
 /// The shortest ways between two nodes, the observed paths from the one to the other, and how wide the
@@ -66,9 +76,14 @@ pub(crate) async fn paths(
             .ok_or_else(|| ApiError::bad_request("kind: it is device, flow, path or routing"))
     });
     let kind = kind.transpose()?;
+    let now = Millis::now();
+    let until = at.unwrap_or(now);
+    let since = query.since.as_deref().map(|since| window("since", since, until)).transpose()?;
+    let limit = limit(query.limit, 100)?;
     let asked = Arc::clone(&tenant);
     let found = tokio::task::spawn_blocking(move || {
         let moment = asked.moment(at);
+        let seen = since.map(|since| seen(&asked, &moment, &query, (since, until), limit));
         let query = RouteQuery {
             from: end(&moment, &query.from)?,
             to: end(&moment, &query.to)?,
@@ -80,10 +95,10 @@ pub(crate) async fn paths(
         let (routes, width) = asked.search(|scratch| {
             (moment.routes(&query, scratch), moment.ecmp_width(query.from, query.to, scratch))
         });
-        Ok::<_, ApiError>((routes, width, moment.observed_paths(query.from, query.to)))
+        let observed = moment.observed_paths(query.from, query.to);
+        Ok::<_, ApiError>((routes, width, observed, seen.transpose()?))
     });
-    let (routes, ecmp_width, observed) = found.await.map_err(ApiError::internal)??;
-    let now = Millis::now();
+    let (routes, ecmp_width, observed, seen) = found.await.map_err(ApiError::internal)??;
     Ok(Json(WaysView {
         at: Timestamp(at.unwrap_or(now)),
         live: at.is_none(),
@@ -97,6 +112,7 @@ pub(crate) async fn paths(
                 route: route(path.route),
             })
             .collect(),
+        seen,
         ecmp_width,
         coverage: coverage(&state, &tenant, at),
         freshness: freshness(&state, &tenant, now),
@@ -108,10 +124,44 @@ fn end(moment: &Moment, text: &str) -> Result<u32, ApiError> {
         ElementId::Node(id) => {
             moment.find(&id).ok_or_else(|| ApiError::not_found(moment.unknown(text).to_string()))
         }
-        ElementId::Edge(_) => {
-            Err(ApiError::bad_request(format!("{text}: a way is between nodes, this is an edge")))
+        ElementId::Edge(_) | ElementId::Path(_) | ElementId::Alias(_) => {
+            Err(ApiError::bad_request(format!("{text}: a way is between nodes, this is none")))
         }
     }
+}
+
+/// Every path from the one to the other in the window, by any name of either.
+fn seen(
+    tenant: &Tenant,
+    moment: &Moment,
+    query: &WaysQuery,
+    (since, until): (Millis, Millis),
+    limit: usize,
+) -> Result<SeenPathList, ApiError> {
+    let names =
+        |text: &str| -> Result<Vec<NodeId>, ApiError> { Ok(moment.names(end(moment, text)?)) };
+    let (from, to) = (names(&query.from)?, names(&query.to)?);
+    let seen = tenant.graph().ways_seen(&from, &to, since, until, limit);
+    let view = |path: PathView| {
+        let PathView { id, sites, intervals: when } = path;
+        let hops = id.hops().iter().cloned();
+        let (agent, target) = (Some(id.agent().clone()), Some(id.target().clone()));
+        SeenPathView {
+            agent: id.agent().to_string(),
+            target: id.target().to_string(),
+            flow: id.flow().to_owned(),
+            route: route(std::iter::once(agent).chain(hops).chain([target]).collect()),
+            id: id.to_string(),
+            sites,
+            intervals: intervals(&when),
+        }
+    };
+    Ok(SeenPathList {
+        since: Timestamp(since),
+        until: Timestamp(until),
+        items: seen.items.into_iter().map(view).collect(),
+        total: seen.total,
+    })
 }
 
 fn route_view(route: Route) -> RouteView {

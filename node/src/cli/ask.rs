@@ -1,19 +1,14 @@
 //! Questions to the topology: what breaks, which way, what changed, where is it.
 
-use std::fmt::Write;
-
 use anyhow::bail;
 use clap::Args;
 use form_urlencoded::Serializer;
 
 use super::Target;
+use super::answers::{compare_text, diff_text, found_text, impact_text, spof_text, ways_text};
 use super::client::Client;
-use super::render::{Table, clean};
-use crate::api::impact_types::{
-    BrokenPathView, DiffView, ElementList, ImpactView, ImpactedServiceView, RouteStatusView,
-    SpofList, WaysView, WhatIfRequest,
-};
-use crate::api::types::{CoverageView, FreshnessView, SiteStateView, Timestamp};
+use crate::api::impact_types::{CompareRequest, CompareView, ImpactView, WhatIfRequest};
+use crate::api::types::Timestamp;
 
 #[derive(Debug, Args)]
 pub(crate) struct WhatIfArgs {
@@ -26,6 +21,9 @@ pub(crate) struct WhatIfArgs {
     /// What is taken out of use where there is another way; may be given again.
     #[arg(long)]
     drain: Vec<String>,
+    /// Put what breaks if this fails instead beside it (on the right); may be given again.
+    #[arg(long, value_name = "TARGET")]
+    compare_with: Vec<String>,
     /// At this moment (RFC 3339, or milliseconds since 1970); now otherwise.
     #[arg(long)]
     at: Option<String>,
@@ -54,6 +52,9 @@ pub(crate) struct PathArgs {
     /// Only as edges point.
     #[arg(long)]
     directed: bool,
+    /// Also every path that packets took at some time since then (RFC 3339, or milliseconds since 1970).
+    #[arg(long)]
+    since: Option<String>,
     /// At this moment (RFC 3339, or milliseconds since 1970); now otherwise.
     #[arg(long)]
     at: Option<String>,
@@ -107,6 +108,14 @@ pub(super) async fn what_if(args: WhatIfArgs) -> anyhow::Result<()> {
         at: args.at,
         limit: Some(args.limit),
     };
+    if !args.compare_with.is_empty() {
+        let right =
+            WhatIfRequest { targets: args.compare_with, drain: Vec::new(), ..request.clone() };
+        let compare: CompareView = Client::new(&args.target)?
+            .post("/v1/topology/whatif/compare", &CompareRequest { left: request, right })
+            .await?;
+        return show(&args.target, &compare, compare_text);
+    }
     let impact: ImpactView =
         Client::new(&args.target)?.post("/v1/topology/whatif", &request).await?;
     show(&args.target, &impact, impact_text)
@@ -118,7 +127,8 @@ pub(super) async fn path(args: &PathArgs) -> anyhow::Result<()> {
     query.append_pair("from", &args.from).append_pair("to", &args.to);
     query.append_pair("count", &args.count.to_string()).append_pair("metric", &args.metric);
     query.append_pair("directed", if args.directed { "true" } else { "false" });
-    for (name, value) in [("kind", &args.kind), ("at", &args.at)] {
+    check_time("--since", args.since.as_deref())?;
+    for (name, value) in [("kind", &args.kind), ("at", &args.at), ("since", &args.since)] {
         if let Some(value) = value {
             query.append_pair(name, value);
         }
@@ -186,170 +196,4 @@ fn check_time(name: &str, text: Option<&str>) -> anyhow::Result<()> {
         ),
         _ => Ok(()),
     }
-}
-
-fn impact_text(impact: &ImpactView) -> String {
-    let mut text = String::new();
-    let when = if impact.live { "now".into() } else { impact.at.to_string() };
-    for (what, list) in [("fails", &impact.failed), ("is drained", &impact.drained)] {
-        if !list.is_empty() {
-            let shown: Vec<String> = list.iter().take(10).map(|id| clean(id)).collect();
-            let more = list.len().saturating_sub(shown.len());
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let _ = writeln!(text, "what {what} ({when}): {}{more}", shown.join(", "));
-        }
-    }
-    let totals = &impact.totals;
-    head(&mut text, "broken paths", impact.broken_paths.len(), totals.broken_paths);
-    impact.broken_paths.iter().for_each(|path| broken(&mut text, path));
-    head(&mut text, "rerouted paths", impact.rerouted_paths.len(), totals.rerouted_paths);
-    for path in &impact.rerouted_paths {
-        let flows = match (path.flows_affected, path.flows) {
-            (Some(affected), Some(all)) => format!(", {affected} of {all} flows"),
-            _ => String::new(),
-        };
-        let _ = writeln!(text, "  {} → {}{flows}", clean(&path.from), clean(&path.to));
-        let _ = writeln!(text, "    now     {}", way(&path.route));
-        let _ = writeln!(text, "    instead {} ({})", way(&path.alt_route), status(path.status));
-    }
-    if totals.stranded_paths > 0 {
-        head(
-            &mut text,
-            "paths that stay for want of another",
-            impact.stranded_paths.len(),
-            totals.stranded_paths,
-        );
-        impact.stranded_paths.iter().for_each(|path| broken(&mut text, path));
-    }
-    head(&mut text, "impacted services", impact.impacted_services.len(), totals.impacted_services);
-    for ImpactedServiceView { id, distance } in &impact.impacted_services {
-        let away =
-            if *distance == 1 { "calls it".into() } else { format!("{distance} calls away") };
-        let _ = writeln!(text, "  {}  {away}", clean(id));
-    }
-    head(&mut text, "impacted prefixes", impact.impacted_prefixes.len(), totals.impacted_prefixes);
-    for prefix in &impact.impacted_prefixes {
-        let loss = format!("{:?}", prefix.loss).to_lowercase();
-        let _ = writeln!(text, "  {}  {loss}", clean(&prefix.id));
-    }
-    head(&mut text, "disconnected", impact.disconnected.len(), totals.disconnected);
-    for id in &impact.disconnected {
-        let _ = writeln!(text, "  {}", clean(id));
-    }
-    stands_on(&mut text, &impact.coverage, &impact.freshness);
-    text
-}
-
-fn head(text: &mut String, what: &str, shown: usize, total: u64) {
-    let _ = match shown as u64 == total {
-        true => writeln!(text, "{what}: {total}"),
-        false => writeln!(text, "{what}: showing {shown} of {total}"),
-    };
-}
-
-fn broken(text: &mut String, path: &BrokenPathView) {
-    let _ = writeln!(text, "  {} → {}", clean(&path.from), clean(&path.to));
-    let _ = writeln!(text, "    {} ({})", way(&path.route), status(path.status));
-}
-
-fn way(route: &[Option<String>]) -> String {
-    let named: Vec<String> =
-        route.iter().map(|hop| hop.as_deref().map_or("*".into(), clean)).collect();
-    named.join(" → ")
-}
-
-const fn status(status: RouteStatusView) -> &'static str {
-    match status {
-        RouteStatusView::Inferred => "inferred",
-        RouteStatusView::Observed => "observed",
-    }
-}
-
-/// What is missing, and whose part is not live.
-fn stands_on(text: &mut String, coverage: &CoverageView, freshness: &FreshnessView) {
-    for note in &coverage.notes {
-        let _ = writeln!(text, "note: {}", clean(note));
-    }
-    for site in &freshness.sites {
-        if !matches!(site.state, SiteStateView::Here | SiteStateView::Live) {
-            let as_of = site.as_of.map_or("never".into(), |at| at.to_string());
-            let _ = writeln!(text, "note: {} is not live; its part is as of {as_of}", site.site);
-        }
-    }
-}
-
-fn ways_text(ways: &WaysView) -> String {
-    let mut text = String::new();
-    for route in &ways.routes {
-        let latency = route.latency_ms.map_or(String::new(), |ms| format!(", {ms:.2} ms"));
-        let nodes: Vec<String> = route.nodes.iter().map(|id| clean(id)).collect();
-        let _ = writeln!(
-            text,
-            "{}  ({} hops{latency}, {})",
-            nodes.join(" → "),
-            route.hops,
-            status(route.status)
-        );
-    }
-    if ways.routes.is_empty() {
-        text.push_str("no way between them is known\n");
-    }
-    for path in &ways.observed {
-        let _ = writeln!(text, "seen: {} (flow {})", way(&path.route), clean(&path.flow));
-    }
-    if ways.ecmp_width > 1 {
-        let _ = writeln!(text, "{} shortest ways share no edge", ways.ecmp_width);
-    }
-    stands_on(&mut text, &ways.coverage, &ways.freshness);
-    text
-}
-
-fn spof_text(list: &SpofList) -> String {
-    let mut table = Table::new(["NODE", "BLAST", "PATHS", "SERVICES", "CUT OFF"]);
-    for spof in &list.items {
-        table.row([
-            spof.id.clone(),
-            spof.blast_radius.to_string(),
-            spof.broken_paths.to_string(),
-            spof.impacted_services.to_string(),
-            spof.disconnected.to_string(),
-        ]);
-    }
-    let mut text = table.to_string();
-    if list.total > list.items.len() as u64 {
-        let _ = writeln!(text, "showing {} of {}", list.items.len(), list.total);
-    }
-    stands_on(&mut text, &list.coverage, &list.freshness);
-    text
-}
-
-fn diff_text(diff: &DiffView) -> String {
-    let mut text = format!("from {} to {}\n", diff.from, diff.to);
-    for (sign, what, list) in [
-        ('+', "appeared", &diff.appeared),
-        ('-', "vanished", &diff.vanished),
-        ('~', "returned", &diff.returned),
-        ('*', "rewritten", &diff.rewritten),
-    ] {
-        head(&mut text, what, list.items.len(), list.total);
-        for id in &list.items {
-            let _ = writeln!(text, "  {sign} {}", clean(id));
-        }
-    }
-    text
-}
-
-fn found_text(found: &ElementList) -> String {
-    let mut text = String::new();
-    for id in &found.items {
-        let _ = writeln!(text, "{}", clean(id));
-    }
-    match found.items.len() as u64 {
-        0 => text.push_str("nothing fits\n"),
-        shown if shown < found.total => {
-            let _ = writeln!(text, "showing {shown} of {}", found.total);
-        }
-        _ => {}
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! The command line's end of the HTTP API.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use holm_model::TenantId;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -113,10 +114,34 @@ impl Client {
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Bytes> {
         tokio::time::timeout(LIMIT, self.exchange(method, path, body))
             .await
-            .map_err(|_| anyhow!("{} did not answer within {} s", self.base, LIMIT.as_secs()))?
+            .map_err(|_| self.silent())?
+    }
+
+    /// `GET path`, written to `out` as it comes.
+    pub(crate) async fn copy(&self, path: &str, out: &mut impl Write) -> anyhow::Result<()> {
+        let asked = tokio::time::timeout(LIMIT, self.open(Method::GET, path, Vec::new()));
+        let mut answer = asked.await.map_err(|_| self.silent())??;
+        while let Some(frame) =
+            tokio::time::timeout(LIMIT, answer.body.frame()).await.map_err(|_| self.silent())?
+        {
+            let frame = frame.map_err(|error| anyhow!("the answer broke off: {error}"))?;
+            if let Some(bytes) = frame.data_ref() {
+                out.write_all(bytes)?;
+            }
+        }
+        Ok(out.flush()?)
+    }
+
+    fn silent(&self) -> anyhow::Error {
+        anyhow!("{} did not answer within {} s", self.base, LIMIT.as_secs())
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Bytes> {
+        self.open(method, path, body).await?.whole().await
+    }
+
+    /// Sends a request; the answer's body is still to come, and it is one of success.
+    async fn open(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Answer> {
         let host = self.base.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let is_tls = self.base.scheme_str() == Some("https");
         let port = self.base.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
@@ -132,20 +157,22 @@ impl Client {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Full::new(Bytes::from(body)))?;
-        let (status, answer) = if is_tls {
+        let answer = if is_tls {
             let name = ServerName::try_from(host)?;
             let stream = TlsConnector::from(Arc::clone(&self.tls))
                 .connect(name, stream)
                 .await
                 .map_err(|error| self.not_accepted(error))?;
-            http_exchange(stream, request).await?
+            Answer::to(stream, request).await?
         } else {
-            http_exchange(stream, request).await?
+            Answer::to(stream, request).await?
         };
+        let status = answer.status;
         if status.is_success() {
             return Ok(answer);
         }
-        let refused = match serde_json::from_slice::<ErrorBody>(&answer) {
+        let body = answer.whole().await?;
+        let refused = match serde_json::from_slice::<ErrorBody>(&body) {
             Ok(body) => Refused(format!(
                 "{} (request {}, at {})",
                 body.error.message, body.error.request_id, self.base
@@ -156,21 +183,38 @@ impl Client {
     }
 }
 
-async fn http_exchange(
-    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    request: Request<Full<Bytes>>,
-) -> anyhow::Result<(StatusCode, Bytes)> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
-        .collect()
-        .await
-        .map_err(|error| anyhow!("the answer broke off: {error}"))?;
-    connection.abort();
-    Ok((status, body.to_bytes()))
+/// What a node answers, and the connection it comes over.
+struct Answer {
+    status: StatusCode,
+    body: Incoming,
+    connection: tokio::task::AbortHandle,
+}
+
+impl Answer {
+    async fn to(
+        stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        request: Request<Full<Bytes>>,
+    ) -> anyhow::Result<Self> {
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection).abort_handle();
+        let response = sender.send_request(request).await?;
+        Ok(Self { status: response.status(), body: response.into_body(), connection })
+    }
+
+    async fn whole(mut self) -> anyhow::Result<Bytes> {
+        let body = Limited::new(&mut self.body, MAX_ANSWER_BYTES)
+            .collect()
+            .await
+            .map_err(|error| anyhow!("the answer broke off: {error}"))?;
+        Ok(body.to_bytes())
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
 }
 
 fn local_url(layout: &Layout) -> anyhow::Result<String> {

@@ -1,5 +1,6 @@
 //! The command line. Commands that ask a node go through its HTTP API, like everyone else.
 
+mod answers;
 mod ask;
 mod client;
 mod config;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use holm_model::{NodeName, SiteId, TenantId};
 
+use crate::api::export_format::Format;
 use crate::daemon::Role;
 use crate::demo::DemoArgs;
 pub(crate) use client::{ApiAddress, Client, Refused};
@@ -213,6 +215,15 @@ pub(crate) struct TopologyArgs {
     /// Most nodes and most edges shown.
     #[arg(long, default_value_t = 5_000)]
     pub(crate) limit: usize,
+    /// Show names of the same thing each by itself.
+    #[arg(long)]
+    pub(crate) no_fold: bool,
+    /// Also what changed since this earlier moment.
+    #[arg(long, value_name = "SINCE")]
+    pub(crate) diff: Option<String>,
+    /// Write the whole topology in this format instead: as it comes, without a limit.
+    #[arg(long, conflicts_with_all = ["limit", "diff", "json"])]
+    pub(crate) format: Option<Format>,
 }
 
 #[derive(Debug, Args)]
@@ -221,6 +232,9 @@ pub(crate) struct ElementArgs {
     pub(crate) target: Target,
     /// `kind:name`, or `from|kind|to` for an edge.
     pub(crate) id: String,
+    /// Neighbours and other names at this moment (RFC 3339, or milliseconds since 1970); now otherwise.
+    #[arg(long)]
+    pub(crate) at: Option<String>,
 }
 
 #[derive(Debug, Args)]

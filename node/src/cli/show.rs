@@ -8,11 +8,13 @@ use holm_model::Millis;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::answers::diff_text;
 use super::render::{Table, age, clean, measured};
 use super::{Client, ElementArgs, RowsArgs, Target, TopologyArgs};
+use crate::api::topology_types::{DirectionView, EdgeView, ElementDetail, Topology};
 use crate::api::types::{
-    DirectionView, EdgeView, ElementDetail, Me, MemberStateView, MemberView, PlaneList,
-    PlaneStateView, ResultList, RowList, SiteStateView, Sites, SvidState, Timestamp, Topology,
+    Me, MemberStateView, MemberView, PlaneList, PlaneStateView, ResultList, RowList, SiteStateView,
+    Sites, SvidState, Timestamp,
 };
 
 /// Asks and prints: as JSON if wanted, else as `show` writes it.
@@ -180,16 +182,34 @@ pub(super) async fn topology(args: &TopologyArgs) -> anyhow::Result<()> {
         query.append_pair("kind", kind);
     }
     if let Some(at) = &args.at {
-        if Timestamp::parse(at).is_none() {
-            bail!("--at {at}: not a time; write 2026-11-21T14:03:07Z, or milliseconds since 1970");
-        }
+        check_time("--at", at)?;
         query.append_pair("at", at);
     }
     if let Some(around) = &args.around {
         query.append_pair("around", around).append_pair("depth", &args.depth.to_string());
     }
+    if args.no_fold {
+        query.append_pair("fold", "false");
+    }
+    if let Some(format) = args.format {
+        query.append_pair("format", format.as_str());
+        let path = format!("/v1/topology/export?{}", query.finish());
+        let client = Client::new(&args.target)?;
+        return client.copy(&path, &mut std::io::stdout().lock()).await;
+    }
+    if let Some(since) = &args.diff {
+        check_time("--diff", since)?;
+        query.append_pair("diff", since);
+    }
     query.append_pair("limit", &args.limit.to_string());
     print(&args.target, &format!("/v1/topology?{}", query.finish()), topology_tree).await
+}
+
+fn check_time(name: &str, text: &str) -> anyhow::Result<()> {
+    if Timestamp::parse(text).is_none() {
+        bail!("{name} {text}: not a time; write 2026-11-21T14:03:07Z, or milliseconds since 1970");
+    }
+    Ok(())
 }
 
 /// Edges grouped under the node they start from.
@@ -213,6 +233,13 @@ fn topology_tree(topology: &Topology, now: Millis) -> String {
         topology.edges.iter().flat_map(|e| [e.from.as_str(), e.to.as_str()]).collect();
     for node in topology.nodes.iter().filter(|node| !linked.contains(node.id.as_str())) {
         let _ = writeln!(text, "{}  [{}]", clean(&node.id), join(&node.sites));
+    }
+    for node in topology.nodes.iter().filter(|node| !node.aliases.is_empty()) {
+        let names: Vec<String> = node.aliases.iter().map(|name| clean(name)).collect();
+        let _ = writeln!(text, "{} is also {}", clean(&node.id), names.join(", "));
+    }
+    if let Some(diff) = &topology.diff {
+        text.push_str(&diff_text(diff));
     }
     for note in &topology.coverage.notes {
         let _ = writeln!(text, "note: {}", clean(note));
@@ -251,7 +278,13 @@ fn join(sites: &[holm_model::SiteId]) -> String {
 }
 
 pub(super) async fn element(args: &ElementArgs) -> anyhow::Result<()> {
-    let query = Serializer::new(String::new()).append_pair("id", &args.id).finish();
+    let mut query = Serializer::new(String::new());
+    query.append_pair("id", &args.id);
+    if let Some(at) = &args.at {
+        check_time("--at", at)?;
+        query.append_pair("at", at);
+    }
+    let query = query.finish();
     print(&args.target, &format!("/v1/topology/element?{query}"), element_text).await
 }
 
@@ -266,6 +299,18 @@ fn element_text(element: &ElementDetail, _: Millis) -> String {
         for (key, value) in &site.attributes {
             let _ = writeln!(text, "  {} = {}", clean(key), clean(value));
         }
+        for past in &site.history {
+            let value = past.value.as_deref().map_or("not set".into(), clean);
+            let _ = writeln!(text, "  until {}: {} was {value}", past.until, clean(&past.key));
+        }
+        if let Some(from) = site.history_from {
+            let _ = writeln!(text, "  earlier values before {from} were forgotten");
+        }
+    }
+    for alias in &element.aliases {
+        let how = if alias.folded { "the same as" } else { "perhaps the same as" };
+        let evidence: Vec<String> = alias.attributes.values().map(|v| clean(v)).collect();
+        let _ = writeln!(text, "{how} {} ({})", clean(&alias.name), evidence.join(", "));
     }
     for neighbour in &element.neighbours {
         let arrow = if neighbour.direction == DirectionView::Out { "→" } else { "←" };

@@ -100,7 +100,7 @@ async fn supervise(plane: Arc<dyn Plane>, context: PlaneContext, shutdown: Cance
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holm_model::{EdgeObservation, NodeObservation, Row};
+    use holm_model::{AliasObservation, EdgeObservation, NodeObservation, PathObservation, Row};
     use holm_plane::{FactSink, PlaneError, PlaneRun, PlaneState, RowSink};
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -108,6 +108,8 @@ mod tests {
     impl FactSink for Nowhere {
         fn observe_edge(&self, _: &EdgeObservation<'_>) {}
         fn observe_node(&self, _: &NodeObservation<'_>) {}
+        fn observe_path(&self, _: &PathObservation<'_>) {}
+        fn observe_alias(&self, _: &AliasObservation<'_>) {}
     }
     impl RowSink for Nowhere {
         fn append(&self, _: Row) {}

@@ -12,7 +12,8 @@ use anyhow::Context;
 use holm_events::{RowKey, RowLimits, RowStore};
 use holm_graph::{Fold, FoldLimits, Folded, SnapshotFilter, TopologyGraph};
 use holm_model::{
-    DocId, DocVersion, EdgeObservation, Millis, NodeName, NodeObservation, SiteId, TenantId,
+    AliasObservation, DocId, DocVersion, EdgeObservation, Millis, NodeName, NodeObservation,
+    PathObservation, SiteId, TenantId,
 };
 use holm_plane::FactSink;
 use holm_replica::{Applied, DataKey, Replica, WrappedKey};
@@ -274,6 +275,16 @@ impl FactSink for Tenant {
 
     fn observe_node(&self, observation: &NodeObservation<'_>) {
         let folded = self.fold().observe_node(observation);
+        self.folded(folded);
+    }
+
+    fn observe_path(&self, observation: &PathObservation<'_>) {
+        let folded = self.fold().observe_path(observation);
+        self.folded(folded);
+    }
+
+    fn observe_alias(&self, observation: &AliasObservation<'_>) {
+        let folded = self.fold().observe_alias(observation);
         self.folded(folded);
     }
 }

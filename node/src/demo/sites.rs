@@ -11,8 +11,9 @@ use tokio::process::Command;
 use super::eventually;
 use super::network::{Network, SITES};
 use super::processes::Process;
+use crate::api::topology_types::Topology;
 use crate::api::types::{
-    CreatedJoinToken, LoginLink, MeshDigest, NewJoinToken, NewLoginLink, Sites, Topology,
+    CreatedJoinToken, LoginLink, MeshDigest, NewJoinToken, NewLoginLink, Sites,
 };
 use crate::cli::{Client, Target};
 use crate::daemon::Role;

@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::eventually;
 use super::network::{Network, SITES};
 use super::sites::{Mesh, Service};
-use crate::api::types::{ElementDetail, SiteStateView, Topology};
+use crate::api::topology_types::{ElementDetail, Topology};
+use crate::api::types::SiteStateView;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The site that is cut off.

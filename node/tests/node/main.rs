@@ -16,5 +16,6 @@ mod kill_nine;
 mod questions;
 mod revocation;
 mod the_api;
+mod time_travel;
 mod two_nodes_with_one_identity;
 mod web_certificate;

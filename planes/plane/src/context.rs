@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holm_model::{EdgeObservation, NodeName, NodeObservation, Row, SiteId, TenantId};
+use holm_model::{
+    AliasObservation, EdgeObservation, NodeName, NodeObservation, PathObservation, Row, SiteId,
+    TenantId,
+};
 use tokio::sync::watch;
 
 use crate::HealthHandle;
@@ -15,6 +18,10 @@ pub trait FactSink: Send + Sync {
     fn observe_edge(&self, observation: &EdgeObservation<'_>);
     /// Takes a node.
     fn observe_node(&self, observation: &NodeObservation<'_>);
+    /// Takes the way of a flow, and with it the path edges between hops that answered one after the other.
+    fn observe_path(&self, observation: &PathObservation<'_>);
+    /// Takes that two names mean the same thing, with the evidence.
+    fn observe_alias(&self, observation: &AliasObservation<'_>);
 }
 
 /// Where rows go. Never blocks: a full queue drops the row and counts it.

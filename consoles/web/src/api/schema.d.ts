@@ -281,8 +281,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One element with its history at each site, and its live neighbours. */
+        /** One element with its history at each site, the values that its attributes had, its neighbours and its other names. */
         get: operations["element"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/topology/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The topology, or a part of it, without a limit: `format` is json (otherwise), graphml or dot. The other parameters are
+         *     those of `/v1/topology`, without `limit` and `diff`.
+         */
+        get: operations["export"];
         put?: never;
         post?: never;
         delete?: never;
@@ -366,10 +386,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/topology/whatif/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Two what-ifs side by side: what only the one breaks, and what both do. Each may be of a moment of its own. */
+        post: operations["compare"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description An agent and a target. */
+        AgentTarget: {
+            from: string;
+            to: string;
+        };
+        /** @description That two names mean the same thing. */
+        AliasView: {
+            /** @description By what evidence. */
+            attributes: {
+                [key: string]: string;
+            };
+            /** @description Whether the two are shown as one where names are folded; an ambiguous name is not. */
+            folded: boolean;
+            /** @description `node|alias|node`. */
+            id: string;
+            /** @description The other name. */
+            name: string;
+            /** @description The sites that say so. */
+            sites: string[];
+        };
         /** @description API tokens of the tenant, on this node. */
         ApiTokenList: {
             items: components["schemas"]["ApiTokenView"][];
@@ -381,6 +438,14 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
         };
+        /** @description What became of one attribute. */
+        AttributeChangeView: {
+            /** @description At the later moment; `null` if it has no value. */
+            after: string | null;
+            /** @description At the earlier moment; `null` if it had no value. */
+            before: string | null;
+            key: string;
+        };
         /** @description An agent and a target between which no way is left. */
         BrokenPathView: {
             from: string;
@@ -391,6 +456,11 @@ export interface components {
         };
         /** @description How much happened in a part of a window. */
         ChangeBucket: {
+            /**
+             * Format: int64
+             * @description Values of attributes that were written anew.
+             */
+            changed: number;
             /** Format: int64 */
             closed: number;
             from: components["schemas"]["Timestamp"];
@@ -401,10 +471,40 @@ export interface components {
         ChangeList: {
             items: components["schemas"]["ChangeBucket"][];
         };
+        /** @description An element with other attributes. */
+        ChangedElementView: {
+            attributes: components["schemas"]["AttributeChangeView"][];
+            id: string;
+        };
+        /** @description The first elements whose attributes changed, by id, and how many there are. */
+        ChangedList: {
+            items: components["schemas"]["ChangedElementView"][];
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description Two what-ifs, to be put side by side. */
+        CompareRequest: {
+            left: components["schemas"]["WhatIfRequest"];
+            right: components["schemas"]["WhatIfRequest"];
+        };
+        /** @description Two what-ifs side by side. */
+        CompareView: {
+            broken_paths: components["schemas"]["PairsSideBySide"];
+            /** @description Whether every list was compared whole; `false` means that a limit cut one short. */
+            complete: boolean;
+            disconnected: components["schemas"]["SideBySide"];
+            impacted_prefixes: components["schemas"]["SideBySide"];
+            impacted_services: components["schemas"]["SideBySide"];
+            left: components["schemas"]["ImpactView"];
+            rerouted_paths: components["schemas"]["PairsSideBySide"];
+            right: components["schemas"]["ImpactView"];
+        };
         /** @description What the answer rests on, and what nobody watches. */
         CoverageView: {
             device_edges: number;
             flow_edges: number;
+            /** @description Ways of flows that were seen hop by hop. */
+            flow_paths: number;
             notes: string[];
             path_edges: number;
             routing_edges: number;
@@ -430,12 +530,12 @@ export interface components {
         DiffView: {
             /** @description There at the later moment only. */
             appeared: components["schemas"]["ElementList"];
+            /** @description There at both, with other attributes. */
+            changed: components["schemas"]["ChangedList"];
             freshness: components["schemas"]["FreshnessView"];
             from: components["schemas"]["Timestamp"];
             /** @description There at both, and gone in between. */
             returned: components["schemas"]["ElementList"];
-            /** @description There at both, and its attributes were written in between. Earlier values are not kept. */
-            rewritten: components["schemas"]["ElementList"];
             to: components["schemas"]["Timestamp"];
             /** @description There at the earlier moment only. */
             vanished: components["schemas"]["ElementList"];
@@ -452,6 +552,7 @@ export interface components {
         EdgeKind: "device" | "flow" | "path" | "routing";
         /** @description An edge of the topology. */
         EdgeView: {
+            /** @description As they were at the moment. */
             attributes: {
                 [key: string]: string;
             };
@@ -472,8 +573,11 @@ export interface components {
         };
         /** @description One element with its history. */
         ElementDetail: {
+            /** @description What is held now about other names of it. */
+            aliases: components["schemas"]["AliasView"][];
             from: string | null;
             id: string;
+            /** @description The kind of the node or edge; `path` for a way of a flow as for its edges, `alias` for two names of one thing. */
             kind: string;
             label: string;
             neighbours: components["schemas"]["Neighbour"][];
@@ -488,9 +592,14 @@ export interface components {
         };
         /** @description What one site says of an element. */
         ElementSite: {
+            /** @description The attributes it last wrote. */
             attributes: {
                 [key: string]: string;
             };
+            attributes_at: components["schemas"]["Timestamp"] | null;
+            /** @description What they were before, in the order in which the values ended. */
+            history: components["schemas"]["PastValueView"][];
+            history_from: components["schemas"]["Timestamp"] | null;
             intervals: components["schemas"]["IntervalView"][];
             site: string;
         };
@@ -636,7 +745,7 @@ export interface components {
             digest: string;
             documents: number;
         };
-        /** @description A live neighbour of a node. */
+        /** @description A neighbour of a node. */
         Neighbour: {
             direction: components["schemas"]["DirectionView"];
             edge: string;
@@ -670,6 +779,9 @@ export interface components {
         NodeKind: "agent" | "as" | "device" | "hop" | "host" | "prefix" | "service" | "site";
         /** @description A node of the topology. */
         NodeView: {
+            /** @description Other names of the same thing that are folded into this node. */
+            aliases: string[];
+            /** @description As they were at the moment. */
             attributes: {
                 [key: string]: string;
             };
@@ -688,6 +800,20 @@ export interface components {
             flow: string;
             route: (string | null)[];
             target: string;
+        };
+        /** @description Of pairs of agent and target, what only the one answer has, and what both have. */
+        PairsSideBySide: {
+            both: components["schemas"]["AgentTarget"][];
+            only_left: components["schemas"]["AgentTarget"][];
+            only_right: components["schemas"]["AgentTarget"][];
+        };
+        /** @description An earlier value of an attribute. */
+        PastValueView: {
+            key: string;
+            /** @description From this moment on it was another. */
+            until: components["schemas"]["Timestamp"];
+            /** @description `null` if it had none. */
+            value: string | null;
         };
         /** @description The planes of this node. */
         PlaneList: {
@@ -811,6 +937,32 @@ export interface components {
             at: components["schemas"]["Timestamp"];
             columns: Record<string, never>;
         };
+        /** @description The paths that were taken in a window, the latest first, and how many there are. */
+        SeenPathList: {
+            items: components["schemas"]["SeenPathView"][];
+            since: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            total: number;
+            until: components["schemas"]["Timestamp"];
+        };
+        /** @description A path that packets of one flow took at some time of a window. */
+        SeenPathView: {
+            agent: string;
+            flow: string;
+            /** @description `agent|path|target|flow|hop…`. */
+            id: string;
+            /** @description When packets took it, also outside the window. */
+            intervals: components["schemas"]["IntervalView"][];
+            route: (string | null)[];
+            sites: string[];
+            target: string;
+        };
+        /** @description Of one list, what only the one answer has, and what both have. */
+        SideBySide: {
+            both: string[];
+            only_left: string[];
+            only_right: string[];
+        };
         /** @description How fresh what one site says is. */
         SiteFreshnessView: {
             as_of: components["schemas"]["Timestamp"] | null;
@@ -898,6 +1050,7 @@ export interface components {
         Topology: {
             at: components["schemas"]["Timestamp"];
             coverage: components["schemas"]["CoverageView"];
+            diff: components["schemas"]["DiffView"] | null;
             earliest: components["schemas"]["Timestamp"] | null;
             edges: components["schemas"]["EdgeView"][];
             freshness: components["schemas"]["FreshnessView"];
@@ -933,6 +1086,7 @@ export interface components {
             observed: components["schemas"]["ObservedPathView"][];
             /** @description Shortest first. */
             routes: components["schemas"]["RouteView"][];
+            seen: components["schemas"]["SeenPathList"] | null;
         };
         /** @description What is to fail. Nothing is changed by asking. */
         WhatIfRequest: {
@@ -1443,6 +1597,8 @@ export interface operations {
                 at?: string;
                 /** @description Only what these sites say; may be given again. */
                 site: string[];
+                /** @description The same as `kind`, several at once: `service,flow`. */
+                kinds?: string;
                 /**
                  * @description Only these kinds of nodes (agent, as, device, hop, host, prefix, service, site) or edges (flow, path, routing); may be
                  *     given again. An edge kind is written `edge:device` where a node kind has the same name.
@@ -1450,10 +1606,19 @@ export interface operations {
                 kind: string[];
                 /** @description Only what lies around this node. */
                 around?: string;
+                /** @description Another name of `around`. */
+                from?: string;
                 /** @description How far around, in edges: 1 to 16. */
                 depth?: number;
                 /** @description Most nodes and most edges in the answer: 1 to 100,000; 5,000 otherwise. */
                 limit?: number;
+                /** @description Whether names of the same thing are one node: `true` (otherwise) or `false`. */
+                fold?: boolean;
+                /**
+                 * @description Also what changed since this earlier moment: RFC 3339, or milliseconds since 1970. `limit` holds for each of its
+                 *     lists.
+                 */
+                diff?: string;
             };
             header?: never;
             path?: never;
@@ -1566,8 +1731,10 @@ export interface operations {
     element: {
         parameters: {
             query: {
-                /** @description `kind:name`, or `from|kind|to` for an edge. */
+                /** @description `kind:name`, `from|kind|to` for an edge, `agent|path|target|flow|hop…` for a way of a flow, `node|alias|node`. */
                 id: string;
+                /** @description Neighbours and other names at this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+                at?: string;
             };
             header?: never;
             path?: never;
@@ -1581,6 +1748,71 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ElementDetail"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    export: {
+        parameters: {
+            query: {
+                /** @description json (otherwise), graphml or dot */
+                format?: "json" | "graphml" | "dot";
+                /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+                at?: string;
+                /** @description Only what these sites say; may be given again. */
+                site: string[];
+                /** @description The same as `kind`, several at once: `service,flow`. */
+                kinds?: string;
+                /**
+                 * @description Only these kinds of nodes (agent, as, device, hop, host, prefix, service, site) or edges (flow, path, routing); may be
+                 *     given again. An edge kind is written `edge:device` where a node kind has the same name.
+                 */
+                kind: string[];
+                /** @description Only what lies around this node. */
+                around?: string;
+                /** @description Another name of `around`. */
+                from?: string;
+                /** @description How far around, in edges: 1 to 16. */
+                depth?: number;
+                /** @description Most nodes and most edges in the answer: 1 to 100,000; 5,000 otherwise. */
+                limit?: number;
+                /** @description Whether names of the same thing are one node: `true` (otherwise) or `false`. */
+                fold?: boolean;
+                /**
+                 * @description Also what changed since this earlier moment: RFC 3339, or milliseconds since 1970. `limit` holds for each of its
+                 *     lists.
+                 */
+                diff?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the topology in the format asked for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
                 };
             };
             400: {
@@ -1618,6 +1850,10 @@ export interface operations {
                 kind?: string;
                 /** @description Only as edges point. Both ways otherwise. */
                 directed?: boolean;
+                /** @description Also every path that packets took at some time since then, until `at`: RFC 3339, or milliseconds since 1970. */
+                since?: string;
+                /** @description Most of these paths: 1 to 10,000; 100 otherwise. */
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -1736,6 +1972,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImpactView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    compare: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompareRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompareView"];
                 };
             };
             400: {

@@ -118,7 +118,11 @@ impl Answer {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let answer = Self { status, headers, body: body.to_owned() };
+        let mut answer = Self { status, headers, body: body.to_owned() };
+        if answer.header("transfer-encoding") == Some("chunked") {
+            answer.body = unchunked(body)?;
+            return Some(answer);
+        }
         let length = answer.header("content-length").and_then(|length| length.parse().ok());
         (length.is_none() || length == Some(body.len())).then_some(answer)
     }
@@ -140,5 +144,19 @@ impl Answer {
         assert_eq!(Some(text("request_id").as_str()), self.header("x-request-id"));
         assert_eq!(body.as_object().map(serde_json::Map::len), Some(1), "{body}");
         (text("code"), text("message"))
+    }
+}
+
+/// The body without its chunks' lengths (RFC 9112 §7.1); `None` unless the last chunk came.
+fn unchunked(mut text: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (length, rest) = text.split_once("\r\n")?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body += rest.get(..length)?;
+        text = rest.get(length..)?.strip_prefix("\r\n")?;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use holm_model::{EdgeKind, EdgeObservation, Millis, NodeKind, NodeRef, Row};
+use holm_model::{AliasObservation, EdgeKind, EdgeObservation, Millis, NodeKind, NodeRef, Row};
 use holm_plane::PlaneContext;
 
 use crate::schedule::Job;
@@ -15,6 +15,8 @@ const MAX_TEXT: usize = 500;
 pub(crate) struct Outcome {
     /// The address that was probed, once it is known.
     pub(crate) address: Option<IpAddr>,
+    /// The name of which that is the only address of its family.
+    pub(crate) name: Option<String>,
     /// Why it failed; `None` if it succeeded.
     pub(crate) error: Option<String>,
     /// The probe's own figure: round trip, connect time, whole request, or answer time.
@@ -44,6 +46,9 @@ impl Outcome {
     pub(crate) fn report(self, job: &Job, context: &PlaneContext, at: Millis, hold_ms: u32) {
         if let (None, Some(address)) = (&self.error, self.address) {
             observe_path(job, context, address, at, hold_ms);
+            if let Some(name) = &self.name {
+                observe_name(name, context, address, at, hold_ms);
+            }
         }
         context.rows.append(self.row(job, at));
     }
@@ -103,6 +108,18 @@ fn observe_path(job: &Job, context: &PlaneContext, address: IpAddr, at: Millis, 
         kind: EdgeKind::Path,
         to: NodeRef { kind: NodeKind::Host, name: &address },
         attributes,
+        at,
+        hold_ms,
+    });
+}
+
+/// A name and its only address are the same host, for as long as it resolves so.
+fn observe_name(name: &str, context: &PlaneContext, address: IpAddr, at: Millis, hold_ms: u32) {
+    let address = address.to_string();
+    context.facts.observe_alias(&AliasObservation {
+        a: NodeRef { kind: NodeKind::Host, name },
+        b: NodeRef { kind: NodeKind::Host, name: &address },
+        attributes: &[("holm.alias.evidence", "the system's resolver: its only address")],
         at,
         hold_ms,
     });

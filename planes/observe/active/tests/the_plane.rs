@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use holm_active::{ActivePlane, Config};
 use holm_model::{
-    EdgeObservation, Millis, NodeName, NodeObservation, Row, SiteId, TenantId, Value,
+    AliasObservation, EdgeObservation, Millis, NodeName, NodeObservation, PathObservation, Row,
+    SiteId, TenantId, Value,
 };
 use holm_plane::{FactSink, HealthHandle, Plane, PlaneContext, PlaneState, RowSink, VantagePeer};
 use tokio::net::TcpListener;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 struct Heard {
     edges: Mutex<Vec<(String, String)>>,
     rows: Mutex<Vec<Row>>,
+    aliases: Mutex<Vec<(String, String)>>,
 }
 
 impl FactSink for Heard {
@@ -28,6 +30,12 @@ impl FactSink for Heard {
     }
 
     fn observe_node(&self, _: &NodeObservation<'_>) {}
+
+    fn observe_path(&self, _: &PathObservation<'_>) {}
+
+    fn observe_alias(&self, o: &AliasObservation<'_>) {
+        self.aliases.lock().expect("whole").push((o.a.name.to_owned(), o.b.name.to_owned()));
+    }
 }
 
 impl RowSink for Heard {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use holm_graph::{Fold, FoldLimits};
 use holm_host::{Config, Kernel, NetworkNamespace, Processes, Tracker};
-use holm_model::{EdgeObservation, NodeObservation, Row};
+use holm_model::{AliasObservation, EdgeObservation, NodeObservation, PathObservation, Row};
 use holm_plane::{FactSink, RowSink};
 
 const ROUNDS: u32 = 60;
@@ -27,6 +27,10 @@ impl FactSink for Folding {
     fn observe_edge(&self, o: &EdgeObservation<'_>) {
         self.0.lock().expect("sound").observe_edge(o);
     }
+
+    fn observe_path(&self, _: &PathObservation<'_>) {}
+
+    fn observe_alias(&self, _: &AliasObservation<'_>) {}
 
     fn observe_node(&self, o: &NodeObservation<'_>) {
         self.0.lock().expect("sound").observe_node(o);

@@ -18,6 +18,7 @@ pub mod layout;
 mod listing;
 mod naming;
 mod netlink;
+mod own_names;
 mod process;
 mod procfs;
 mod row;

@@ -11,6 +11,7 @@ use holm_plane::{FactSink, HealthHandle, RowSink};
 use crate::Config;
 use crate::edges::{Direction, EdgeRef, Edges, Point, Told};
 use crate::listing::Listing;
+use crate::own_names::OwnNames;
 use crate::process::{Process, Processes, Service};
 use crate::row::{self, Draft};
 use crate::seen::{End, Happening, Owner, Seen, Source};
@@ -86,6 +87,7 @@ pub struct Tracker {
     listeners: HashMap<(u32, End), Listener>,
     processes: Processes,
     edges: Edges,
+    names: OwnNames,
     rows: Arc<dyn RowSink>,
     drafts: Vec<Draft>,
     counters: Counters,
@@ -110,6 +112,7 @@ impl Tracker {
             learned: HashMap::new(),
             listeners: HashMap::new(),
             processes,
+            names: OwnNames::new(Arc::clone(&facts), Arc::clone(&host_name), config.hold_ms()),
             edges: Edges::new(facts, Arc::clone(&host_name), config.hold_ms()),
             host_name,
             rows,
@@ -160,6 +163,11 @@ impl Tracker {
     /// Tells again what is open, and forgets what is over. Call it every second.
     pub fn refresh(&mut self, now: Millis) {
         self.edges.refresh(now);
+        // A site that is told to watch some addresses only shares this machine with others.
+        if self.addresses.is_empty() {
+            let own = self.own.iter().map(|&ip| End { ip, port: 0 }.address());
+            self.names.refresh(own, now);
+        }
     }
 
     /// Compares with a listing taken at `listing.at`. Connections and listeners that it does not have

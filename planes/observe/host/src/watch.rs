@@ -108,11 +108,16 @@ pub(crate) async fn listings(
     let mut ticks = ticks(config);
     let mut source = Source::Listing;
     tracker.set_own_addresses(own_addresses());
+    let mut look_at = Instant::now() + COMPARE_EVERY;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             _ = polls.tick() => lists.start(),
             _ = ticks.tick() => {
+                if Instant::now() >= look_at {
+                    look_at = Instant::now() + COMPARE_EVERY;
+                    tracker.set_own_addresses(own_addresses());
+                }
                 tracker.refresh(Millis::now());
                 tracker.report(&context.health);
             }

@@ -76,12 +76,18 @@ impl Resolver {
         }
         let (found, ms) = self.addresses(bare, until).await?;
         outcome.metric(dns_column, ms);
+        let mut found: Vec<IpAddr> = found.into_iter().map(|ip| ip.to_canonical()).collect();
         let ip = found
-            .into_iter()
-            .map(|ip| ip.to_canonical())
+            .iter()
+            .copied()
             .find(fits)
             .ok_or_else(|| format!("the name {bare} has no address of the wanted family"))?;
         outcome.address = Some(ip);
+        found.retain(|other| other.is_ipv4() == ip.is_ipv4() && *other != ip);
+        // A name of several addresses is a way to several things.
+        if found.is_empty() && !ip.is_loopback() {
+            outcome.name = Some(bare.to_lowercase());
+        }
         Ok(ip)
     }
 
@@ -127,6 +133,22 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::sync::{Condvar, Mutex};
     use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_name_of_one_address_is_another_name_of_it() {
+        let found = |addresses: &'static [[u8; 4]]| async move {
+            let all = move |_: &str| Ok(addresses.iter().copied().map(IpAddr::from).collect());
+            let mut outcome = Outcome::default();
+            let until = Instant::now() + Duration::from_secs(5);
+            let resolver = Resolver::new(1, all);
+            let asked = resolver.resolve("Shop.example", Family::Any, until, "d", &mut outcome);
+            asked.await.expect("it resolves");
+            outcome.name
+        };
+        assert_eq!(found(&[[192, 0, 2, 1], [192, 0, 2, 1]]).await.as_deref(), Some("shop.example"));
+        assert_eq!(found(&[[192, 0, 2, 1], [192, 0, 2, 2]]).await, None, "a way to two hosts");
+        assert_eq!(found(&[[127, 0, 0, 1]]).await, None, "every host's own");
+    }
 
     async fn resolve(resolver: &Resolver, host: &str, limit: Duration) -> Result<IpAddr, String> {
         let mut outcome = Outcome::default();

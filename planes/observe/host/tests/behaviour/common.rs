@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use holm_host::{Config, HostPlane, Kernel, NetworkNamespace};
 use holm_model::{
-    EdgeObservation, Millis, NodeName, NodeObservation, Row, SiteId, TenantId, Value,
+    AliasObservation, EdgeObservation, Millis, NodeName, NodeObservation, PathObservation, Row,
+    SiteId, TenantId, Value,
 };
 use holm_plane::{FactSink, HealthHandle, Plane, PlaneContext, PlaneState, RowSink};
 use tokio::sync::watch;
@@ -21,6 +22,8 @@ pub(crate) struct Told {
     pub(crate) edges: Mutex<Vec<Element>>,
     /// Nodes by id, with their attributes.
     pub(crate) nodes: Mutex<Vec<Element>>,
+    /// Aliases as `a|alias|b`, with the evidence.
+    pub(crate) aliases: Mutex<Vec<Element>>,
     /// Rows.
     pub(crate) rows: Mutex<Vec<Row>>,
 }
@@ -35,6 +38,14 @@ impl FactSink for Told {
         let id = format!("{}:{}|{}|{}:{}", from.kind, from.name, o.kind, to.kind, to.name);
         id.parse::<holm_model::EdgeId>().expect("a valid id");
         self.edges.lock().expect("sound").push((id, owned(o.attributes)));
+    }
+
+    fn observe_path(&self, _: &PathObservation<'_>) {}
+
+    fn observe_alias(&self, o: &AliasObservation<'_>) {
+        let id = format!("host:{}|alias|host:{}", o.a.name, o.b.name);
+        let id = id.parse::<holm_model::AliasId>().expect("a valid id");
+        self.aliases.lock().expect("sound").push((id.to_string(), owned(o.attributes)));
     }
 
     fn observe_node(&self, o: &NodeObservation<'_>) {

@@ -282,3 +282,25 @@ fn a_listener_at_every_address_belongs_to_the_site_that_is_called() {
     let nodes = host.told.nodes.lock().expect("sound").clone();
     assert!(nodes[0].1.contains(&("server.address".into(), "127.0.8.1".into())), "{nodes:?}");
 }
+
+#[test]
+fn the_host_s_name_and_its_addresses_are_one_host() {
+    let told = |config: &Config| {
+        let mut host = Host::new(config);
+        let own = ["127.0.0.1", "192.0.2.1", "fe80::1", "169.254.0.9", "2001:db8::1"];
+        host.tracker.set_own_addresses(own.map(|ip| ip.parse().expect("valid")));
+        host.tracker.refresh(Millis(1_000));
+        host.tracker.refresh(Millis(1_001));
+        let aliases = host.told.aliases.lock().expect("sound");
+        let mut ids: Vec<String> = aliases.iter().map(|(id, _)| id.clone()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(
+        told(&Config::default()),
+        ["host:192.0.2.1|alias|host:db1", "host:2001:db8::1|alias|host:db1"],
+        "addresses that repeat on every host say nothing"
+    );
+    let shared = Config { addresses: vec![[192, 0, 2, 1].into()], ..Config::default() };
+    assert!(told(&shared).is_empty(), "a machine that several sites share is none of them");
+}

@@ -1,0 +1,120 @@
+//! What an answer stands on: what is watched, and how fresh each site's part is.
+
+use holm_graph::{SiteFreshness, SiteState};
+use holm_model::{EdgeKind, Millis};
+use holm_plane::PlaneState;
+
+use super::topology_types::{CoverageView, FreshnessView, SiteFreshnessView};
+use super::types::{SiteStateView, Timestamp};
+use crate::daemon::{NodeState, Tenant};
+
+/// Most names that a note lists.
+const MAX_NAMED: usize = 5;
+
+/// What an answer at `at` stands on.
+pub(super) fn coverage(state: &NodeState, tenant: &Tenant, at: Option<Millis>) -> CoverageView {
+    let at = at.unwrap_or_else(Millis::now);
+    let (coverage, earliest, ambiguous) = {
+        let graph = tenant.graph();
+        (graph.coverage(at), graph.earliest(), graph.folding(at).ambiguous)
+    };
+    let mut notes = notes(state, tenant, at, earliest, &coverage.never_recorded);
+    if !ambiguous.is_empty() {
+        let named: Vec<String> =
+            ambiguous.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+        let more = ambiguous.len().saturating_sub(named.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        notes.push(format!(
+            "names that could mean several things are not folded: {}{more}",
+            named.join(", ")
+        ));
+    }
+    CoverageView {
+        flow_paths: coverage.flow_paths,
+        path_edges: coverage.path_edges,
+        flow_edges: coverage.flow_edges,
+        routing_edges: coverage.routing_edges,
+        device_edges: coverage.device_edges,
+        notes,
+    }
+}
+
+/// Whether any plane of this node records topology.
+pub(super) fn topology_running(state: &NodeState) -> bool {
+    state.planes().iter().any(|plane| plane.health().state != PlaneState::Off)
+}
+
+/// The plane of this node that records edges of a kind, if there is one.
+const fn recorded_by(kind: EdgeKind) -> Option<&'static str> {
+    match kind {
+        EdgeKind::Flow => Some("host"),
+        EdgeKind::Path => Some("active"),
+        EdgeKind::Device | EdgeKind::Routing => None,
+    }
+}
+
+/// What is missing, in words: "not watching" is not "nothing there".
+fn notes(
+    state: &NodeState,
+    tenant: &Tenant,
+    at: Millis,
+    earliest: Option<Millis>,
+    never_recorded: &[EdgeKind],
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(earliest) = earliest.filter(|earliest| at < *earliest) {
+        notes.push(format!("nothing was recorded before {}", Timestamp(earliest)));
+    }
+    for kind in never_recorded {
+        let running = recorded_by(*kind).filter(|name| {
+            let planes = state.planes();
+            planes.iter().any(|p| p.name() == *name && p.health().state != PlaneState::Off)
+        });
+        notes.push(match running {
+            Some(plane) => format!(
+                "no {kind} edges: plane {plane} watches at this site, and no site has recorded one yet"
+            ),
+            None => format!("no {kind} edges: nothing at this site watches for them"),
+        });
+    }
+    for plane in state.planes().iter() {
+        let health = plane.health();
+        if health.state != PlaneState::Running {
+            let how = if health.state == PlaneState::Off { "is off" } else { "is degraded" };
+            notes.push(format!("plane {} {how} at this site: {}", plane.name(), health.reason));
+        }
+    }
+    if let Some(failure) = tenant.write_failure() {
+        notes.push(format!("changes of this site wait to be written: {failure}"));
+    }
+    notes
+}
+
+pub(super) fn freshness(state: &NodeState, tenant: &Tenant, now: Millis) -> FreshnessView {
+    let status = state.mesh().map(holm_mesh_link::Mesh::status);
+    let documented = tenant.documented_sites();
+    let reports = state.site_reports(&tenant.id, &documented, status.as_ref(), now);
+    let sites: Vec<SiteFreshnessView> = reports
+        .into_iter()
+        .map(|report| {
+            let SiteFreshness { site, as_of, state } = report.freshness;
+            SiteFreshnessView { site, as_of: as_of.map(Timestamp), state: site_state(state) }
+        })
+        .collect();
+    let unreachable = sites
+        .iter()
+        .filter(|s| matches!(s.state, SiteStateView::Unreachable | SiteStateView::NeverHeard))
+        .map(|s| s.site.clone())
+        .collect();
+    FreshnessView { sites, unreachable }
+}
+
+pub(super) fn site_state(state: SiteState) -> SiteStateView {
+    match state {
+        SiteState::Here => SiteStateView::Here,
+        SiteState::Live => SiteStateView::Live,
+        SiteState::NeverHeard => SiteStateView::NeverHeard,
+        SiteState::Stale => SiteStateView::Stale,
+        SiteState::Unreachable => SiteStateView::Unreachable,
+    }
+}

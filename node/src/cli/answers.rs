@@ -1,0 +1,248 @@
+//! What the questions of [`super::ask`] answer, as text.
+
+use std::fmt::Write;
+
+use super::render::{Table, clean};
+use crate::api::impact_types::{
+    AgentTarget, BrokenPathView, CompareView, DiffView, ElementList, ImpactView,
+    ImpactedServiceView, RouteStatusView, SpofList, WaysView,
+};
+use crate::api::topology_types::{CoverageView, FreshnessView};
+use crate::api::types::SiteStateView;
+
+pub(super) fn impact_text(impact: &ImpactView) -> String {
+    let mut text = String::new();
+    let when = if impact.live { "now".into() } else { impact.at.to_string() };
+    for (what, list) in [("fails", &impact.failed), ("is drained", &impact.drained)] {
+        if !list.is_empty() {
+            let _ = writeln!(text, "what {what} ({when}): {}", listed(list));
+        }
+    }
+    let totals = &impact.totals;
+    head(&mut text, "broken paths", impact.broken_paths.len(), totals.broken_paths);
+    impact.broken_paths.iter().for_each(|path| broken(&mut text, path));
+    head(&mut text, "rerouted paths", impact.rerouted_paths.len(), totals.rerouted_paths);
+    for path in &impact.rerouted_paths {
+        let flows = match (path.flows_affected, path.flows) {
+            (Some(affected), Some(all)) => format!(", {affected} of {all} flows"),
+            _ => String::new(),
+        };
+        let _ = writeln!(text, "  {} → {}{flows}", clean(&path.from), clean(&path.to));
+        let _ = writeln!(text, "    now     {}", way(&path.route));
+        let _ = writeln!(text, "    instead {} ({})", way(&path.alt_route), status(path.status));
+    }
+    if totals.stranded_paths > 0 {
+        head(
+            &mut text,
+            "paths that stay for want of another",
+            impact.stranded_paths.len(),
+            totals.stranded_paths,
+        );
+        impact.stranded_paths.iter().for_each(|path| broken(&mut text, path));
+    }
+    head(&mut text, "impacted services", impact.impacted_services.len(), totals.impacted_services);
+    for ImpactedServiceView { id, distance } in &impact.impacted_services {
+        let away =
+            if *distance == 1 { "calls it".into() } else { format!("{distance} calls away") };
+        let _ = writeln!(text, "  {}  {away}", clean(id));
+    }
+    head(&mut text, "impacted prefixes", impact.impacted_prefixes.len(), totals.impacted_prefixes);
+    for prefix in &impact.impacted_prefixes {
+        let loss = format!("{:?}", prefix.loss).to_lowercase();
+        let _ = writeln!(text, "  {}  {loss}", clean(&prefix.id));
+    }
+    head(&mut text, "disconnected", impact.disconnected.len(), totals.disconnected);
+    for id in &impact.disconnected {
+        let _ = writeln!(text, "  {}", clean(id));
+    }
+    stands_on(&mut text, &impact.coverage, &impact.freshness);
+    text
+}
+
+fn head(text: &mut String, what: &str, shown: usize, total: u64) {
+    let _ = match shown as u64 == total {
+        true => writeln!(text, "{what}: {total}"),
+        false => writeln!(text, "{what}: showing {shown} of {total}"),
+    };
+}
+
+fn broken(text: &mut String, path: &BrokenPathView) {
+    let _ = writeln!(text, "  {} → {}", clean(&path.from), clean(&path.to));
+    let _ = writeln!(text, "    {} ({})", way(&path.route), status(path.status));
+}
+
+fn way(route: &[Option<String>]) -> String {
+    let named: Vec<String> =
+        route.iter().map(|hop| hop.as_deref().map_or("*".into(), clean)).collect();
+    named.join(" → ")
+}
+
+const fn status(status: RouteStatusView) -> &'static str {
+    match status {
+        RouteStatusView::Inferred => "inferred",
+        RouteStatusView::Observed => "observed",
+    }
+}
+
+/// What is missing, and whose part is not live.
+fn stands_on(text: &mut String, coverage: &CoverageView, freshness: &FreshnessView) {
+    for note in &coverage.notes {
+        let _ = writeln!(text, "note: {}", clean(note));
+    }
+    for site in &freshness.sites {
+        if !matches!(site.state, SiteStateView::Here | SiteStateView::Live) {
+            let as_of = site.as_of.map_or("never".into(), |at| at.to_string());
+            let _ = writeln!(text, "note: {} is not live; its part is as of {as_of}", site.site);
+        }
+    }
+}
+
+pub(super) fn ways_text(ways: &WaysView) -> String {
+    let mut text = String::new();
+    for route in &ways.routes {
+        let latency = route.latency_ms.map_or(String::new(), |ms| format!(", {ms:.2} ms"));
+        let nodes: Vec<String> = route.nodes.iter().map(|id| clean(id)).collect();
+        let _ = writeln!(
+            text,
+            "{}  ({} hops{latency}, {})",
+            nodes.join(" → "),
+            route.hops,
+            status(route.status)
+        );
+    }
+    if ways.routes.is_empty() {
+        text.push_str("no way between them is known\n");
+    }
+    for path in &ways.observed {
+        let _ = writeln!(text, "seen: {} (flow {})", way(&path.route), clean(&path.flow));
+    }
+    for path in ways.seen.iter().flat_map(|seen| &seen.items) {
+        let when: Vec<String> = path
+            .intervals
+            .iter()
+            .map(|i| format!("{} – {}", i.from, i.to.map_or("now".into(), |to| to.to_string())))
+            .collect();
+        let _ = writeln!(text, "taken: {} (flow {})", way(&path.route), clean(&path.flow));
+        let _ = writeln!(text, "       {}", when.join(", "));
+    }
+    if let Some(seen) = ways.seen.as_ref().filter(|seen| seen.total > seen.items.len() as u64) {
+        let _ = writeln!(text, "showing {} of {} that were taken", seen.items.len(), seen.total);
+    }
+    if let Some(seen) = ways.seen.as_ref().filter(|seen| seen.total == 0) {
+        let _ = writeln!(text, "no path between them was seen hop by hop since {}", seen.since);
+    }
+    if ways.ecmp_width > 1 {
+        let _ = writeln!(text, "{} shortest ways share no edge", ways.ecmp_width);
+    }
+    stands_on(&mut text, &ways.coverage, &ways.freshness);
+    text
+}
+
+pub(super) fn spof_text(list: &SpofList) -> String {
+    let mut table = Table::new(["NODE", "BLAST", "PATHS", "SERVICES", "CUT OFF"]);
+    for spof in &list.items {
+        table.row([
+            spof.id.clone(),
+            spof.blast_radius.to_string(),
+            spof.broken_paths.to_string(),
+            spof.impacted_services.to_string(),
+            spof.disconnected.to_string(),
+        ]);
+    }
+    let mut text = table.to_string();
+    if list.total > list.items.len() as u64 {
+        let _ = writeln!(text, "showing {} of {}", list.items.len(), list.total);
+    }
+    stands_on(&mut text, &list.coverage, &list.freshness);
+    text
+}
+
+pub(super) fn diff_text(diff: &DiffView) -> String {
+    let mut text = format!("from {} to {}\n", diff.from, diff.to);
+    for (sign, what, list) in [
+        ('+', "appeared", &diff.appeared),
+        ('-', "vanished", &diff.vanished),
+        ('~', "returned", &diff.returned),
+    ] {
+        head(&mut text, what, list.items.len(), list.total);
+        for id in &list.items {
+            let _ = writeln!(text, "  {sign} {}", clean(id));
+        }
+    }
+    head(&mut text, "changed", diff.changed.items.len(), diff.changed.total);
+    for element in &diff.changed.items {
+        let _ = writeln!(text, "  * {}", clean(&element.id));
+        for change in &element.attributes {
+            let value = |value: &Option<String>| value.as_deref().map_or("(none)".into(), clean);
+            let (before, after) = (value(&change.before), value(&change.after));
+            let _ = writeln!(text, "      {}: {before} → {after}", clean(&change.key));
+        }
+    }
+    text
+}
+
+pub(super) fn compare_text(compare: &CompareView) -> String {
+    let mut text = String::new();
+    for (side, impact) in [("left", &compare.left), ("right", &compare.right)] {
+        let _ = writeln!(text, "{side}: what fails: {}", listed(&impact.failed));
+        if !impact.drained.is_empty() {
+            let _ = writeln!(text, "{side}: what is drained: {}", listed(&impact.drained));
+        }
+    }
+    let pairs = |pairs: &[AgentTarget]| -> Vec<String> {
+        pairs.iter().map(|pair| format!("{} → {}", pair.from, pair.to)).collect()
+    };
+    for (what, sides) in
+        [("broken paths", &compare.broken_paths), ("rerouted paths", &compare.rerouted_paths)]
+    {
+        let sides = [pairs(&sides.only_left), pairs(&sides.only_right), pairs(&sides.both)];
+        side_by_side(&mut text, what, &sides);
+    }
+    for (what, sides) in [
+        ("impacted services", &compare.impacted_services),
+        ("impacted prefixes", &compare.impacted_prefixes),
+        ("disconnected", &compare.disconnected),
+    ] {
+        let sides = [sides.only_left.clone(), sides.only_right.clone(), sides.both.clone()];
+        side_by_side(&mut text, what, &sides);
+    }
+    if !compare.complete {
+        text.push_str("note: a list was cut short by the limit: ask with a greater --limit\n");
+    }
+    stands_on(&mut text, &compare.right.coverage, &compare.right.freshness);
+    text
+}
+
+fn side_by_side(text: &mut String, what: &str, sides: &[Vec<String>; 3]) {
+    let [left, right, both] = sides;
+    let (l, r, b) = (left.len(), right.len(), both.len());
+    let _ = writeln!(text, "{what}: {l} on the left only, {r} on the right only, {b} on both");
+    for (sign, list) in [('<', left), ('>', right), ('=', both)] {
+        for item in list {
+            let _ = writeln!(text, "  {sign} {}", clean(item));
+        }
+    }
+}
+
+/// The first names of a list.
+fn listed(ids: &[String]) -> String {
+    let shown: Vec<String> = ids.iter().take(10).map(|id| clean(id)).collect();
+    let more = ids.len().saturating_sub(shown.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+pub(super) fn found_text(found: &ElementList) -> String {
+    let mut text = String::new();
+    for id in &found.items {
+        let _ = writeln!(text, "{}", clean(id));
+    }
+    match found.items.len() as u64 {
+        0 => text.push_str("nothing fits\n"),
+        shown if shown < found.total => {
+            let _ = writeln!(text, "showing {shown} of {}", found.total);
+        }
+        _ => {}
+    }
+    text
+}
