@@ -10,6 +10,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use holm_model::TenantId;
 use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
@@ -19,6 +20,7 @@ use crate::authority::{
 use crate::bundle::{BundleError, BundleMap};
 use crate::key::{KeyError, NodeKey};
 use crate::revocation::{RevocationError, RevocationSet};
+use crate::tenant::TenantAuthority;
 use crate::token::TokenLedger;
 use crate::web::{WebError, WebIdentity};
 
@@ -32,6 +34,9 @@ const PUBLIC: u32 = 0o644;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
+    /// A key that is written once is there already.
+    #[error("{} is there already and is not written over: whoever has it speaks for the tenant; to begin anew, move it to a safe place first", .0.display())]
+    Exists(PathBuf),
     /// The operating system refused.
     #[error("cannot {action} {}: {source}; {}", path.display(), io_remedy(source))]
     Io {
@@ -174,6 +179,36 @@ impl IdentityDir {
         let path = self.file("root.pem");
         let text = read_secret(&path)?;
         RootAuthority::from_pem(&text).map_err(|source| FileError::Certificate { path, source })
+    }
+
+    /// Where a tenant's authority is: `tenant-<name>.pem`.
+    pub fn tenant_authority_path(&self, tenant: &TenantId) -> PathBuf {
+        self.file(&format!("tenant-{tenant}.pem"))
+    }
+
+    /// Writes a tenant's key, once: another one of that name stays.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] if there is one; [`FileError`].
+    pub fn save_tenant_authority(&self, authority: &TenantAuthority) -> Result<PathBuf, FileError> {
+        let path = self.tenant_authority_path(authority.tenant());
+        write_new(&path, authority.to_pem().as_bytes(), PRIVATE)?;
+        Ok(path)
+    }
+
+    /// Reads `tenant-<name>.pem`; `None` if this node does not hold the tenant's authority.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn load_tenant_authority(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Option<TenantAuthority>, FileError> {
+        let path = self.tenant_authority_path(tenant);
+        optional(read_secret(&path))?
+            .map(|text| TenantAuthority::from_pem(tenant.clone(), &text))
+            .transpose()
+            .map_err(|source| FileError::Key { path, source })
     }
 
     /// Writes the issuer's key and chain: `issuer.pem`.
@@ -408,11 +443,10 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, FileError> {
 
 /// Writes beside `path`, syncs, renames over it, syncs the folder.
 fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}-{number}", std::process::id()));
-    let written = write_and_rename(&beside, path, bytes, mode);
+    let beside = beside(path);
+    let written = write_and_sync(&beside, path, bytes, mode)
+        .and_then(|()| fs::rename(&beside, path).map_err(io_error("write", path)))
+        .and_then(|()| sync_folder(path));
     if written.is_err() {
         // What is left of a failed write is of no use; that it stays is no second error.
         let _ = fs::remove_file(&beside);
@@ -420,7 +454,28 @@ fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     written
 }
 
-fn write_and_rename(beside: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+/// Writes beside `path`, syncs, links it to its place, which fails if something is there.
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let beside = beside(path);
+    let written = write_and_sync(&beside, path, bytes, mode).and_then(|()| {
+        fs::hard_link(&beside, path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => FileError::Exists(path.to_owned()),
+            _ => io_error("write", path)(error),
+        })
+    });
+    // Linked or of no use: either way it goes.
+    let _ = fs::remove_file(&beside);
+    written.and_then(|()| sync_folder(path))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}-{number}", std::process::id()))
+}
+
+fn write_and_sync(beside: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -428,8 +483,10 @@ fn write_and_rename(beside: &Path, path: &Path, bytes: &[u8], mode: u32) -> Resu
         .open(beside)
         .map_err(io_error("write", path))?;
     file.write_all(bytes).map_err(io_error("write", path))?;
-    file.sync_all().map_err(io_error("write", path))?;
-    fs::rename(beside, path).map_err(io_error("write", path))?;
+    file.sync_all().map_err(io_error("write", path))
+}
+
+fn sync_folder(path: &Path) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     File::open(folder)
         .and_then(|folder| folder.sync_all())

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, IsCa};
 use ring::digest::{SHA256, digest};
+use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING};
 use ring::signature::{EcdsaKeyPair, KeyPair as _, UnparsedPublicKey};
@@ -236,6 +237,21 @@ impl NodeKey {
         let failed = |_| KeyError::Crypto { action: "signature" };
         let signature = self.pair.sign(&SystemRandom::new(), message).map_err(failed)?;
         Ok(signature.as_ref().to_vec())
+    }
+
+    /// A secret of its own for another purpose (HKDF-SHA256, RFC 5869): the same for the same key and
+    /// `purpose`, and of no use for finding either the key or the secret of another purpose. It is
+    /// made of the PKCS#8 bytes: another encoding of the key gives another secret.
+    ///
+    /// # Errors
+    /// [`KeyError::Crypto`], which ring gives for no such length.
+    pub(crate) fn derive(&self, purpose: &[&[u8]]) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        let failed = |_| KeyError::Crypto { action: "derivation of a secret" };
+        let mut secret = Zeroizing::new([0; 32]);
+        let prk = Salt::new(HKDF_SHA256, b"holm derived secret v1").extract(&self.pkcs8);
+        let okm = prk.expand(purpose, HKDF_SHA256).map_err(failed)?;
+        okm.fill(&mut *secret).map_err(failed)?;
+        Ok(secret)
     }
 
     /// The key as rustls wants it.

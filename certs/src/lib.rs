@@ -9,22 +9,33 @@
 //!
 //! `id` names · `key` keys · `authority` issues · `bundle` trusts · `cert`, `path`, `verify` judge ·
 //! `identity` is the handle that a node shares · `tls`, `web` configure rustls · `token` joins ·
-//! `statement`, `revocation` take trust away · `files` is the only module that touches a disk.
+//! `statement`, `revocation` take trust away · `tenant`, `grant` say which site may do what with a
+//! tenant, `book` and `holding` judge it, `sealing`, `delivery`, `plan`, `hint` keep it secret · `files`
+//! is the only module that touches a disk.
 
 mod authority;
+mod book;
 mod bundle;
 mod bytes;
 mod cert;
 mod clock;
 mod constraints;
+mod delivery;
 mod error;
 pub mod files;
+mod grant;
+mod hint;
+mod holding;
 mod id;
 mod identity;
 mod key;
 mod path;
+mod plan;
 mod revocation;
+mod sealing;
 mod statement;
+mod tenancy;
+mod tenant;
 mod tls;
 mod token;
 mod verify;
@@ -34,11 +45,23 @@ pub use authority::{
     CLOCK_SKEW, ISSUER_LIFETIME, IssueError, Issuer, MAX_LEAF_LIFETIME, MAX_WEB_NAMES,
     ROOT_LIFETIME, RootAuthority, SVID_LIFETIME,
 };
+pub use book::{
+    BookCounters, BookSize, GrantBook, MAX_CREATORS, MAX_SEALING_KEYS, MAX_TENANTS, MAX_WAITING,
+    MAX_WAITING_BYTES, News, Taken, TenantStanding,
+};
 pub use bundle::{
     Bundle, BundleError, BundleMap, DEFAULT_REFRESH_S, MAX_BUNDLE_BYTES, MAX_DOMAINS, MAX_ROOTS,
 };
 pub use cert::MAX_CERTIFICATE_BYTES;
+pub use delivery::{KeyDelivery, MAX_RECIPIENTS, Recipient};
 pub use error::{CertName, SvidError};
+pub use grant::{Creator, Grant, GrantRevocation, GrantTerms, TenantCreation};
+pub use hint::{
+    HINT_OVERHEAD_BYTES, HintError, KEY_OVERLAP, Keyring, MAX_SEALED_HINT_BYTES, hint_tag,
+};
+pub use holding::{
+    MAX_DELIVERIES, MAX_GENERATIONS, MAX_GRANTS_PER_SITE, MAX_SITES_PER_TENANT, Verdict,
+};
 pub use id::{MAX_SPIFFE_ID_BYTES, MAX_TRUST_DOMAIN_BYTES, SpiffeId, SpiffeIdError, TrustDomain};
 pub use identity::{
     Change, Identity, IdentityError, MAX_REFUSALS, Refusal, Subscription, SvidState, renew_at,
@@ -48,12 +71,18 @@ pub use key::{
     SubjectPublicKey,
 };
 pub use path::MAX_CHAIN;
+pub use plan::KeyPlan;
 pub use revocation::{
     MAX_REASON_BYTES, MAX_REVOCATIONS, Revocation, RevocationError, RevocationSet,
 };
+pub use sealing::{SealingKey, SealingNode, SealingPublicKey, SealingSecret};
 pub use statement::{
     MAX_PAYLOAD_BYTES, MAX_STATEMENT_BYTES, SignedStatement, StatementError, StatementKey,
     StatementKind, StatementSigner,
+};
+pub use tenancy::{GrantError, PayloadDigest, Trust};
+pub use tenant::{
+    MAX_TENANT_NAMES, Right, Rights, TenantAuthority, TenantNameError, TenantNames, TenantTag,
 };
 pub use token::{
     JoinProof, JoinSecret, JoinToken, MAX_SEEDS, MAX_STORED_TOKENS, MAX_TOKEN_CHARS, SeedPins,

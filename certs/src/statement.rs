@@ -1,6 +1,6 @@
 //! Signed statements: a payload, who signed it, and the chain that proves it.
 //!
-//! The envelope of everything that authority says in writing: revocations now, grants later.
+//! The envelope of everything that authority says in writing: revocations, and what concerns tenants.
 //!
 //! Encoding, version 1, numbers big-endian, `block` = u16 length and bytes:
 //! ```text
@@ -8,6 +8,7 @@
 //! ```
 //! The signature (ECDSA P-256, SHA-256, ASN.1) covers
 //! `"holm signed statement v1" 00 | kind u16 | payload block | SHA-256 of the signer's SPKI`.
+//! A tenant's authority signs without a chain (count 0): its key is known from the tenant's creation.
 
 use holm_model::Millis;
 use rustls_pki_types::CertificateDer;
@@ -37,6 +38,16 @@ pub struct StatementKind(pub u16);
 impl StatementKind {
     /// A [`crate::Revocation`].
     pub const REVOCATION: Self = Self(1);
+    /// A [`crate::TenantCreation`].
+    pub const TENANT_CREATION: Self = Self(2);
+    /// A [`crate::Grant`].
+    pub const GRANT: Self = Self(3);
+    /// A [`crate::GrantRevocation`].
+    pub const GRANT_REVOCATION: Self = Self(4);
+    /// A [`crate::KeyDelivery`].
+    pub const KEY_DELIVERY: Self = Self(5);
+    /// A [`crate::SealingKey`].
+    pub const SEALING_KEY: Self = Self(6);
 }
 
 /// Why a statement was refused. Nothing was taken from it.
@@ -154,6 +165,15 @@ impl SignedStatement {
         Ok(Self { kind, payload, signer_chain: chain, signature })
     }
 
+    /// Signs `payload` with a key that has no certificate: whoever verifies it must know the key.
+    pub(crate) fn sign_bare(
+        kind: StatementKind,
+        payload: Vec<u8>,
+        key: &NodeKey,
+    ) -> Result<Self, StatementError> {
+        Self::sign(kind, payload, StatementKey { key, chain: Vec::new() })
+    }
+
     /// Parses what [`SignedStatement::to_bytes`] wrote.
     ///
     /// # Errors
@@ -225,6 +245,11 @@ impl SignedStatement {
         &self.payload
     }
 
+    /// Whether it was signed without a certificate.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.signer_chain.is_empty()
+    }
+
     /// An order that is the same on every node.
     pub(crate) fn rank(&self) -> (&[u8], &[u8], Vec<&[u8]>) {
         let chain = self.signer_chain.iter().map(AsRef::as_ref).collect();
@@ -253,6 +278,16 @@ impl SignedStatement {
             return Ok(StatementSigner::Node(Box::new(svid)));
         }
         Ok(verify_authority(&certs, bundles, at)?)
+    }
+
+    /// Verifies that `key`, which is known from elsewhere, signed this.
+    pub(crate) fn verify_bare(&self, key: &SubjectPublicKey) -> Result<(), StatementError> {
+        let signer = key.hash();
+        let message = message(self.kind, &self.payload, &signer)?;
+        if !key.verifies(&message, &self.signature) {
+            return Err(StatementError::BadSignature { signer });
+        }
+        Ok(())
     }
 }
 

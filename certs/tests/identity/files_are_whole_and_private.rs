@@ -5,7 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use holm_certs::files::{FileError, IdentityDir, load_operator_web};
-use holm_certs::{Identity, NodeKey, Revocation, RevocationSet, SvidState, TokenLedger};
+use holm_certs::{
+    Identity, NodeKey, Revocation, RevocationSet, SvidState, TenantAuthority, TokenLedger,
+};
+use holm_model::TenantId;
 
 use crate::common::{DAY, Mesh, NOW, minutes, node_id};
 
@@ -135,4 +138,25 @@ fn web_certificates_load_from_the_mesh_and_from_the_operator() {
     let other = dir.node_key_path();
     let error = load_operator_web(web(), &chain_path, &other).expect_err("another key");
     assert!(error.to_string().contains("do not belong together"), "{error}");
+}
+
+#[test]
+fn a_tenants_authority_is_written_once_and_for_its_owner_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = IdentityDir::create(folder.path()).expect("made");
+    let acme = TenantId::new("acme").expect("a name");
+    assert!(dir.load_tenant_authority(&acme).expect("none yet").is_none());
+    let authority = TenantAuthority::create(acme.clone()).expect("an authority");
+    let path = dir.save_tenant_authority(&authority).expect("saved");
+    assert_eq!((path.clone(), mode(&path)), (dir.tenant_authority_path(&acme), 0o600));
+    let other = TenantAuthority::create(acme.clone()).expect("an authority");
+    let refused = dir.save_tenant_authority(&other).expect_err("there is one");
+    assert!(matches!(refused, FileError::Exists(_)), "{refused}");
+    assert!(refused.to_string().contains("tenant-acme.pem"), "{refused}");
+    let loaded = dir.load_tenant_authority(&acme).expect("loads").expect("is there");
+    assert_eq!((loaded.tag(), loaded.tenant()), (authority.tag(), &acme));
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing beside it");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
+    let refused = dir.load_tenant_authority(&acme).expect_err("others can read it");
+    assert!(matches!(refused, FileError::Readable { .. }), "{refused}");
 }

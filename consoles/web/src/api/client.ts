@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { Changes, Impact, ElementDetail, LatestResults, Me, MeshDigest, Planes, Sites, Topology } from "./types";
+import type { Changes, Diff, ElementDetail, Found, Impact, LatestResults, Me, MeshDigest, Planes, Ranking, SideBySide, Sites, Topology } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -75,13 +75,30 @@ export interface TopologyQuery {
   site?: string | undefined;
 }
 
-/** The path and query of `GET /v1/topology`, the same for the request and for "the same by API". */
-export function topologyPath(query: TopologyQuery): string {
+/** Most nodes and most edges that the page asks for; the answer says how many there are. */
+const MOST_ELEMENTS = 50_000;
+/** Most elements of each list of a comparison. */
+const MOST_CHANGES = 10_000;
+/** Most items of each list of each of two failures. */
+const MOST_IMPACTS = 2_000;
+export const MOST_FOUND = 20;
+
+function path(of: string, query: Record<string, string | number | undefined>): string {
   const search = new URLSearchParams();
-  if (query.at) search.set("at", query.at);
-  if (query.site) search.set("site", query.site);
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, String(value));
   const text = search.toString();
-  return text ? `/v1/topology?${text}` : "/v1/topology";
+  return text ? `${of}?${text}` : of;
+}
+
+/** The paths and queries of questions, the same for the request and for "the same by API". */
+export const topologyPath = ({ at, site }: TopologyQuery): string => path("/v1/topology", { at, site, limit: MOST_ELEMENTS });
+export const rankingPath = (at: string | undefined, limit: number): string => path("/v1/topology/spof", { at, limit });
+export const diffPath = (from: string, to: string | undefined): string => path("/v1/topology/diff", { from, to, limit: MOST_CHANGES });
+
+/** The question of two failures, the same for the request and for "the same by API". */
+export function sideBySideBody(left: string, right: string, at: string | undefined): object {
+  const side = (target: string) => ({ target, limit: MOST_IMPACTS, ...(at ? { at } : {}) });
+  return { left: side(left), right: side(right) };
 }
 
 export const api = {
@@ -90,7 +107,11 @@ export const api = {
   topology: (query: TopologyQuery, signal?: AbortSignal) => get<Topology>(topologyPath(query), signal),
   element: (id: string, signal?: AbortSignal) => get<ElementDetail>(`/v1/topology/element?id=${encodeURIComponent(id)}`, signal),
   changes: (from: string, signal?: AbortSignal) => get<Changes>(`/v1/topology/changes?from=${encodeURIComponent(from)}&buckets=120`, signal),
+  ranking: (at: string | undefined, limit: number, signal?: AbortSignal) => get<Ranking>(rankingPath(at, limit), signal),
+  diff: (from: string, to: string | undefined, signal?: AbortSignal) => get<Diff>(diffPath(from, to), signal),
+  search: (q: string, at: string | undefined, signal?: AbortSignal) => get<Found>(path("/v1/topology/search", { q, at, limit: MOST_FOUND }), signal),
   whatIf: (target: string, at: string | undefined, signal?: AbortSignal) => post<Impact>("/v1/topology/whatif", at ? { target, at } : { target }, signal),
+  sideBySide: (left: string, right: string, at: string | undefined, signal?: AbortSignal) => post<SideBySide>("/v1/topology/whatif/compare", sideBySideBody(left, right, at), signal),
   planes: (signal?: AbortSignal) => get<Planes>("/v1/planes", signal),
   results: (signal?: AbortSignal) => get<LatestResults>("/v1/results/latest", signal),
   digest: (signal?: AbortSignal) => get<MeshDigest>("/v1/mesh/digest", signal),

@@ -22,15 +22,16 @@ export const useResults = () => useQuery({ queryKey: ["results"], queryFn: ({ si
 export const useDigest = () => useQuery({ queryKey: ["digest"], queryFn: ({ signal }) => api.digest(signal) });
 
 /** The picture at a moment or live. While another one is fetched the last one stays, so that nothing jumps. */
-export const useTopology = (query: TopologyQuery) =>
+export const useTopology = (query: TopologyQuery, enabled = true) =>
   useQuery({
     queryKey: ["topology", query.at ?? null, query.site ?? null],
     queryFn: ({ signal }) => api.topology(query, signal),
+    enabled,
     placeholderData: keepPreviousData,
     // Comparing two large pictures element by element costs more than it saves.
     structuralSharing: false,
-    // A moment in the past is fetched on the way of the slider; it need not be kept long.
-    gcTime: query.at ? 30_000 : 300_000,
+    // A moment in the past is fetched on the way of the slider: many large pictures must not pile up.
+    gcTime: query.at ? 5_000 : 300_000,
   });
 
 /** How much happened when, from `from` until now. */
@@ -42,12 +43,40 @@ export const useChanges = (from: string | null) =>
     placeholderData: keepPreviousData,
   });
 
+/** Nodes by what breaks if they fail. It costs the node a what-if of everything, so it is asked for by a reader, not by events. */
+export const useRanking = (at: string | undefined, limit: number) =>
+  useQuery({ queryKey: ["ranking", at ?? null, limit], queryFn: ({ signal }) => api.ranking(at, limit, signal), placeholderData: keepPreviousData });
+
+/** What changed from `from` until `to`, or until now; nothing is asked without a beginning. */
+export const useDiff = (from: string | undefined, to: string | undefined) =>
+  useQuery({
+    queryKey: ["diff", to ?? null, from ?? null],
+    queryFn: ({ signal }) => api.diff(from ?? "", to, signal),
+    enabled: from !== undefined,
+    placeholderData: keepPreviousData,
+    structuralSharing: false,
+    gcTime: to ? 5_000 : 60_000,
+  });
+
+/** Nodes by name, attribute or address, best first, from all that the node holds; nothing is asked without a text. */
+export const useSearch = (q: string, at: string | undefined) =>
+  useQuery({ queryKey: ["search", at ?? null, q], queryFn: ({ signal }) => api.search(q, at, signal), enabled: q !== "", gcTime: 30_000 });
+
 /** What breaks if `target` fails; nothing is asked without one. */
 export const useWhatIf = (target: string | undefined, at: string | undefined) =>
   useQuery({
     queryKey: ["whatif", target ?? null, at ?? null],
     queryFn: ({ signal }) => api.whatIf(target ?? "", at, signal),
     enabled: target !== undefined,
+    gcTime: 60_000,
+  });
+
+/** Two failures side by side; nothing is asked without both. */
+export const useSideBySide = (left: string | undefined, right: string | undefined, at: string | undefined) =>
+  useQuery({
+    queryKey: ["compare", at ?? null, left ?? null, right ?? null],
+    queryFn: ({ signal }) => api.sideBySide(left ?? "", right ?? "", at, signal),
+    enabled: left !== undefined && right !== undefined,
     gcTime: 60_000,
   });
 

@@ -17,6 +17,8 @@ describe("isLive", () => {
     expect(isLive(["topology", null, null])).toBe(true);
     expect(isLive(["topology", "2026-11-21T04:00:00.000Z", null])).toBe(false);
     expect(isLive(["sites"])).toBe(true);
+    expect([isLive(["diff", null, "2026-11-21T03:00:00.000Z"]), isLive(["diff", "2026-11-21T04:00:00.000Z", "2026-11-21T03:00:00.000Z"])]).toEqual([true, false]);
+    expect([isLive(["whatif", "hop:a", null]), isLive(["whatif", "hop:a", "2026-11-21T04:00:00.000Z"])]).toEqual([true, false]);
   });
 });
 

@@ -11,7 +11,7 @@ export type StreamState =
 
 /** The queries that an event makes stale. */
 export const STALE_BY_EVENT: Record<string, readonly string[]> = {
-  topology: ["topology", "element", "whatif", "changes", "digest"],
+  topology: ["topology", "element", "whatif", "compare", "changes", "digest", "diff", "search"],
   sites: ["sites"],
   planes: ["planes"],
   results: ["results"],
@@ -29,9 +29,13 @@ export function backoffMs(attempt: number, random: number): number {
   return Math.round(full / 2 + (full / 2) * random);
 }
 
+/** Where the keys of questions about a moment have it; `null` there is now. */
+const MOMENT_IN_KEY: Record<string, number> = { topology: 1, diff: 1, search: 1, compare: 1, whatif: 2 };
+
 /** False for a picture of the past, which no event changes. */
 export function isLive(key: readonly unknown[]): boolean {
-  return key[0] !== "topology" || key[1] === null;
+  const moment = MOMENT_IN_KEY[String(key[0])];
+  return moment === undefined || key[moment] === null;
 }
 
 let state: StreamState = { kind: "connecting" };

@@ -22,6 +22,10 @@ export type LatestResults = Answer<"/v1/results/latest">;
 export type MeshDigest = Answer<"/v1/mesh/digest">;
 
 export type Changes = Answer<"/v1/topology/changes">;
+export type Ranking = Answer<"/v1/topology/spof">;
+export type Found = Answer<"/v1/topology/search">;
+export type Diff = Answer<"/v1/topology/diff">;
+export type SideBySide = Reply<"/v1/topology/whatif/compare">;
 export type Impact = Reply<"/v1/topology/whatif">;
 
 export type Site = Sites["items"][number];
@@ -31,6 +35,8 @@ export type CutOff = NonNullable<Sites["cut_off"]>;
 export type TopologyNode = Topology["nodes"][number];
 export type TopologyEdge = Topology["edges"][number];
 export type NodeKind = TopologyNode["kind"];
+export type Coverage = Topology["coverage"];
+export type Freshness = Topology["freshness"];
 export type EdgeKind = TopologyEdge["kind"];
 export type Plane = Planes["items"][number];
 export type ProbeResult = LatestResults["items"][number];

@@ -10,7 +10,7 @@ import { Icon } from "../parts/icons";
 import { bestState, SITE_LOOKS } from "../parts/states";
 import { useNow } from "./clock";
 import { historyWindow, segments } from "./history";
-import { useSetUrl, useUrl } from "./scope";
+import { useScopedTopology, useSetUrl, useUrl } from "./scope";
 import { WhatIf } from "./WhatIf";
 import { ApiError } from "../api/client";
 
@@ -28,6 +28,9 @@ function Panel({ id }: { id: string }) {
     if (document.activeElement && document.activeElement !== document.body) heading.current?.focus({ preventScroll: true });
   }, []);
   const gone = element.error instanceof ApiError && element.error.status === 404;
+  // A name that others are folded into may be no element of its own: it is known from the picture.
+  const topology = useScopedTopology();
+  const folded = topology.data?.nodes.find((node) => node.id === id);
   return (
     <aside className="element" aria-label="Element">
       <header>
@@ -39,10 +42,24 @@ function Panel({ id }: { id: string }) {
         <Button icon="close" label="Close" shortcut="Esc" onClick={() => setUrl({ el: undefined, fail: undefined })} />
       </header>
       {element.isPending && <Waiting rows={6} />}
-      {gone && <Nothing title="No such element">It was never observed in the history that is kept, or the link is from another mesh.</Nothing>}
+      {gone && folded && <Folded id={id} names={folded.aliases} />}
+      {gone && !folded && <Nothing title="No such element">It was never observed in the history that is kept, or the link is from another mesh.</Nothing>}
       {element.error && !gone && !isLoggedOut(element.error) && <Failure error={element.error} again={() => void element.refetch()} />}
       {element.data && <Detail element={element.data} />}
     </aside>
+  );
+}
+
+/** Several names of one thing, shown as one: each of them has its own history. */
+function Folded({ id, names }: { id: string; names: readonly string[] }) {
+  return (
+    <>
+      <section>
+        <h3>Stands for</h3>
+        {names.length === 0 ? <p className="faint">No site recorded it by this name.</p> : <ul className="neighbours">{names.map((name) => <li key={name}><ElementLink id={name} /></li>)}</ul>}
+      </section>
+      <WhatIf id={id} />
+    </>
   );
 }
 

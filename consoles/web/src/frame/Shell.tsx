@@ -12,8 +12,9 @@ import { useKeys, useRoomKeys } from "./keys";
 import { KeysDialog } from "./KeysDialog";
 import { LoggedOut } from "./LoggedOut";
 import { Rail } from "./Rail";
-import { useSetUrl } from "./scope";
+import { useSetUrl, useUrl } from "./scope";
 import { SearchDialog } from "./Search";
+import { closeLast } from "./search";
 import { switchTheme } from "./theme";
 
 export function Shell() {
@@ -29,6 +30,7 @@ export function Shell() {
 function House() {
   const [search, setSearch] = useState(false);
   const [keys, setKeys] = useState(false);
+  const url = useUrl();
   const setUrl = useSetUrl();
 
   useEffect(() => openStream(queryClient, () => queryClient.query({ queryKey: ["me"], queryFn: () => api.me(), staleTime: 0 })), []);
@@ -38,7 +40,7 @@ function House() {
     "/": () => setSearch(true),
     l: () => setUrl({ at: undefined }),
     D: switchTheme,
-    Escape: () => setUrl({ el: undefined }),
+    Escape: () => setUrl(closeLast(url)),
   });
   // Ctrl-K works from everywhere, a text field included.
   useEffect(() => {

@@ -1,5 +1,5 @@
 // What breaks if the open element fails: paths, services, prefixes, what is cut off. Asking changes nothing.
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 
 import { ApiError, isLoggedOut } from "../api/client";
 import { useWhatIf } from "../api/queries";
@@ -16,10 +16,32 @@ export function WhatIf({ id }: { id: string }) {
     <section className="whatif" aria-label="If this fails">
       <h3>
         If this fails
-        <Button onClick={() => setUrl({ fail: asked ? undefined : id })} pressed={asked}>{asked ? "Hide" : "What breaks?"}</Button>
+        <Button onClick={() => setUrl({ fail: asked ? undefined : id, fail2: undefined })} pressed={asked}>{asked ? "Hide" : "What breaks?"}</Button>
       </h3>
+      {url.fail !== undefined && !asked && url.fail2 !== id && (
+        <p className="faint">Shown now: <span className="mono">{url.fail}</span>. <Button onClick={() => setUrl({ fail2: id })}>Compare with it</Button></p>
+      )}
+      {asked && url.fail2 === undefined && <Another key={id} />}
       {asked && <Answer id={id} at={url.at} />}
     </section>
+  );
+}
+
+/** The way to set another failure beside this one: by name here, or from that element's own panel. */
+function Another() {
+  const setUrl = useSetUrl();
+  const [text, setText] = useState("");
+  return (
+    <form
+      className="another"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (text.trim()) setUrl({ fail2: text.trim() });
+      }}
+    >
+      <input aria-label="Compare with another failure" placeholder="another, as host:192.0.2.7 or site:tokyo" value={text} onChange={(event) => setText(event.target.value)} spellCheck={false} />
+      <button type="submit" className="button" disabled={text.trim() === ""}>Compare</button>
+    </form>
   );
 }
 

@@ -35,3 +35,17 @@ export function find(text: string, pages: readonly Found[], actions: readonly Fo
   }
   return [...pages.filter(fits), ...elements, ...actions.filter(fits)];
 }
+
+/** What this page found with what the node found in place of its nodes: in the node's order, which knows more than names. */
+export function merge(local: readonly Found[], ids: readonly string[], nodes: readonly TopologyNode[]): Found[] {
+  const wanted = new Set(ids);
+  const known = new Map<string, TopologyNode>();
+  for (const node of nodes) if (wanted.has(node.id)) known.set(node.id, node);
+  const said = ids.map((id): Found => {
+    const node = known.get(id);
+    const kind = id.slice(0, id.indexOf(":"));
+    return { group: "Elements", id, name: node?.label ?? id.slice(kind.length + 1), note: node ? `${node.kind} · ${node.sites.join(", ")}` : `${kind} · not in this scope`, icon: "topology" };
+  });
+  const lines = local.filter((item) => item.group === "Elements" && item.id.includes("|"));
+  return [...local.filter((item) => item.group === "Pages"), ...said, ...lines, ...local.filter((item) => item.group === "Actions")];
+}

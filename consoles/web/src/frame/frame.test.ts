@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 
 import type { Plane, Sites } from "../api/types";
 import { freshnessText } from "./freshness";
-import { find } from "./find";
-import { historyWindow, segments } from "./history";
+import { find, merge } from "./find";
+import { aWhileBefore, historyWindow, segments } from "./history";
 import { roomsFor } from "./rooms";
-import { oneSite, parseSearch, toggle } from "./search";
+import { closeLast, oneSite, parseSearch, toggle, type Search } from "./search";
 
 const plane = (name: string): Plane => ({ plane: name, state: "off", reason: "", remedy: "", method: "", since: "2026-11-21T04:00:00.000Z", counters: {} });
 
@@ -21,6 +21,29 @@ describe("the URL", () => {
     expect(toggle("tokyo", "berlin")).toBe("berlin,tokyo");
     expect(toggle("tokyo", "tokyo")).toBeUndefined();
     expect([oneSite("tokyo"), oneSite("berlin,tokyo"), oneSite(undefined)]).toEqual(["tokyo", undefined, undefined]);
+  });
+});
+
+describe("questions in the URL", () => {
+  it("are kept where they can be answered", () => {
+    const at = "2026-11-21T04:00:00.000Z";
+    expect(parseSearch({ at, diff: "2026-11-21T03:00:00Z", fail: "hop:a", fail2: "hop:b", side: "ranking", by: "as", open: "as:64500" })).toEqual({
+      at, diff: "2026-11-21T03:00:00.000Z", fail: "hop:a", fail2: "hop:b", side: "ranking", by: "as", open: "as:64500",
+    });
+    expect(parseSearch({ at, diff: at, fail2: "hop:b", side: "else", by: "colour" })).toEqual({ at });
+  });
+  it("are closed by Escape one at a time, the last opened first, until none is left", () => {
+    let open: Search = { at: "2026-11-21T04:00:00.000Z", diff: "2026-11-21T03:00:00.000Z", side: "ranking", open: "berlin", fail: "hop:a", fail2: "hop:b", el: "host:b" };
+    const closed: string[] = [];
+    for (let n = 0; n < 10; n++) {
+      const change = closeLast(open);
+      if (Object.keys(change).length === 0) break;
+      closed.push(Object.keys(change).join("+"));
+      open = Object.fromEntries(Object.entries(open).filter(([key]) => !(key in change)));
+    }
+    expect(closed).toEqual(["el", "fail2", "fail", "open", "side", "diff"]);
+    expect(open).toEqual({ at: "2026-11-21T04:00:00.000Z" });
+    expect(Object.keys(closeLast({ el: "hop:a", fail: "hop:a" }))).toEqual(["el", "fail"]);
   });
 });
 
@@ -43,7 +66,7 @@ describe("freshness", () => {
 });
 
 describe("find", () => {
-  const nodes = ["service:web", "host:aweb", "service:webshop"].map((id) => ({ id, kind: id.split(":")[0] as "host", label: id.split(":")[1] ?? "", sites: ["berlin"], since: "", attributes: {} }));
+  const nodes = ["service:web", "host:aweb", "service:webshop"].map((id) => ({ id, kind: id.split(":")[0] as "host", label: id.split(":")[1] ?? "", sites: ["berlin"], since: "", aliases: [], attributes: {} }));
   it("puts names that begin with the text first and is bounded", () => {
     expect(find("WEB", [], [], nodes, []).map((each) => each.name)).toEqual(["web", "webshop", "aweb"]);
     const many = Array.from({ length: 50_000 }, (_, n) => ({ ...nodes[0], id: `host:web${n}`, label: `web${n}` }) as (typeof nodes)[number]);
@@ -51,11 +74,29 @@ describe("find", () => {
   });
 });
 
+describe("merge", () => {
+  const nodes = ["service:web", "host:aweb"].map((id) => ({ id, kind: id.split(":")[0] as "host", label: id.split(":")[1] ?? "", sites: ["berlin"], since: "", aliases: [], attributes: {} }));
+  const found = (group: "Pages" | "Elements" | "Actions", id: string) => ({ group, id, name: id, note: "", icon: "topology" as const });
+  it("takes the node's order and what only the node found, and keeps edges, pages and actions", () => {
+    const local = [found("Pages", "/"), found("Elements", "host:aweb"), found("Elements", "service:web"), found("Elements", "a|flow|b"), found("Actions", "live")];
+    const merged = merge(local, ["service:web", "prefix:10.0.0.0/8", "host:aweb"], nodes);
+    expect(merged.map((each) => each.id)).toEqual(["/", "service:web", "prefix:10.0.0.0/8", "host:aweb", "a|flow|b", "live"]);
+    expect(merged[2]).toMatchObject({ name: "10.0.0.0/8", note: "prefix · not in this scope" });
+  });
+});
+
 describe("history", () => {
+  it("knows a moment to compare with only where one lies before", () => {
+    const topology = { at: "2026-11-21T05:00:00.000Z", earliest: "2026-11-21T04:50:00.000Z" };
+    expect(aWhileBefore(topology, undefined)).toBe("2026-11-21T04:50:00.000Z");
+    expect(aWhileBefore(topology, undefined, 60_000)).toBe("2026-11-21T04:59:00.000Z");
+    expect(aWhileBefore(topology, topology.earliest)).toBeUndefined();
+    expect(aWhileBefore({ ...topology, earliest: null }, undefined)).toBeUndefined();
+  });
   const now = Date.parse("2026-11-21T05:00:00.000Z");
   const intervals = [{ from: "2026-11-21T04:00:00.000Z", to: "2026-11-21T04:30:00.000Z" }, { from: "2026-11-21T04:45:00.000Z", to: null }];
   it("keeps the gap", () => {
-    const range = historyWindow({ sites: [{ site: "berlin", intervals, attributes: {} }] }, now);
+    const range = historyWindow({ sites: [{ site: "berlin", intervals, attributes: {}, attributes_at: null, history: [], history_from: null }] }, now);
     expect(segments(intervals, range)).toEqual([{ x: 0, width: 50, open: false }, { x: 75, width: 25, open: true }]);
   });
   it("shows ten minutes at least", () => {

@@ -1,5 +1,5 @@
-// Intervals as parts of a bar, 0 to 100.
-import type { ElementDetail } from "../api/types";
+// Intervals as parts of a bar, 0 to 100; and moments to compare with.
+import type { ElementDetail, Topology } from "../api/types";
 
 export interface Range {
   from: number;
@@ -28,4 +28,12 @@ export function segments(intervals: readonly { from: string; to: string | null }
     const end = each.to === null ? 100 : Math.min(100, (Date.parse(each.to) - range.from) * scale);
     return { x: Math.min(x, 99.4), width: Math.max(0.6, end - x), open: each.to === null };
   });
+}
+
+/** `ms` (a quarter of an hour) before what is shown, or the first moment that is known; undefined where nothing lies before. */
+export function aWhileBefore(topology: Pick<Topology, "earliest" | "at">, at: string | undefined, ms = 15 * 60_000): string | undefined {
+  if (topology.earliest === null) return undefined;
+  const shown = Date.parse(at ?? topology.at);
+  const first = Date.parse(topology.earliest);
+  return first < shown ? new Date(Math.max(first, shown - ms)).toISOString() : undefined;
 }

@@ -20,6 +20,8 @@ export const FRAME_KEYS: readonly Key[] = [
 
 export const TOPOLOGY_KEYS: readonly Key[] = [
   { keys: "t", does: "picture or table" },
+  { keys: "b", does: "what would break most" },
+  { keys: "c", does: "compare with an earlier moment" },
   { keys: "+  −  0", does: "zoom in, out, fit" },
   { keys: "Arrows", does: "move the picture (when it has the focus)" },
   { keys: "r", does: "arrange again" },

@@ -9,6 +9,16 @@ export interface Search {
   el?: string;
   /** The element that is taken to fail: what breaks is shown. */
   fail?: string;
+  /** Another failure, set beside the first. */
+  fail2?: string;
+  /** The earlier moment that the shown one is compared with. */
+  diff?: string;
+  /** What lies open beside the picture. */
+  side?: "ranking";
+  /** What the picture is grouped by; without it by what tells most, and only where there is too much to see. */
+  by?: GroupBy;
+  /** The group that is open. */
+  open?: string;
   /** Kinds that are not shown, comma-separated. */
   hide?: string;
   /** Table instead of picture. */
@@ -16,6 +26,9 @@ export interface Search {
   /** Filter text of a table. */
   q?: string;
 }
+
+export const GROUP_BY = ["site", "as", "prefix", "none"] as const;
+export type GroupBy = (typeof GROUP_BY)[number];
 
 const SITE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const LONGEST = 700;
@@ -25,18 +38,39 @@ export function parseSearch(raw: Record<string, unknown>): Search {
   const search: Search = {};
   const site = names(raw["site"], (name) => SITE.test(name));
   if (site) search.site = site;
-  const at = text(raw["at"]);
-  if (at && !Number.isNaN(Date.parse(at))) search.at = new Date(at).toISOString();
+  const at = moment(raw["at"]);
+  if (at) search.at = at;
+  const diff = moment(raw["diff"]);
+  // Only an earlier moment can be compared with.
+  if (diff && (!at || diff < at)) search.diff = diff;
   const el = text(raw["el"]);
   if (el) search.el = el;
   const fail = text(raw["fail"]);
   if (fail) search.fail = fail;
+  const fail2 = text(raw["fail2"]);
+  if (fail && fail2) search.fail2 = fail2;
+  if (raw["side"] === "ranking") search.side = "ranking";
+  const by = GROUP_BY.find((each) => each === raw["by"]);
+  if (by) search.by = by;
+  const open = text(raw["open"]);
+  if (open) search.open = open;
   const hide = names(raw["hide"], (name) => /^[a-z]{1,20}$/.test(name));
   if (hide) search.hide = hide;
   if (raw["view"] === "table") search.view = "table";
   const q = text(raw["q"]);
   if (q) search.q = q;
   return search;
+}
+
+/** What Escape closes: the last of what lies open, one at a time. */
+export function closeLast(search: Search): Partial<Record<keyof Search, undefined>> {
+  if (search.el !== undefined) return search.el === search.fail && search.fail2 === undefined ? { el: undefined, fail: undefined } : { el: undefined };
+  if (search.fail2 !== undefined) return { fail2: undefined };
+  if (search.fail !== undefined) return { fail: undefined };
+  if (search.open !== undefined) return { open: undefined };
+  if (search.side !== undefined) return { side: undefined };
+  if (search.diff !== undefined) return { diff: undefined };
+  return {};
 }
 
 /** A comma-separated list as its parts. */
@@ -60,6 +94,11 @@ export function oneSite(site: string | undefined): string | undefined {
 function names(value: unknown, valid: (name: string) => boolean): string | undefined {
   const parts = [...new Set((text(value) ?? "").split(",").filter(valid))].sort();
   return parts.length > 0 ? parts.join(",") : undefined;
+}
+
+function moment(value: unknown): string | undefined {
+  const given = text(value);
+  return given && !Number.isNaN(Date.parse(given)) ? new Date(given).toISOString() : undefined;
 }
 
 function text(value: unknown): string | undefined {

@@ -1,9 +1,15 @@
 import { describe, expect, it } from "vitest";
 
-import { ahead, count, listOf, millis, moment, NOT_MEASURED, plural, span } from "./format";
+import { ahead, compact, count, listOf, millis, moment, NOT_MEASURED, plural, span } from "./format";
 import { bestState, skewTone, svidTone } from "./states";
 
 const now = Date.parse("2026-11-21T12:00:00.000Z");
+
+describe("compact", () => {
+  it("takes four characters at most", () => {
+    expect([0, 999, 1200, 16_400, 999_999, 1_300_000].map(compact)).toEqual(["0", "999", "1.2k", "16k", "999k", "1.3M"]);
+  });
+});
 
 describe("spans and ages", () => {
   it("read in their largest unit", () => {

@@ -55,6 +55,14 @@ export function count(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
 }
 
+/** At most four characters: `812`, `1.2k`, `16k`, `1.3M`. */
+export function compact(value: number): string {
+  for (const [unit, sign] of [[1e6, "M"], [1e3, "k"]] as const) {
+    if (value >= unit) return `${trim(value / unit)}${sign}`;
+  }
+  return String(Math.round(value));
+}
+
 /** The first characters of a digest. */
 export function shortDigest(digest: string): string {
   return digest.slice(0, 12);

@@ -25,6 +25,7 @@ const PATHS = {
   in: "M12 4l-8 8M10 12H4V6",
   layout: "M3 13l3.5-4 3 2L13 4M10.2 4H13v2.8",
   play: "M5 3.5v9l7-4.5z",
+  ranking: "M2.5 3.5h11M2.5 8h7M2.5 12.5h3.5",
   keys: "M1.5 4h13v8h-13zM4 6.7h.01M6.7 6.7h.01M9.3 6.7h.01M12 6.7h.01M5 9.5h6",
 } as const;
 

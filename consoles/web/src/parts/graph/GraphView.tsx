@@ -4,8 +4,9 @@ import { useEffect, useImperativeHandle, useRef, useState, type KeyboardEvent, t
 import { useIsDark } from "../../frame/theme";
 import { Button } from "../basics";
 import { plural } from "../format";
+import type { Blast } from "./attributes";
 import type { Picture } from "./model";
-import { Scene, type Blast } from "./scene";
+import { Scene } from "./scene";
 
 export interface GraphHandle {
   scene: () => Scene | null;
@@ -24,6 +25,13 @@ function canDraw(): boolean {
   const context = document.createElement("canvas").getContext("webgl2");
   context?.getExtension("WEBGL_lose_context")?.loseContext();
   return context !== null;
+}
+
+function told(picture: Picture): string {
+  const groups = picture.nodes.filter((node) => node.cluster).length;
+  const alone = picture.nodes.length - groups;
+  const parts = [groups > 0 && plural(groups, "group"), (alone > 0 || groups === 0) && plural(alone, "node")].filter(Boolean).join(" and ");
+  return `Graph of ${parts}, with ${plural(picture.edges.length, "line")} between them.`;
 }
 
 export function GraphView({ picture, selected, impact, onSelect, handle }: Props) {
@@ -82,7 +90,7 @@ export function GraphView({ picture, selected, impact, onSelect, handle }: Props
         role="application"
         tabIndex={0}
         onKeyDown={keys}
-        aria-label={`Graph of ${plural(picture.nodes.length, "node")} and ${plural(picture.edges.length, "edge")}. Arrows move it, plus and minus zoom, t shows it as a table.`}
+        aria-label={`${told(picture)} Arrows move it, plus and minus zoom, t shows it as a table.`}
       />
       <div className="graph-tools">
         <Button icon="plus" label="Zoom in" shortcut="+" onClick={() => scene.current?.zoom(0.7)} />

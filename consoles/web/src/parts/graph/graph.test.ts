@@ -6,11 +6,11 @@ import { islands, Places } from "./layout";
 import { blastOf, filterTopology, hostOf, picture } from "./model";
 
 const at = "2026-11-21T04:00:00.000Z";
-const node = (id: string, sites: string[]): Topology["nodes"][number] => ({ id, kind: id.split(":")[0] as "host", label: id.slice(id.indexOf(":") + 1), sites, since: at, attributes: {} });
+const node = (id: string, sites: string[]): Topology["nodes"][number] => ({ id, kind: id.split(":")[0] as "host", label: id.slice(id.indexOf(":") + 1), sites, since: at, aliases: [], attributes: {} });
 const edge = (from: string, kind: "flow" | "path", to: string, sites: string[], provenance: "observed" | "inferred" = "observed"): Topology["edges"][number] => ({ id: `${from}|${kind}|${to}`, from, to, kind, sites, since: at, provenance, attributes: {} });
 const topology = (nodes: Topology["nodes"], edges: Topology["edges"], states: [string, Topology["freshness"]["sites"][number]["state"]][]): Topology => ({
   at, live: true, topology_running: true, generation: 1, graph_digest: "", nodes, edges, shown: { nodes: nodes.length, edges: edges.length }, total: { nodes: nodes.length, edges: edges.length },
-  coverage: { path_edges: 0, flow_edges: 0, routing_edges: 0, device_edges: 0, notes: [] }, freshness: { sites: states.map(([site, state]) => ({ site, state, as_of: at })), unreachable: [] }, earliest: at,
+  coverage: { flow_paths: 0, path_edges: 0, flow_edges: 0, routing_edges: 0, device_edges: 0, notes: [] }, freshness: { sites: states.map(([site, state]) => ({ site, state, as_of: at })), unreachable: [] }, earliest: at, diff: null,
 });
 const failed = (site: string, target: string): ProbeResult => ({ site, probe: "tcp", target, success: false, error: "refused", duration_ms: 1, metrics: {}, attributes: {}, observed_at: at });
 

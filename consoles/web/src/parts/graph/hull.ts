@@ -31,16 +31,16 @@ export interface Box {
   y: [number, number];
 }
 
-/** The box around `points` with a margin of `share` of its size. */
-export function boxOf(points: Iterable<Point>, share = 0.06): Box | null {
+/** The box around `points` with a margin of `share` of its size, and `least` at least. */
+export function boxOf(points: Iterable<Point>, share = 0.06, least = 20): Box | null {
   const box: Box = { x: [Infinity, -Infinity], y: [Infinity, -Infinity] };
   for (const { x, y } of points) {
     box.x = [Math.min(box.x[0], x), Math.max(box.x[1], x)];
     box.y = [Math.min(box.y[0], y), Math.max(box.y[1], y)];
   }
   if (!Number.isFinite(box.x[0])) return null;
-  const mx = Math.max(20, (box.x[1] - box.x[0]) * share);
-  const my = Math.max(20, (box.y[1] - box.y[0]) * share);
+  const mx = Math.max(least, (box.x[1] - box.x[0]) * share);
+  const my = Math.max(least, (box.y[1] - box.y[0]) * share);
   return { x: [box.x[0] - mx, box.x[1] + mx], y: [box.y[0] - my, box.y[1] + my] };
 }
 

@@ -1,37 +1,64 @@
 // Labels and the mark of what is pointed at or selected, on the canvas above the graph.
-import type { NodeDisplayData, PartialButFor } from "sigma/types";
+import type { EdgeDisplayData, NodeDisplayData, PartialButFor } from "sigma/types";
 
 import type { Palette } from "./palette";
 
 type Labelled = PartialButFor<NodeDisplayData, "x" | "y" | "size" | "label" | "color">;
 
 const SIZE = 11;
+const LINE = 14;
 
 /** A place that is taken, by a label or a node: left, top, right, bottom. */
 export type Plate = readonly [number, number, number, number];
 
 /** The name below its node, with a halo so that it reads over lines; left out where it would lie on what is `taken`. */
 export function drawLabel(palette: () => Palette, taken: Plate[]) {
-  return (context: CanvasRenderingContext2D, data: Labelled & { quiet?: boolean }) => {
-    if (!data.label) return;
+  return (context: CanvasRenderingContext2D, data: Labelled & { note?: string; quiet?: boolean }) => {
+    if (!data.label || data.quiet) return;
     const colours = palette();
     context.font = `${SIZE}px ${colours.font}`;
     context.textAlign = "center";
     context.lineWidth = 3;
     context.lineJoin = "round";
     context.strokeStyle = colours.island;
-    context.fillStyle = data.quiet ? colours.edge : colours.text;
     const text = shorten(data.label);
     const y = data.y + data.size + SIZE + 2;
-    const half = context.measureText(text).width / 2 + 3;
-    const plate: Plate = [data.x - half, y - SIZE, data.x + half, y + 3];
+    const note = data.note ?? "";
+    const half = Math.max(context.measureText(text).width, note ? context.measureText(note).width : 0) / 2 + 3;
+    const plate: Plate = [data.x - half, y - SIZE, data.x + half, y + 3 + (note ? LINE : 0)];
     if (taken.some((other) => plate[0] < other[2] && plate[2] > other[0] && plate[1] < other[3] && plate[3] > other[1])) {
       context.textAlign = "start";
       return;
     }
     taken.push(plate);
+    if (note) {
+      context.fillStyle = colours.dim;
+      context.strokeText(note, data.x, y + LINE);
+      context.fillText(note, data.x, y + LINE);
+      context.font = `600 ${SIZE}px ${colours.font}`;
+    }
+    context.fillStyle = colours.text;
     context.strokeText(text, data.x, y);
     context.fillText(text, data.x, y);
+    context.textAlign = "start";
+  };
+}
+
+/** How many edges a line stands for, at its middle. */
+export function drawNumber(palette: () => Palette) {
+  type Place = Pick<NodeDisplayData, "x" | "y">;
+  return (context: CanvasRenderingContext2D, data: Pick<EdgeDisplayData, "label">, from: Place, to: Place) => {
+    if (!data.label) return;
+    const colours = palette();
+    context.font = `${SIZE}px ${colours.font}`;
+    context.textAlign = "center";
+    context.lineWidth = 5;
+    context.lineJoin = "round";
+    context.strokeStyle = colours.ground;
+    context.fillStyle = colours.dim;
+    const [x, y] = [(from.x + to.x) / 2, (from.y + to.y) / 2 + 4];
+    context.strokeText(data.label, x, y);
+    context.fillText(data.label, x, y);
     context.textAlign = "start";
   };
 }

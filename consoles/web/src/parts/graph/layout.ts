@@ -81,11 +81,18 @@ export function firstPlace(id: string, sites: readonly string[], centres: Readon
   return { x: middle.x + Math.cos(angle) * far * radius, y: middle.y + Math.sin(angle) * far * radius };
 }
 
+let jobs = 0;
+
+/** A number that no other job has. */
+export function nextJob(): number {
+  jobs += 1;
+  return jobs;
+}
+
 /** Keeps places across pictures and makes the jobs that find the missing ones. */
 export class Places {
   private readonly known = new Map<string, Point>();
   private centres = new Map<string, Point>();
-  private jobs = 0;
 
   at(id: string): Point | undefined {
     return this.known.get(id);
@@ -163,10 +170,9 @@ export class Places {
       set(n, this.centres.get(site) ?? { x: 0, y: 0 });
       fixed[n] = 1;
     }
-    this.jobs += 1;
     const large = total > 5000;
     return {
-      job: this.jobs, xy, fixed, mass, ends: Uint32Array.from(ends), weights: Float32Array.from(weights),
+      job: nextJob(), xy, fixed, mass, ends: Uint32Array.from(ends), weights: Float32Array.from(weights),
       steps: free ? 80 : large ? 250 : 900, budgetMs: free ? 2500 : large ? 15_000 : 4000, everyMs: large ? 1500 : 700,
     };
   }

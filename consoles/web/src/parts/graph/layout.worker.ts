@@ -84,5 +84,6 @@ function run(job: LayoutJob): void {
 
 onmessage = (event: MessageEvent<LayoutJob>) => {
   current = event.data.job;
-  run(event.data);
+  // A job without nodes only ends the one under way.
+  if (event.data.fixed.length > 0) run(event.data);
 };

@@ -19,13 +19,31 @@ export function blastOf(impact: Impact): { failed: ReadonlySet<string>; touched:
 /** What an element looks like; `bad` and `warn` are states of a target that probes fail to reach. */
 export type Look = "live" | "stale" | "unreachable" | "unknown" | "warn" | "bad";
 
+/** What became of an element between two moments. */
+export type Change = "appeared" | "vanished" | "returned" | "changed";
+
+/** What a disc that stands for a group of nodes counts. */
+export interface NodeTally {
+  group: string;
+  count: number;
+  /** Edges between its nodes. */
+  inner: number;
+  /** Nodes that look like the disc: the worst of them. */
+  worst: number;
+  /** Most first. */
+  kinds: readonly (readonly [DrawnNode["kind"], number])[];
+  changes: Readonly<Record<string, number>>;
+}
+
 export interface DrawnNode {
   id: string;
   label: string;
-  kind: NodeKind;
+  kind: NodeKind | "cluster";
   look: Look;
   sites: readonly string[];
   degree: number;
+  change?: Change;
+  cluster?: NodeTally;
 }
 
 export interface DrawnEdge {
@@ -35,6 +53,9 @@ export interface DrawnEdge {
   look: Look;
   inferred: boolean;
   sites: readonly string[];
+  change?: Change;
+  /** How many edges this line stands for, if it stands for several. */
+  merged?: number;
 }
 
 export interface DrawnSite {
@@ -47,6 +68,10 @@ export interface Picture {
   nodes: DrawnNode[];
   edges: DrawnEdge[];
   sites: DrawnSite[];
+  /** Two moments are compared: what did not change steps back. */
+  compared?: boolean;
+  /** When it is another one, the picture is looked at anew, as a whole. */
+  framing?: string;
 }
 
 export interface PictureFilter {
@@ -57,7 +82,7 @@ export interface PictureFilter {
 const LOOK_OF_STATE: Record<SiteState, Look> = { here: "live", live: "live", stale: "stale", unreachable: "unreachable", never_heard: "unknown" };
 
 /** Shapes by kind, as the shader numbers them and the legend draws them. */
-export const SHAPES: Record<NodeKind, number> = { service: 0, host: 1, hop: 2, agent: 3, as: 4, device: 5, prefix: 6, site: 7 };
+export const SHAPES: Record<DrawnNode["kind"], number> = { service: 0, host: 1, hop: 2, agent: 3, as: 4, device: 5, prefix: 6, site: 7, cluster: 8 };
 
 /** What is in scope and not hidden. An edge is shown when both its ends are. */
 export function filterTopology(topology: Topology, filter: PictureFilter): { nodes: TopologyNode[]; edges: TopologyEdge[] } {

@@ -1,54 +1,29 @@
 // The live picture: sigma draws, a worker arranges, React is told only what was pointed at.
 import Graph from "graphology";
 import Sigma from "sigma";
-import { EdgeLineProgram } from "sigma/rendering";
 
+import { edgeAttributes, FEW, LARGE, nodeAttributes, reduceEdge, reduceNode, type Blast, type Crowd, type EdgeAttributes, type Near, type NodeAttributes } from "./attributes";
 import { boxOf, core, hull, type Box } from "./hull";
 import { drawIslands, type Island } from "./islands";
-import { drawHover, drawLabel, type Plate } from "./labels";
-import { Places, type LayoutAnswer, type LayoutInput, type LayoutJob, type Point } from "./layout";
-import { SHAPES, type DrawnEdge, type DrawnNode, type Look, type Picture } from "./model";
+import { drawHover, drawLabel, drawNumber, type Plate } from "./labels";
+import { nextJob, Places, type LayoutAnswer, type LayoutInput, type LayoutJob, type Point } from "./layout";
+import type { DrawnEdge, DrawnNode, Picture } from "./model";
 import { readPalette, type Palette } from "./palette";
-import { FILL, LineProgram, ShapeProgram } from "./programs";
+import { SpotGrid } from "./nearest";
+import { LineProgram, PointProgram, ShapeProgram, thinProgram } from "./programs";
 
-interface NodeAttributes {
-  x: number;
-  y: number;
-  size: number;
-  label: string;
-  color: string;
-  shape: number;
-  fill: number;
-  zIndex?: number;
-  highlighted?: boolean;
-  quiet?: boolean;
-}
-
-interface EdgeAttributes {
-  type: "line" | "thin";
-  size: number;
-  color: string;
-  dashed: number;
-  zIndex?: number;
-  hidden?: boolean;
-}
-
-const FILL_OF: Record<Look, number> = { live: FILL.solid, warn: FILL.solid, bad: FILL.solid, stale: FILL.hatched, unreachable: FILL.outline, unknown: FILL.outline };
-const LARGE = 3000;
 /** From so many changes on, a new graph is quicker than changing the old one. */
 const REBUILD = 500;
 /** Up to so many nodes, no name is written across another node. */
 const CROWD = 400;
+/** So long without a move, and the picture rests. */
+const REST_MS = 160;
+/** Of so many ways of grouping the places are kept. */
+const MOST_ARRANGEMENTS = 6;
 
 export interface SceneEvents {
   select: (id: string | null) => void;
   busy: (busy: boolean) => void;
-}
-
-/** What fails, and what it touches, by id. */
-export interface Blast {
-  failed: ReadonlySet<string>;
-  touched: ReadonlySet<string>;
 }
 
 export class Scene {
@@ -56,14 +31,24 @@ export class Scene {
   private shownNodes: ReadonlyMap<string, DrawnNode> = new Map();
   private shownEdges: ReadonlyMap<string, DrawnEdge> = new Map();
   private readonly sigma: Sigma<NodeAttributes, EdgeAttributes>;
-  private readonly places = new Places();
+  /** Each way of grouping has places of its own, so that coming back to it finds it as it was. */
+  private readonly placesBy = new Map<string, Places>();
+  private places = new Places();
+  private grid: SpotGrid | null = null;
+  private largest = 0;
+  private moving = false;
+  private rest: ReturnType<typeof setTimeout> | undefined;
   private readonly worker = new Worker(new URL("./layout.worker.ts", import.meta.url), { type: "module" });
   private palette: Palette = readPalette();
   private picture: Picture = { nodes: [], edges: [], sites: [] };
   private input: LayoutInput = { nodes: [], edges: [] };
   private islands: Island[] = [];
   private selected: string | null = null;
-  private near: { nodes: Set<string>; edges: Set<string> } | null = null;
+  private near: Near | null = null;
+  private crowd: Crowd = { nodes: 0, edges: 0, clusters: 0, most: 0, compared: false };
+  private framing: string | undefined;
+  /** The next places that come are those of a picture that was not framed yet. */
+  private frameNext = false;
   private blast: Blast | null = null;
   private job = 0;
   private box: Box | null = null;
@@ -76,8 +61,8 @@ export class Scene {
       allowInvalidContainer: true,
       defaultNodeType: "shape",
       defaultEdgeType: "line",
-      nodeProgramClasses: { shape: ShapeProgram<NodeAttributes, EdgeAttributes> },
-      edgeProgramClasses: { line: LineProgram<NodeAttributes, EdgeAttributes>, thin: EdgeLineProgram },
+      nodeProgramClasses: { shape: ShapeProgram<NodeAttributes, EdgeAttributes>, point: PointProgram<NodeAttributes, EdgeAttributes> },
+      edgeProgramClasses: { line: LineProgram<NodeAttributes, EdgeAttributes>, thin: thinProgram<NodeAttributes, EdgeAttributes>(() => this.moving && this.crowd.edges > 3 * LARGE) },
       enableEdgeEvents: true,
       zIndex: true,
       labelDensity: 4,
@@ -88,9 +73,12 @@ export class Scene {
       maxCameraRatio: 4,
       defaultDrawNodeLabel: drawLabel(() => this.palette, this.taken),
       defaultDrawNodeHover: drawHover(() => this.palette),
-      nodeReducer: (id, data) => this.reduceNode(id, data),
-      edgeReducer: (id, data) => this.reduceEdge(id, data),
+      defaultDrawEdgeLabel: drawNumber(() => this.palette),
+      nodeReducer: (id, data) => reduceNode(id, data, this.palette, this.near, this.blast, this.crowd.compared),
+      edgeReducer: (id, data) => this.near || this.blast ? reduceEdge(id, ...this.graph.extremities(id), data, this.palette, this.near, this.blast, this.crowd.compared) : data,
     });
+    // Sigma asks the graphics card what lies under the hand, at every move of it.
+    (this.sigma as unknown as { getNodeAtPosition: (at: Point) => string | null }).getNodeAtPosition = (at) => this.nodeAt(at);
     this.sigma.createCanvasContext("islands", { beforeLayer: "edges", style: { position: "absolute", inset: "0" } } as never);
     this.sigma.resize(true);
     this.sigma.on("beforeRender", () => {
@@ -98,6 +86,7 @@ export class Scene {
       if (this.graph.order <= CROWD) this.takeNodes();
       this.drawIslands();
     });
+    this.sigma.getCamera().on("updated", () => this.moved());
     this.sigma.on("clickNode", ({ node }) => events.select(node));
     this.sigma.on("clickEdge", ({ edge }) => events.select(edge));
     this.sigma.on("clickStage", () => events.select(null));
@@ -110,13 +99,21 @@ export class Scene {
 
   /** Shows `picture`; what was there keeps its place. */
   show(picture: Picture): void {
+    const anew = picture.framing !== this.framing;
+    if (anew) this.changePlaces(picture.framing ?? "");
+    const repaint = this.crowd.compared !== (picture.compared ?? false);
+    this.framing = picture.framing;
     this.picture = picture;
+    this.crowd = crowdOf(picture);
     this.input = { nodes: picture.nodes, edges: picture.edges };
     const job = this.places.plan(this.input);
-    if (!this.box) this.setBox();
-    this.apply();
-    if (job) this.start(job);
-    else this.outline();
+    if (!this.box || anew) this.setBox();
+    this.apply(repaint || anew);
+    if (anew) this.sigma.getCamera().setState({ x: 0.5, y: 0.5, ratio: 1, angle: 0 });
+    if (job) {
+      this.frameNext = anew;
+      this.start(job);
+    } else this.outline();
     this.select(this.selected);
   }
 
@@ -207,7 +204,47 @@ export class Scene {
     this.worker.terminate();
     // A frame that is still due would draw on what is gone.
     cancelAnimationFrame(this.islandDue);
+    clearTimeout(this.rest);
     this.sigma.kill();
+  }
+
+  /** What is arranged now is no longer what is shown. */
+  private changePlaces(framing: string): void {
+    if (this.job > 0) {
+      this.job = 0;
+      this.worker.postMessage({ job: nextJob(), xy: new Float32Array(), fixed: new Uint8Array(), mass: new Float32Array(), ends: new Uint32Array(), weights: new Float32Array(), steps: 0, budgetMs: 0, everyMs: 0 } satisfies LayoutJob);
+      this.events.busy(false);
+    }
+    const known = this.placesBy.get(framing) ?? new Places();
+    this.placesBy.delete(framing);
+    this.placesBy.set(framing, known);
+    for (const oldest of this.placesBy.keys()) {
+      if (this.placesBy.size <= MOST_ARRANGEMENTS) break;
+      this.placesBy.delete(oldest);
+    }
+    this.places = known;
+  }
+
+  private moved(): void {
+    this.moving = true;
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => {
+      this.moving = false;
+      this.sigma.scheduleRender();
+    }, REST_MS);
+  }
+
+  private nodeAt(at: Point): string | null {
+    const drawn = (id: string) => this.graph.getNodeAttribute(id, "size");
+    if (!this.grid) {
+      this.grid = new SpotGrid(this.graph.mapNodes((id, { x, y }) => ({ id, x, y })));
+      this.largest = this.graph.reduceNodes((most, _, { size }) => Math.max(most, size), 0);
+    }
+    const point = this.sigma.viewportToGraph(at);
+    const beside = this.sigma.viewportToGraph({ x: at.x + 1, y: at.y });
+    const pixel = Math.hypot(beside.x - point.x, beside.y - point.y);
+    const reach = (size: number) => (Math.max(this.sigma.scaleSize(size), 3) + 1) * pixel;
+    return this.grid.at(point, reach(this.largest), (id) => reach(drawn(id)));
   }
 
   private start(job: LayoutJob): void {
@@ -220,8 +257,11 @@ export class Scene {
   private arranged(answer: LayoutAnswer): void {
     if (answer.job !== this.job || answer.xy.length / 2 < this.input.nodes.length) return;
     if (!answer.done && this.stillness) return;
+    if (answer.done) this.job = 0;
     this.places.take(this.input, answer.xy);
-    if (this.job === 1 || !answer.done || this.outside()) this.setBox();
+    if (this.frameNext || !answer.done || this.outside()) this.setBox();
+    this.frameNext = false;
+    this.grid = null;
     this.graph.updateEachNodeAttributes((id, attributes) => Object.assign(attributes, this.places.at(id)), { attributes: ["x", "y"] });
     this.sigma.refresh();
     this.outline();
@@ -230,6 +270,7 @@ export class Scene {
 
   /** Brings the graph to the picture: only what changed, or all of it at once when that is most of it. */
   private apply(everything = false): void {
+    this.grid = null;
     const nodes = new Map(this.picture.nodes.map((node) => [node.id, node]));
     const edges = new Map(this.picture.edges.map((edge) => [edge.id, edge]));
     const fresh = this.picture.nodes.reduce((n, node) => n + (this.shownNodes.has(node.id) ? 0 : 1), 0);
@@ -241,11 +282,11 @@ export class Scene {
 
   private rebuild(nodes: ReadonlyMap<string, DrawnNode>, edges: ReadonlyMap<string, DrawnEdge>): void {
     const graph = newGraph();
-    for (const [id, node] of nodes) graph.addNode(id, this.nodeAttributes(node));
-    for (const [id, edge] of edges) if (nodes.has(edge.from) && nodes.has(edge.to)) graph.addEdgeWithKey(id, edge.from, edge.to, this.edgeAttributes(edge));
+    for (const [id, node] of nodes) graph.addNode(id, this.nodeLook(node));
+    for (const [id, edge] of edges) if (nodes.has(edge.from) && nodes.has(edge.to)) graph.addEdgeWithKey(id, edge.from, edge.to, edgeAttributes(edge, this.palette, this.crowd));
     this.graph = graph;
     // A large picture is drawn with plain lines that cannot be pointed at: what hangs on a node still can be selected.
-    this.sigma.setSettings({ enableEdgeEvents: edges.size <= LARGE, hideEdgesOnMove: edges.size > 3 * LARGE });
+    this.sigma.setSettings({ enableEdgeEvents: edges.size <= LARGE, renderEdgeLabels: this.crowd.clusters > 0 && this.crowd.clusters <= FEW });
     this.sigma.setGraph(graph);
   }
 
@@ -254,60 +295,24 @@ export class Scene {
     for (const id of this.shownNodes.keys()) if (!nodes.has(id)) this.graph.dropNode(id);
     for (const [id, node] of nodes) {
       const old = this.shownNodes.get(id);
-      if (!old || old.look !== node.look || old.degree !== node.degree || old.label !== node.label) this.graph.mergeNode(id, this.nodeAttributes(node));
+      if (!old || !sameLook(old, node)) this.graph.mergeNode(id, this.nodeLook(node));
     }
     for (const [id, edge] of edges) {
       if (!nodes.has(edge.from) || !nodes.has(edge.to)) continue;
       const old = this.shownEdges.get(id);
-      if (!this.graph.hasEdge(id)) this.graph.addEdgeWithKey(id, edge.from, edge.to, this.edgeAttributes(edge));
-      else if (old?.look !== edge.look || old.inferred !== edge.inferred) this.graph.replaceEdgeAttributes(id, this.edgeAttributes(edge));
+      if (!this.graph.hasEdge(id)) this.graph.addEdgeWithKey(id, edge.from, edge.to, edgeAttributes(edge, this.palette, this.crowd));
+      else if (old?.look !== edge.look || old.inferred !== edge.inferred || old.change !== edge.change || old.merged !== edge.merged) this.graph.replaceEdgeAttributes(id, edgeAttributes(edge, this.palette, this.crowd));
     }
   }
 
-  private nodeAttributes(node: DrawnNode): NodeAttributes {
-    const place = this.places.at(node.id) ?? { x: 0, y: 0 };
-    const base = this.picture.nodes.length > 20_000 ? 1.2 : this.picture.nodes.length > LARGE ? 2.2 : this.picture.nodes.length > 400 ? 4.5 : 7;
-    const size = base + Math.min(base * 0.9, Math.log2(1 + node.degree) * base * 0.13) + (node.kind === "agent" ? base * 0.3 : 0);
-    return { ...place, size: node.kind === "hop" ? size * 0.8 : size, label: node.label, color: this.palette.look[node.look], shape: SHAPES[node.kind], fill: FILL_OF[node.look] };
+  private nodeLook(node: DrawnNode): NodeAttributes {
+    return nodeAttributes(node, this.places.at(node.id) ?? { x: 0, y: 0 }, this.palette, this.crowd);
   }
 
-  private edgeAttributes(edge: DrawnEdge): EdgeAttributes {
-    const state = edge.look === "live" ? this.palette.edge : edge.look === "bad" || edge.look === "warn" ? this.palette.look[edge.look] : this.palette.look.unknown;
-    if (this.picture.edges.length > LARGE) return { type: "thin", size: 1, color: edge.look === "live" ? this.palette.shore : state, dashed: 0 };
-    return { type: "line", size: edge.look === "bad" ? 2 : 1.3, color: state, dashed: edge.inferred ? 1 : 0 };
-  }
-
-  private reduceNode(id: string, data: NodeAttributes): Partial<NodeAttributes> {
-    if (this.blast) {
-      const selected = id === this.selected;
-      if (this.blast.failed.has(id)) return { ...data, color: this.palette.bad, highlighted: selected, zIndex: 2 };
-      if (this.blast.touched.has(id)) return { ...data, color: this.palette.warn, highlighted: selected, zIndex: 1 };
-      return { ...data, color: this.palette.faded, label: "", zIndex: 0 };
-    }
-    if (!this.near) return data;
-    if (id === this.selected) return { ...data, highlighted: true, zIndex: 2, size: data.size * 1.15 };
-    if (this.near.nodes.has(id)) return { ...data, zIndex: 1 };
-    return { ...data, color: this.palette.faded, label: "", zIndex: 0 };
-  }
-
-  private reduceEdge(id: string, data: EdgeAttributes): Partial<EdgeAttributes> {
-    if (this.blast) {
-      const { failed, touched } = this.blast;
-      const [from, to] = this.graph.extremities(id);
-      if (failed.has(id) || failed.has(from) || failed.has(to)) return { ...data, color: this.palette.bad, dashed: 1, zIndex: 2 };
-      if (touched.has(from) && touched.has(to)) return { ...data, color: this.palette.warn, zIndex: 1 };
-      return { ...data, color: this.palette.faded, size: 0.8, zIndex: 0 };
-    }
-    if (!this.near) return data;
-    if (id === this.selected) return { ...data, color: this.palette.focus, size: 2.6, zIndex: 2 };
-    if (this.near.edges.has(id)) return { ...data, color: data.type === "thin" ? this.palette.edge : data.color, size: data.size + 0.4, zIndex: 1 };
-    return { ...data, color: this.palette.faded, size: 0.8, zIndex: 0 };
-  }
-
-  private neighbourhood(id: string | null): { nodes: Set<string>; edges: Set<string> } | null {
+  private neighbourhood(id: string | null): Near | null {
     if (!id) return null;
-    if (this.graph.hasNode(id)) return { nodes: new Set([id, ...this.graph.neighbors(id)]), edges: new Set(this.graph.edges(id)) };
-    if (this.graph.hasEdge(id)) return { nodes: new Set(this.graph.extremities(id)), edges: new Set([id]) };
+    if (this.graph.hasNode(id)) return { id, nodes: new Set([id, ...this.graph.neighbors(id)]), edges: new Set(this.graph.edges(id)) };
+    if (this.graph.hasEdge(id)) return { id, nodes: new Set(this.graph.extremities(id)), edges: new Set([id]) };
     return null;
   }
 
@@ -317,13 +322,15 @@ export class Scene {
   }
 
   private setBox(): void {
-    this.box = boxOf(this.input.nodes.flatMap((node) => this.places.at(node.id) ?? []));
+    // Discs have no island around them that needs a margin.
+    const margin = this.crowd.clusters === this.crowd.nodes ? ([0.1, 1] as const) : ([0.06, 20] as const);
+    this.box = boxOf(this.input.nodes.flatMap((node) => this.places.at(node.id) ?? []), ...margin);
     this.sigma.setCustomBBox(this.box);
   }
 
   /** True when something new lies where the frame does not reach. */
   private outside(): boolean {
-    const now = boxOf(this.input.nodes.flatMap((node) => this.places.at(node.id) ?? []), 0);
+    const now = boxOf(this.input.nodes.flatMap((node) => this.places.at(node.id) ?? []), 0, 0);
     if (!now || !this.box) return true;
     return now.x[0] < this.box.x[0] || now.x[1] > this.box.x[1] || now.y[0] < this.box.y[0] || now.y[1] > this.box.y[1];
   }
@@ -337,7 +344,8 @@ export class Scene {
       for (const node of this.input.nodes) {
         const place = this.places.at(node.id);
         const site = node.sites[0];
-        if (!place || node.sites.length !== 1 || site === undefined) continue;
+        // A disc stands for what lies on an island, and needs none around it.
+        if (!place || "cluster" in node || node.sites.length !== 1 || site === undefined) continue;
         const list = points.get(site);
         if (list) list.push(place);
         else points.set(site, [place]);
@@ -375,6 +383,16 @@ export class Scene {
     if (this.stillness) this.sigma.getCamera().setState(to);
     else void this.sigma.getCamera().animate(to, { duration: 180 });
   }
+}
+
+function sameLook(a: DrawnNode, b: DrawnNode): boolean {
+  const tally = a.cluster === b.cluster || (a.cluster?.count === b.cluster?.count && a.cluster?.worst === b.cluster?.worst && JSON.stringify(a.cluster?.changes) === JSON.stringify(b.cluster?.changes));
+  return a.look === b.look && a.degree === b.degree && a.label === b.label && a.change === b.change && tally;
+}
+
+function crowdOf(picture: Picture): Crowd {
+  const discs = picture.nodes.flatMap((node) => (node.cluster ? [node.cluster.count] : []));
+  return { nodes: picture.nodes.length, edges: picture.edges.length, clusters: discs.length, most: discs.reduce((most, n) => Math.max(most, n), 0), compared: picture.compared ?? false };
 }
 
 function newGraph(): Graph<NodeAttributes, EdgeAttributes> {

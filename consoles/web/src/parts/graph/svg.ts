@@ -21,13 +21,17 @@ export function toSvg({ picture, place, palette }: { picture: Picture; place: (i
     const [from, to] = [place(edge.from), place(edge.to)];
     if (!from || !to) return [];
     const [a, b] = [at(from), at(to)];
-    const colour = edge.look === "live" ? palette.edge : palette.look[edge.look];
-    const dash = edge.inferred ? ` stroke-dasharray="${round(unit)} ${round(unit * 0.8)}"` : "";
+    const plain = edge.look === "live" ? palette.edge : palette.look[edge.look];
+    const colour = picture.compared ? (edge.change ? palette.change[edge.change] : palette.faded) : plain;
+    const dash = edge.inferred || edge.change === "vanished" ? ` stroke-dasharray="${round(unit)} ${round(unit * 0.8)}"` : "";
     return [`<line x1="${a.x}" y1="${a.y}" x2="${b.x}" y2="${b.y}" stroke="${colour}" stroke-width="${round(unit * 0.2)}"${dash}><title>${escapeXml(edge.id)}</title></line>`];
   });
+  const most = picture.nodes.reduce((n, node) => Math.max(n, node.cluster?.count ?? 1), 1);
   const marks = picture.nodes.flatMap((node) => {
     const point = place(node.id);
-    return point ? [mark(node, at(point), unit, palette)] : [];
+    // A disc's area is as its count.
+    const size = node.cluster ? unit * (1.2 + 2.4 * Math.sqrt(node.cluster.count / most)) : unit;
+    return point ? [mark(node, at(point), size, unit, palette, picture.compared ?? false)] : [];
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${round(width)} ${round(height)}" font-family="sans-serif" font-size="${round(unit * 1.7)}">
 <title>${escapeXml(title)}</title>
@@ -38,19 +42,20 @@ ${marks.join("\n")}
 `;
 }
 
-function mark(node: DrawnNode, at: Point, unit: number, palette: Palette): string {
-  const colour = palette.look[node.look];
-  const hollow = node.look === "unreachable" || node.look === "unknown" || node.look === "stale";
-  const points = OUTLINES[node.kind].map(([x, y]) => `${round(at.x + x * unit)},${round(at.y + y * unit)}`).join(" ");
-  const dash = node.look === "stale" ? ` stroke-dasharray="${round(unit * 0.4)}"` : "";
+function mark(node: DrawnNode, at: Point, size: number, unit: number, palette: Palette, compared: boolean): string {
+  const colour = compared ? (node.change ? palette.change[node.change] : palette.faded) : palette.look[node.look];
+  const hollow = compared ? node.change === "vanished" : node.look === "unreachable" || node.look === "unknown" || node.look === "stale";
+  const points = OUTLINES[node.kind].map(([x, y]) => `${round(at.x + x * size)},${round(at.y + y * size)}`).join(" ");
+  const dash = hollow && (compared || node.look === "stale") ? ` stroke-dasharray="${round(unit * 0.4)}"` : "";
   const paint = hollow ? `fill="${palette.ground}" stroke="${colour}" stroke-width="${round(unit * 0.3)}"${dash}` : `fill="${colour}"`;
-  const shape = node.kind === "service" ? `<circle cx="${at.x}" cy="${at.y}" r="${round(unit)}" ${paint}/>` : `<polygon points="${points}" ${paint}/>`;
-  return `<g>${shape}<text x="${at.x}" y="${round(at.y + unit * 3)}" text-anchor="middle" fill="${palette.text}">${escapeXml(node.label)}</text><title>${escapeXml(node.id)}</title></g>`;
+  const shape = node.kind === "service" || node.kind === "cluster" ? `<circle cx="${at.x}" cy="${at.y}" r="${round(size)}" ${paint}/>` : `<polygon points="${points}" ${paint}/>`;
+  return `<g>${shape}<text x="${at.x}" y="${round(at.y + size + unit * 2)}" text-anchor="middle" fill="${palette.text}">${escapeXml(node.cluster ? `${node.label} (${node.cluster.count})` : node.label)}</text><title>${escapeXml(node.id)}</title></g>`;
 }
 
 /** The corners of each kind's shape around 0,0 with radius 1; the legend draws them too. */
 export const OUTLINES: Record<DrawnNode["kind"], readonly [number, number][]> = {
   service: regular(24, 0),
+  cluster: regular(24, 0),
   host: [[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]],
   hop: regular(4, 0),
   agent: regular(6, 0),

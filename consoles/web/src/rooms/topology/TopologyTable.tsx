@@ -2,9 +2,10 @@
 import type { TopologyEdge, TopologyNode } from "../../api/types";
 import { useSetUrl, useUrl } from "../../frame/scope";
 import { State, Time } from "../../parts/basics";
-import type { Look, Picture } from "../../parts/graph/model";
+import type { Change, Look, Picture } from "../../parts/graph/model";
 import { SITE_LOOKS, type StateLook } from "../../parts/states";
 import { Table, type Column } from "../../parts/table";
+import { ChangeMark } from "./ChangesSide";
 
 export interface ElementRow {
   id: string;
@@ -15,6 +16,7 @@ export interface ElementRow {
   sites: string;
   since: string;
   provenance: string;
+  change: Change | undefined;
   attributes: Record<string, string>;
 }
 
@@ -24,7 +26,7 @@ const LOOKS: Record<Look, StateLook> = {
   bad: { tone: "bad", mark: "square", word: "probes fail", means: "probes do not reach it" },
 };
 
-export const COLUMNS: readonly Column<ElementRow>[] = [
+const COLUMNS: readonly Column<ElementRow>[] = [
   { id: "state", title: "State", width: "150px", value: (row) => LOOKS[row.look].word, show: (row) => <State look={LOOKS[row.look]} /> },
   { id: "type", title: "Type", width: "64px", value: (row) => row.type, show: (row) => <span className="faint">{row.type}</span> },
   { id: "kind", title: "Kind", width: "80px", value: (row) => row.kind },
@@ -34,17 +36,28 @@ export const COLUMNS: readonly Column<ElementRow>[] = [
   { id: "provenance", title: "How", width: "90px", value: (row) => row.provenance },
 ];
 
+const CHANGE: Column<ElementRow> = {
+  id: "change", title: "Change", width: "110px", value: (row) => row.change ?? null,
+  show: (row) => (row.change ? <span className="change-cell"><ChangeMark change={row.change} /> {row.change}</span> : <span className="faint">same</span>),
+};
+
+/** With two moments compared, what became of each element comes first. */
+export function columnsFor(compared: boolean): readonly Column<ElementRow>[] {
+  return compared ? [CHANGE, ...COLUMNS] : COLUMNS;
+}
+
 export function rowsOf(drawn: Picture, shown: { nodes: readonly TopologyNode[]; edges: readonly TopologyEdge[] }): ElementRow[] {
-  const looks = new Map<string, Look>([...drawn.nodes, ...drawn.edges].map((each) => [each.id, each.look]));
-  const look = (id: string): Look => looks.get(id) ?? "unknown";
+  const known = new Map([...drawn.nodes, ...drawn.edges].map((each) => [each.id, each]));
+  const look = (id: string): Look => known.get(id)?.look ?? "unknown";
+  const change = (id: string) => known.get(id)?.change;
   return [
-    ...shown.nodes.map((node): ElementRow => ({ id: node.id, type: "node", kind: node.kind, label: node.label, look: look(node.id), sites: node.sites.join(", "), since: node.since, provenance: "observed", attributes: node.attributes })),
-    ...shown.edges.map((edge): ElementRow => ({ id: edge.id, type: "edge", kind: edge.kind, label: `${edge.from} → ${edge.to}`, look: look(edge.id), sites: edge.sites.join(", "), since: edge.since, provenance: edge.provenance, attributes: edge.attributes })),
+    ...shown.nodes.map((node): ElementRow => ({ id: node.id, type: "node", kind: node.kind, label: node.label, look: look(node.id), sites: node.sites.join(", "), since: node.since, provenance: "observed", change: change(node.id), attributes: node.attributes })),
+    ...shown.edges.map((edge): ElementRow => ({ id: edge.id, type: "edge", kind: edge.kind, label: `${edge.from} → ${edge.to}`, look: look(edge.id), sites: edge.sites.join(", "), since: edge.since, provenance: edge.provenance, change: change(edge.id), attributes: edge.attributes })),
   ];
 }
 
-export function TopologyTable({ rows }: { rows: readonly ElementRow[] }) {
+export function TopologyTable({ rows, compared }: { rows: readonly ElementRow[]; compared: boolean }) {
   const url = useUrl();
   const setUrl = useSetUrl();
-  return <Table label="Elements" columns={COLUMNS} rows={rows} rowKey={(row) => row.id} onOpen={(row) => setUrl({ el: row.id })} selected={(row) => row.id === url.el} empty="No element in this scope." fill />;
+  return <Table label="Elements" columns={columnsFor(compared)} rows={rows} rowKey={(row) => row.id} onOpen={(row) => setUrl({ el: row.id })} selected={(row) => row.id === url.el} empty="No element in this scope." fill />;
 }
