@@ -4,10 +4,13 @@ use holm_model::{EdgeKind, Millis, NodeId, SiteId};
 use holm_moment::{Moment, MomentBuilder};
 
 use crate::snapshot::said_at;
+use crate::topology::EdgeSlot;
 use crate::{Folding, TopologyGraph};
 
 /// The attribute of a path edge that says that it ends at a node of that site.
 const PEER_SITE: &str = "holm.peer.site";
+/// Attributes of a path edge that say what a round trip along it typically takes, in ms.
+const ROUND_TRIPS: [&str; 2] = ["holm.probe.icmp.rtt_ms", "holm.probe.tcp.rtt_ms"];
 
 impl TopologyGraph {
     /// Everything that any site holds to exist at `at`, with who recorded each node.
@@ -44,7 +47,7 @@ impl TopologyGraph {
             }
             let behind = self.services_behind(edge, at, &serving).into_iter().filter_map(&mut end);
             let behind: Vec<u32> = behind.filter(|&n| n != from && n != to).collect();
-            builder.edge(from, edge.kind, to, None);
+            builder.edge(from, edge.kind, to, round_trip_us(edge, at));
             for service in behind {
                 builder.edge(from, EdgeKind::Flow, service, None);
             }
@@ -83,4 +86,18 @@ fn named(builder: &mut MomentBuilder, folding: &Folding, id: &NodeId) -> u32 {
         builder.also_called(handle, id);
     }
     handle
+}
+
+/// The least of the round trips along an edge that any site holds to be typical, in microseconds.
+fn round_trip_us(edge: &EdgeSlot, at: Millis) -> Option<u32> {
+    if edge.kind != EdgeKind::Path {
+        return None;
+    }
+    let told = said_at(&edge.records, at, &None).flat_map(|(_, record)| {
+        let attributes = record.attributes(at);
+        ROUND_TRIPS.map(|key| attributes.get(key).and_then(|ms| ms.parse::<f64>().ok()))
+    });
+    let valid = told.flatten().filter(|ms| ms.is_finite() && *ms >= 0.0);
+    // Beyond u32 the number saturates: 71 minutes.
+    valid.map(|ms| (ms * 1_000.0) as u32).min()
 }

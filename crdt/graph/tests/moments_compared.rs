@@ -158,3 +158,31 @@ fn a_call_to_an_address_is_a_call_to_the_service_that_serves_there() {
     put_with(&mut graph, "oslo", "service:other", &open, &[(1, &serves)]);
     assert_eq!(impacted(&graph), [""; 0]);
 }
+
+#[test]
+fn the_fastest_way_is_by_what_is_typical_at_the_moment() {
+    let mut graph = TopologyGraph::new();
+    let open = [(10, None)];
+    let rtt = |ms: &'static str| -> [(&'static str, &'static str); 1] {
+        [("holm.probe.icmp.rtt_ms", ms)]
+    };
+    let [slow, fast, odd] = [rtt("40.5"), rtt("2"), rtt("-1")];
+    put_with(&mut graph, "a", "agent:a|path|host:x", &open, &[(10, &slow), (50, &fast)]);
+    put_with(&mut graph, "b", "agent:a|path|host:x", &open, &[(10, &odd)]);
+    let latency = |at| {
+        let moment = graph.moment(Millis(at));
+        let find = |id: &str| moment.find(&id.parse().expect("valid")).expect("it is there");
+        let query = holm_moment::RouteQuery {
+            from: find("agent:a"),
+            to: find("host:x"),
+            metric: holm_moment::Metric::Latency,
+            directed: false,
+            edge_kinds: None,
+            count: 1,
+        };
+        let routes = moment.routes(&query, &mut Scratch::default());
+        (routes[0].latency_us, routes[0].unmeasured)
+    };
+    assert_eq!(latency(20), (40_500, 0));
+    assert_eq!(latency(60), (2_000, 0));
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +99,8 @@ kinds!(
 #[serde(try_from = "String", into = "String")]
 pub struct NodeId {
     kind: NodeKind,
-    name: Box<str>,
+    // Answers name the same nodes again and again: a copy costs no allocation.
+    name: Arc<str>,
 }
 
 impl NodeId {

@@ -123,6 +123,7 @@ impl MomentBuilder {
             latency_us: edges.iter().map(|e| e.3).collect(),
             home: Vec::new(),
             arrivals: std::sync::OnceLock::new(),
+            ranking: std::sync::OnceLock::new(),
             nodes,
         };
         moment.home = moment.find_home();

@@ -8,6 +8,7 @@ use holm_model::{EdgeId, EdgeKind, ElementId, NodeId, NodeKind, SiteId};
 
 use crate::adjacency::{Layer, Rows};
 use crate::reach::Arrivals;
+use crate::spof::Ranked;
 
 /// A hop that did not answer.
 pub(crate) const NO_NODE: u32 = u32::MAX;
@@ -41,6 +42,8 @@ pub struct Moment {
     pub(crate) located: BTreeMap<SiteId, Vec<u32>>,
     /// Which agents reach what: found by the first question that needs it.
     pub(crate) arrivals: OnceLock<Arrivals>,
+    /// Every node that breaks something, worst first: found by the first question for it.
+    pub(crate) ranking: OnceLock<Vec<Ranked>>,
     /// What is connected while nothing has failed: see [`Self::find_home`].
     pub(crate) home: Vec<bool>,
 }

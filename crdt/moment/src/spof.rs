@@ -1,6 +1,7 @@
 //! Single points of failure: every node by what breaks if it alone fails.
 
 mod callers;
+mod circles;
 mod dominators;
 mod pieces;
 
@@ -30,6 +31,21 @@ impl Spof {
     }
 }
 
+/// What breaks with one node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ranked {
+    node: u32,
+    broken: u64,
+    services: u64,
+    disconnected: u64,
+}
+
+impl Ranked {
+    const fn blast_radius(&self) -> u64 {
+        self.broken + self.services + self.disconnected
+    }
+}
+
 /// The nodes whose failure breaks something, worst first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpofRanking {
@@ -41,30 +57,35 @@ pub struct SpofRanking {
 
 impl Moment {
     /// Ranks every node by its blast radius. Exact; by dominator trees, one an agent, and by
-    /// articulation points, in place of a what-if a node.
+    /// articulation points, in place of a what-if a node. Worked out once a moment: whoever asks while
+    /// that goes on waits for it.
     pub fn spof(&self, limit: usize) -> SpofRanking {
+        let ranking = self.ranking.get_or_init(|| self.rank());
+        let items = ranking.iter().take(limit).map(|ranked| Spof {
+            id: self.node(ranked.node).clone(),
+            broken_paths: ranked.broken,
+            impacted_services: ranked.services,
+            disconnected: ranked.disconnected,
+        });
+        SpofRanking { items: items.collect(), total: ranking.len() as u64 }
+    }
+
+    fn rank(&self) -> Vec<Ranked> {
         let broken = self.broken_by_node();
         let services = self.services_by_node();
         let disconnected = self.disconnected_by_node();
-        let mut nodes: Vec<u32> = (0..as_index(self.nodes.len())).collect();
-        let blast = |&n: &u32| {
-            let n = n as usize;
-            broken[n] + services[n] + disconnected[n]
-        };
-        nodes.retain(|n| blast(n) > 0);
-        let total = nodes.len() as u64;
-        nodes.sort_unstable_by_key(|n| (std::cmp::Reverse(blast(n)), *n));
-        nodes.truncate(limit);
-        let items = nodes
-            .into_iter()
-            .map(|n| Spof {
-                id: self.node(n).clone(),
-                broken_paths: broken[n as usize],
-                impacted_services: services[n as usize],
-                disconnected: disconnected[n as usize],
+        let mut nodes: Vec<Ranked> = (0..as_index(self.nodes.len()))
+            .map(|node| Ranked {
+                node,
+                broken: broken[node as usize],
+                services: services[node as usize],
+                disconnected: disconnected[node as usize],
             })
+            .filter(|ranked| ranked.blast_radius() > 0)
             .collect();
-        SpofRanking { items, total }
+        nodes
+            .sort_unstable_by_key(|ranked| (std::cmp::Reverse(ranked.blast_radius()), ranked.node));
+        nodes
     }
 
     /// Pairs that break with each node.

@@ -97,6 +97,8 @@ fn tenant_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
         ("holm_replica_quarantine_evicted_total", replica.quarantine_evicted),
         ("holm_replica_records_unreadable_total", replica.records_unreadable),
         ("holm_replica_attributes_dropped_total", replica.attributes_dropped),
+        ("holm_replica_intervals_trimmed_total", replica.intervals_trimmed),
+        ("holm_replica_past_values_trimmed_total", replica.past_values_trimmed),
     ] {
         text.put(name, &labels, value);
     }

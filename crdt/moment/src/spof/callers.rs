@@ -1,7 +1,11 @@
 //! Which services are impacted by each node alone.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use holm_model::NodeKind;
 
+use super::circles::Circles;
 use super::dominators::Dominators;
 use super::on_all;
 use crate::builder::as_index;
@@ -21,11 +25,13 @@ struct Sources {
 struct Room {
     /// By position of the tree: which nodes of the batch stand above.
     down: Vec<u64>,
-    /// By node: with which nodes of the batch it fails, and which it is impacted by.
+    /// By node: with which nodes of the batch it fails.
     own: Vec<u64>,
+    failed: Vec<u32>,
+    /// By circle of calls: which nodes of the batch it is impacted by.
     bits: Vec<u64>,
-    touched: Vec<u32>,
-    queue: Vec<u32>,
+    /// Circles whose callers are to be told, the called first.
+    queue: BinaryHeap<Reverse<u32>>,
 }
 
 impl Moment {
@@ -33,25 +39,26 @@ impl Moment {
     pub(super) fn services_by_node(&self) -> Vec<u64> {
         let count = self.nodes.len();
         let sources = self.sources();
+        let circles = Circles::of(self);
         let mut room = Room {
             down: vec![0; sources.tree.positions()],
             own: vec![0; count],
-            bits: vec![0; count],
-            touched: Vec::new(),
-            queue: Vec::new(),
+            failed: Vec::new(),
+            bits: vec![0; circles.services.len()],
+            queue: BinaryHeap::new(),
         };
         let mut services = vec![0_u64; count];
         for batch in self.heard(&sources).chunks(64) {
-            self.fail_each(batch, &sources, &mut room);
-            self.call(&mut room);
-            for node in room.touched.drain(..) {
-                let reached = std::mem::take(&mut room.bits[node as usize]);
-                let mut counted = reached & !std::mem::take(&mut room.own[node as usize]);
+            self.fail_each(batch, &sources, &circles, &mut room);
+            room.call(&circles, |circle, reached| {
+                let inside = circles.services[circle as usize];
+                each_bit(reached, |bit| services[batch[bit] as usize] += inside);
+            });
+            // What fails itself is not among what it impacts.
+            for node in room.failed.drain(..) {
+                let own = std::mem::take(&mut room.own[node as usize]);
                 if self.kind_of(node) == NodeKind::Service {
-                    while counted != 0 {
-                        services[batch[counted.trailing_zeros() as usize] as usize] += 1;
-                        counted &= counted - 1;
-                    }
+                    each_bit(own, |bit| services[batch[bit] as usize] -= 1);
                 }
             }
         }
@@ -101,13 +108,13 @@ impl Moment {
     }
 
     /// Marks what fails with each node of a batch.
-    fn fail_each(&self, batch: &[u32], sources: &Sources, room: &mut Room) {
+    fn fail_each(&self, batch: &[u32], sources: &Sources, circles: &Circles, room: &mut Room) {
         let Sources { tree, observed, by_tree } = sources;
         for (bit, &node) in batch.iter().enumerate() {
-            room.fail(self, node, 1 << bit);
+            room.fail(self, circles, node, 1 << bit);
             let from = observed.partition_point(|&(over, _)| over < node);
             let targets = observed[from..].iter().take_while(|&&(over, _)| over == node);
-            targets.for_each(|&(_, target)| room.fail(self, target, 1 << bit));
+            targets.for_each(|&(_, target)| room.fail(self, circles, target, 1 << bit));
             if let Some(down) = room.down.get_mut(tree.below(node).start) {
                 *down |= u64::from(tree.holds(node)) << bit;
             }
@@ -123,39 +130,51 @@ impl Moment {
                 let (node, above) = tree.at(position);
                 room.down[position] |= room.down[above];
                 if by_tree[node as usize] {
-                    room.fail(self, node, room.down[position]);
+                    room.fail(self, circles, node, room.down[position]);
                 }
             }
             room.down[part].fill(0);
         }
     }
-
-    /// Follows calls back to who makes them.
-    fn call(&self, room: &mut Room) {
-        let Room { bits, touched, queue, .. } = room;
-        while let Some(node) = queue.pop() {
-            let here = bits[node as usize];
-            for hop in self.flow.into.of(node) {
-                let there = &mut bits[hop.node as usize];
-                if here & !*there != 0 {
-                    *there |= here;
-                    queue.push(hop.node);
-                    touched.push(hop.node);
-                }
-            }
-        }
-    }
 }
 
 impl Room {
-    fn fail(&mut self, moment: &Moment, node: u32, with: u64) {
+    fn fail(&mut self, moment: &Moment, circles: &Circles, node: u32, with: u64) {
         let own = &mut self.own[node as usize];
         let matters = moment.is_called(node) || moment.kind_of(node) == NodeKind::Service;
-        if matters && with & !*own != 0 {
-            *own |= with;
-            self.bits[node as usize] |= with;
-            self.touched.push(node);
-            self.queue.push(node);
+        if !matters || with & !*own == 0 {
+            return;
         }
+        if *own == 0 {
+            self.failed.push(node);
+        }
+        *own |= with;
+        self.impact(circles.of[node as usize], with);
+    }
+
+    /// Follows calls back to who makes them, each circle once: all that it calls came before.
+    fn call(&mut self, circles: &Circles, mut reached: impl FnMut(u32, u64)) {
+        while let Some(Reverse(circle)) = self.queue.pop() {
+            let here = std::mem::take(&mut self.bits[circle as usize]);
+            for &caller in circles.callers.of(circle) {
+                self.impact(caller, here);
+            }
+            reached(circle, here);
+        }
+    }
+
+    fn impact(&mut self, circle: u32, with: u64) {
+        let bits = &mut self.bits[circle as usize];
+        if *bits == 0 {
+            self.queue.push(Reverse(circle));
+        }
+        *bits |= with;
+    }
+}
+
+fn each_bit(mut bits: u64, mut then: impl FnMut(usize)) {
+    while bits != 0 {
+        then(bits.trailing_zeros() as usize);
+        bits &= bits - 1;
     }
 }

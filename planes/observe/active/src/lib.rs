@@ -11,6 +11,7 @@ mod outcome;
 mod plane;
 mod probes;
 mod schedule;
+mod typical;
 
 pub use config::{Config, Family, ProbeKind, Target};
 pub use plane::ActivePlane;

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use holm_model::{AliasObservation, EdgeKind, EdgeObservation, Millis, NodeKind, NodeRef, Row};
 use holm_plane::PlaneContext;
 
+use crate::ProbeKind;
 use crate::schedule::Job;
+use crate::typical::Typicals;
 
 /// Most characters of a text column.
 const MAX_TEXT: usize = 500;
@@ -43,9 +45,21 @@ impl Outcome {
     }
 
     /// Writes the row, and the edge if the target answered.
-    pub(crate) fn report(self, job: &Job, context: &PlaneContext, at: Millis, hold_ms: u32) {
+    pub(crate) fn report(
+        self,
+        job: &Job,
+        context: &PlaneContext,
+        typicals: &Typicals,
+        at: Millis,
+        hold_ms: u32,
+    ) {
         if let (None, Some(address)) = (&self.error, self.address) {
-            observe_path(job, context, address, at, hold_ms);
+            let kind = job.probe.kind();
+            // A request and a question take what the server takes besides.
+            let is_round_trip = matches!(kind, ProbeKind::Icmp | ProbeKind::Tcp);
+            let round_trip = self.duration_ms.filter(|_| is_round_trip);
+            let typical = round_trip.and_then(|ms| typicals.add(kind, address, ms, at));
+            observe_path(job, context, address, typical, (at, hold_ms));
             if let Some(name) = &self.name {
                 observe_name(name, context, address, at, hold_ms);
             }
@@ -85,29 +99,36 @@ fn bounded(mut text: String) -> String {
     text
 }
 
-fn observe_path(job: &Job, context: &PlaneContext, address: IpAddr, at: Millis, hold_ms: u32) {
+/// That packets get there. `typical` is the round trip in ms, once it is known.
+fn observe_path(
+    job: &Job,
+    context: &PlaneContext,
+    address: IpAddr,
+    typical: Option<f64>,
+    (at, hold_ms): (Millis, u32),
+) {
     let address = address.to_string();
     // Each kind of probe has a key of its own: two of them to one host do not overwrite each other.
-    let probe = match job.probe.kind() {
-        crate::ProbeKind::Dns => ("holm.probe.dns", "answers"),
-        crate::ProbeKind::Http => ("holm.probe.http", "answers"),
-        crate::ProbeKind::Icmp => ("holm.probe.icmp", "answers"),
-        crate::ProbeKind::Tcp => ("holm.probe.tcp", "answers"),
+    let (probe, rtt_ms) = match job.probe.kind() {
+        ProbeKind::Dns => ("holm.probe.dns", ""),
+        ProbeKind::Http => ("holm.probe.http", ""),
+        ProbeKind::Icmp => ("holm.probe.icmp", "holm.probe.icmp.rtt_ms"),
+        ProbeKind::Tcp => ("holm.probe.tcp", "holm.probe.tcp.rtt_ms"),
     };
-    let with_peer;
-    let alone = [probe];
-    let attributes: &[(&str, &str)] = match &job.peer {
-        Some(site) => {
-            with_peer = [probe, ("holm.peer.site", site.as_str())];
-            &with_peer
-        }
-        None => &alone,
-    };
+    let typical = typical.map(|ms| format!("{ms:.2}"));
+    let mut attributes = [(probe, "answers"), ("", ""), ("", "")];
+    let mut length = 1;
+    let peer = job.peer.as_ref().map(|site| ("holm.peer.site", site.as_str()));
+    let typical = typical.as_deref().map(|ms| (rtt_ms, ms));
+    for attribute in peer.into_iter().chain(typical) {
+        attributes[length] = attribute;
+        length += 1;
+    }
     context.facts.observe_edge(&EdgeObservation {
         from: NodeRef { kind: NodeKind::Agent, name: context.site.as_str() },
         kind: EdgeKind::Path,
         to: NodeRef { kind: NodeKind::Host, name: &address },
-        attributes,
+        attributes: &attributes[..length],
         at,
         hold_ms,
     });

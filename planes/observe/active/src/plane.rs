@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Target;
 use crate::probes::{Probe, Resolver, Roots, Shared, dns, http, icmp};
 use crate::schedule::{Job, JobKey, Schedule};
+use crate::typical::Typicals;
 use crate::{Config, Family, ProbeKind};
 
 /// At the latest after this time the schedule is looked at again.
@@ -51,8 +52,11 @@ async fn run(
     config.check().map_err(PlaneError)?;
     say_what_works(&context);
     let configured = configured_jobs(config).map_err(PlaneError)?;
-    let shared =
-        Arc::new(Shared { roots: Roots::load(&config.ca_file), resolver: Resolver::default() });
+    let shared = Arc::new(Shared {
+        roots: Roots::load(&config.ca_file),
+        resolver: Resolver::default(),
+        typicals: Typicals::default(),
+    });
     let begin = Instant::now();
     let clock = || u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut schedule = Schedule::default();
@@ -98,7 +102,7 @@ async fn run(
 }
 
 async fn run_job(job: Job, limit: Duration, shared: Arc<Shared>, context: PlaneContext) -> JobKey {
-    let outcome = job.probe.run(limit, shared).await;
+    let outcome = job.probe.run(limit, Arc::clone(&shared)).await;
     context.health.count("runs", 1);
     if outcome.error.is_some() {
         context.health.count("failures", 1);
@@ -112,7 +116,7 @@ async fn run_job(job: Job, limit: Duration, shared: Arc<Shared>, context: PlaneC
         at,
         hold_ms,
     });
-    outcome.report(&job, &context, at, hold_ms);
+    outcome.report(&job, &context, &shared.typicals, at, hold_ms);
     job.key()
 }
 

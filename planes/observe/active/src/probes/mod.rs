@@ -15,6 +15,7 @@ pub(crate) use resolve::Resolver;
 pub(crate) use tls::Roots;
 
 use crate::outcome::Outcome;
+use crate::typical::Typicals;
 use crate::{Family, ProbeKind};
 
 /// One probe with its parameters.
@@ -31,6 +32,7 @@ pub(crate) enum Probe {
 pub(crate) struct Shared {
     pub(crate) roots: Roots,
     pub(crate) resolver: Resolver,
+    pub(crate) typicals: Typicals,
 }
 
 impl Probe {
