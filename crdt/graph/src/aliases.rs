@@ -19,28 +19,38 @@ pub struct Folding {
 }
 
 impl Folding {
-    /// Folds the names of `aliases`.
+    /// Folds the names of `aliases`, each with the sites that say so, in any order.
     ///
     /// Addresses that are the same are one, and so are two names of one kind. A host's name, a device or
     /// a service is one with an address if no other of its kind claims that, and a service only if it
     /// claims nothing else: two services behind one address are two things, one service on two hosts
-    /// does not make them one, and which of several a packet meant is not known.
-    pub fn of<'a>(aliases: impl IntoIterator<Item = &'a AliasId>) -> Self {
+    /// does not make them one, and which of several a packet meant is not known. A host's name that two
+    /// sites give to different addresses is the name of two hosts: many are called `ubuntu`.
+    pub fn of<'a, S: Ord>(aliases: impl IntoIterator<Item = (&'a AliasId, Vec<S>)>) -> Self {
         let mut groups = Groups::default();
         let mut claims: Vec<(Role, &NodeId, &NodeId)> = Vec::new();
-        for alias in aliases {
+        let mut said: Vec<(&NodeId, &NodeId, Vec<S>)> = Vec::new();
+        for (alias, sites) in aliases {
             let [a, b] = alias.ends();
-            match (role(a), role(b)) {
-                (Some(x), Some(y)) if x == y => groups.join(a, b),
-                (Some(Role::Address), Some(role)) => claims.push((role, b, a)),
-                (Some(role), Some(Role::Address)) => claims.push((role, a, b)),
+            let (claimed, named, place) = match (role(a), role(b)) {
+                (Some(x), Some(y)) if x == y => {
+                    groups.join(a, b);
+                    continue;
+                }
+                (Some(Role::Address), Some(role)) => (role, b, a),
+                (Some(role), Some(Role::Address)) => (role, a, b),
                 // A service is found at the host whose name it goes with, and so is a device.
-                (Some(Role::HostName), Some(role)) => claims.push((role, b, a)),
-                (Some(role), Some(Role::HostName)) => claims.push((role, a, b)),
-                _ => {}
+                (Some(Role::HostName), Some(role)) => (role, b, a),
+                (Some(role), Some(Role::HostName)) => (role, a, b),
+                _ => continue,
+            };
+            if claimed == Role::HostName {
+                said.push((named, place, sites));
             }
+            claims.push((claimed, named, place));
         }
-        let mut ambiguous = BTreeSet::new();
+        let mut ambiguous = names_of_several(&groups, said);
+        claims.retain(|(role, named, _)| *role != Role::HostName || !ambiguous.contains(*named));
         for role in [Role::HostName, Role::Device, Role::Service] {
             let of_role = claims.iter().filter(|(claimed, _, _)| *claimed == role);
             let pairs: BTreeSet<(NodeId, NodeId)> =
@@ -68,6 +78,13 @@ impl Folding {
         self.shown_as.get(node).unwrap_or(node)
     }
 
+    /// `node` and the names that are folded into it, in order after it. A name that is folded into
+    /// another stands for itself alone.
+    pub fn names(&self, node: &NodeId) -> Vec<NodeId> {
+        let others = self.shown_as.iter().filter(|(_, shown)| *shown == node);
+        std::iter::once(node).chain(others.map(|(name, _)| name)).cloned().collect()
+    }
+
     /// Whether nothing is folded.
     pub fn is_empty(&self) -> bool {
         self.shown_as.is_empty()
@@ -86,10 +103,42 @@ impl TopologyGraph {
     }
 
     pub(crate) fn folding_of(&self, at: Millis, heard: &Heard) -> Folding {
-        let held = self.aliases.iter();
-        let held = held.filter(|(_, records)| said_at(records, at, heard).next().is_some());
-        Folding::of(held.map(|(alias, _)| alias))
+        let told = self.aliases.iter().map(|(alias, records)| {
+            (alias, said_at(records, at, heard).map(|(site, _)| site).collect::<Vec<_>>())
+        });
+        Folding::of(told.filter(|(_, sites)| !sites.is_empty()))
     }
+}
+
+/// Names of hosts that two sites give to addresses of which none is the same.
+fn names_of_several<S: Ord>(
+    groups: &Groups,
+    said: Vec<(&NodeId, &NodeId, Vec<S>)>,
+) -> BTreeSet<NodeId> {
+    let mut addresses: BTreeMap<NodeId, BTreeMap<S, BTreeSet<NodeId>>> = BTreeMap::new();
+    for (named, place, sites) in said {
+        let by_site = addresses.entry(named.clone()).or_default();
+        for site in sites {
+            by_site.entry(site).or_default().insert(groups.root(place));
+        }
+    }
+    // Sites that share an address mean the same host, and so do those that share one with them.
+    let apart = |by_site: &BTreeMap<S, BTreeSet<NodeId>>| {
+        let mut hosts: Vec<BTreeSet<NodeId>> = Vec::new();
+        for of_site in by_site.values() {
+            let mut host = of_site.clone();
+            hosts.retain(|other| {
+                let same = !other.is_disjoint(of_site);
+                if same {
+                    host.extend(other.iter().cloned());
+                }
+                !same
+            });
+            hosts.push(host);
+        }
+        hosts.len() > 1
+    };
+    addresses.into_iter().filter(|(_, by_site)| apart(by_site)).map(|(named, _)| named).collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +212,7 @@ mod tests {
 
     fn folding(aliases: &[&str]) -> Folding {
         let aliases: Vec<AliasId> = aliases.iter().map(|a| a.parse().expect("valid")).collect();
-        Folding::of(&aliases)
+        Folding::of(aliases.iter().map(|alias| (alias, vec!["berlin"])))
     }
 
     fn shown(folding: &Folding, node: &str) -> String {
@@ -214,6 +263,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_two_sites_give_to_different_hosts_is_the_name_of_two() {
+        let alias = |text: &str| text.parse::<AliasId>().expect("valid");
+        let [one, other] =
+            [alias("host:10.0.0.1|alias|host:vm"), alias("host:10.0.0.2|alias|host:vm")];
+        let apart = Folding::of([(&one, vec!["berlin"]), (&other, vec!["tokyo"])]);
+        assert!(apart.is_empty());
+        assert_eq!(apart.ambiguous, ["host:vm".parse().expect("valid")]);
+        let both = Folding::of([(&one, vec!["berlin", "tokyo"]), (&other, vec!["tokyo"])]);
+        assert_eq!(both.iter().count(), 2, "tokyo knows both addresses of the one host");
+    }
+
+    #[test]
     fn places_are_not_folded() {
         assert!(folding(&["host:10.0.0.5|alias|site:berlin"]).is_empty());
     }
@@ -228,14 +289,17 @@ mod tests {
                 "service:t", "device:d", "device:e",
             ];
             let node = |i: usize| names[i].parse::<NodeId>().expect("valid");
-            let mut aliases: Vec<AliasId> = pairs
+            let mut aliases: Vec<(AliasId, Vec<usize>)> = pairs
                 .into_iter()
-                .filter_map(|(a, b)| AliasId::new(node(a), node(b)).ok())
+                .filter_map(|(a, b)| Some((AliasId::new(node(a), node(b)).ok()?, vec![a % 2])))
                 .collect();
-            let first = Folding::of(&aliases);
+            let fold = |aliases: &[(AliasId, Vec<usize>)]| {
+                Folding::of(aliases.iter().map(|(alias, sites)| (alias, sites.clone())))
+            };
+            let first = fold(&aliases);
             use rand::{SeedableRng, seq::SliceRandom};
             aliases.shuffle(&mut rand::rngs::StdRng::seed_from_u64(seed));
-            prop_assert_eq!(&Folding::of(&aliases), &first);
+            prop_assert_eq!(&fold(&aliases), &first);
             for (name, shown) in first.iter() {
                 prop_assert!(!first.shown_as.contains_key(shown), "{} is shown itself", shown);
                 prop_assert!(name != shown);

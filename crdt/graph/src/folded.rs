@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holm_model::{AliasId, Attributes, EdgeId, EdgeKind, Millis, NodeId, SiteId};
+use holm_model::{AliasId, Attributes, EdgeId, EdgeKind, ElementId, Millis, NodeId, SiteId};
 
 use crate::snapshot::said_at;
-use crate::{EdgeView, Folding, NodeView, Snapshot, SnapshotFilter, TopologyGraph, UnknownNode};
+use crate::{
+    EdgeView, ElementView, Folding, Neighbour, NodeView, Snapshot, SnapshotFilter, TopologyGraph,
+    UnknownNode,
+};
 
 /// That two names mean the same thing, as it is held at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,65 @@ pub struct AliasView {
 }
 
 impl TopologyGraph {
+    /// One element as it is shown where names are folded: what each site says of it by any of the names
+    /// that are folded into it.
+    pub fn element_folded(&self, id: &ElementId, folding: &Folding) -> Option<ElementView> {
+        let views = recorded_as(id, folding).into_iter().filter_map(|id| self.element(&id));
+        let joined = views.reduce(|mut all, view| {
+            for (key, value) in view.attributes {
+                all.attributes.entry(key).or_insert(value);
+            }
+            all.implied &= view.implied;
+            for record in view.sites {
+                match all.sites.iter_mut().find(|known| known.site == record.site) {
+                    Some(known) => {
+                        known.intervals = known.intervals.union(&record.intervals);
+                        known.attributes_at = known.attributes_at.max(record.attributes_at);
+                        known.past.join(record.past);
+                        for (key, value) in record.attributes {
+                            known.attributes.entry(key).or_insert(value);
+                        }
+                    }
+                    None => all.sites.push(record),
+                }
+            }
+            all
+        });
+        joined.map(|mut view| {
+            view.id = id.clone();
+            view.sites.sort_by(|a, b| a.site.cmp(&b.site));
+            view
+        })
+    }
+
+    /// The nodes next to what is shown as `node` where names are folded, in order.
+    ///
+    /// # Errors
+    /// [`UnknownNode`] if it is not there at `at` by any of its names.
+    pub fn neighbours_folded(
+        &self,
+        node: &NodeId,
+        at: Millis,
+        folding: &Folding,
+    ) -> Result<Vec<Neighbour>, UnknownNode> {
+        let mut found = BTreeSet::new();
+        let mut there = false;
+        for name in folding.names(node) {
+            let Ok(next_to) = self.neighbours(&name, at) else { continue };
+            there = true;
+            found.extend(next_to.into_iter().map(|mut neighbour| {
+                neighbour.node = folding.shown(&neighbour.node).clone();
+                neighbour
+            }));
+        }
+        found.retain(|neighbour| neighbour.node != *node);
+        if there {
+            Ok(found.into_iter().collect())
+        } else {
+            Err(UnknownNode { node: node.clone(), at })
+        }
+    }
+
     /// What is held at `at` about other names of `node`, in order.
     pub fn aliases_of(&self, node: &NodeId, at: Millis) -> Vec<AliasView> {
         let folding = self.folding(at);
@@ -38,6 +100,22 @@ impl TopologyGraph {
                 (!view.sites.is_empty()).then_some(view)
             })
             .collect()
+    }
+}
+
+/// The ids under which what is shown as `id` may be recorded.
+fn recorded_as(id: &ElementId, folding: &Folding) -> Vec<ElementId> {
+    match id {
+        ElementId::Node(node) => folding.names(node).into_iter().map(ElementId::Node).collect(),
+        ElementId::Edge(edge) => {
+            let (from, to) = (folding.names(&edge.from), folding.names(&edge.to));
+            let pairs = from.iter().flat_map(|from| to.iter().map(move |to| (from, to)));
+            let id = |(from, to): (&NodeId, &NodeId)| {
+                ElementId::Edge(EdgeId { from: from.clone(), kind: edge.kind, to: to.clone() })
+            };
+            pairs.map(id).collect()
+        }
+        ElementId::Path(_) | ElementId::Alias(_) => vec![id.clone()],
     }
 }
 

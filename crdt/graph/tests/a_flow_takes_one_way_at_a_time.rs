@@ -117,6 +117,19 @@ fn an_alias_is_the_same_from_either_end_and_folds_what_is_shown() {
     let aliases = graph.aliases_of(&"host:192.0.2.7".parse().expect("valid"), Millis(50));
     assert!(aliases[0].folded && *aliases[0].attributes["holm.alias.evidence"] == *"dns");
 
+    // What is shown can be looked at, and names of its own stay what they are.
+    let (folding, name) = (graph.folding(Millis(50)), "host:stock.example");
+    let shown = graph.element_folded(&name.parse().expect("valid"), &folding).expect("shown");
+    assert_eq!((shown.id.to_string().as_str(), shown.sites.len()), (name, 1));
+    let edge = "hop:1|path|host:stock.example".parse().expect("valid");
+    assert!(graph.element(&edge).is_none() && graph.element_folded(&edge, &folding).is_some());
+    let next_to = graph.neighbours_folded(&"hop:1".parse().expect("valid"), Millis(50), &folding);
+    let next_to: Vec<String> =
+        next_to.expect("there").into_iter().map(|n| n.node.to_string()).collect();
+    assert_eq!(next_to, ["agent:berlin", name]);
+    let next_to = graph.neighbours_folded(&name.parse().expect("valid"), Millis(50), &folding);
+    assert_eq!(next_to.expect("there by its address").len(), 1);
+
     // What fails by one name fails by the other, and the way of the flow is an observed one.
     let moment = graph.moment(Millis(50));
     for name in ["host:192.0.2.7", "host:stock.example", "hop:1"] {

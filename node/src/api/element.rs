@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use holm_graph::{Direction, SiteRecord};
+use holm_graph::{Direction, Folding, SiteRecord};
 use holm_model::{ElementId, IntervalSet, Millis, NodeId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -25,6 +25,14 @@ pub(crate) struct ElementQuery {
     id: String,
     /// Neighbours and other names at this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
     at: Option<String>,
+    /// Whether names of the same thing are one node: `true` (otherwise) or `false`.
+    #[serde(default = "folded")]
+    #[param(default = true)]
+    fold: bool,
+}
+
+const fn folded() -> bool {
+    true
 }
 
 /// One element with its history at each site, the values that its attributes had, its neighbours and its other names.
@@ -42,14 +50,20 @@ pub(crate) async fn element(
         query.id.parse().map_err(|error| ApiError::bad_request(format!("id: {error}")))?;
     let at = query.at.as_deref().map_or_else(|| Ok(Millis::now()), |at| moment("at", at))?;
     let graph = tenant.graph();
-    let element = graph.element(&id).ok_or_else(|| {
+    let folding = if query.fold { graph.folding(at) } else { Folding::default() };
+    let element = graph.element_folded(&id, &folding).ok_or_else(|| {
         ApiError::not_found(format!("no site ever recorded {id}; /v1/topology lists what exists"))
     })?;
     let (mut neighbours, mut aliases) = (Vec::new(), Vec::new());
     if let ElementId::Node(node) = &id {
         // A node that is known but not there then has no neighbours then.
-        neighbours = graph.neighbours(node, at).unwrap_or_default();
-        aliases = graph.aliases_of(node, at).into_iter().map(|view| alias(view, node)).collect();
+        neighbours = graph.neighbours_folded(node, at, &folding).unwrap_or_default();
+        let names = folding.names(node);
+        let views = names.iter().flat_map(|name| {
+            let views = graph.aliases_of(name, at).into_iter();
+            views.map(move |view| alias(view, name))
+        });
+        aliases = views.filter(|view| view.name != node.to_string() || names.len() == 1).collect();
     }
     drop(graph);
     let (kind, ends) = match &id {

@@ -1735,6 +1735,8 @@ export interface operations {
                 id: string;
                 /** @description Neighbours and other names at this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
                 at?: string;
+                /** @description Whether names of the same thing are one node: `true` (otherwise) or `false`. */
+                fold?: boolean;
             };
             header?: never;
             path?: never;

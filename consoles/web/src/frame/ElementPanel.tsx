@@ -10,7 +10,7 @@ import { Icon } from "../parts/icons";
 import { bestState, SITE_LOOKS } from "../parts/states";
 import { useNow } from "./clock";
 import { historyWindow, segments } from "./history";
-import { useScopedTopology, useSetUrl, useUrl } from "./scope";
+import { useSetUrl, useUrl } from "./scope";
 import { WhatIf } from "./WhatIf";
 import { ApiError } from "../api/client";
 
@@ -28,9 +28,6 @@ function Panel({ id }: { id: string }) {
     if (document.activeElement && document.activeElement !== document.body) heading.current?.focus({ preventScroll: true });
   }, []);
   const gone = element.error instanceof ApiError && element.error.status === 404;
-  // A name that others are folded into may be no element of its own: it is known from the picture.
-  const topology = useScopedTopology();
-  const folded = topology.data?.nodes.find((node) => node.id === id);
   return (
     <aside className="element" aria-label="Element">
       <header>
@@ -42,24 +39,10 @@ function Panel({ id }: { id: string }) {
         <Button icon="close" label="Close" shortcut="Esc" onClick={() => setUrl({ el: undefined, fail: undefined })} />
       </header>
       {element.isPending && <Waiting rows={6} />}
-      {gone && folded && <Folded id={id} names={folded.aliases} />}
-      {gone && !folded && <Nothing title="No such element">It was never observed in the history that is kept, or the link is from another mesh.</Nothing>}
+      {gone && <Nothing title="No such element">It was never observed in the history that is kept, or the link is from another mesh.</Nothing>}
       {element.error && !gone && !isLoggedOut(element.error) && <Failure error={element.error} again={() => void element.refetch()} />}
       {element.data && <Detail element={element.data} />}
     </aside>
-  );
-}
-
-/** Several names of one thing, shown as one: each of them has its own history. */
-function Folded({ id, names }: { id: string; names: readonly string[] }) {
-  return (
-    <>
-      <section>
-        <h3>Stands for</h3>
-        {names.length === 0 ? <p className="faint">No site recorded it by this name.</p> : <ul className="neighbours">{names.map((name) => <li key={name}><ElementLink id={name} /></li>)}</ul>}
-      </section>
-      <WhatIf id={id} />
-    </>
   );
 }
 
@@ -84,6 +67,8 @@ function Detail({ element }: { element: ElementDetail }) {
       <WhatIf id={element.id} />
       <History element={element} states={states} />
       <Attributes element={element} />
+      <Earlier element={element} />
+      <OtherNames element={element} />
       <Neighbours element={element} />
     </>
   );
@@ -140,6 +125,53 @@ function Attributes({ element }: { element: ElementDetail }) {
           </dl>
         </div>
       ))}
+    </section>
+  );
+}
+
+const MOST_EARLIER = 50;
+
+/** What attributes were before, the latest first. */
+function Earlier({ element }: { element: ElementDetail }) {
+  const values = element.sites.flatMap((site) => site.history.map((past) => ({ ...past, site: site.site })));
+  const forgotten = element.sites.filter((site) => site.history_from !== null);
+  if (values.length === 0 && forgotten.length === 0) return null;
+  values.sort((a, b) => b.until.localeCompare(a.until) || a.key.localeCompare(b.key));
+  const several = element.sites.length > 1;
+  return (
+    <section>
+      <h3>Earlier values</h3>
+      <dl className="attributes">
+        {values.slice(0, MOST_EARLIER).map((past) => (
+          <div key={`${past.site} ${past.key} ${past.until} ${past.value}`}>
+            <dt>{past.key} <span className="faint">until <Time iso={past.until} />{several && `, at ${past.site}`}</span></dt>
+            <dd className="mono">{past.value ?? <span className="faint">not set</span>}</dd>
+          </div>
+        ))}
+      </dl>
+      {values.length > MOST_EARLIER && <p className="faint">Showing {MOST_EARLIER} of {values.length}.</p>}
+      {forgotten.map((site) => <p key={site.site} className="faint">{site.site} keeps them since <Time iso={site.history_from} />.</p>)}
+    </section>
+  );
+}
+
+/** Names that mean the same thing, and by what evidence. */
+function OtherNames({ element }: { element: ElementDetail }) {
+  if (element.aliases.length === 0) return null;
+  return (
+    <section>
+      <h3>Other names</h3>
+      <ul className="neighbours">
+        {element.aliases.map((alias) => (
+          <li key={alias.id}>
+            <ElementLink id={alias.name} />
+            <span className="faint">
+              {alias.folded ? "the same thing" : "perhaps the same: it could mean several things, so they stay apart"}
+              {Object.values(alias.attributes).map((evidence) => `; ${evidence}`)} ({alias.sites.join(", ")})
+            </span>
+          </li>
+        ))}
+      </ul>
     </section>
   );
 }
