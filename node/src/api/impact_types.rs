@@ -293,6 +293,58 @@ api_type!(
 );
 
 api_type!(
+    /// A node around another.
+    NearbyNode {
+        id: String,
+        /// Edges away.
+        distance: u32,
+    }
+);
+
+api_type!(
+    /// The nodes around one, nearest first, and how many there are.
+    NeighbourList {
+        at: Timestamp,
+        items: Vec<NearbyNode>,
+        total: u64,
+        coverage: CoverageView,
+        freshness: FreshnessView,
+    }
+);
+
+api_type!(
+    /// What hangs on a node, by id, and how much it is.
+    DependentList {
+        at: Timestamp,
+        items: Vec<String>,
+        total: u64,
+        coverage: CoverageView,
+        freshness: FreshnessView,
+    }
+);
+
+api_type!(
+    /// A part of the topology that no edge connects with another.
+    ComponentView {
+        /// How many nodes are in it.
+        size: u64,
+        /// The first of them, by id.
+        nodes: Vec<String>,
+    }
+);
+
+api_type!(
+    /// The parts of the topology, largest first, and how many there are.
+    ComponentList {
+        at: Timestamp,
+        items: Vec<ComponentView>,
+        total: u64,
+        coverage: CoverageView,
+        freshness: FreshnessView,
+    }
+);
+
+api_type!(
     /// The first elements of a list, by id, and how many there are.
     ElementList {
         items: Vec<String>,

@@ -20,6 +20,7 @@ mod planes;
 mod serve;
 mod sites;
 mod stream;
+mod structure;
 mod topology;
 pub(crate) mod topology_types;
 pub(crate) mod types;
@@ -82,6 +83,9 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         sites::list_sites,
         sites::me,
         stream::stream,
+        structure::components,
+        structure::dependents,
+        structure::neighbours,
         element::element,
         topology::topology,
         ways::paths,
@@ -140,6 +144,9 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/topology/paths", get(ways::paths))
         .route("/v1/topology/search", get(compare::search))
         .route("/v1/topology/spof", get(impact::spof))
+        .route("/v1/topology/components", get(structure::components))
+        .route("/v1/topology/dependents", get(structure::dependents))
+        .route("/v1/topology/neighbours", get(structure::neighbours))
         .route("/v1/topology/export", get(export::export))
         .route("/v1/topology/whatif", post(impact::what_if))
         .route("/v1/topology/whatif/compare", post(impact::compare))
@@ -215,13 +222,16 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 9] = [
+    const WITH_QUERY: [&str; 12] = [
         "/v1/rows",
         "/v1/topology",
         "/v1/topology/changes",
+        "/v1/topology/components",
+        "/v1/topology/dependents",
         "/v1/topology/diff",
         "/v1/topology/element",
         "/v1/topology/export",
+        "/v1/topology/neighbours",
         "/v1/topology/paths",
         "/v1/topology/search",
         "/v1/topology/spof",

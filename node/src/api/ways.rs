@@ -119,13 +119,14 @@ pub(crate) async fn paths(
     }))
 }
 
-fn end(moment: &Moment, text: &str) -> Result<u32, ApiError> {
+/// The node that `text` names, by any of its names.
+pub(super) fn end(moment: &Moment, text: &str) -> Result<u32, ApiError> {
     match parse(moment, text)? {
         ElementId::Node(id) => {
             moment.find(&id).ok_or_else(|| ApiError::not_found(moment.unknown(text).to_string()))
         }
         ElementId::Edge(_) | ElementId::Path(_) | ElementId::Alias(_) => {
-            Err(ApiError::bad_request(format!("{text}: a way is between nodes, this is none")))
+            Err(ApiError::bad_request(format!("{text}: it is no node")))
         }
     }
 }

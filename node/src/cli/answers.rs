@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::render::{Table, clean};
 use crate::api::impact_types::{
-    AgentTarget, BrokenPathView, CompareView, DiffView, ElementList, ImpactView,
-    ImpactedServiceView, RouteStatusView, SpofList, WaysView,
+    AgentTarget, BrokenPathView, CompareView, ComponentList, DependentList, DiffView, ElementList,
+    ImpactView, ImpactedServiceView, NeighbourList, RouteStatusView, SpofList, WaysView,
 };
 use crate::api::topology_types::{CoverageView, FreshnessView};
 use crate::api::types::SiteStateView;
@@ -150,9 +150,7 @@ pub(super) fn spof_text(list: &SpofList) -> String {
         ]);
     }
     let mut text = table.to_string();
-    if list.total > list.items.len() as u64 {
-        let _ = writeln!(text, "showing {} of {}", list.items.len(), list.total);
-    }
+    cut_short(&mut text, list.items.len(), list.total);
     stands_on(&mut text, &list.coverage, &list.freshness);
     text
 }
@@ -230,6 +228,47 @@ fn listed(ids: &[String]) -> String {
     let more = ids.len().saturating_sub(shown.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", shown.join(", "))
+}
+
+pub(super) fn nearby_text(list: &NeighbourList) -> String {
+    let mut text = String::new();
+    for near in &list.items {
+        let _ = writeln!(text, "{:>3}  {}", near.distance, clean(&near.id));
+    }
+    cut_short(&mut text, list.items.len(), list.total);
+    stands_on(&mut text, &list.coverage, &list.freshness);
+    text
+}
+
+pub(super) fn dependents_text(list: &DependentList) -> String {
+    let mut text = String::new();
+    for id in &list.items {
+        let _ = writeln!(text, "{}", clean(id));
+    }
+    if list.total == 0 {
+        text.push_str("nothing hangs on it\n");
+    }
+    cut_short(&mut text, list.items.len(), list.total);
+    stands_on(&mut text, &list.coverage, &list.freshness);
+    text
+}
+
+pub(super) fn components_text(list: &ComponentList) -> String {
+    let mut text = String::new();
+    for part in &list.items {
+        let named: Vec<String> = part.nodes.iter().map(|id| clean(id)).collect();
+        let more = if part.size > named.len() as u64 { ", …" } else { "" };
+        let _ = writeln!(text, "{:>6}  {}{more}", part.size, named.join(", "));
+    }
+    cut_short(&mut text, list.items.len(), list.total);
+    stands_on(&mut text, &list.coverage, &list.freshness);
+    text
+}
+
+fn cut_short(text: &mut String, shown: usize, total: u64) {
+    if total > shown as u64 {
+        let _ = writeln!(text, "showing {shown} of {total}");
+    }
 }
 
 pub(super) fn found_text(found: &ElementList) -> String {

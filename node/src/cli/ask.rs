@@ -5,7 +5,10 @@ use clap::Args;
 use form_urlencoded::Serializer;
 
 use super::Target;
-use super::answers::{compare_text, diff_text, found_text, impact_text, spof_text, ways_text};
+use super::answers::{
+    compare_text, components_text, dependents_text, diff_text, found_text, impact_text,
+    nearby_text, spof_text, ways_text,
+};
 use super::client::Client;
 use crate::api::impact_types::{CompareRequest, CompareView, ImpactView, WhatIfRequest};
 use crate::api::types::Timestamp;
@@ -97,6 +100,81 @@ pub(crate) struct SearchArgs {
     /// Most nodes shown.
     #[arg(long, default_value_t = 20)]
     limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NeighboursArgs {
+    #[command(flatten)]
+    target: Target,
+    /// The node in the middle.
+    id: String,
+    /// How far around, in edges.
+    #[arg(long, default_value_t = 1)]
+    depth: u32,
+    /// `out` as edges point, `in` against them, or `both`.
+    #[arg(long, default_value = "both")]
+    direction: String,
+    /// Only along edges of these kinds, separated by commas.
+    #[arg(long)]
+    edge_kinds: Option<String>,
+    /// Only through and to nodes of these kinds, separated by commas.
+    #[arg(long)]
+    node_kinds: Option<String>,
+    /// At this moment (RFC 3339, or milliseconds since 1970); now otherwise.
+    #[arg(long)]
+    at: Option<String>,
+    /// Most nodes shown.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DependentsArgs {
+    #[command(flatten)]
+    target: Target,
+    /// The node that they hang on.
+    id: String,
+    /// At this moment (RFC 3339, or milliseconds since 1970); now otherwise.
+    #[arg(long)]
+    at: Option<String>,
+    /// Most nodes shown.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+}
+
+pub(super) async fn neighbours(args: &NeighboursArgs) -> anyhow::Result<()> {
+    check_time("--at", args.at.as_deref())?;
+    let mut query = Serializer::new(String::new());
+    query.append_pair("id", &args.id).append_pair("depth", &args.depth.to_string());
+    query.append_pair("direction", &args.direction).append_pair("limit", &args.limit.to_string());
+    for (name, value) in
+        [("edge_kinds", &args.edge_kinds), ("node_kinds", &args.node_kinds), ("at", &args.at)]
+    {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    get(&args.target, &format!("/v1/topology/neighbours?{}", query.finish()), nearby_text).await
+}
+
+pub(super) async fn dependents(args: &DependentsArgs) -> anyhow::Result<()> {
+    check_time("--at", args.at.as_deref())?;
+    let mut query = Serializer::new(String::new());
+    query.append_pair("id", &args.id).append_pair("limit", &args.limit.to_string());
+    if let Some(at) = &args.at {
+        query.append_pair("at", at);
+    }
+    get(&args.target, &format!("/v1/topology/dependents?{}", query.finish()), dependents_text).await
+}
+
+pub(super) async fn components(args: &SpofArgs) -> anyhow::Result<()> {
+    check_time("--at", args.at.as_deref())?;
+    let mut query = Serializer::new(String::new());
+    query.append_pair("limit", &args.limit.to_string());
+    if let Some(at) = &args.at {
+        query.append_pair("at", at);
+    }
+    get(&args.target, &format!("/v1/topology/components?{}", query.finish()), components_text).await
 }
 
 pub(super) async fn what_if(args: WhatIfArgs) -> anyhow::Result<()> {

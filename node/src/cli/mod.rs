@@ -76,6 +76,12 @@ pub(crate) enum Command {
     Path(ask::PathArgs),
     /// Single points of failure, worst first.
     Spof(ask::SpofArgs),
+    /// The nodes around one, nearest first.
+    Neighbours(ask::NeighboursArgs),
+    /// Everything that hangs on a node: cut off once it is gone.
+    Dependents(ask::DependentsArgs),
+    /// The parts of the topology that no edge connects, largest first.
+    Components(ask::SpofArgs),
     /// What changed between two moments.
     Diff(ask::DiffArgs),
     /// Find nodes by name, attribute or address.
@@ -372,6 +378,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::WhatIf(args) => ask::what_if(args).await,
         Command::Path(args) => ask::path(&args).await,
         Command::Spof(args) => ask::spof(&args).await,
+        Command::Neighbours(args) => ask::neighbours(&args).await,
+        Command::Dependents(args) => ask::dependents(&args).await,
+        Command::Components(args) => ask::components(&args).await,
         Command::Diff(args) => ask::diff(&args).await,
         Command::Search(args) => ask::search(&args).await,
         Command::Planes(target) => show::planes(&target).await,

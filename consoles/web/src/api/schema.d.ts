@@ -257,6 +257,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/topology/components": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The parts of the topology between which there is no edge at all, largest first. */
+        get: operations["components"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/topology/dependents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything that hangs on one node: no agent is connected with it by any edges once that node is gone. */
+        get: operations["dependents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/topology/diff": {
         parameters: {
             query?: never;
@@ -303,6 +337,23 @@ export interface paths {
          *     those of `/v1/topology`, without `limit` and `diff`.
          */
         get: operations["export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/topology/neighbours": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The nodes around one, nearest first. */
+        get: operations["neighbours"];
         put?: never;
         post?: never;
         delete?: never;
@@ -499,6 +550,25 @@ export interface components {
             rerouted_paths: components["schemas"]["PairsSideBySide"];
             right: components["schemas"]["ImpactView"];
         };
+        /** @description The parts of the topology, largest first, and how many there are. */
+        ComponentList: {
+            at: components["schemas"]["Timestamp"];
+            coverage: components["schemas"]["CoverageView"];
+            freshness: components["schemas"]["FreshnessView"];
+            items: components["schemas"]["ComponentView"][];
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description A part of the topology that no edge connects with another. */
+        ComponentView: {
+            /** @description The first of them, by id. */
+            nodes: string[];
+            /**
+             * Format: int64
+             * @description How many nodes are in it.
+             */
+            size: number;
+        };
         /** @description What the answer rests on, and what nobody watches. */
         CoverageView: {
             device_edges: number;
@@ -525,6 +595,15 @@ export interface components {
             heard: string[];
             since: components["schemas"]["Timestamp"];
             unheard: components["schemas"]["Unheard"][];
+        };
+        /** @description What hangs on a node, by id, and how much it is. */
+        DependentList: {
+            at: components["schemas"]["Timestamp"];
+            coverage: components["schemas"]["CoverageView"];
+            freshness: components["schemas"]["FreshnessView"];
+            items: string[];
+            /** Format: int64 */
+            total: number;
         };
         /** @description What changed between two moments. */
         DiffView: {
@@ -745,11 +824,29 @@ export interface components {
             digest: string;
             documents: number;
         };
+        /** @description A node around another. */
+        NearbyNode: {
+            /**
+             * Format: int32
+             * @description Edges away.
+             */
+            distance: number;
+            id: string;
+        };
         /** @description A neighbour of a node. */
         Neighbour: {
             direction: components["schemas"]["DirectionView"];
             edge: string;
             id: string;
+        };
+        /** @description The nodes around one, nearest first, and how many there are. */
+        NeighbourList: {
+            at: components["schemas"]["Timestamp"];
+            coverage: components["schemas"]["CoverageView"];
+            freshness: components["schemas"]["FreshnessView"];
+            items: components["schemas"]["NearbyNode"][];
+            /** Format: int64 */
+            total: number;
         };
         /** @description What a new API token is to be. */
         NewApiToken: {
@@ -1694,6 +1791,80 @@ export interface operations {
             };
         };
     };
+    components: {
+        parameters: {
+            query?: {
+                /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+                at?: string;
+                /** @description Most components in the answer: 1 to 10,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComponentList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    dependents: {
+        parameters: {
+            query: {
+                /** @description The node that they hang on. */
+                id: string;
+                /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+                at?: string;
+                /** @description Most nodes in the answer: 1 to 10,000; 1,000 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DependentList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     diff: {
         parameters: {
             query: {
@@ -1815,6 +1986,56 @@ export interface operations {
                 };
                 content: {
                     "application/json": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    neighbours: {
+        parameters: {
+            query: {
+                /** @description The node in the middle. */
+                id: string;
+                /** @description How far around, in edges: 1 to 16; 1 otherwise. */
+                depth?: number;
+                /** @description `out` as edges point, `in` against them, or `both` (otherwise). */
+                direction?: string;
+                /** @description Only along edges of these kinds, separated by commas: device, flow, path, routing. */
+                edge_kinds?: string;
+                /** @description Only through and to nodes of these kinds, separated by commas. */
+                node_kinds?: string;
+                /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
+                at?: string;
+                /** @description Most nodes in the answer: 1 to 10,000; 1,000 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeighbourList"];
                 };
             };
             400: {
