@@ -49,6 +49,11 @@ impl Layout {
         self.0.join("tenants").join(tenant.as_str())
     }
 
+    /// What the mesh's tenants are called here.
+    pub(crate) fn tenants_file(&self) -> PathBuf {
+        self.0.join("tenants.json")
+    }
+
     pub(crate) fn admin_token(&self) -> PathBuf {
         self.0.join("credentials").join("admin.token")
     }

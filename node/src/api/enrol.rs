@@ -8,11 +8,11 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use holm_certs::{SpiffeId, SubjectPublicKey, TokenError};
-use holm_model::Millis;
+use holm_model::{Millis, SiteId, TenantId};
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::types::{CreatedJoinToken, JoinTokenList, JoinTokenView, NewJoinToken, Timestamp};
-use crate::daemon::{Caller, NodeState};
+use crate::daemon::{Caller, NodeState, TenantsFile};
 use crate::enrol::{EnrolError, EnrolRequest, Enrolled, Issuing};
 
 /// Makes a token that enrols one node for a site, within an hour. Its text is shown this once.
@@ -80,11 +80,20 @@ pub(crate) async fn enroll(
             .collect::<Result<_, EnrolError>>()?;
         let id = SpiffeId::node(state.identity.spiffe_id().trust_domain(), &site, &request.node);
         remember(&state, &id, &request.csr);
+        let tenancy = grant_tenants(&state, &site)?;
+        let configured = &state.config.node.tenants;
+        let granted = |name: &&TenantId| tenancy.names.tag_of(name).is_some();
+        let mut tenants: Vec<TenantId> = configured.iter().filter(granted).cloned().collect();
+        if tenants.is_empty() {
+            // Granted by another node, later: until then they stay at the site.
+            tenants.clone_from(configured);
+        }
         tracing::info!(%site, node = %request.node, "node enrolled");
         Ok(Enrolled {
             mesh_id: state.mesh_file.mesh_id.clone(),
             site,
-            tenants: state.config.node.tenants.clone(),
+            tenants,
+            tenancy,
             seeds: mesh_seeds(&state),
             certificates,
             revocations,
@@ -101,6 +110,16 @@ fn issuer(state: &NodeState) -> Result<&Arc<Issuing>, ApiError> {
             "the node that made the mesh, or one with `holm issuer install`".into(),
         ))
     })
+}
+
+/// Grants the site the tenants whose authority is on this node.
+fn grant_tenants(state: &NodeState, site: &SiteId) -> Result<TenantsFile, EnrolError> {
+    let now = Millis::now();
+    let granted = state.roster.tenancy.enrol(site, now).and_then(|(tenancy, grants)| {
+        state.announce(&grants, now)?;
+        Ok(tenancy)
+    });
+    granted.map_err(|error| EnrolError::Tenants(format!("{error:#}")))
 }
 
 /// Keeps whose key was enrolled, so that the node can be revoked while it is off.
@@ -184,7 +203,8 @@ impl From<EnrolError> for ApiError {
             EnrolError::Bundle(_)
             | EnrolError::File(_)
             | EnrolError::Issue(_)
-            | EnrolError::Revocation(_) => ErrorCode::Internal,
+            | EnrolError::Revocation(_)
+            | EnrolError::Tenants(_) => ErrorCode::Internal,
         };
         Self::new(code, error.to_string())
     }

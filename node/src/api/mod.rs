@@ -21,6 +21,8 @@ mod serve;
 mod sites;
 mod stream;
 mod structure;
+mod tenants;
+pub(crate) mod tenants_types;
 mod topology;
 pub(crate) mod topology_types;
 pub(crate) mod types;
@@ -87,6 +89,10 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         structure::dependents,
         structure::neighbours,
         element::element,
+        tenants::create,
+        tenants::grant,
+        tenants::list,
+        tenants::revoke,
         topology::topology,
         ways::paths,
     ),
@@ -150,6 +156,9 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/topology/export", get(export::export))
         .route("/v1/topology/whatif", post(impact::what_if))
         .route("/v1/topology/whatif/compare", post(impact::compare))
+        .route("/v1/tenants", get(tenants::list).post(tenants::create))
+        .route("/v1/tenants/{name}/grants", post(tenants::grant))
+        .route("/v1/tenants/{name}/grants/{site}", delete(tenants::revoke))
         .route("/v1/planes", get(planes::list_planes))
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))

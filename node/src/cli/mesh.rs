@@ -60,6 +60,7 @@ pub(super) fn init(args: &MeshInitArgs) -> anyhow::Result<()> {
     files.save_issuer(&issuer)?;
     files.save_web_key(&web_key)?;
     files.save_web_chain(&web)?;
+    let authority = crate::daemon::found(&layout, &args.tenant)?;
     let mesh_id: [u8; 16] = rand::random();
     let mesh_id = holm_mesh_link::MeshId(mesh_id).to_string();
     MeshFile { mesh_id, trust_domain: domain }.save(&layout)?;
@@ -72,6 +73,11 @@ pub(super) fn init(args: &MeshInitArgs) -> anyhow::Result<()> {
         "The mesh's root is {}: store it elsewhere and remove it here. No running node needs it; you need it to make \
          further issuers (`holm mesh sign-issuer`).",
         root_file.display()
+    );
+    println!(
+        "Who has {} decides which site may have tenant {}: keep a copy of it in a safe place.",
+        authority.display(),
+        args.tenant
     );
     Ok(())
 }

@@ -8,6 +8,7 @@ mod credentials;
 mod mesh;
 mod render;
 mod show;
+mod tenant;
 
 use std::path::PathBuf;
 
@@ -86,6 +87,9 @@ pub(crate) enum Command {
     Diff(ask::DiffArgs),
     /// Find nodes by name, attribute or address.
     Search(ask::SearchArgs),
+    /// Make tenants, and decide which site may have which.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
     /// The planes: whether they observe, how, and why not.
     Planes(Target),
     /// The latest result of each probe.
@@ -383,6 +387,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Components(args) => ask::components(&args).await,
         Command::Diff(args) => ask::diff(&args).await,
         Command::Search(args) => ask::search(&args).await,
+        Command::Tenant(command) => tenant::run(command).await,
         Command::Planes(target) => show::planes(&target).await,
         Command::Results(target) => show::results(&target).await,
         Command::Rows(args) => show::rows(&args).await,

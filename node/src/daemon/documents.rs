@@ -15,6 +15,8 @@ use super::state::{Change, Topic};
 use crate::enrol::{Issuing, RENEW_METHOD, RenewRequest};
 use crate::layout::Layout;
 
+const NOT_HERE: &str = "the tenant is not replicated here";
+
 /// What the mesh reads and writes.
 pub(super) struct Documents {
     pub(super) tenants: BTreeMap<TenantId, Arc<Tenant>>,
@@ -25,56 +27,69 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    fn replica(&self, tenant: &TenantId) -> Option<&Replica> {
-        if *tenant == self.roster.tenant {
+    /// The replica of a tenant, by its name on the mesh.
+    fn replica(&self, label: &TenantId) -> Option<&Replica> {
+        if *label == self.roster.tenant {
             return Some(&self.roster.replica);
         }
-        self.tenants.get(tenant).map(|tenant| &tenant.replica)
+        self.tenant(label).map(|tenant| &tenant.replica)
+    }
+
+    fn tenant(&self, label: &TenantId) -> Option<&Arc<Tenant>> {
+        self.tenants.get(&self.roster.tenancy.named(label)?)
     }
 }
 
+/// A version as the mesh names it.
+fn labelled(label: &TenantId, version: DocVersion) -> DocVersion {
+    DocVersion { tenant: label.clone(), ..version }
+}
+
+/// On the mesh a tenant goes by its tag: the `TenantId`s here are tags, and the roster's own name.
 impl DocumentStore for Documents {
     fn tenants(&self) -> Vec<TenantId> {
-        std::iter::once(&self.roster.tenant).chain(self.tenants.keys()).cloned().collect()
+        let labels = self.tenants.keys().filter_map(|name| self.roster.tenancy.label(name));
+        std::iter::once(self.roster.tenant.clone()).chain(labels).collect()
     }
 
-    /// Every site of the mesh replicates every tenant that both sides are configured for. Signed
-    /// grants take this decision's place (DESIGN §3).
-    fn may_replicate(&self, _: &SiteId, tenant: &TenantId) -> bool {
-        self.replica(tenant).is_some()
+    /// The roster is everyone's; a tenant is of the sites that it was granted to.
+    fn may_replicate(&self, site: &SiteId, label: &TenantId) -> bool {
+        *label == self.roster.tenant
+            || self.roster.tenancy.may_replicate(site, label, Millis::now())
     }
 
-    fn documents(&self, tenant: &TenantId) -> Vec<DocVersion> {
-        self.replica(tenant).map(Replica::documents).unwrap_or_default()
+    fn documents(&self, label: &TenantId) -> Vec<DocVersion> {
+        let documents = self.replica(label).map(Replica::documents).unwrap_or_default();
+        documents.into_iter().map(|version| labelled(label, version)).collect()
     }
 
-    fn heads(&self, tenant: &TenantId, doc: &DocId) -> Vec<[u8; 32]> {
-        self.replica(tenant).map(|replica| replica.heads(*doc)).unwrap_or_default()
+    fn heads(&self, label: &TenantId, doc: &DocId) -> Vec<[u8; 32]> {
+        self.replica(label).map(|replica| replica.heads(*doc)).unwrap_or_default()
     }
 
-    fn export(&self, tenant: &TenantId, doc: &DocId, have: &[[u8; 32]]) -> Result<Vec<u8>, String> {
-        let replica = self.replica(tenant).ok_or("the tenant is not replicated here")?;
+    fn export(&self, label: &TenantId, doc: &DocId, have: &[[u8; 32]]) -> Result<Vec<u8>, String> {
+        let replica = self.replica(label).ok_or(NOT_HERE)?;
         replica.export(*doc, have).map(|blob| blob.bytes).map_err(|error| error.to_string())
     }
 
     fn apply(
         &self,
-        tenant: &TenantId,
+        label: &TenantId,
         doc: &DocId,
         from: &str,
         bytes: &[u8],
     ) -> Result<Option<DocVersion>, String> {
         let now = Millis::now();
-        if *tenant == self.roster.tenant {
+        if *label == self.roster.tenant {
             return self.roster.apply(*doc, bytes, from, &self.identity, &self.layout, now);
         }
-        let tenant = self.tenants.get(tenant).ok_or("the tenant is not replicated here")?;
+        let tenant = self.tenant(label).ok_or(NOT_HERE)?;
         let (news, _) = tenant.apply(*doc, bytes, from, now)?;
         if news.is_some() {
             // Nobody listening is fine: the stream tells pages that are open.
             let _ = self.changes.send(Change::of(&tenant.id, Topic::Topology));
         }
-        Ok(news)
+        Ok(news.map(|version| labelled(label, version)))
     }
 }
 

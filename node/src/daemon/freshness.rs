@@ -59,6 +59,7 @@ impl NodeState {
         for member in status.iter().flat_map(|status| &status.members) {
             members.entry(member.site.clone()).or_default().push(member.clone());
         }
+        let label = self.label(tenant);
         let thresholds = FreshnessThresholds {
             stale_after_ms: millis(self.config.mesh.stale_after),
             silent_after_ms: millis(self.config.mesh.unreachable_after),
@@ -68,7 +69,7 @@ impl NodeState {
             .map(|(site, members)| {
                 let leases = status.iter().flat_map(|status| &status.leases);
                 let lease = leases
-                    .filter(|lease| lease.tenant == *tenant && lease.site == site)
+                    .filter(|lease| Some(&lease.tenant) == label.as_ref() && lease.site == site)
                     .max_by_key(|lease| lease.as_of);
                 let as_of = lease.map(|lease| lease.as_of);
                 let last_heard = members.iter().filter_map(|member| member.last_heard).max();

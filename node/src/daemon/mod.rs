@@ -8,6 +8,7 @@ mod planes;
 mod roster;
 mod rows;
 mod state;
+mod tenancy;
 mod tenant;
 mod up;
 
@@ -16,5 +17,6 @@ pub(crate) use freshness::SiteReport;
 pub(crate) use roster::{ROSTER_TENANT, Roster};
 pub(crate) use rows::RESULTS_TABLE;
 pub(crate) use state::{Change, NodeState, Topic};
+pub(crate) use tenancy::{ENROLLED_FOR_MS, TenantStanding, TenantsFile, found};
 pub(crate) use tenant::Tenant;
 pub(crate) use up::up;

@@ -1,7 +1,7 @@
 //! The roster: signed statements that concern the whole mesh, replicated like everything else.
 //!
-//! It is a document of a reserved tenant that no credential names. Revocations are its statements
-//! now; a statement is verified before this node acts on it, whoever sent it.
+//! It is a document of a reserved tenant that no credential names. It holds revocations of nodes, and
+//! what [`Tenancy`] reads; a statement is verified before this node acts on it, whoever sent it.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use holm_certs::{Identity, Revocation, SpiffeId};
 use holm_model::{DocId, DocVersion, Millis, NodeName, SiteId, TenantId};
 use holm_replica::{Applied, Replica};
 
+use super::tenancy::Tenancy;
 use super::tenant::{data_key, open_replica};
 use crate::layout::{Layout, emptied};
 
@@ -20,6 +21,8 @@ pub(crate) struct Roster {
     pub(crate) tenant: TenantId,
     pub(crate) replica: Replica,
     pub(crate) messages: Vec<String>,
+    /// Who may replicate which tenant.
+    pub(crate) tenancy: Tenancy,
 }
 
 impl Roster {
@@ -28,6 +31,7 @@ impl Roster {
         site: &SiteId,
         node: &NodeName,
         key_of_keys: &[u8; 32],
+        identity: &Identity,
         now: Millis,
     ) -> anyhow::Result<Self> {
         let tenant = TenantId::new(ROSTER_TENANT)?;
@@ -39,10 +43,12 @@ impl Roster {
         let key = data_key(&key_file, &tenant, key_of_keys)?;
         let (replica, report) = open_replica(Path::new(&dir), &tenant, key, site, node, now)?;
         messages.extend(report.messages);
-        Ok(Self { tenant, replica, messages })
+        let tenancy = Tenancy::open(layout, site, identity)?;
+        Ok(Self { tenant, replica, messages, tenancy })
     }
 
-    /// Takes every revocation that it holds into `identity`, so that a restart forgets none.
+    /// Takes every revocation that it holds into `identity`, and every grant, so that a restart forgets
+    /// none.
     pub(crate) fn enforce(&self, identity: &Identity, layout: &Layout, now: Millis) {
         self.take(&self.replica.statements(), identity, layout, now);
     }
@@ -59,6 +65,21 @@ impl Roster {
         let committed = self.replica.add_statement(&bytes, now)?;
         self.take(&[bytes], identity, layout, now);
         Ok(committed.versions)
+    }
+
+    /// Adds statements of this node; the versions to tell the mesh of.
+    pub(crate) fn add(
+        &self,
+        statements: &[Vec<u8>],
+        identity: &Identity,
+        now: Millis,
+    ) -> anyhow::Result<Vec<DocVersion>> {
+        let mut versions = Vec::new();
+        for statement in statements {
+            versions = self.replica.add_statement(statement, now)?.versions;
+        }
+        self.tenancy.take(statements, identity);
+        Ok(versions)
     }
 
     /// Merges what a peer sent and acts on what is new in it.
@@ -97,9 +118,14 @@ impl Roster {
                     );
                 }
                 Ok((false, _)) => {}
-                // Carried on, not acted on: it may be of a kind that this version does not read.
+                // It is about tenants, or of a kind that this version does not read: carried on.
                 Err(error) => tracing::debug!(%error, "a statement of the roster is not acted on"),
             }
+        }
+        self.tenancy.take(statements, identity);
+        if changed {
+            // A creation that a revoked issuer signed no longer holds.
+            self.tenancy.retrust(&self.replica.statements(), identity);
         }
         if changed
             && let Err(error) =

@@ -165,15 +165,31 @@ impl NodeState {
 
     /// Tells the mesh of a new version of a document.
     pub(crate) fn publish(&self, version: DocVersion) {
-        if let Some(mesh) = self.mesh() {
-            mesh.publish(version);
+        if let Some((mesh, tenant)) = self.mesh().zip(self.label(&version.tenant)) {
+            mesh.publish(DocVersion { tenant, ..version });
         }
+    }
+
+    /// What a tenant is called on the mesh; `None` while it was not made there.
+    pub(crate) fn label(&self, tenant: &TenantId) -> Option<TenantId> {
+        if *tenant == self.roster.tenant {
+            return Some(tenant.clone());
+        }
+        self.roster.tenancy.label(tenant)
+    }
+
+    /// Adds statements to the roster and tells the mesh.
+    pub(crate) fn announce(&self, statements: &[Vec<u8>], now: Millis) -> anyhow::Result<()> {
+        for version in self.roster.add(statements, &self.identity, now)? {
+            self.publish(version);
+        }
+        Ok(())
     }
 
     /// Says to the mesh that what this node holds open was true at `as_of`.
     pub(crate) fn hold_lease(&self, tenant: &TenantId, as_of: Millis) {
-        if let Some(mesh) = self.mesh() {
-            mesh.hold_lease(tenant, as_of);
+        if let Some((mesh, label)) = self.mesh().zip(self.label(tenant)) {
+            mesh.hold_lease(&label, as_of);
         }
     }
 

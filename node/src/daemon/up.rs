@@ -29,6 +29,9 @@ use crate::enrol::{Issuing, Web, keep_renewed};
 use crate::identity::MeshFile;
 use crate::layout::{Layout, emptied, write_file};
 
+/// What is due about tenants is looked at this often, in ms.
+const TENANCY_EVERY_MS: u64 = 60_000;
+
 /// Runs the node until it is told to stop.
 pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     let layout = Layout::new(&args.dir);
@@ -44,7 +47,15 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
         None => None,
     };
     serve(&state, listener, plain, &web.identity)?;
+    // Before any peer asks: a new mesh makes its tenant and grants it to its own site.
+    if let Err(error) = state.say_what_is_due(Millis::now()).await {
+        tracing::error!(
+            error = format!("{error:#}"),
+            "what is due about tenants could not be said"
+        );
+    }
     let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(Arc::clone(&state).keep_tenancy());
     for tenant in state.tenants.values() {
         tasks.spawn(Arc::clone(tenant).write_changes(Arc::clone(&state)));
     }
@@ -109,7 +120,7 @@ fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)>
     messages.extend(report);
     let key_of_keys = key_of_keys(&files)?;
     let (site, node) = (&config.node.site, &config.node.name);
-    let roster = Arc::new(Roster::open(&layout, site, node, &key_of_keys, now)?);
+    let roster = Arc::new(Roster::open(&layout, site, node, &key_of_keys, &identity, now)?);
     messages.extend(roster.messages.iter().cloned());
     roster.enforce(&identity, &layout, now);
     let mut tenants = BTreeMap::new();
@@ -471,5 +482,42 @@ impl NodeState {
                 hold_ms: 24 * 3_600 * 1_000,
             },
         );
+    }
+
+    /// Says on the roster what is due about tenants: at the start, on news, and when a grant begins or
+    /// ends.
+    async fn keep_tenancy(self: Arc<Self>) {
+        for tenant in self.tenants.keys().filter(|tenant| self.label(tenant).is_none()) {
+            tracing::warn!(%tenant, "the tenant was not made in this mesh, or not granted to this site: it stays at this node; `holm tenant create` makes it, `holm tenant grant` where it was made grants it");
+        }
+        loop {
+            let now = Millis::now();
+            if let Err(error) = self.say_what_is_due(now).await {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "what is due about tenants could not be said; it is tried again"
+                );
+            }
+            let next = self
+                .roster
+                .tenancy
+                .next_change(now)
+                .map_or(TENANCY_EVERY_MS, |at| at.since(now).clamp(1_000, TENANCY_EVERY_MS));
+            tokio::select! {
+                () = self.roster.tenancy.wake.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(next)) => {}
+                () = self.shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    pub(crate) async fn say_what_is_due(self: &Arc<Self>, now: Millis) -> anyhow::Result<()> {
+        let state = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let issuer = state.issuing.as_deref().map(Issuing::issuer);
+            let due = state.roster.tenancy.due(issuer, &state.identity, now)?;
+            state.announce(&due, now)
+        })
+        .await?
     }
 }

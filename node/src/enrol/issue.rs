@@ -41,6 +41,10 @@ pub(crate) enum EnrolError {
     NameTaken { id: SpiffeId },
     #[error(transparent)]
     Revocation(#[from] RevocationError),
+    #[error(
+        "the node is enrolled, and its site was granted no tenant ({0}); grant it with `holm tenant grant`, then join again"
+    )]
+    Tenants(String),
 }
 
 /// What a node that issues has: its intermediate, and the tokens it made.
@@ -57,6 +61,11 @@ impl Issuing {
         let Some(issuer) = files.load_issuer()? else { return Ok(None) };
         let tokens = Mutex::new(files.load_tokens()?);
         Ok(Some(Self { issuer, files, tokens, lifetime }))
+    }
+
+    /// What signs for the mesh here.
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.issuer
     }
 
     /// Makes a join token for `site`. It is stored before it is shown.

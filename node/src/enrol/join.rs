@@ -10,6 +10,7 @@ use holm_model::{Millis, NodeName};
 use super::{EnrolRequest, Enrolled, WebRequest, request_to_text};
 use crate::cli::Client;
 use crate::config::Config;
+use crate::daemon::TenantsFile;
 use crate::identity::{MeshFile, WebNames, chain_from_text};
 use crate::layout::{Layout, write_file};
 
@@ -70,6 +71,7 @@ pub(crate) async fn join(
     files.save_svid(&svid)?;
     files.save_web_chain(&chain_from_text(&enrolled.certificates.web)?)?;
     save_revocations(&files, &bundles, &enrolled.revocations, now)?;
+    save_tenants(layout, enrolled.tenancy)?;
     MeshFile { mesh_id: enrolled.mesh_id, trust_domain: token.trust_domain().clone() }
         .save(layout)?;
     if !enrolled_before {
@@ -120,6 +122,16 @@ async fn ask_seeds(token: &JoinToken, request: &EnrolRequest) -> anyhow::Result<
         "no seed of the token answers: {}; the token is still good until its hour is over",
         unreachable.join("; ")
     ))
+}
+
+/// Names that are bound here stay: what a tenant is called is decided once.
+fn save_tenants(layout: &Layout, enrolled: TenantsFile) -> anyhow::Result<()> {
+    let mut file = TenantsFile::load(layout)?;
+    for (name, tag) in enrolled.names.iter() {
+        file.names.bind(name, tag)?;
+    }
+    file.statements = enrolled.statements;
+    file.save(layout)
 }
 
 fn save_revocations(

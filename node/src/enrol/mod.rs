@@ -18,6 +18,7 @@ use holm_certs::{CertificateRequest, JoinProof, SpkiHash};
 use holm_model::{NodeName, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::TenantsFile;
 use crate::identity::WebNames;
 
 /// What a joining node sends to `POST /enroll`.
@@ -60,6 +61,8 @@ pub(crate) struct Enrolled {
     pub(crate) certificates: Certificates,
     /// Revocations known to the issuer, base64.
     pub(crate) revocations: Vec<String>,
+    /// What the tenants that are granted to the site are called, and the statements that say so.
+    pub(crate) tenancy: TenantsFile,
 }
 
 /// Certificates as an issuer hands them out.

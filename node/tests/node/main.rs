@@ -15,6 +15,7 @@ mod join_tokens;
 mod kill_nine;
 mod questions;
 mod revocation;
+mod tenants;
 mod the_api;
 mod time_travel;
 mod two_nodes_with_one_identity;

@@ -220,6 +220,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tenants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The mesh's tenants as this node knows them: those granted to its site by name, others by tag alone. */
+        get: operations["list"];
+        put?: never;
+        /** Makes a tenant and grants it to this node's site. Its authority's key stays on this node, which must be an issuer. */
+        post: operations["create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tenants/{name}/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Grants a site rights in a tenant whose authority is on this node. */
+        post: operations["grant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tenants/{name}/grants/{site}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes back every grant of a site in a tenant: at once, wherever the roster reaches. */
+        delete: operations["revoke"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/topology": {
         parameters: {
             query?: never;
@@ -704,6 +756,11 @@ export interface components {
             sites: components["schemas"]["SiteFreshnessView"][];
             unreachable: string[];
         };
+        /**
+         * @description How a grant stands now.
+         * @enum {string}
+         */
+        GrantStateView: "expired" | "granted" | "never_granted" | "not_yet" | "revoked";
         /** @description How many there are of each, whatever the limit. */
         ImpactTotals: {
             /** Format: int64 */
@@ -854,6 +911,17 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
         };
+        /** @description A grant to be made. */
+        NewGrant: {
+            /**
+             * Format: int64
+             * @description For how long: 1 to 3,650 days; the longest unless given.
+             */
+            days: number | null;
+            /** @description Both unless named. */
+            rights: components["schemas"]["RightView"][];
+            site: string;
+        };
         /** @description What a join token is to allow. */
         NewJoinToken: {
             /** @description The site it enrols one node for. */
@@ -868,6 +936,11 @@ export interface components {
             node: string;
             reason: string;
             site: string;
+        };
+        /** @description A tenant to be made. */
+        NewTenant: {
+            /** @description 1 to 63 of a-z, 0-9 and '-', not first or last. */
+            name: string;
         };
         /**
          * @description What a node of the topology is.
@@ -999,6 +1072,11 @@ export interface components {
             reason: string;
             spiffe_id: string;
         };
+        /**
+         * @description What a site may do with a tenant.
+         * @enum {string}
+         */
+        RightView: "query" | "replicate";
         /**
          * @description What a credential allows. Each role may do what the ones before it may.
          * @enum {string}
@@ -1137,6 +1215,28 @@ export interface components {
             renew_at: components["schemas"]["Timestamp"] | null;
             state: components["schemas"]["SvidState"];
         };
+        /** @description The tenants of the mesh. */
+        TenantList: {
+            items: components["schemas"]["TenantView"][];
+        };
+        /** @description How a site stands in a tenant. */
+        TenantSiteView: {
+            query: components["schemas"]["VerdictView"];
+            replicate: components["schemas"]["VerdictView"];
+            site: string;
+        };
+        /** @description A tenant of the mesh. */
+        TenantView: {
+            /** @description Whether the key of its authority is on this node: only here it can be granted and revoked. */
+            authority_here: boolean;
+            /** @description `null` for a tenant that was not granted to this node's site: it does not know the name. */
+            name: string | null;
+            /** @description Whether this node holds it: it stands in `node.tenants`. */
+            opened_here: boolean;
+            sites: components["schemas"]["TenantSiteView"][];
+            /** @description What it is called on the mesh: from the hash of its authority's key. */
+            tag: string;
+        };
         /**
          * Format: date-time
          * @description A moment as the API writes it.
@@ -1170,6 +1270,11 @@ export interface components {
         Unheard: {
             last_heard: components["schemas"]["Timestamp"] | null;
             site: string;
+        };
+        /** @description Whether a site may do something now. */
+        VerdictView: {
+            at: components["schemas"]["Timestamp"] | null;
+            state: components["schemas"]["GrantStateView"];
         };
         /** @description The ways between two nodes. */
         WaysView: {
@@ -1683,6 +1788,162 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+        };
+    };
+    list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantList"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTenant"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantView"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    grant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the tenant */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGrant"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantView"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the tenant */
+                name: string;
+                /** @description the site */
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantView"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };

@@ -1,0 +1,96 @@
+//! What the API says of tenants and grants.
+
+use holm_model::{SiteId, TenantId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::types::{Timestamp, api_type, request_type};
+
+request_type!(
+    /// A tenant to be made.
+    NewTenant {
+        /// 1 to 63 of a-z, 0-9 and '-', not first or last.
+        #[schema(value_type = String)]
+        name: TenantId,
+    }
+);
+
+/// What a site may do with a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RightView {
+    /// Ask other sites about it.
+    Query,
+    /// Hold its documents.
+    Replicate,
+}
+
+request_type!(
+    /// A grant to be made.
+    NewGrant {
+        #[schema(value_type = String)]
+        site: SiteId,
+        /// Both unless named.
+        #[serde(default)]
+        rights: Vec<RightView>,
+        /// For how long: 1 to 3,650 days; the longest unless given.
+        #[serde(default)]
+        days: Option<u64>,
+    }
+);
+
+/// How a grant stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GrantStateView {
+    /// It is over.
+    Expired,
+    /// It holds.
+    Granted,
+    NeverGranted,
+    /// It begins later.
+    NotYet,
+    /// It was taken back.
+    Revoked,
+}
+
+api_type!(
+    /// Whether a site may do something now.
+    VerdictView {
+        state: GrantStateView,
+        /// Granted: until then. Expired or revoked: since then. Not yet: from then on.
+        at: Option<Timestamp>,
+    }
+);
+
+api_type!(
+    /// How a site stands in a tenant.
+    TenantSiteView {
+        #[schema(value_type = String)]
+        site: SiteId,
+        replicate: VerdictView,
+        query: VerdictView,
+    }
+);
+
+api_type!(
+    /// A tenant of the mesh.
+    TenantView {
+        /// `null` for a tenant that was not granted to this node's site: it does not know the name.
+        name: Option<String>,
+        /// What it is called on the mesh: from the hash of its authority's key.
+        tag: String,
+        /// Whether the key of its authority is on this node: only here it can be granted and revoked.
+        authority_here: bool,
+        /// Whether this node holds it: it stands in `node.tenants`.
+        opened_here: bool,
+        sites: Vec<TenantSiteView>,
+    }
+);
+
+api_type!(
+    /// The tenants of the mesh.
+    TenantList {
+        items: Vec<TenantView>,
+    }
+);

@@ -1,0 +1,137 @@
+//! `holm tenant`: which tenants the mesh has, and which site may have which.
+
+use clap::Subcommand;
+use holm_model::{SiteId, TenantId};
+
+use super::Target;
+use super::client::Client;
+use super::render::{Table, clean};
+use crate::api::tenants_types::{
+    GrantStateView, NewGrant, NewTenant, RightView, TenantList, TenantView, VerdictView,
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Make a tenant, at a node that issues for the mesh; its authority's key stays there.
+    Create {
+        #[command(flatten)]
+        target: Target,
+        /// Its name.
+        name: TenantId,
+    },
+    /// Grant a site a tenant, at the node that made the tenant.
+    Grant {
+        #[command(flatten)]
+        target: Target,
+        /// The tenant.
+        name: TenantId,
+        /// Who gets it.
+        #[arg(long)]
+        site: SiteId,
+        /// What it allows; both unless given.
+        #[arg(long, value_delimiter = ',')]
+        rights: Vec<RightView>,
+        /// For how many days; ten years unless given.
+        #[arg(long)]
+        days: Option<u64>,
+    },
+    /// Take back every grant of a site in a tenant, at the node that made the tenant.
+    Revoke {
+        #[command(flatten)]
+        target: Target,
+        /// The tenant.
+        name: TenantId,
+        /// Who loses it.
+        #[arg(long)]
+        site: SiteId,
+    },
+    /// The tenants of the mesh, and which site may have which.
+    List(Target),
+}
+
+pub(super) async fn run(command: TenantCommand) -> anyhow::Result<()> {
+    match command {
+        TenantCommand::Create { target, name } => {
+            let new = NewTenant { name };
+            let made: TenantView = Client::new(&target)?.post("/v1/tenants", &new).await?;
+            print(&target, &made, |tenant| {
+                let name = tenant.name.as_deref().map_or("?".into(), clean);
+                format!(
+                    "tenant {name} is made; add it to node.tenants in holm.toml here and at each site that you grant it \
+                     to, and start these nodes again\nits authority's key is in this node's identity folder: keep a copy \
+                     in a safe place\n"
+                )
+            })
+        }
+        TenantCommand::Grant { target, name, site, rights, days } => {
+            let path = format!("/v1/tenants/{name}/grants");
+            let new = NewGrant { site, rights, days };
+            let tenant: TenantView = Client::new(&target)?.post(&path, &new).await?;
+            print(&target, &tenant, tenant_text)
+        }
+        TenantCommand::Revoke { target, name, site } => {
+            let client = Client::new(&target)?;
+            client.delete(&format!("/v1/tenants/{name}/grants/{site}")).await?;
+            let tenants: TenantList = client.get("/v1/tenants").await?;
+            print(&target, &tenants, list_text)
+        }
+        TenantCommand::List(target) => {
+            let tenants: TenantList = Client::new(&target)?.get("/v1/tenants").await?;
+            print(&target, &tenants, list_text)
+        }
+    }
+}
+
+fn print<T: serde::Serialize>(
+    target: &Target,
+    answer: &T,
+    text: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
+    if target.json {
+        println!("{}", serde_json::to_string_pretty(answer)?);
+    } else {
+        print!("{}", text(answer));
+    }
+    Ok(())
+}
+
+fn tenant_text(tenant: &TenantView) -> String {
+    list_text(&TenantList { items: vec![tenant.clone()] })
+}
+
+fn list_text(tenants: &TenantList) -> String {
+    let mut table = Table::new(["TENANT", "SITE", "REPLICATE", "QUERY"]);
+    for tenant in &tenants.items {
+        let name = tenant.name.clone().unwrap_or_else(|| format!("({})", tenant.tag));
+        if tenant.sites.is_empty() {
+            table.row([name.clone(), "-".into(), "-".into(), "-".into()]);
+        }
+        for site in &tenant.sites {
+            table.row([
+                name.clone(),
+                site.site.to_string(),
+                verdict(&site.replicate),
+                verdict(&site.query),
+            ]);
+        }
+    }
+    let mut text = table.to_string();
+    let unknown = tenants.items.iter().filter(|tenant| tenant.name.is_none()).count();
+    if unknown > 0 {
+        text.push_str(
+            "tenants in brackets were not granted to this site: it does not know their names\n",
+        );
+    }
+    text
+}
+
+fn verdict(verdict: &VerdictView) -> String {
+    let at = verdict.at.map_or(String::new(), |at| format!(" {at}"));
+    match verdict.state {
+        GrantStateView::Expired => format!("expired{at}"),
+        GrantStateView::Granted => format!("until{at}"),
+        GrantStateView::NeverGranted => "no".into(),
+        GrantStateView::NotYet => format!("from{at}"),
+        GrantStateView::Revoked => format!("revoked{at}"),
+    }
+}

@@ -1,0 +1,110 @@
+//! Which site may have which tenant: made, granted, taken back.
+
+use serde_json::Value;
+
+use crate::common::{Lab, Running, agree, eventually};
+
+fn standing(node: &Running, tenant: &str, site: &str) -> Option<String> {
+    let list = node.get("/v1/tenants");
+    let tenant = list["items"].as_array()?.iter().find(|t| t["name"] == tenant)?.clone();
+    let site = tenant["sites"].as_array()?.iter().find(|s| s["site"] == site)?.clone();
+    site["replicate"]["state"].as_str().map(str::to_owned)
+}
+
+fn active_plane_of_berlin(node: &Running) -> Option<String> {
+    let topology = node.get("/v1/topology");
+    let nodes = topology["nodes"].as_array()?;
+    let site = nodes.iter().find(|n| n["id"] == "site:berlin")?;
+    site["attributes"]["holm.plane.active"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn a_site_whose_grant_is_taken_back_learns_nothing_new_until_it_is_granted_again() {
+    let off = [("HOLM_PLANES_ACTIVE_ENABLED", "false")];
+    let lab = Lab::new();
+    let berlin = lab.found("berlin").start_with(&off);
+    let tokyo = lab.join(&berlin, "tokyo").start_with(&off);
+    agree(&[&berlin, &tokyo]);
+    assert_eq!(standing(&tokyo, "default", "tokyo").as_deref(), Some("granted"));
+    assert_eq!(standing(&tokyo, "default", "berlin").as_deref(), Some("granted"));
+
+    let printed =
+        berlin.place.holm(&["tenant", "revoke", "default", "--site", "tokyo"]).succeeded();
+    assert!(printed.contains("revoked"), "{printed}");
+    eventually("tokyo hears of it", || {
+        (standing(&tokyo, "default", "tokyo")? == "revoked").then_some(())
+    });
+    let berlin = berlin.stop().start_with(&[("HOLM_PLANES_ACTIVE_ENABLED", "true")]);
+    eventually("berlin's own picture changes", || {
+        (active_plane_of_berlin(&berlin)? != "off").then_some(())
+    });
+    eventually("they are connected again", || {
+        (berlin.hears("tokyo") && tokyo.hears("berlin")).then_some(())
+    });
+    // Longer than the time in which everything is reconciled anyway.
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    assert_eq!(active_plane_of_berlin(&tokyo).as_deref(), Some("off"), "as it was before");
+    assert!(tokyo.hears("berlin"), "the site itself is still a member");
+
+    tokyo
+        .place
+        .holm(&["tenant", "grant", "default", "--site", "tokyo"])
+        .failed_naming(&["authority of tenant default is not on this node", "made the tenant"]);
+    berlin
+        .place
+        .holm(&["tenant", "grant", "default", "--site", "tokyo", "--days", "30"])
+        .succeeded();
+    eventually("tokyo has berlin's news", || {
+        (active_plane_of_berlin(&tokyo)? != "off").then_some(())
+    });
+    agree(&[&berlin, &tokyo]);
+}
+
+#[test]
+fn a_tenant_has_no_name_where_it_was_not_granted() {
+    let lab = Lab::new();
+    let berlin = lab.found("berlin").start();
+    let tokyo = lab.join(&berlin, "tokyo").start();
+    agree(&[&berlin, &tokyo]);
+    let printed = berlin.place.holm(&["tenant", "create", "acme-secret"]).succeeded();
+    assert!(printed.contains("node.tenants"), "{printed}");
+    berlin
+        .place
+        .holm(&["tenant", "create", "acme-secret"])
+        .failed_naming(&["acme-secret is there already"]);
+    berlin
+        .place
+        .holm(&["tenant", "create", "holm-roster"])
+        .failed_naming(&["holm-roster is the mesh's own"]);
+    tokyo.place.holm(&["tenant", "create", "other"]).failed_naming(&["issues nothing"]);
+    berlin
+        .place
+        .holm(&["tenant", "revoke", "acme-secret", "--site", "lima"])
+        .failed_naming(&["lima was never granted"]);
+
+    let unnamed = |list: &Value| {
+        list["items"]
+            .as_array()
+            .is_some_and(|all| all.len() == 2 && all.iter().any(|t| t["name"].is_null()))
+    };
+    eventually("tokyo hears that there is another tenant", || {
+        unnamed(&tokyo.get("/v1/tenants")).then_some(())
+    });
+    let printed = tokyo.place.holm(&["tenant", "list"]).succeeded();
+    assert!(printed.contains("does not know their names"), "{printed}");
+    assert!(!tokyo.get("/v1/tenants").to_string().contains("acme-secret"));
+
+    berlin
+        .place
+        .holm(&["tenant", "grant", "acme-secret", "--site", "tokyo", "--rights", "replicate"])
+        .succeeded();
+    eventually("the name was delivered", || {
+        (standing(&tokyo, "acme-secret", "tokyo")? == "granted").then_some(())
+    });
+    let viewer =
+        berlin.place.holm(&["api-token", "create", "--name", "v", "--role", "viewer"]).succeeded();
+    let token =
+        viewer.split_whitespace().find(|word| word.starts_with("holm_api_")).expect("a token");
+    let refused = berlin.place.client().with_token(token).get("/v1/tenants");
+    assert_eq!(refused.status, 403, "for operators");
+}
