@@ -92,6 +92,8 @@ for (const theme of THEMES) {
       const sites = await ask<Sites>(page, "/v1/sites");
       const table = page.getByRole("table", { name: "Nodes" });
       for (const site of sites.items) for (const each of site.nodes) await expect(table.getByTitle(each.spiffe_id ?? "every node is connected")).toBeVisible();
+      const tenants = page.getByRole("table", { name: "Tenants" });
+      for (const site of sites.items) await expect(tenants.getByRole("row", { name: new RegExp(site.site) })).toContainText("granted");
       await expectAccessible(page);
       await screenshot(page, "mesh", theme);
     });

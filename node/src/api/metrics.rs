@@ -50,6 +50,20 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     for (code, value) in state.identity.refusal_counts() {
         text.put("holm_svid_refusals_total", &[("code", code)], value);
     }
+    let (counters, size) = state.roster.tenancy.counted();
+    for (what, held) in [
+        ("deliveries", size.deliveries),
+        ("grants", size.grants),
+        ("revocations", size.revocations),
+        ("sealing_keys", size.sealing_keys),
+        ("tenants", size.tenants),
+        ("waiting", size.waiting),
+    ] {
+        text.put("holm_roster_statements", &[("kind", what)], held as u64);
+    }
+    for (code, value) in counters.refused {
+        text.put("holm_roster_refused_total", &[("code", code)], value);
+    }
     if let Ok(tenant) = state.tenant(&caller) {
         tenant_metrics(&mut text, tenant);
     }

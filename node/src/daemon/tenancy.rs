@@ -14,8 +14,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use holm_certs::files::IdentityDir;
 use holm_certs::{
-    GrantBook, GrantTerms, Identity, Issuer, KeyPlan, News, Right, Rights, SealingKey,
-    SealingSecret, Taken, TenantAuthority, TenantCreation, TenantNames, TenantTag, Trust, Verdict,
+    BookCounters, BookSize, GrantBook, GrantTerms, Identity, Issuer, KeyPlan, News, Right, Rights,
+    SealingKey, SealingSecret, Taken, TenantAuthority, TenantCreation, TenantNames, TenantTag,
+    Trust, Verdict,
 };
 use holm_model::{Millis, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
@@ -344,6 +345,12 @@ impl Tenancy {
             TenantStanding { sites: sites.collect(), name, tag, authority_here }
         };
         tags.into_iter().map(standing).collect()
+    }
+
+    /// What was taken and refused, and how much is held.
+    pub(crate) fn counted(&self) -> (BookCounters, BookSize) {
+        let held = self.held();
+        (held.book.counters().clone(), held.book.size())
     }
 
     /// When a grant begins or ends next.

@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { Changes, Diff, ElementDetail, Found, Impact, LatestResults, Me, MeshDigest, Planes, Ranking, SideBySide, Sites, Topology } from "./types";
+import type { Changes, Diff, ElementDetail, Found, Impact, LatestResults, Me, MeshDigest, Planes, Tenants, Ranking, SideBySide, Sites, Topology } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -112,6 +112,7 @@ export const api = {
   search: (q: string, at: string | undefined, signal?: AbortSignal) => get<Found>(path("/v1/topology/search", { q, at, limit: MOST_FOUND }), signal),
   whatIf: (target: string, at: string | undefined, signal?: AbortSignal) => post<Impact>("/v1/topology/whatif", at ? { target, at } : { target }, signal),
   sideBySide: (left: string, right: string, at: string | undefined, signal?: AbortSignal) => post<SideBySide>("/v1/topology/whatif/compare", sideBySideBody(left, right, at), signal),
+  tenants: (signal?: AbortSignal) => get<Tenants>("/v1/tenants", signal),
   planes: (signal?: AbortSignal) => get<Planes>("/v1/planes", signal),
   results: (signal?: AbortSignal) => get<LatestResults>("/v1/results/latest", signal),
   digest: (signal?: AbortSignal) => get<MeshDigest>("/v1/mesh/digest", signal),

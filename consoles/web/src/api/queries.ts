@@ -18,6 +18,7 @@ export const queryClient = new QueryClient({
 export const useMe = () => useQuery({ queryKey: ["me"], queryFn: ({ signal }) => api.me(signal) });
 export const useSites = () => useQuery({ queryKey: ["sites"], queryFn: ({ signal }) => api.sites(signal) });
 export const usePlanes = () => useQuery({ queryKey: ["planes"], queryFn: ({ signal }) => api.planes(signal) });
+export const useTenants = () => useQuery({ queryKey: ["tenants"], queryFn: ({ signal }) => api.tenants(signal), retry: false });
 export const useResults = () => useQuery({ queryKey: ["results"], queryFn: ({ signal }) => api.results(signal) });
 export const useDigest = () => useQuery({ queryKey: ["digest"], queryFn: ({ signal }) => api.digest(signal) });
 

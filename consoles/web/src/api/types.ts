@@ -17,6 +17,7 @@ export type Me = Answer<"/v1/me">;
 export type Sites = Answer<"/v1/sites">;
 export type Topology = Answer<"/v1/topology">;
 export type ElementDetail = Answer<"/v1/topology/element">;
+export type Tenants = Answer<"/v1/tenants">;
 export type Planes = Answer<"/v1/planes">;
 export type LatestResults = Answer<"/v1/results/latest">;
 export type MeshDigest = Answer<"/v1/mesh/digest">;

@@ -11,6 +11,7 @@ import { ahead, count, millis, NOT_MEASURED, plural, shortDigest } from "../../p
 import { StateMark } from "../../parts/icons";
 import { PEER_LOOKS, SITE_LOOKS, skewTone, svidTone } from "../../parts/states";
 import { ExportMenu, Table, type Column } from "../../parts/table";
+import { Tenants } from "./Tenants";
 import "./mesh.css";
 
 interface PeerRow extends Peer {
@@ -88,6 +89,7 @@ function Loaded({ sites }: { sites: Sites }) {
       <Section title="Nodes" note={plural(peers.length, "node")} actions={<ExportMenu what="nodes" at={new Date().toISOString()} columns={PEER_COLUMNS} rows={peers} />} flush>
         <Table label="Nodes" columns={PEER_COLUMNS} rows={peers} rowKey={(row) => `${row.site}/${row.node}`} empty="No node in this scope." />
       </Section>
+      <Tenants />
       <Section title="Counters" note="since this node started">
         <Counters counters={sites.counters} />
       </Section>
