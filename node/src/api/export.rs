@@ -15,7 +15,7 @@ use super::coverage::{coverage, freshness};
 use super::error::{ApiError, ErrorBody};
 use super::export_format::{Dot, Format, GraphMl, Json, Meta, Writes};
 use super::topology::axum_extra_query::Repeated;
-use super::topology::{TopologyQuery, edge_view, node_view};
+use super::topology::{TopologyQuery, edge_view, known_sites, node_view};
 use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
 
@@ -55,6 +55,7 @@ pub(crate) async fn export(
     let at = query.moment()?;
     let mut filter = query.filter()?;
     filter.limit = None;
+    known_sites(&state, &tenant, &filter, now)?;
     let meta = Meta {
         at: Timestamp(at.unwrap_or(now)),
         live: at.is_none(),

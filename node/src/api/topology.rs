@@ -14,7 +14,7 @@ use super::coverage::{coverage, freshness, topology_running};
 use super::error::{ApiError, ErrorBody};
 use super::topology_types::{EdgeView, NodeView, Provenance, Topology};
 use super::types::{ElementCount, Timestamp};
-use crate::daemon::{Caller, NodeState};
+use crate::daemon::{Caller, NodeState, Tenant};
 
 const DEFAULT_LIMIT: usize = 5_000;
 const MAX_LIMIT: usize = 100_000;
@@ -64,6 +64,7 @@ pub(crate) async fn topology(
     let now = Millis::now();
     let at = query.moment()?.unwrap_or(now);
     let filter = query.filter()?;
+    known_sites(&state, &tenant, &filter, now)?;
     let limit = filter.limit.unwrap_or(DEFAULT_LIMIT);
     let diff = match query.diff.as_deref() {
         Some(since) => Some(compare::window("diff", since, at)?),
@@ -99,6 +100,26 @@ pub(crate) async fn topology(
         freshness,
         earliest: earliest.map(Timestamp),
     }))
+}
+
+/// A site that nobody ever heard of is an error, never an empty answer.
+pub(super) fn known_sites(
+    state: &NodeState,
+    tenant: &Tenant,
+    filter: &SnapshotFilter,
+    now: Millis,
+) -> Result<(), ApiError> {
+    let Some(asked) = &filter.sites else { return Ok(()) };
+    let status = state.mesh().map(holm_mesh_link::Mesh::status);
+    let reports = state.site_reports(&tenant.id, &tenant.documented_sites(), status.as_ref(), now);
+    let known: Vec<&SiteId> = reports.iter().map(|report| &report.freshness.site).collect();
+    match asked.iter().find(|site| !known.contains(site)) {
+        None => Ok(()),
+        Some(site) => {
+            let known: Vec<&str> = known.iter().take(20).map(|site| site.as_str()).collect();
+            Err(ApiError::not_found(format!("no site {site}; there are {}", known.join(", "))))
+        }
+    }
 }
 
 /// A moment in the parameter `name`.

@@ -74,6 +74,7 @@ impl Config {
         self.mesh.check()?;
         self.api.check()?;
         self.identity.check()?;
+        self.log.check()?;
         self.planes
             .active
             .check()

@@ -124,6 +124,31 @@ pub(crate) struct Log {
     pub(crate) format: String,
 }
 
+impl Log {
+    /// What the level says.
+    pub(crate) fn filter(&self) -> Result<tracing_subscriber::EnvFilter, ConfigError> {
+        tracing_subscriber::EnvFilter::try_new(&self.level).map_err(|error| ConfigError::Value {
+            key: "log.level",
+            value: self.level.clone(),
+            message: format!(
+                "not a level or filter ({error}); use info, debug, info,holm=debug, …"
+            ),
+        })
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.filter()?;
+        if matches!(self.format.as_str(), "text" | "json") {
+            return Ok(());
+        }
+        Err(ConfigError::Value {
+            key: "log.format",
+            value: self.format.clone(),
+            message: "it is text or json".into(),
+        })
+    }
+}
+
 /// What it observes with.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

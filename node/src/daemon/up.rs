@@ -73,14 +73,12 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
 
 /// Log lines go to standard error.
 fn start_log(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level).with_context(|| {
-        format!("log.level = \"{}\": not a level or filter; use info, debug, …", config.log.level)
-    })?;
+    let filter = config.log.filter()?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log.format.as_str() {
-        "text" => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-        "json" => lines.json().init(),
-        other => bail!("log.format = \"{other}\": it is text or json"),
+    if config.log.format == "json" {
+        lines.json().init();
+    } else {
+        lines.with_ansi(std::io::stderr().is_terminal()).init();
     }
     Ok(())
 }

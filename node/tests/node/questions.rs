@@ -98,6 +98,9 @@ fn questions_about_what_is_not_there_name_what_is_near() {
     let unknown = ask(json!({ "target": "site:berlni" }));
     assert_eq!(unknown.status, 404);
     assert!(unknown.error().1.contains("near it: site:berlin"), "{}", unknown.body);
+    let nowhere = client.get("/v1/topology?site=lima");
+    assert_eq!(nowhere.status, 404);
+    assert!(nowhere.error().1.contains("no site lima; there are berlin"), "{}", nowhere.body);
     let bare = ask(json!({ "target": "berlin" }));
     assert!(bare.error().1.contains("site:berlin"), "{}", bare.body);
     assert_eq!(ask(json!({})).error().0, "validation");
