@@ -23,7 +23,11 @@ fn an_unknown_key_is_named_with_its_line_and_nothing_starts() {
         ("svid_lifetime = ", "svid_lifetime = \"1s\" #", "svid_lifetime"),
         ("plain_listen = \"\"", "plain_listen = \"192.0.2.1:80\"", "loopback"),
         ("tls_cert = \"\"", "tls_cert = \"cert.pem\"", "tls_key"),
-        ("tls_cert = \"\"\ntls_key = \"\"", "tls_cert = \"no.pem\"\ntls_key = \"no.key\"", "no.pem"),
+        (
+            "tls_cert = \"\"\ntls_key = \"\"",
+            "tls_cert = \"no.pem\"\ntls_key = \"no.key\"",
+            "no.pem",
+        ),
         ("level = \"info\"", "level = \"a=b=c\"", "log.level"),
         ("format = \"text\"", "format = \"xml\"", "log.format"),
     ] {
