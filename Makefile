@@ -8,7 +8,7 @@ HOLM := $(TARGET)/debug/holm
 # Browser tests need Debian's Chromium; elsewhere name another with HOLM_CHROMIUM.
 export HOLM_CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: help prerequisites console build demo check lint web-check arrows test test-rust test-web e2e bench ebpf openapi clean
+.PHONY: help prerequisites console build demo check lint web-check arrows test test-rust test-web e2e bench sim ebpf openapi clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ bench: build ## Every bench, with its bound; writes target/bench/<name>.json
 	$(CARGO) build --locked --release -p holm
 	$(CARGO) bench --locked -p holm-graph -p holm-moment -p holm-replica -p holm-host --benches
 	$(CARGO) bench --locked -p holm --benches
+	$(CARGO) run --locked --release -p holm-sim -- bench
+
+sim: ## The mesh in virtual time: every scenario for a few seeds, with crashes, splits, wrong clocks and liars
+	$(CARGO) run --locked --release -p holm-sim -- short
 
 ebpf: ## Rebuild the kernel programs (needs Debian's rustc-web and LLVM 22; docs/planes/host.md)
 	bash planes/observe/host/ebpf/build.sh

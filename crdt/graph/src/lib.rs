@@ -15,6 +15,7 @@ mod folded;
 mod freshness;
 mod moment;
 mod paths;
+mod reach;
 mod records;
 mod serving;
 mod snapshot;
@@ -29,6 +30,7 @@ pub use fold::{Fold, FoldCounters, FoldLimits, Folded, OpenElement};
 pub use folded::AliasView;
 pub use freshness::{FreshnessThresholds, LinkState, SiteFreshness, SiteState, judge_freshness};
 pub use paths::{PathView, PathsOf};
+pub use reach::{Reached, SiteSight, Verdict, WITNESSES, judge_reach};
 pub use topology::TopologyGraph;
 pub use view::{
     Coverage, Direction, EdgeView, ElementView, Neighbour, NodeView, SiteRecord, Snapshot,

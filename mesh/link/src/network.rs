@@ -41,8 +41,11 @@ pub(crate) fn swarm(
         mdns: mdns(shared).into(),
     };
     let transport = transport.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))).boxed();
-    let config =
-        libp2p_swarm::Config::with_tokio_executor().with_max_negotiating_inbound_streams(128);
+    // Lazy: the first words go out with the protocol's name instead of a round trip after it. Every
+    // node of this protocol version knows all our protocols, so there is nothing to choose.
+    let config = libp2p_swarm::Config::with_tokio_executor()
+        .with_max_negotiating_inbound_streams(128)
+        .with_substream_upgrade_protocol_override(libp2p_core::upgrade::Version::V1Lazy);
     Swarm::new(transport, network, shared.local, config)
 }
 

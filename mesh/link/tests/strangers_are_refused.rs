@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::{Authority, Node, WEEK, config, equal, eventually};
 use holm_certs::{Identity, NodeKey, Revocation};
 use holm_mesh_link::{CloseCode, MeshId};
+use holm_mesh_proto::wire::PROTOCOL_VERSION;
 use holm_model::Millis;
 
 fn reasons(node: &Node) -> String {
@@ -167,8 +168,21 @@ async fn another_version_another_name_and_nonsense_in_the_hello() {
     let berlin = first(&authority).await;
     let identity = authority.identity("tokyo", WEEK);
     let cases = [
-        (hello(2, "tokyo", 1), CloseCode::OtherProtocol, "protocol version differs"),
-        (hello(1, "osaka", 1), CloseCode::NotItsCertificate, "its certificate says otherwise"),
+        (
+            hello(PROTOCOL_VERSION + 1, "tokyo", 1),
+            CloseCode::OtherProtocol,
+            "protocol version differs",
+        ),
+        (
+            hello(PROTOCOL_VERSION - 1, "tokyo", 1),
+            CloseCode::OtherProtocol,
+            "protocol version differs",
+        ),
+        (
+            hello(PROTOCOL_VERSION, "osaka", 1),
+            CloseCode::NotItsCertificate,
+            "its certificate says otherwise",
+        ),
         (vec![0xff; 64], CloseCode::ProtocolError, "over the limit"),
         ([&[0, 0, 0, 3][..], &[0xff; 3]].concat(), CloseCode::ProtocolError, "does not decode"),
     ];
@@ -198,7 +212,7 @@ async fn a_peer_whose_certificate_ends_is_closed_with_its_code() {
     let connecting = endpoint.connect_with(config, berlin.address(), "x").expect("starts");
     let connection = connecting.await.expect("TLS is fine");
     let (mut send, _recv) = connection.open_bi().await.expect("opens");
-    send.write_all(&hello(1, "tokyo", 1)).await.expect("sent");
+    send.write_all(&hello(PROTOCOL_VERSION, "tokyo", 1)).await.expect("sent");
     eventually("its Hello is taken", &[&berlin], || berlin.count("handshakes") == 1).await;
     let end = identity.svid().deadline();
     let (code, reason) = code_of(Some(connection.closed().await));

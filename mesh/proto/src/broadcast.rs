@@ -7,19 +7,38 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use holm_model::TenantId;
 
 use crate::wire::{Control, Hint, HintId, MAX_IDS};
-use crate::{Counters, PeerKey};
+use crate::{Counters, Footprint, PeerKey};
 
 /// Hints remembered, to know what was seen and to answer grafts.
 const MAX_SEEN: usize = 8_192;
 /// Hints of which only the id is known.
 const MAX_MISSING: usize = 4_096;
+/// Announcers remembered of each of those.
+const MAX_ANNOUNCERS: usize = 8;
 /// Ids that wait for the next tick.
 const MAX_LAZY: usize = 1_024;
-/// Links that may start as eager.
-const MAX_EAGER: usize = 8;
-/// Eager links that a node does not prune itself below: when several hints cross, each could prune
-/// another edge until none is left, and the next hint would wait for a graft.
-const MIN_EAGER: usize = 3;
+/// Links along which hints are sent whole, unless the other side asked to be spared.
+const MAX_EAGER: usize = 12;
+/// Links from which whole hints are welcome although they mostly come second: when hints of many
+/// origins cross, each has another best way, and when a neighbour dies the others go on.
+const KEEP: usize = 4;
+/// A link over which none of so many hints came is no source at the moment.
+const QUIET_HINTS: u64 = 24;
+/// Hints that a link is judged by.
+const JUDGED: u32 = 12;
+/// Links whose share of first copies is below one in so many are spared, beyond [`KEEP`].
+const WORTH: u32 = 6;
+
+/// How useful a link is, by the whole hints that came over it lately.
+#[derive(Debug, Default, Clone, Copy)]
+struct Source {
+    first: u32,
+    second: u32,
+    /// The peer was asked not to send whole hints.
+    spared: bool,
+    /// How many hints had come here when the latest came over this link.
+    latest: u64,
+}
 
 #[derive(Debug)]
 struct Missing {
@@ -31,35 +50,83 @@ struct Missing {
 struct Seen {
     hint: Hint,
     hops: u32,
+    /// Who sent it.
+    heard: Vec<PeerKey>,
+    /// Who was sent it.
+    told: Vec<PeerKey>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     eager: BTreeSet<PeerKey>,
     lazy: BTreeSet<PeerKey>,
+    /// Links that are not part of the tree: they may not last.
+    apart: BTreeSet<PeerKey>,
+    sources: BTreeMap<PeerKey, Source>,
     seen: BTreeMap<HintId, Seen>,
     order: VecDeque<HintId>,
     missing: BTreeMap<HintId, Missing>,
     unannounced: Vec<HintId>,
     graft_ms: u64,
+    /// Hints that came from others so far.
+    fresh: u64,
 }
 
 type Sends = Vec<(PeerKey, Control)>;
+
+impl Seen {
+    fn heard(&mut self, from: PeerKey) {
+        if self.heard.len() < MAX_ANNOUNCERS && !self.heard.contains(&from) {
+            self.heard.push(from);
+        }
+    }
+}
+
+impl Source {
+    const fn is_live(&self, fresh: u64) -> bool {
+        !self.spared && self.latest + QUIET_HINTS >= fresh
+    }
+
+    /// What was long ago counts less.
+    const fn decay(&mut self) {
+        if self.first + self.second >= 8 * JUDGED {
+            self.first /= 2;
+            self.second /= 2;
+        }
+    }
+}
 
 impl Broadcast {
     pub(crate) const fn new(graft_ms: u64) -> Self {
         Self {
             eager: BTreeSet::new(),
             lazy: BTreeSet::new(),
+            apart: BTreeSet::new(),
+            sources: BTreeMap::new(),
             seen: BTreeMap::new(),
             order: VecDeque::new(),
             missing: BTreeMap::new(),
             unannounced: Vec::new(),
             graft_ms,
+            fresh: 0,
         }
     }
 
-    pub(crate) fn connected(&mut self, peer: PeerKey) {
+    /// A link stands. One that does not count yet takes no part until [`Broadcast::settle`], or until
+    /// the peer sends a hint or asks for one.
+    pub(crate) fn connected(&mut self, peer: PeerKey, counts: bool) {
+        self.disconnected(peer);
+        self.apart.insert(peer);
+        if counts {
+            self.settle(peer);
+        }
+    }
+
+    /// The link is one to count on.
+    pub(crate) fn settle(&mut self, peer: PeerKey) {
+        if !self.apart.remove(&peer) {
+            return;
+        }
         if self.eager.len() < MAX_EAGER {
             self.eager.insert(peer);
         } else {
@@ -70,20 +137,25 @@ impl Broadcast {
     pub(crate) fn disconnected(&mut self, peer: PeerKey) {
         self.eager.remove(&peer);
         self.lazy.remove(&peer);
+        self.apart.remove(&peer);
+        self.sources.remove(&peer);
         self.missing.retain(|_, missing| {
             missing.announcers.retain(|announcer| *announcer != peer);
             !missing.announcers.is_empty()
         });
     }
 
-    /// Enough peers for what has no repair of its own: those along the tree, and others up to a bound.
-    pub(crate) fn near(&self) -> impl Iterator<Item = PeerKey> {
-        self.eager.iter().chain(&self.lazy).copied().take(MAX_EAGER)
+    /// Peers to count on.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = PeerKey> {
+        self.eager.iter().chain(&self.lazy).copied()
     }
 
-    /// Peers along the tree.
-    pub(crate) fn eager(&self) -> impl Iterator<Item = PeerKey> {
-        self.eager.iter().copied()
+    /// Peers that were sent this hint from here and did not send it themselves: they may be waiting
+    /// for what it tells of. Without a hint, those along the tree.
+    pub(crate) fn waiting_for(&mut self, id: &HintId) -> Vec<PeerKey> {
+        let Some(seen) = self.seen.get_mut(id) else { return self.eager.iter().copied().collect() };
+        let told = std::mem::take(&mut seen.told);
+        told.into_iter().filter(|peer| !seen.heard.contains(peer)).collect()
     }
 
     /// A hint of our own.
@@ -109,19 +181,71 @@ impl Broadcast {
         counters: &mut Counters,
     ) -> (Option<Hint>, Sends) {
         let id = hint.id();
-        if self.seen.contains_key(&id) {
+        if let Some(seen) = self.seen.get_mut(&id) {
+            seen.heard(from);
             counters.count("hints_duplicate");
-            if self.eager.len() <= MIN_EAGER || !self.eager.remove(&from) {
-                return (None, Vec::new());
-            }
-            self.lazy.insert(from);
-            return (None, vec![(from, Control::Prune)]);
+            let sends = if self.second_copy(from) { vec![(from, Control::Prune)] } else { vec![] };
+            return (None, sends);
         }
-        self.make_eager(from);
+        self.settle(from);
+        // What was on its way when the peer was asked to spare us does not make it a source again.
+        self.fresh += 1;
+        let source = self.sources.entry(from).or_default();
+        source.first += 1;
+        source.latest = self.fresh;
+        source.decay();
         self.missing.remove(&id);
-        let sends =
+        let mut sends =
             self.spread(hint.clone(), hops.saturating_add(1), Some(from), allowed, counters);
+        if self.fresh.is_multiple_of(QUIET_HINTS / 4) {
+            sends.extend(self.revive(counters));
+        }
         (Some(hint), sends)
+    }
+
+    /// When sources have fallen silent, a spared one is asked again.
+    fn revive(&mut self, counters: &mut Counters) -> Option<(PeerKey, Control)> {
+        let fresh = self.fresh;
+        if self.sources.values().filter(|source| source.is_live(fresh)).count() >= KEEP {
+            return None;
+        }
+        let spared = self.sources.iter_mut().filter(|(_, source)| source.spared);
+        let (peer, source) = spared.min_by_key(|(_, source)| source.latest)?;
+        *source = Source { latest: fresh, ..Source::default() };
+        counters.count("sources_revived");
+        Some((*peer, Control::Graft(Vec::new())))
+    }
+
+    /// A copy came second over this link; whether the peer is to be spared from now on.
+    fn second_copy(&mut self, from: PeerKey) -> bool {
+        let source = self.sources.entry(from).or_default();
+        source.second += 1;
+        source.latest = self.fresh;
+        source.decay();
+        let judged = *source;
+        if judged.spared {
+            // It goes on and on: perhaps it forgot.
+            let again = judged.first + judged.second >= 4 * JUDGED;
+            if again {
+                *source = Source { spared: true, latest: source.latest, ..Source::default() };
+            }
+            return again;
+        }
+        if judged.first + judged.second < JUDGED || judged.first * WORTH >= judged.second {
+            return false;
+        }
+        let fresh = self.fresh;
+        let live = |source: &&Source| source.is_live(fresh);
+        let welcome = self.sources.values().filter(live).count();
+        let is_better = |s: &&Source| s.first * judged.second > judged.first * s.second;
+        let better = self.sources.values().filter(live).filter(is_better);
+        if welcome <= KEEP || better.count() < KEEP {
+            return false;
+        }
+        if let Some(source) = self.sources.get_mut(&from) {
+            *source = Source { spared: true, latest: source.latest, ..Source::default() };
+        }
+        true
     }
 
     /// `from` has these hints.
@@ -145,13 +269,13 @@ impl Broadcast {
                 .missing
                 .entry(*id)
                 .or_insert_with(|| Missing { announcers: VecDeque::new(), due_ms });
-            if !missing.announcers.contains(&from) {
+            if missing.announcers.len() < MAX_ANNOUNCERS && !missing.announcers.contains(&from) {
                 missing.announcers.push_back(from);
             }
         }
     }
 
-    /// `from` asks for hints and wants to be an eager link.
+    /// `from` asks for hints and wants them whole from now on.
     pub(crate) fn graft(
         &mut self,
         from: PeerKey,
@@ -159,13 +283,20 @@ impl Broadcast {
         allowed: impl Fn(PeerKey, &TenantId) -> bool,
     ) -> Sends {
         self.make_eager(from);
-        ids.iter()
-            .filter_map(|id| self.seen.get(id))
-            .filter(|seen| allowed(from, &seen.hint.version.tenant))
-            .map(|seen| (from, Control::Gossip { hint: seen.hint.clone(), hops: seen.hops }))
-            .collect()
+        let mut sends = Vec::new();
+        for id in ids {
+            let Some(seen) = self.seen.get_mut(id) else { continue };
+            if allowed(from, &seen.hint.version.tenant) {
+                if seen.told.len() < 2 * MAX_EAGER && !seen.told.contains(&from) {
+                    seen.told.push(from);
+                }
+                sends.push((from, Control::Gossip { hint: seen.hint.clone(), hops: seen.hops }));
+            }
+        }
+        sends
     }
 
+    /// `from` has better ways, and wants ids alone.
     pub(crate) fn prune(&mut self, from: PeerKey) {
         if self.eager.remove(&from) {
             self.lazy.insert(from);
@@ -194,10 +325,16 @@ impl Broadcast {
         });
         for (peer, ids) in wanted {
             counters.count("grafts");
-            self.make_eager(peer);
+            self.sources.entry(peer).or_default().spared = false;
             sends.extend(ids.chunks(MAX_IDS).map(|ids| (peer, Control::Graft(ids.to_vec()))));
         }
         sends
+    }
+
+    pub(crate) fn footprint(&self, all: &mut Footprint, hint: usize) {
+        all.part("hints_seen", self.seen.len(), MAX_SEEN, hint);
+        all.part("hints_missing", self.missing.len(), MAX_MISSING, 64 + MAX_ANNOUNCERS * 34);
+        all.part("hints_unannounced", self.unannounced.len(), MAX_LAZY, 16);
     }
 
     fn announce(&mut self, allowed: impl Fn(PeerKey, &TenantId) -> bool) -> Sends {
@@ -205,7 +342,9 @@ impl Broadcast {
         let mut sends = Vec::new();
         for peer in &self.lazy {
             let may_know = |id: &&HintId| {
-                self.seen.get(id).is_some_and(|s| allowed(*peer, &s.hint.version.tenant))
+                self.seen.get(id).is_some_and(|seen| {
+                    !seen.heard.contains(peer) && allowed(*peer, &seen.hint.version.tenant)
+                })
             };
             let ids: Vec<HintId> = unannounced.iter().filter(may_know).copied().collect();
             sends.extend(ids.chunks(MAX_IDS).map(|ids| (*peer, Control::Have(ids.to_vec()))));
@@ -215,7 +354,7 @@ impl Broadcast {
 
     fn make_eager(&mut self, peer: PeerKey) {
         // Only links that stand: a message may be the last of a link that was just closed.
-        if self.lazy.remove(&peer) {
+        if self.lazy.remove(&peer) || self.apart.remove(&peer) {
             self.eager.insert(peer);
         }
     }
@@ -229,12 +368,16 @@ impl Broadcast {
         counters: &mut Counters,
     ) -> Sends {
         let id = hint.id();
+        // Whoever is a leaf for the hints of others was spared by all: its own go to everyone near.
+        let own = if except.is_none() { Some(&self.lazy) } else { None };
         let sends: Sends = self
             .eager
             .iter()
+            .chain(own.into_iter().flatten())
             .filter(|peer| Some(**peer) != except && allowed(**peer, &hint.version.tenant))
             .map(|peer| (*peer, Control::Gossip { hint: hint.clone(), hops }))
             .collect();
+        let told = sends.iter().map(|(peer, _)| *peer).collect();
         if self.unannounced.len() < MAX_LAZY {
             self.unannounced.push(id);
         } else {
@@ -247,7 +390,7 @@ impl Broadcast {
             counters.count("hints_forgotten");
         }
         self.order.push_back(id);
-        self.seen.insert(id, Seen { hint, hops });
+        self.seen.insert(id, Seen { hint, hops, heard: except.into_iter().collect(), told });
         sends
     }
 }

@@ -69,7 +69,7 @@ impl Dialer {
     /// has come. `is_found` tells whether a seed's last answerer is still there.
     pub(crate) fn due(
         &mut self,
-        wanted: &[(PeerKey, u64)],
+        wanted: &BTreeMap<PeerKey, u64>,
         is_found: impl Fn(PeerKey) -> bool,
         mono_ms: u64,
     ) -> Vec<Target> {
@@ -84,7 +84,7 @@ impl Dialer {
         for (target, attempt) in &mut self.attempts {
             let needed = match target {
                 Target::Seed(_) => !attempt.answered.is_some_and(&is_found),
-                Target::Peer(peer) => wanted.iter().any(|(wanted, _)| wanted == peer),
+                Target::Peer(peer) => wanted.contains_key(peer),
             };
             if needed
                 && !attempt.running
@@ -151,6 +151,15 @@ impl Dialer {
         }
     }
 
+    /// Seeds are not in a hurry: others are known.
+    pub(crate) fn seeds_later(&mut self, mono_ms: u64, rng: &mut StdRng) {
+        for (target, attempt) in &mut self.attempts {
+            if matches!(target, Target::Seed(_)) {
+                attempt.next_ms = mono_ms.saturating_add(rng.random_range(0..=self.max_ms));
+            }
+        }
+    }
+
     /// Forgets peers that membership no longer knows.
     pub(crate) fn retain_peers(&mut self, known: impl Fn(PeerKey) -> bool) {
         self.attempts.retain(|target, attempt| match target {
@@ -170,6 +179,10 @@ impl Dialer {
             Target::Seed(seed) => Some((&**seed, attempt.refusal.as_deref(), attempt.answered)),
             Target::Peer(_) => None,
         })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.attempts.len()
     }
 
     fn refill(&mut self, mono_ms: u64) {
@@ -199,7 +212,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         let (mut dials, mut last_gap, mut last) = (0, 0, 0);
         for mono_ms in (0..60_000).step_by(10) {
-            for target in dialer.due(&[], |_| false, mono_ms) {
+            for target in dialer.due(&BTreeMap::new(), |_| false, mono_ms) {
                 dials += 1;
                 (last_gap, last) = (mono_ms - last, mono_ms);
                 dialer.ended(&target, &DialOutcome::Failed("down".into()), mono_ms, &mut rng);
@@ -213,7 +226,7 @@ mod tests {
     #[test]
     fn the_budget_holds_over_all_targets() {
         let mut dialer = Dialer::new(&[], &Timing::default());
-        let wanted: Vec<_> = (0..100).map(|i| (PeerKey([i; 34]), 0)).collect();
+        let wanted: BTreeMap<_, _> = (0..100).map(|i| (PeerKey([i; 34]), 0)).collect();
         assert_eq!(dialer.due(&wanted, |_| false, 0).len(), 16);
         assert_eq!(dialer.due(&wanted, |_| false, 1_000).len(), 8);
     }

@@ -13,7 +13,7 @@ use crate::{Counters, LeaseView, PeerKey};
 /// How far a claim may lie in the receiver's future before it is held to be a clock that is off.
 pub const MAX_AHEAD_MS: u64 = 5 * 60 * 1_000;
 /// Most leases held.
-const MAX_HELD: usize = 65_536;
+pub(crate) const MAX_HELD: usize = 65_536;
 
 type Key = (TenantId, SiteId, NodeName);
 
@@ -30,6 +30,9 @@ struct Held {
 pub(crate) struct Leases {
     held: BTreeMap<Key, Held>,
     dirty: BTreeSet<Key>,
+    /// Own claims that nobody was told of yet.
+    own: BTreeSet<Key>,
+    renewed_ms: u64,
     sequence: u64,
 }
 
@@ -47,7 +50,15 @@ impl Leases {
         let before = self.held.get(&key).map_or(Millis(0), |held| held.as_of);
         let as_of = before.max(as_of);
         self.held.insert(key.clone(), Held { claim, as_of, claims_future: false, from: None });
-        self.dirty.insert(key);
+        self.own.insert(key);
+    }
+
+    /// Own claims made since the last time are news, if that is `pause_ms` ago.
+    pub(crate) fn renew(&mut self, pause_ms: u64, mono_ms: u64) {
+        if mono_ms >= self.renewed_ms.saturating_add(pause_ms) && !self.own.is_empty() {
+            self.renewed_ms = mono_ms;
+            self.dirty.append(&mut self.own);
+        }
     }
 
     /// A claim that `from` passed on; whether it was news.
@@ -100,6 +111,10 @@ impl Leases {
 
     pub(crate) fn has_news(&self) -> bool {
         !self.dirty.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
     }
 
     pub(crate) fn view(&self) -> Vec<LeaseView> {

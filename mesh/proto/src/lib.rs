@@ -31,7 +31,7 @@ pub use counters::Counters;
 pub use dial::{DialOutcome, Target};
 pub use leases::MAX_AHEAD_MS;
 pub use member::MemberId;
-pub use node::{Action, Event, MeshNode, NodeConfig};
+pub use node::{Action, Event, Footprint, MeshNode, NodeConfig};
 pub use schedule::{Scope, SyncReport};
 pub use store::DocumentStore;
 pub use view::{ConflictView, LeaseView, MemberState, MemberView, SyncView};

@@ -1,27 +1,41 @@
 //! Membership: foca's SWIM, driven without I/O. Its datagrams travel in our control messages.
 
+mod codec;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use foca::{
-    Codec, Config, Foca, Header, Identity, Member, Message, Notification, PeriodicParams, Runtime,
-    State, Timer,
+    Codec, Config, Foca, Identity, Member, Message, Notification, PeriodicParams, Runtime, State,
+    Timer,
 };
 use holm_model::{NodeName, SiteId};
+use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::wire::MAX_ADDRESSES;
-use crate::{Counters, PeerKey, Timing};
+use codec::{SwimCodec, take_u16};
+
+use crate::{Counters, Footprint, PeerKey, Timing};
 
 /// Most members, those that are down included.
 pub(crate) const MAX_MEMBERS: usize = 8_192;
 /// Largest membership datagram, in bytes.
 pub(crate) const MAX_SWIM_BYTES: usize = 8 * 1024;
 const MAX_TIMERS: usize = 4 * MAX_MEMBERS;
+/// Neighbours accused at once.
+const MAX_ACCUSED: usize = 64;
+/// Members that are down and that this node never met, before it forgets some.
+const MAX_UNMET: usize = 1_024;
+const FORGET_AT_ONCE: usize = 64;
+/// Each so many members make a node probe that much more rarely, up to a bound.
+const MEMBERS_PER_PACE: u64 = 40;
+const MAX_PACE: u64 = 40;
+/// Members looked at for a random one.
+const RING_STEPS: usize = 64;
 
 /// A node as the membership protocol names it.
 #[derive(Debug, Clone)]
@@ -72,8 +86,27 @@ pub(crate) struct Outcome {
     pub(crate) changed: bool,
 }
 
+/// A member as this node knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) id: MemberId,
+    pub(crate) down: bool,
+}
+
+pub(crate) type Name = (SiteId, NodeName);
+
 pub(crate) struct Membership {
     foca: Foca<MemberId, SwimCodec, StdRng, foca::NoCustomBroadcast>,
+    /// What foca knows, by key and by name: foca itself can only be walked from end to end.
+    known: BTreeMap<PeerKey, Known>,
+    names: BTreeMap<Name, BTreeSet<PeerKey>>,
+    down: BTreeSet<PeerKey>,
+    doubled: BTreeSet<Name>,
+    /// Members that a neighbour of ours lost, and until when they may defend themselves.
+    accused: BTreeMap<PeerKey, (MemberId, u16, u64)>,
+    suspect_ms: u64,
+    /// How much slower than in a small mesh this node probes.
+    pace: u64,
     timers: BinaryHeap<Reverse<Due>>,
     next_timer: u64,
     /// Timers dropped at the bound; read into the node's counters.
@@ -84,6 +117,13 @@ impl Membership {
     pub(crate) fn new(me: MemberId, timing: &Timing, rng: StdRng) -> Self {
         Self {
             foca: Foca::new(me, config(timing), rng, SwimCodec),
+            known: BTreeMap::new(),
+            names: BTreeMap::new(),
+            down: BTreeSet::new(),
+            doubled: BTreeSet::new(),
+            accused: BTreeMap::new(),
+            suspect_ms: timing.suspect_to_down_ms,
+            pace: 1,
             timers: BinaryHeap::new(),
             next_timer: 0,
             counters: Counters::default(),
@@ -99,12 +139,151 @@ impl Membership {
         self.foca.iter_membership_state().map(|m| (m.id(), m.state()))
     }
 
-    /// A connection to `peer` stands: it is alive, and it may know others.
-    pub(crate) fn connected(&mut self, peer: MemberId, mono_ms: u64) -> Outcome {
+    /// A member by its key.
+    pub(crate) fn known(&self, peer: PeerKey) -> Option<&Known> {
+        self.known.get(&peer)
+    }
+
+    /// Whether any member, up or down, has this name.
+    pub(crate) fn has_name(&self, site: &SiteId, node: &NodeName) -> bool {
+        let me = self.me();
+        (me.site == *site && me.node == *node)
+            || self.names.contains_key(&(site.clone(), node.clone()))
+    }
+
+    /// Names that more than one member bears, this node not counted.
+    pub(crate) fn doubled(&self) -> impl Iterator<Item = (&Name, Vec<PeerKey>)> {
+        self.doubled.iter().map(|name| (name, self.alive_named(name)))
+    }
+
+    /// Members of this name that are not down.
+    pub(crate) fn alive_named(&self, name: &Name) -> Vec<PeerKey> {
+        let keys = self.names.get(name).into_iter().flatten();
+        keys.filter(|key| !self.down.contains(*key)).copied().collect()
+    }
+
+    /// Members that are down.
+    pub(crate) const fn down(&self) -> &BTreeSet<PeerKey> {
+        &self.down
+    }
+
+    /// Members that are not down, this node not counted.
+    pub(crate) fn count_up(&self) -> usize {
+        self.known.len().saturating_sub(self.down.len())
+    }
+
+    /// Members that are not down, in the order of their keys, which are hashes.
+    pub(crate) fn up(&self) -> impl Iterator<Item = PeerKey> {
+        self.known.iter().filter(|(_, known)| !known.down).map(|(peer, _)| *peer)
+    }
+
+    /// Some member that is up: the first from a random place in the ring of keys that `pick` takes.
+    pub(crate) fn random_up(
+        &self,
+        rng: &mut StdRng,
+        pick: impl Fn(PeerKey) -> bool,
+    ) -> Option<PeerKey> {
+        let mut from = PeerKey([0; 34]);
+        from.0[..2].copy_from_slice(&[0x12, 0x20]);
+        from.0[2..18].copy_from_slice(&rng.random::<u128>().to_be_bytes());
+        let ring = self.known.range(from..).chain(self.known.range(..from));
+        let mut fit = ring.take(RING_STEPS).filter(|(peer, known)| !known.down && pick(**peer));
+        fit.next().map(|(peer, _)| *peer)
+    }
+
+    /// A connection to `peer` stands: it is alive. With `ask`, it is asked for others that it knows.
+    pub(crate) fn connected(&mut self, peer: MemberId, ask: bool, mono_ms: u64) -> Outcome {
+        self.accused.remove(&peer.peer);
         self.run(mono_ms, |foca, runtime| {
             foca.apply_many(std::iter::once(Member::alive(peer.clone())), false, &mut *runtime)?;
-            foca.announce(peer, runtime)
+            if ask { foca.announce(peer, runtime) } else { Ok(()) }
         })
+    }
+
+    /// A neighbour was lost and cannot be reached again: the others hear that it is suspected, and it
+    /// counts as down when it does not contradict. SWIM's own probes alone would take a period of the
+    /// whole mesh.
+    pub(crate) fn accuse(&mut self, peer: PeerKey, mono_ms: u64) -> Outcome {
+        let found = self.foca.iter_membership_state().find(|member| member.id().peer == peer);
+        let Some(member) = found.filter(|member| member.state() != State::Down) else {
+            return Outcome::default();
+        };
+        if self.accused.contains_key(&peer) || self.accused.len() >= MAX_ACCUSED {
+            return Outcome::default();
+        }
+        let (id, incarnation) = (member.id().clone(), member.incarnation());
+        let until_ms = mono_ms.saturating_add(self.suspect_ms);
+        self.accused.insert(peer, (id.clone(), incarnation, until_ms));
+        self.counters.count("members_accused");
+        let suspect = Member::new(id, incarnation, State::Suspect);
+        self.run(mono_ms, |foca, runtime| foca.apply_many(std::iter::once(suspect), true, runtime))
+    }
+
+    /// Those who did not defend themselves count as down.
+    fn sentence(&mut self, mono_ms: u64) -> Outcome {
+        let mut outcome = Outcome::default();
+        let over = self.accused.iter().filter(|(_, (_, _, until_ms))| *until_ms <= mono_ms);
+        for peer in over.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            let Some((id, incarnation, _)) = self.accused.remove(&peer) else { continue };
+            let still = self.foca.iter_membership_state().any(|member| {
+                *member.id() == id
+                    && member.incarnation() == incarnation
+                    && member.state() == State::Suspect
+            });
+            if still {
+                let down = Member::new(id, incarnation, State::Down);
+                outcome.join(self.run(mono_ms, |foca, runtime| {
+                    foca.apply_many(std::iter::once(down), true, runtime)
+                }));
+            }
+        }
+        outcome
+    }
+
+    /// Forgets some of the members that are down and of which `keep` knows nothing better, so that
+    /// names that a liar made up do not stay for ever.
+    pub(crate) fn forget_unmet(&mut self, keep: impl Fn(PeerKey) -> bool, mono_ms: u64) {
+        if self.down.len() <= MAX_UNMET {
+            return;
+        }
+        let unmet = self.down.iter().filter(|peer| !keep(**peer)).take(FORGET_AT_ONCE);
+        for peer in unmet.copied().collect::<Vec<_>>() {
+            let Some(known) = self.known.get(&peer).cloned() else { continue };
+            self.counters.count("members_forgotten");
+            self.run(mono_ms, |foca, runtime| {
+                foca.handle_timer(Timer::RemoveDown(known.id.clone()), runtime)
+            });
+        }
+    }
+
+    /// The larger the mesh, the more rarely each node probes: every member is still probed by someone
+    /// about once a period, and the cost of a node stays the same.
+    fn keep_pace(&mut self) {
+        self.pace = (self.count_up() as u64 / MEMBERS_PER_PACE).clamp(1, MAX_PACE);
+    }
+
+    /// How long foca waits for a timer: its own time, stretched where the timer leads to messages to
+    /// members without a connection. News travel along the connections that there are, and only when
+    /// there are any, so they keep their pace.
+    fn stretched(&self, timer: &Timer<MemberId>, after: Duration) -> u64 {
+        let factor = match timer {
+            // Whoever is probed without a connection is dialled first.
+            Timer::SendIndirectProbe { .. } => self.pace.min(4),
+            Timer::ProbeRandomMember(_)
+            | Timer::PeriodicAnnounce(_)
+            | Timer::PeriodicAnnounceDown(_) => self.pace,
+            _ => 1,
+        };
+        u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_mul(factor)
+    }
+
+    /// Members known from an earlier start. Nobody else is told: they may be gone.
+    pub(crate) fn remember(&mut self, members: Vec<MemberId>, mono_ms: u64) -> Outcome {
+        let room = MAX_MEMBERS.saturating_sub(self.foca.iter_membership_state().len());
+        let me = self.me().peer;
+        let others = members.into_iter().filter(|id| id.peer != me).take(room);
+        let alive: Vec<_> = others.map(Member::alive).collect();
+        self.run(mono_ms, |foca, runtime| foca.apply_many(alive.into_iter(), false, runtime))
     }
 
     /// A peer says that it has seen a later start of us than this one (the clock was set back
@@ -127,13 +306,52 @@ impl Membership {
         }
         if self.foca.iter_membership_state().len() >= MAX_MEMBERS {
             self.counters.count("swim_members_full");
-            return Outcome::default();
+            let Some(bytes) = self.without_strangers(bytes) else { return Outcome::default() };
+            return self.run(mono_ms, |foca, runtime| foca.handle_data(&bytes, runtime));
         }
         self.run(mono_ms, |foca, runtime| foca.handle_data(bytes, runtime))
     }
 
+    /// The datagram without members that are not known here: those that are go on being probed and
+    /// judged although there is no room for more.
+    fn without_strangers(&self, mut bytes: &[u8]) -> Option<Vec<u8>> {
+        let header = SwimCodec.decode_header(&mut bytes).ok()?;
+        self.known.get(&header.src.peer)?;
+        let mut out = Vec::new();
+        SwimCodec.encode_header(&header, &mut out).ok()?;
+        if !bytes.has_remaining() {
+            return Some(out);
+        }
+        let count = take_u16(&mut bytes).ok()?;
+        let mut kept = Vec::new();
+        for _ in 0..count {
+            let member = SwimCodec.decode_member(&mut bytes).ok()?;
+            if self.known.contains_key(&member.id().peer) {
+                kept.push(member);
+            }
+        }
+        out.put_u16(u16::try_from(kept.len()).ok()?);
+        kept.iter().try_for_each(|member| SwimCodec.encode_member(member, &mut out)).ok()?;
+        Some(out)
+    }
+
+    /// The same datagram for another receiver, if it is one that any member may have: news, and the
+    /// question for others. What is meant for one member alone stays as it is.
+    pub(crate) fn redirect(&self, mut bytes: &[u8], to: &MemberId) -> Option<Vec<u8>> {
+        let mut header = SwimCodec.decode_header(&mut bytes).ok()?;
+        if !matches!(header.message, Message::Gossip | Message::Announce) {
+            return None;
+        }
+        header.dst = to.clone();
+        let mut out = Vec::with_capacity(256 + bytes.len());
+        SwimCodec.encode_header(&header, &mut out).ok()?;
+        out.extend_from_slice(bytes);
+        (out.len() <= MAX_SWIM_BYTES).then_some(out)
+    }
+
     pub(crate) fn tick(&mut self, mono_ms: u64) -> Outcome {
-        let mut outcome = Outcome::default();
+        self.keep_pace();
+        let mut outcome = self.sentence(mono_ms);
         // A timer may set another that is due at once: the bound keeps one tick finite.
         for _ in 0..MAX_TIMERS {
             if self.timers.peek().is_none_or(|Reverse(due)| due.at > mono_ms) {
@@ -141,8 +359,7 @@ impl Membership {
             }
             let Some(Reverse(due)) = self.timers.pop() else { break };
             let next = self.run(mono_ms, |foca, runtime| foca.handle_timer(due.timer, runtime));
-            outcome.sends.extend(next.sends);
-            outcome.changed |= next.changed;
+            outcome.join(next);
         }
         outcome
     }
@@ -150,6 +367,13 @@ impl Membership {
     /// Tells the others that this node leaves on purpose.
     pub(crate) fn leave(&mut self, mono_ms: u64) -> Outcome {
         self.run(mono_ms, |foca, runtime| foca.leave_cluster(runtime))
+    }
+
+    pub(crate) fn footprint(&self, all: &mut Footprint, text: usize) {
+        let members = self.foca.iter_membership_state().len();
+        all.part("members", members, MAX_MEMBERS + 256, size_of::<MemberId>() + text);
+        all.part("members_accused", self.accused.len(), MAX_ACCUSED, size_of::<MemberId>());
+        all.part("swim_timers", self.timers.len(), MAX_TIMERS, size_of::<Due>() + text);
     }
 
     fn run(
@@ -169,11 +393,70 @@ impl Membership {
                 self.counters.count("swim_timers_dropped");
                 continue;
             }
-            let at = mono_ms.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+            let at = mono_ms.saturating_add(self.stretched(&timer, after));
             self.timers.push(Reverse(Due { at, order: self.next_timer, timer }));
             self.next_timer += 1;
         }
+        for (id, down) in effects.news {
+            let down = down.unwrap_or_else(|| self.down.contains(&id.peer));
+            self.note(id, down);
+        }
+        // Members that were down when first heard of come without a word, and so do those that foca
+        // forgets.
+        if self.foca.iter_membership_state().len() != self.known.len() {
+            self.look_again();
+        }
         Outcome { sends: effects.sends.into(), changed: effects.changed }
+    }
+
+    fn note(&mut self, id: MemberId, down: bool) {
+        let name = (id.site.clone(), id.node.clone());
+        let old = self.known.get(&id.peer).map(|old| (old.id.site.clone(), old.id.node.clone()));
+        if let Some(old) = old.filter(|old| *old != name) {
+            self.unname(&old, id.peer);
+        }
+        let keys = self.names.entry(name.clone()).or_default();
+        keys.insert(id.peer);
+        if keys.len() > 1 || (name.0 == self.me().site && name.1 == self.me().node) {
+            self.doubled.insert(name);
+        }
+        if down {
+            self.down.insert(id.peer);
+        } else {
+            self.down.remove(&id.peer);
+        }
+        self.known.insert(id.peer, Known { id, down });
+    }
+
+    fn unname(&mut self, name: &Name, peer: PeerKey) {
+        if let Some(keys) = self.names.get_mut(name) {
+            keys.remove(&peer);
+            if keys.is_empty() {
+                self.names.remove(name);
+            }
+        }
+    }
+
+    fn look_again(&mut self) {
+        self.known.clear();
+        self.names.clear();
+        self.down.clear();
+        self.doubled.clear();
+        let all: Vec<(MemberId, bool)> = self
+            .foca
+            .iter_membership_state()
+            .map(|member| (member.id().clone(), member.state() == State::Down))
+            .collect();
+        for (id, down) in all {
+            self.note(id, down);
+        }
+    }
+}
+
+impl Outcome {
+    fn join(&mut self, other: Self) {
+        self.sends.extend(other.sends);
+        self.changed |= other.changed;
     }
 }
 
@@ -207,11 +490,19 @@ impl Ord for Due {
 struct Effects {
     sends: VecDeque<(PeerKey, Vec<u8>)>,
     timers: Vec<(Duration, Timer<MemberId>)>,
+    /// Members of which foca said something, and whether they are down if it said that.
+    news: Vec<(MemberId, Option<bool>)>,
     changed: bool,
 }
 
 impl Runtime<MemberId> for Effects {
     fn notify(&mut self, notification: Notification<'_, MemberId>) {
+        match notification {
+            Notification::MemberUp(id) => self.news.push((id.clone(), Some(false))),
+            Notification::MemberDown(id) => self.news.push((id.clone(), Some(true))),
+            Notification::Rename(_, id) => self.news.push((id.clone(), None)),
+            _ => {}
+        }
         self.changed |= !matches!(notification, Notification::Active | Notification::Idle);
     }
 
@@ -243,180 +534,4 @@ fn config(timing: &Timing) -> Config {
         periodic_announce_to_down_members: periodic(timing.probe_period_ms.saturating_mul(5), one),
         periodic_gossip: periodic(timing.probe_period_ms / 2 + 1, one.saturating_add(2)),
     }
-}
-
-/// Why a membership datagram does not decode or encode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum SwimError {
-    #[error("membership datagram is truncated")]
-    Truncated,
-    #[error("membership datagram names a site or node that is not valid")]
-    BadName,
-    #[error("membership datagram has a value that is not known")]
-    UnknownValue,
-    #[error("no room for another member in this datagram")]
-    Full,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct SwimCodec;
-
-impl Codec<MemberId> for SwimCodec {
-    type Error = SwimError;
-
-    fn encode_header(
-        &mut self,
-        header: &Header<MemberId>,
-        buf: impl BufMut,
-    ) -> Result<(), SwimError> {
-        let mut out = Vec::with_capacity(256);
-        put_member(&mut out, &header.src);
-        out.put_u16(header.src_incarnation);
-        put_member(&mut out, &header.dst);
-        put_message(&mut out, &header.message);
-        flush(&out, buf)
-    }
-
-    fn decode_header(&mut self, mut buf: impl Buf) -> Result<Header<MemberId>, SwimError> {
-        let src = take_member(&mut buf)?;
-        let src_incarnation = take_u16(&mut buf)?;
-        let dst = take_member(&mut buf)?;
-        let message = take_message(&mut buf)?;
-        Ok(Header { src, src_incarnation, dst, message })
-    }
-
-    fn encode_member(
-        &mut self,
-        member: &Member<MemberId>,
-        buf: impl BufMut,
-    ) -> Result<(), SwimError> {
-        let mut out = Vec::with_capacity(128);
-        put_member(&mut out, member.id());
-        out.put_u16(member.incarnation());
-        out.put_u8(match member.state() {
-            State::Alive => 0,
-            State::Suspect => 1,
-            State::Down => 2,
-        });
-        flush(&out, buf)
-    }
-
-    fn decode_member(&mut self, mut buf: impl Buf) -> Result<Member<MemberId>, SwimError> {
-        let id = take_member(&mut buf)?;
-        let incarnation = take_u16(&mut buf)?;
-        let state = match take_u8(&mut buf)? {
-            0 => State::Alive,
-            1 => State::Suspect,
-            2 => State::Down,
-            _ => return Err(SwimError::UnknownValue),
-        };
-        Ok(Member::new(id, incarnation, state))
-    }
-}
-
-fn flush(out: &[u8], mut buf: impl BufMut) -> Result<(), SwimError> {
-    if buf.remaining_mut() < out.len() {
-        return Err(SwimError::Full);
-    }
-    buf.put_slice(out);
-    Ok(())
-}
-
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    // Names have at most 63 bytes by construction, an address as text at most 58.
-    out.put_u8(u8::try_from(text.len()).unwrap_or(0));
-    out.put_slice(text.as_bytes());
-}
-
-fn put_member(out: &mut Vec<u8>, id: &MemberId) {
-    out.put_slice(&id.peer.0);
-    out.put_u64(id.generation);
-    put_text(out, id.site.as_str());
-    put_text(out, id.node.as_str());
-    out.put_u16(id.api_port.unwrap_or(0));
-    let addresses = &id.addresses[..id.addresses.len().min(MAX_ADDRESSES)];
-    out.put_u8(u8::try_from(addresses.len()).unwrap_or(0));
-    for address in addresses {
-        put_text(out, &address.to_string());
-    }
-}
-
-fn put_message(out: &mut Vec<u8>, message: &Message<MemberId>) {
-    let mut with = |tag: u8, number: u8, member: Option<&MemberId>| {
-        out.put_u8(tag);
-        out.put_u8(number);
-        if let Some(member) = member {
-            put_member(out, member);
-        }
-    };
-    match message {
-        Message::Ping(number) => with(0, *number, None),
-        Message::Ack(number) => with(1, *number, None),
-        Message::PingReq { target, probe_number } => with(2, *probe_number, Some(target)),
-        Message::IndirectPing { origin, probe_number } => with(3, *probe_number, Some(origin)),
-        Message::IndirectAck { target, probe_number } => with(4, *probe_number, Some(target)),
-        Message::ForwardedAck { origin, probe_number } => with(5, *probe_number, Some(origin)),
-        Message::Announce => with(6, 0, None),
-        Message::Feed => with(7, 0, None),
-        Message::Gossip => with(8, 0, None),
-        Message::Broadcast => with(9, 0, None),
-        Message::TurnUndead => with(10, 0, None),
-    }
-}
-
-fn take_message(buf: &mut impl Buf) -> Result<Message<MemberId>, SwimError> {
-    let tag = take_u8(buf)?;
-    let probe_number = take_u8(buf)?;
-    Ok(match tag {
-        0 => Message::Ping(probe_number),
-        1 => Message::Ack(probe_number),
-        2 => Message::PingReq { target: take_member(buf)?, probe_number },
-        3 => Message::IndirectPing { origin: take_member(buf)?, probe_number },
-        4 => Message::IndirectAck { target: take_member(buf)?, probe_number },
-        5 => Message::ForwardedAck { origin: take_member(buf)?, probe_number },
-        6 => Message::Announce,
-        7 => Message::Feed,
-        8 => Message::Gossip,
-        9 => Message::Broadcast,
-        10 => Message::TurnUndead,
-        _ => return Err(SwimError::UnknownValue),
-    })
-}
-
-fn take_member(buf: &mut impl Buf) -> Result<MemberId, SwimError> {
-    let mut peer = [0; 34];
-    buf.try_copy_to_slice(&mut peer).map_err(|_| SwimError::Truncated)?;
-    let generation = buf.try_get_u64().map_err(|_| SwimError::Truncated)?;
-    let site = SiteId::new(&take_text(buf)?).map_err(|_| SwimError::BadName)?;
-    let node = NodeName::new(&take_text(buf)?).map_err(|_| SwimError::BadName)?;
-    let api_port = Some(take_u16(buf)?).filter(|port| *port != 0);
-    let count = usize::from(take_u8(buf)?);
-    if count > MAX_ADDRESSES {
-        return Err(SwimError::UnknownValue);
-    }
-    let addresses = (0..count)
-        .map(|_| take_text(buf)?.parse().map_err(|_| SwimError::UnknownValue))
-        .collect::<Result<_, _>>()?;
-    Ok(MemberId { site, node, peer: PeerKey(peer), addresses, api_port, generation })
-}
-
-fn take_text(buf: &mut impl Buf) -> Result<String, SwimError> {
-    let length = usize::from(take_u8(buf)?);
-    let mut bytes = vec![0; length];
-    buf.try_copy_to_slice(&mut bytes).map_err(|_| SwimError::Truncated)?;
-    String::from_utf8(bytes).map_err(|_| SwimError::BadName)
-}
-
-fn take_u16(buf: &mut impl Buf) -> Result<u16, SwimError> {
-    buf.try_get_u16().map_err(|_| SwimError::Truncated)
-}
-
-fn take_u8(buf: &mut impl Buf) -> Result<u8, SwimError> {
-    buf.try_get_u8().map_err(|_| SwimError::Truncated)
-}
-
-/// What a peer is, at most once per peer: foca keeps one entry per address, and the address is the
-/// peer key.
-pub(crate) fn by_peer(members: &Membership) -> BTreeMap<PeerKey, (MemberId, State)> {
-    members.all().map(|(id, state)| (id.peer, (id.clone(), state))).collect()
 }

@@ -1,14 +1,17 @@
 //! The machine as a whole: takes events, gives actions, and keeps what a node knows of its mesh.
 
 mod conflicts;
+mod footprint;
 mod hints;
 mod links;
+mod overlay;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use holm_model::{DocVersion, Millis, NodeName, SiteId, TenantId};
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::broadcast::Broadcast;
@@ -22,8 +25,18 @@ use crate::{
     SyncReport, SyncView, Target, Timing,
 };
 use conflicts::Conflicts;
+pub use footprint::Footprint;
 use hints::KnownVersions;
 use links::Link;
+use overlay::{ALL, Overlay};
+
+/// Above a few members, own leases are told to others once in so many milliseconds a member.
+const LEASE_MS_PER_MEMBER: u64 = 300;
+/// Leases of others wait so many milliseconds a member for more of them.
+const LEASE_BATCH_MS_PER_MEMBER: u64 = 10;
+const LEASE_BATCH_MAX_MS: u64 = 5_000;
+/// Neighbours that are told.
+const LEASE_FAN_OUT: usize = 3;
 
 /// What a node is, and how quick.
 #[derive(Debug, Clone)]
@@ -99,6 +112,12 @@ pub enum Event {
     },
     /// Replication stops (own certificate ended) or goes on.
     Paused(bool),
+    /// Nodes of this mesh that were known before this start: they are looked for like those of which
+    /// others tell, so that a node comes back even when its seeds do not.
+    Remembered {
+        /// Who.
+        members: Vec<MemberId>,
+    },
     /// A local document changed.
     Published(DocVersion),
     /// A control message came.
@@ -173,6 +192,10 @@ pub struct MeshNode {
     discovered: BTreeMap<PeerKey, Vec<SocketAddr>>,
     /// Datagrams for members without a connection, and until when one is wanted for them.
     demand: BTreeMap<PeerKey, links::Demand>,
+    overlay: Overlay,
+    /// Neighbours that fell silent or went without a word, and when.
+    lost: BTreeMap<PeerKey, u64>,
+    next_leases_ms: u64,
     conflicts: Conflicts,
     known: KnownVersions,
     paused: bool,
@@ -189,7 +212,10 @@ impl MeshNode {
             leases: Leases::default(),
             broadcast: Broadcast::new(config.timing.graft_ms),
             dialer: Dialer::new(&config.seeds, &config.timing),
-            schedule: Schedule::new(config.timing.sync_ms),
+            schedule: Schedule::new(),
+            overlay: Overlay::new(&config.timing),
+            lost: BTreeMap::new(),
+            next_leases_ms: 0,
             timing: config.timing,
             rng,
             links: BTreeMap::new(),
@@ -215,9 +241,12 @@ impl MeshNode {
             Event::DialEnded { target, outcome } => {
                 self.dialer.ended(&target, &outcome, now.mono_ms, &mut self.rng);
                 self.counters.count("dials_failed");
+                if matches!(outcome, DialOutcome::Failed(_)) {
+                    self.dial_failed(&target, now, &mut out);
+                }
                 out.push(Action::Changed);
             }
-            Event::Disconnected { peer } => self.disconnected(peer, &mut out),
+            Event::Disconnected { peer } => self.disconnected(peer, now, &mut out),
             Event::Discovered { peer, addresses } => self.discovered(peer, addresses),
             Event::Doubled { peer, site, node, seen } => {
                 self.conflicts.doubled(peer, &site, &node, &seen, now.wall);
@@ -241,6 +270,12 @@ impl MeshNode {
                 out.push(Action::Changed);
             }
             Event::Published(version) => self.published(version, store, &mut out),
+            Event::Remembered { members } => {
+                // They come first: a mesh that starts anew must not fall upon its seeds.
+                self.dialer.seeds_later(now.mono_ms, &mut self.rng);
+                let outcome = self.membership.remember(members, now.mono_ms);
+                self.carry_out(outcome, now, &mut out);
+            }
             Event::Received { peer, message } => {
                 self.received(peer, message, now, store, &mut out);
             }
@@ -259,8 +294,7 @@ impl MeshNode {
 
     /// The newest generation of `peer` that this node has heard of; 0 if none. Goes into our Hello.
     pub fn known_generation(&self, peer: PeerKey) -> u64 {
-        let member = self.membership.all().find(|(id, _)| id.peer == peer);
-        member.map_or(0, |(id, _)| id.generation)
+        self.membership.known(peer).map_or(0, |known| known.id.generation)
     }
 
     /// All leases heard of, ours included.
@@ -290,8 +324,11 @@ impl MeshNode {
     fn tick(&mut self, now: Now, store: &dyn DocumentStore, out: &mut Vec<Action>) {
         let outcome = self.membership.tick(now.mono_ms);
         self.carry_out(outcome, now, out);
+        let met = &self.last_heard;
+        self.membership.forget_unmet(|peer| met.contains_key(&peer), now.mono_ms);
         self.tend_links(now, out);
-        self.spread_leases(store, out);
+        self.tend_overlay(now, out);
+        self.spread_leases(now, store, out);
         let sends = {
             let allowed = hints::gate(&self.links, store);
             self.broadcast.tick(now.mono_ms, allowed, &mut self.counters)
@@ -301,17 +338,31 @@ impl MeshNode {
             self.dial_due(now, out);
             self.sync_due(now, store, out);
         }
-        let members = self.membership.all();
-        if self.conflicts.tick(self.membership.me(), members, &self.links, now, &self.timing) {
+        if self.conflicts.tick(&self.membership, &self.links, now, &self.timing) {
             out.push(Action::Changed);
         }
     }
 
-    fn spread_leases(&mut self, store: &dyn DocumentStore, out: &mut Vec<Action>) {
-        if !self.leases.has_news() {
+    /// Passes news of leases on to a few neighbours, the more rarely the more members there are: what
+    /// a lease costs grows with their number, and a later claim makes up for one that was not heard.
+    fn spread_leases(&mut self, now: Now, store: &dyn DocumentStore, out: &mut Vec<Action>) {
+        let up = self.membership.count_up() as u64;
+        let (own_ms, batch_ms) = if up <= ALL as u64 {
+            (0, 0)
+        } else {
+            (up * LEASE_MS_PER_MEMBER, (up * LEASE_BATCH_MS_PER_MEMBER).min(LEASE_BATCH_MAX_MS))
+        };
+        self.leases.renew(own_ms, now.mono_ms);
+        if !self.leases.has_news() || now.mono_ms < self.next_leases_ms {
             return;
         }
-        for peer in self.broadcast.near().collect::<Vec<_>>() {
+        self.next_leases_ms = now.mono_ms.saturating_add(batch_ms);
+        let mut peers: Vec<PeerKey> = self.broadcast.settled().collect();
+        if up > ALL as u64 {
+            peers.shuffle(&mut self.rng);
+            peers.truncate(LEASE_FAN_OUT);
+        }
+        for peer in peers {
             let Some(link) = self.links.get(&peer) else { continue };
             let allowed = |tenant: &TenantId| store.may_replicate(&link.hello.site, tenant);
             for leases in self.leases.news_for(peer, allowed) {
@@ -325,17 +376,27 @@ impl MeshNode {
         // One session makes both sides equal: the smaller key begins, the other steps in only when
         // that one does not.
         let me = self.membership.me().peer;
-        let factor = |peer: PeerKey| if me < peer { 1 } else { 3 };
-        let due = self.schedule.due(now.mono_ms, factor, &mut self.rng);
+        let interval_ms = self.sync_interval_ms();
+        let wait_ms = |peer: PeerKey| interval_ms.saturating_mul(if me < peer { 1 } else { 3 });
+        let due = self.schedule.due(now.mono_ms, wait_ms, &mut self.rng);
         for peer in due {
             let Some(link) = self.links.get(&peer) else { continue };
             for tenant in store.tenants() {
                 if store.may_replicate(&link.hello.site, &tenant) {
-                    self.schedule.request(peer, tenant, Scope::All, &mut self.counters);
+                    let scope = if self.was_equal(peer) { Scope::Unchanged } else { Scope::All };
+                    self.schedule.request(peer, tenant, scope, &mut self.counters);
                 }
             }
         }
         self.start_syncs(out);
+    }
+
+    /// Whether the latest reconciliation with `peer`, on a connection that still stands, found nothing
+    /// to do.
+    fn was_equal(&self, peer: PeerKey) -> bool {
+        let latest = self.last_sync.get(&peer).and_then(|sync| sync.result.as_ref().ok());
+        let equal = |report: &SyncReport| report.pulled + report.pushed + report.failed == 0;
+        self.links.get(&peer).is_some_and(Link::was_synced) && latest.is_some_and(equal)
     }
 
     fn start_syncs(&mut self, out: &mut Vec<Action>) {
@@ -367,9 +428,25 @@ impl MeshNode {
                 }
                 Err(_) => self.counters.count("syncs_failed"),
             }
-            self.last_sync.insert(peer, SyncView { at: now.wall, result });
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.synced |= result.is_ok();
+            }
+            if self.last_sync.len() < links::MAX_HEARD || self.last_sync.contains_key(&peer) {
+                self.last_sync.insert(peer, SyncView { at: now.wall, result });
+            }
         }
         self.start_syncs(out);
+    }
+
+    /// News for a random member may as well go to a random neighbour: no connection is made for them.
+    fn redirected(&mut self, peer: PeerKey, bytes: &[u8]) -> Option<(PeerKey, Vec<u8>)> {
+        if self.membership.known(peer).is_none_or(|known| known.down) {
+            return None;
+        }
+        let nth = self.rng.random_range(0..self.links.len().max(1));
+        let neighbour = *self.links.keys().nth(nth)?;
+        let to = &self.membership.known(neighbour)?.id;
+        Some((neighbour, self.membership.redirect(bytes, to)?))
     }
 
     /// Sends what membership wants sent; whom it wants to reach without a connection is dialled.
@@ -379,6 +456,8 @@ impl MeshNode {
         }
         for (peer, bytes) in outcome.sends {
             if self.links.contains_key(&peer) {
+                out.push(Action::Send { peer, message: Control::Swim(bytes) });
+            } else if let Some((peer, bytes)) = self.redirected(peer, &bytes) {
                 out.push(Action::Send { peer, message: Control::Swim(bytes) });
             } else {
                 self.hold_for(peer, bytes, now);

@@ -6,7 +6,7 @@ use holm_model::{DocId, TenantId};
 use rand::rngs::StdRng;
 
 use crate::dial::jittered;
-use crate::{Counters, PeerKey};
+use crate::{Counters, Footprint, PeerKey};
 
 /// Reconciliations at once, over all peers.
 const MAX_RUNNING: usize = 4;
@@ -22,6 +22,8 @@ pub enum Scope {
     All,
     /// Only these documents, which a hint named.
     Documents(BTreeSet<DocId>),
+    /// All documents of the tenant, which were equal the last time: a fingerprint is compared first.
+    Unchanged,
 }
 
 impl Scope {
@@ -31,6 +33,7 @@ impl Scope {
                 a.extend(b);
                 Self::Documents(a)
             }
+            (Self::Unchanged, Self::Unchanged) => Self::Unchanged,
             _ => Self::All,
         };
     }
@@ -71,18 +74,16 @@ pub(crate) struct Schedule {
     scopes: BTreeMap<(PeerKey, TenantId), Scope>,
     running: BTreeMap<u64, (PeerKey, TenantId)>,
     next_ticket: u64,
-    interval_ms: u64,
 }
 
 impl Schedule {
-    pub(crate) const fn new(interval_ms: u64) -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             due_ms: BTreeMap::new(),
             queue: VecDeque::new(),
             scopes: BTreeMap::new(),
             running: BTreeMap::new(),
             next_ticket: 1,
-            interval_ms,
         }
     }
 
@@ -115,18 +116,17 @@ impl Schedule {
         }
     }
 
-    /// Peers whose periodic reconciliation is due; each is planned again `factor` intervals later.
+    /// Peers whose periodic reconciliation is due; each is planned again `wait_ms` later.
     pub(crate) fn due(
         &mut self,
         mono_ms: u64,
-        factor: impl Fn(PeerKey) -> u64,
+        wait_ms: impl Fn(PeerKey) -> u64,
         rng: &mut StdRng,
     ) -> Vec<PeerKey> {
         let mut due = Vec::new();
         for (peer, due_ms) in &mut self.due_ms {
             if *due_ms <= mono_ms {
-                let wait = self.interval_ms.saturating_mul(factor(*peer));
-                *due_ms = mono_ms.saturating_add(jittered(wait, rng));
+                *due_ms = mono_ms.saturating_add(jittered(wait_ms(*peer), rng));
                 due.push(*peer);
             }
         }
@@ -151,6 +151,11 @@ impl Schedule {
         }
         self.queue = waiting;
         jobs
+    }
+
+    pub(crate) fn footprint(&self, all: &mut Footprint, text: usize) {
+        all.part("syncs_queued", self.queue.len(), MAX_QUEUED, 64 + 2 * text);
+        all.part("syncs_running", self.running.len(), MAX_RUNNING, 64 + text);
     }
 
     /// A reconciliation ended; whose it was.

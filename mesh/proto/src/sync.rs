@@ -1,7 +1,8 @@
 //! One reconciliation of one tenant between two nodes, over one reliable stream.
 //!
 //! The initiator opens with its first negentropy message (or, after a hint, with none) and learns
-//! which documents differ. For each of them both sides name their heads and send what the other lacks,
+//! which documents differ; when both are expected to be equal, it asks for that with a fingerprint
+//! first. For each of them both sides name their heads and send what the other lacks,
 //! so both end equal. The sides speak in turn: neither ever writes while the other does, so no buffer
 //! between them can fill on both sides at once. A session that breaks loses nothing: whatever was
 //! applied stays, and the next session finds the rest.
@@ -15,7 +16,7 @@ use crate::wire::{MAX_CHUNK_BYTES, MAX_DOCUMENT_BYTES, Sync};
 use crate::{DocumentStore, Scope, SyncReport};
 
 /// Documents whose heads are exchanged before the other side speaks again.
-const WINDOW: usize = 16;
+const WINDOW: usize = 1_024;
 /// Largest negentropy message, in bytes; must be 0 or at least 4,096.
 const RECONCILE_BYTES: u64 = 128 * 1024;
 /// Most round trips to find differences: enough for a million documents that all differ.
@@ -73,6 +74,10 @@ pub struct Session {
 }
 
 enum State {
+    /// Initiator: waits for whether anything differs at all.
+    Probing {
+        tenant: TenantId,
+    },
     /// Initiator: waits for negentropy's answer.
     Comparing {
         tenant: TenantId,
@@ -147,6 +152,11 @@ impl Session {
                 let differing = Differing::default();
                 session.state = State::Comparing { tenant, negentropy, differing };
             }
+            Scope::Unchanged => {
+                let fingerprint = fingerprint(store, &tenant);
+                session.say(Sync::Probe { tenant: tenant.clone(), fingerprint });
+                session.state = State::Probing { tenant };
+            }
             Scope::Documents(documents) => {
                 session.say(Sync::Open { tenant: tenant.clone(), reconcile: Vec::new() });
                 session.next_window(tenant, documents.into_iter().collect(), store);
@@ -210,10 +220,26 @@ impl Session {
         match (&mut self.state, message) {
             (_, Sync::Chunk(bytes)) => self.chunk(bytes, store),
             (_, message) if self.incoming.is_some() => Err(unexpected(&message, "a chunk")),
-            (State::Comparing { .. }, Sync::Reconcile(bytes)) => self.compared(&bytes, store),
-            (State::Comparing { .. } | State::Exchanging { .. }, Sync::Refused { reason }) => {
-                Err(SyncError::Refused(reason))
+            (State::Probing { .. }, Sync::Same) => {
+                self.report.rounds += 1;
+                self.state = State::Done;
+                Ok(())
             }
+            (State::Probing { tenant }, Sync::Differs) => {
+                let tenant = tenant.clone();
+                self.report.rounds += 1;
+                let mut negentropy = compare(store, &tenant)?;
+                let reconcile = negentropy.initiate().map_err(reconcile_error)?;
+                self.say(Sync::Reconcile(reconcile));
+                let differing = Differing::default();
+                self.state = State::Comparing { tenant, negentropy, differing };
+                Ok(())
+            }
+            (State::Comparing { .. }, Sync::Reconcile(bytes)) => self.compared(&bytes, store),
+            (
+                State::Probing { .. } | State::Comparing { .. } | State::Exchanging { .. },
+                Sync::Refused { reason },
+            ) => Err(SyncError::Refused(reason)),
             (
                 State::Exchanging { window, pushing: false, .. },
                 Sync::Document { doc, heads, length },
@@ -236,6 +262,22 @@ impl Session {
             }
             (State::Waiting, Sync::Open { tenant, reconcile }) => {
                 self.opened(tenant, &reconcile, store)
+            }
+            (State::Waiting, Sync::Probe { tenant, fingerprint: theirs }) => {
+                if !self.admits(&tenant, store) {
+                    return Ok(());
+                }
+                self.report.rounds += 1;
+                if fingerprint(store, &tenant) == theirs {
+                    // The last word is ours: nothing is left to say.
+                    self.say(Sync::Same);
+                    self.state = State::Done;
+                } else {
+                    self.say(Sync::Differs);
+                    let negentropy = Some(compare(store, &tenant)?);
+                    self.state = State::Answering { tenant, negentropy };
+                }
+                Ok(())
             }
             (State::Answering { negentropy: Some(negentropy), .. }, Sync::Reconcile(bytes)) => {
                 let answer = negentropy.reconcile(&bytes).map_err(reconcile_error)?;
@@ -268,6 +310,7 @@ impl Session {
                 self.state = State::Done;
                 Ok(())
             }
+            (State::Probing { .. }, other) => Err(unexpected(&other, "same or differs")),
             (State::Comparing { .. }, other) => Err(unexpected(&other, "negentropy's answer")),
             (State::Exchanging { .. }, other) => Err(unexpected(&other, "documents")),
             (State::Waiting, other) => Err(unexpected(&other, "the opening")),
@@ -291,16 +334,23 @@ impl Session {
         &self.report
     }
 
+    /// One answer for "not here" and "not for you": the peer learns neither.
+    fn admits(&mut self, tenant: &TenantId, store: &dyn DocumentStore) -> bool {
+        if store.tenants().contains(tenant) && store.may_replicate(&self.peer.site, tenant) {
+            return true;
+        }
+        self.say(Sync::Refused { reason: "not replicated between these sites".to_owned() });
+        self.state = State::Done;
+        false
+    }
+
     fn opened(
         &mut self,
         tenant: TenantId,
         reconcile: &[u8],
         store: &dyn DocumentStore,
     ) -> Result<(), SyncError> {
-        // One answer for "not here" and "not for you": the peer learns neither.
-        if !store.tenants().contains(&tenant) || !store.may_replicate(&self.peer.site, &tenant) {
-            self.say(Sync::Refused { reason: "not replicated between these sites".to_owned() });
-            self.state = State::Done;
+        if !self.admits(&tenant, store) {
             return Ok(());
         }
         let mut negentropy = None;
@@ -498,6 +548,21 @@ fn compare(store: &dyn DocumentStore, tenant: &TenantId) -> Result<Box<Compariso
     Ok(Box::new(Negentropy::owned(storage, RECONCILE_BYTES).map_err(reconcile_error)?))
 }
 
+/// Of all versions of a tenant, in the order of their documents.
+fn fingerprint(store: &dyn DocumentStore, tenant: &TenantId) -> [u8; 16] {
+    let mut versions: Vec<_> =
+        store.documents(tenant).into_iter().map(|version| (version.doc, version.heads)).collect();
+    versions.sort_unstable_by_key(|(doc, _)| *doc);
+    let mut hasher = blake3::Hasher::new();
+    for (doc, heads) in versions {
+        hasher.update(&doc.0);
+        hasher.update(&heads.0);
+    }
+    let mut fingerprint = [0; 16];
+    fingerprint.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    fingerprint
+}
+
 fn document_of(id: &Id) -> DocId {
     let mut doc = [0; 16];
     doc.copy_from_slice(&id[..16]);
@@ -513,9 +578,12 @@ const fn unexpected(message: &Sync, expected: &'static str) -> SyncError {
         Sync::Applied { .. } => "applied",
         Sync::Chunk(_) => "a chunk",
         Sync::Document { .. } => "a document",
+        Sync::Differs => "a difference",
         Sync::Done => "the end",
         Sync::Exchange { .. } => "an exchange",
         Sync::Open { .. } => "an opening",
+        Sync::Probe { .. } => "a question",
+        Sync::Same => "an agreement",
         Sync::Reconcile(_) => "negentropy's message",
         Sync::Refused { .. } => "a refusal",
         Sync::Turn => "the end of its turn",

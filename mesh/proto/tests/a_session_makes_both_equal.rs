@@ -112,7 +112,7 @@ fn a_peer_that_breaks_the_protocol_is_refused() {
         vec![open(), document(3), Sync::Turn],
         vec![Sync::Open { tenant: tenant("acme"), reconcile: vec![0x61, 1, 2, 255] }],
         std::iter::once(open())
-            .chain((0..17).map(|_| Sync::Exchange { doc: doc(1), heads: vec![] }))
+            .chain((0..1_025).map(|_| Sync::Exchange { doc: doc(1), heads: vec![] }))
             .collect(),
     ];
     for messages in bad {

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use foca::State;
 use holm_model::{Millis, NodeName, SiteId};
 
 use super::links::Link;
-use crate::{ConflictView, MemberId, Now, PeerKey, Timing};
+use crate::member::{Membership, Name};
+use crate::{ConflictView, Now, PeerKey, Timing};
 
 /// Conflicts kept.
 const MAX_CONFLICTS: usize = 64;
 /// A conflict that was not seen for this long is over.
 const OVER_AFTER_MS: u64 = 10 * 60 * 1_000;
-
-type Name = (SiteId, NodeName);
 
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
@@ -40,18 +38,21 @@ impl Conflicts {
     }
 
     /// Looks for names with two keys; whether anything changed.
-    pub(super) fn tick<'a>(
+    pub(super) fn tick(
         &mut self,
-        me: &MemberId,
-        members: impl Iterator<Item = (&'a MemberId, State)>,
+        membership: &Membership,
         links: &BTreeMap<PeerKey, Link>,
         now: Now,
         timing: &Timing,
     ) -> bool {
-        let mut names: BTreeMap<Name, Vec<PeerKey>> = BTreeMap::new();
-        let alive = members.filter(|(_, state)| *state == State::Alive).map(|(id, _)| id);
-        for id in alive.filter(|id| id.peer != me.peer).chain([me]) {
-            names.entry((id.site.clone(), id.node.clone())).or_default().push(id.peer);
+        let me = membership.me();
+        let mut names: BTreeMap<Name, Vec<PeerKey>> =
+            membership.doubled().map(|(name, keys)| (name.clone(), keys)).collect();
+        for (name, keys) in &mut names {
+            keys.retain(|key| *key != me.peer);
+            if name.0 == me.site && name.1 == me.node {
+                keys.push(me.peer);
+            }
         }
         names.retain(|_, keys| keys.len() > 1);
         self.suspected.retain(|name, _| names.contains_key(name));

@@ -10,13 +10,17 @@ use crate::wire::{Control, Hint};
 use crate::{Counters, DocumentStore, Now, PeerKey, Scope};
 
 /// Documents whose latest digest is remembered; a miss costs one needless exchange.
-const MAX_KNOWN: usize = 65_536;
+pub(super) const MAX_KNOWN: usize = 65_536;
 
 /// The digest that this node holds, per document, as far as remembered.
 #[derive(Debug, Default)]
 pub(super) struct KnownVersions(BTreeMap<(TenantId, DocId), HeadsDigest>);
 
 impl KnownVersions {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn holds(&self, version: &DocVersion) -> bool {
         self.0.get(&(version.tenant.clone(), version.doc)) == Some(&version.heads)
     }
@@ -63,7 +67,10 @@ impl MeshNode {
             }
             Control::Leases(claims) => {
                 for claim in claims {
-                    if self.may_hear(peer, &claim.tenant, store) {
+                    // A claim in the name of nobody would hold a place that somebody needs.
+                    if !self.membership.has_name(&claim.site, &claim.node) {
+                        self.counters.count("leases_of_strangers");
+                    } else if self.may_hear(peer, &claim.tenant, store) {
                         self.leases.hear(claim, peer, now.wall, &mut self.counters);
                     }
                 }
@@ -110,8 +117,9 @@ impl MeshNode {
         out: &mut Vec<Action>,
     ) {
         self.known.note(&version, &mut self.counters);
+        let waiting = self.broadcast.waiting_for(&Hint::id_of(&version));
         let allowed = gate(&self.links, store);
-        for peer in self.broadcast.near() {
+        for peer in waiting {
             if peer != from && allowed(peer, &version.tenant) {
                 out.push(Action::Send { peer, message: Control::Stored(version.clone()) });
             }

@@ -4,23 +4,36 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use foca::State;
-use holm_model::Millis;
+use holm_model::{Millis, TenantId};
 
+use super::overlay::{ALL, some_down};
 use super::{Action, MeshNode};
 use crate::clock::{PeerClock, warning};
-use crate::member::by_peer;
+use crate::member::{Known, MAX_MEMBERS};
 use crate::wire::{Control, Hello, MAX_ADDRESSES};
 use crate::{DocumentStore, MemberId, MemberState, MemberView, Now, PeerKey, Target};
 
-/// Connections that a node keeps of its own accord when there are more members than that.
-const ACTIVE: usize = 8;
-/// Connections beyond which those that are not part of the hint tree are closed.
-const PASSIVE: usize = 30;
+/// Connections beyond which the latest that others chose are closed.
+const MOST: usize = 30;
+/// Connections below which each new one is used for all that it can give.
+const FEW: usize = 6;
+/// Members that are down and dialled at the same time.
+const DOWN_AT_ONCE: usize = 4;
+/// Neighbours that were lost and may have to be accused.
+pub(super) const MAX_LOST: usize = 64;
+/// How long a neighbour must have been one for its loss to mean anything.
+const NEIGHBOUR_MS: u64 = 15_000;
+/// Connections at once; the driver's own limit is below it.
+pub(super) const MAX_LINKS: usize = 1_024;
+/// Peers of which it is remembered when they were last heard.
+pub(super) const MAX_HEARD: usize = 2 * MAX_MEMBERS;
 /// Nodes found on the local network that are remembered.
 const MAX_DISCOVERED: usize = 1_024;
 /// Members for which datagrams wait, and datagrams each.
 const MAX_DEMAND: usize = 64;
 const MAX_WAITING: usize = 4;
+/// How long a lost neighbour is looked for as such.
+const LOST_MS: u64 = 60_000;
 /// How long a connection is wanted for a datagram that waits.
 const DEMAND_MS: u64 = 5_000;
 
@@ -28,9 +41,21 @@ const DEMAND_MS: u64 = 5_000;
 pub(super) struct Link {
     pub(super) hello: Hello,
     since: Millis,
+    since_ms: u64,
+    /// This node has asked for its end.
+    left: bool,
+    /// A reconciliation ended well on this connection.
+    pub(super) synced: bool,
+    pings: u32,
     heard_ms: u64,
     next_ping_ms: u64,
     clock: PeerClock,
+}
+
+impl Link {
+    pub(super) const fn was_synced(&self) -> bool {
+        self.synced
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +117,9 @@ impl MeshNode {
         self.dialer.connected(peer, target, now.mono_ms);
         let mut clock = PeerClock::default();
         clock.greeted(hello.sent_at, now);
+        let known = self.membership.known(peer);
+        let fresh = known.is_none_or(|known| known.down || known.id.generation != hello.generation);
+        let few = self.links.len() < FEW || self.membership.count_up() <= ALL;
         let member = MemberId {
             site: hello.site.clone(),
             node: hello.node.clone(),
@@ -104,20 +132,36 @@ impl MeshNode {
         let link = Link {
             hello,
             since: now.wall,
+            since_ms: now.mono_ms,
+            left: false,
+            synced: false,
+            pings: 0,
             heard_ms: now.mono_ms,
             next_ping_ms: now.mono_ms,
             clock,
         };
-        for leases in self.leases.all_for(|tenant| store.may_replicate(&link.hello.site, tenant)) {
-            out.push(Action::Send { peer, message: Control::Leases(leases) });
+        // Everything at once for whoever was away, and from the first few; the others among many only
+        // add ways, and what they know is known here already or comes with their first round.
+        if fresh || few {
+            let may = |tenant: &TenantId| store.may_replicate(&link.hello.site, tenant);
+            for leases in self.leases.all_for(may) {
+                out.push(Action::Send { peer, message: Control::Leases(leases) });
+            }
         }
         self.links.insert(peer, link);
-        self.last_heard.insert(peer, now.wall);
-        self.broadcast.connected(peer);
+        self.lost.remove(&peer);
+        self.note_heard(peer, now.wall);
+        let counts = self.overlay.connected(peer, target.is_some(), few, now.mono_ms);
+        self.broadcast.connected(peer, counts);
         // The smaller key begins at once; the other steps in later, if that one does not.
-        let delay_ms = if self.membership.me().peer < peer { 0 } else { self.timing.sync_ms };
+        let first_ms = if fresh || few { 0 } else { self.sync_interval_ms() };
+        let delay_ms = if self.membership.me().peer < peer {
+            first_ms
+        } else {
+            first_ms.saturating_add(self.timing.sync_ms)
+        };
         self.schedule.connected(peer, delay_ms, now.mono_ms);
-        let joined = self.membership.connected(member, now.mono_ms);
+        let joined = self.membership.connected(member, fresh || few, now.mono_ms);
         self.carry_out(outlived, now, out);
         self.carry_out(joined, now, out);
         for bytes in self.demand.remove(&peer).map(|d| d.waiting).unwrap_or_default() {
@@ -127,10 +171,13 @@ impl MeshNode {
         out.push(Action::Changed);
     }
 
-    pub(super) fn disconnected(&mut self, peer: PeerKey, out: &mut Vec<Action>) {
-        if self.links.remove(&peer).is_none() {
-            return;
+    pub(super) fn disconnected(&mut self, peer: PeerKey, now: Now, out: &mut Vec<Action>) {
+        let Some(link) = self.links.remove(&peer) else { return };
+        let was_neighbour = now.mono_ms.saturating_sub(link.since_ms) >= NEIGHBOUR_MS;
+        if !link.left && was_neighbour && self.lost.len() < MAX_LOST {
+            self.lost.insert(peer, now.mono_ms);
         }
+        self.overlay.disconnected(peer, link.left, now.mono_ms);
         self.broadcast.disconnected(peer);
         self.schedule.disconnected(peer);
         self.counters.count("disconnections");
@@ -149,38 +196,94 @@ impl MeshNode {
     pub(super) fn heard(&mut self, peer: PeerKey, now: Now) -> bool {
         let Some(link) = self.links.get_mut(&peer) else { return false };
         link.heard_ms = now.mono_ms;
-        self.last_heard.insert(peer, now.wall);
+        self.note_heard(peer, now.wall);
         true
+    }
+
+    fn note_heard(&mut self, peer: PeerKey, wall: Millis) {
+        if let Some(heard) = self.last_heard.get_mut(&peer) {
+            *heard = wall;
+        } else if self.last_heard.len() < MAX_HEARD {
+            self.last_heard.insert(peer, wall);
+        }
+    }
+
+    /// A dial of a peer failed: if it was a neighbour until lately, the others shall know.
+    pub(super) fn dial_failed(&mut self, target: &Target, now: Now, out: &mut Vec<Action>) {
+        let Target::Peer(peer) = target else { return };
+        if self.lost.remove(peer).is_some() {
+            let outcome = self.membership.accuse(*peer, now.mono_ms);
+            self.carry_out(outcome, now, out);
+        }
+    }
+
+    /// This node closes a connection.
+    pub(super) fn leave_link(
+        &mut self,
+        peer: PeerKey,
+        reason: &'static str,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(link) = self.links.get_mut(&peer).filter(|link| !link.left) {
+            link.left = true;
+            out.push(Action::Disconnect { peer, reason });
+        }
+    }
+
+    /// What a node does on every connection it does the more rarely the more connections it has.
+    fn stretch(&self, per: usize, most: u64) -> u64 {
+        (self.links.len() as u64 / per as u64).clamp(1, most)
+    }
+
+    pub(super) fn sync_interval_ms(&self) -> u64 {
+        self.timing.sync_ms.saturating_mul(self.stretch(2, 8))
     }
 
     pub(super) fn pong(&mut self, peer: PeerKey, sequence: u64, theirs: Millis, now: Now) {
         if let Some(link) = self.links.get_mut(&peer) {
             link.clock.answered(sequence, theirs, now);
+            if let Some(rtt_ms) = link.clock.rtt_ms() {
+                self.overlay.measured(peer, rtt_ms);
+            }
         }
     }
 
     /// Pings, and closes what is silent or too much.
     pub(super) fn tend_links(&mut self, now: Now, out: &mut Vec<Action>) {
+        let ping_ms = self.timing.ping_ms.saturating_mul(self.stretch(3, 6));
+        let silence_ms = self.timing.silence_ms.max(ping_ms.saturating_mul(3));
+        let mut silent = Vec::new();
         for (peer, link) in &mut self.links {
-            if now.mono_ms.saturating_sub(link.heard_ms) > self.timing.silence_ms {
-                self.counters.count("silent_closed");
-                out.push(Action::Disconnect { peer: *peer, reason: "silent for too long" });
+            if now.mono_ms.saturating_sub(link.heard_ms) > silence_ms {
+                silent.push(*peer);
             } else if link.next_ping_ms <= now.mono_ms {
-                link.next_ping_ms = now.mono_ms.saturating_add(self.timing.ping_ms);
+                // The first two come soon: they tell how far away the peer is.
+                link.pings = link.pings.saturating_add(1);
+                let pause_ms = if link.pings < 2 { self.timing.ping_ms / 2 } else { ping_ms };
+                link.next_ping_ms = now.mono_ms.saturating_add(pause_ms);
                 let sequence = link.clock.ask(now);
                 let message = Control::Ping { sequence, sent_at: now.wall };
                 out.push(Action::Send { peer: *peer, message });
             }
         }
-        if self.links.len() > PASSIVE {
-            let eager: Vec<PeerKey> = self.broadcast.eager().collect();
-            let surplus = self.links.iter().filter(|(peer, _)| !eager.contains(peer));
-            if let Some((peer, _)) = surplus.min_by_key(|(_, link)| link.since) {
+        for peer in silent {
+            self.counters.count("silent_closed");
+            if self.lost.len() < MAX_LOST {
+                self.lost.insert(peer, now.mono_ms);
+            }
+            self.leave_link(peer, "silent for too long", out);
+        }
+        if self.links.len() > MOST {
+            let standing = self.links.iter().filter(|(_, link)| !link.left);
+            let mut surplus: Vec<(u64, PeerKey)> = standing
+                .filter(|(peer, _)| !self.overlay.is_mine(**peer))
+                .map(|(peer, link)| (link.since_ms, *peer))
+                .collect();
+            surplus.sort_unstable();
+            let most = self.links.len().saturating_sub(MOST);
+            for (_, peer) in surplus.into_iter().rev().take(most) {
                 self.counters.count("surplus_closed");
-                out.push(Action::Disconnect {
-                    peer: *peer,
-                    reason: "more connections than needed",
-                });
+                self.leave_link(peer, "more connections than needed", out);
             }
         }
     }
@@ -203,61 +306,58 @@ impl MeshNode {
 
     pub(super) fn dial_due(&mut self, now: Now, out: &mut Vec<Action>) {
         self.demand.retain(|_, demand| demand.until_ms > now.mono_ms);
-        let members = by_peer(&self.membership);
-        let wanted = self.wanted(&members);
-        self.dialer.retain_peers(|peer| {
-            members.contains_key(&peer) || self.discovered.contains_key(&peer)
-        });
+        self.lost.retain(|_, since_ms| now.mono_ms.saturating_sub(*since_ms) < LOST_MS);
+        let wanted = self.wanted(now);
+        let (members, discovered) = (&self.membership, &self.discovered);
+        self.dialer
+            .retain_peers(|peer| members.known(peer).is_some() || discovered.contains_key(&peer));
         let links = &self.links;
         // A seed whose node is known to live, here or by others' word, has told all that it can.
         let is_found = |peer: PeerKey| {
-            let lives = |(_, state): &(MemberId, State)| *state == State::Alive;
-            links.contains_key(&peer) || members.get(&peer).is_some_and(lives)
+            let lives = |known: &Known| !known.down;
+            links.contains_key(&peer) || members.known(peer).is_some_and(lives)
         };
         let due = self.dialer.due(&wanted, is_found, now.mono_ms);
         for target in due {
             let addresses = match &target {
                 Target::Seed(_) => Vec::new(),
-                Target::Peer(peer) => self.addresses_of(*peer, &members),
+                Target::Peer(peer) => self.addresses_of(*peer),
             };
             self.counters.count("dials");
             out.push(Action::Dial { target, addresses });
         }
     }
 
-    /// Whom this node wants to be connected with and is not: all while there are few, else enough of
-    /// them, and in any case those that are down, so that a split heals by itself.
-    fn wanted(&self, members: &BTreeMap<PeerKey, (MemberId, State)>) -> Vec<(PeerKey, u64)> {
+    /// Whom this node wants to be connected with and is not, and how long it waits before it dials:
+    /// all while there are few, else those of its own choice; whoever a datagram waits for; and always
+    /// some of those that are down, so that a split heals by itself.
+    fn wanted(&self, now: Now) -> BTreeMap<PeerKey, u64> {
         let me = self.membership.me().peer;
         let missing = |peer: &PeerKey| *peer != me && !self.links.contains_key(peer);
-        let mut room = ACTIVE.saturating_sub(self.links.len());
-        let mut wanted = Vec::new();
         // Both sides dialling at once leaves two connections: the larger key lets the other begin.
         let delay = |peer: PeerKey| if me < peer { 0 } else { self.timing.dial_min_ms };
-        // Start at a place of our own in the ring of keys, so that not all choose the same few.
-        let ring = members.range(me..).chain(members.range(..me));
-        for (peer, (_, state)) in ring.filter(|(peer, _)| missing(peer)) {
-            if *state == State::Down || self.demand.contains_key(peer) {
-                wanted.push((*peer, delay(*peer)));
-            } else if room > 0 {
-                room -= 1;
-                wanted.push((*peer, delay(*peer)));
-            }
+        let mut wanted = BTreeMap::new();
+        if self.membership.count_up() <= ALL {
+            let up = self.membership.up().filter(missing);
+            wanted.extend(up.map(|peer| (peer, delay(peer))));
         }
+        wanted.extend(self.overlay.wanted().filter(missing).map(|peer| (peer, 0)));
+        let epoch = now.mono_ms / self.timing.dial_max_ms.max(1);
+        let down = some_down(self.membership.down(), DOWN_AT_ONCE, epoch, me);
+        wanted.extend(down.into_iter().filter(missing).map(|peer| (peer, delay(peer))));
+        let room = ALL.saturating_sub(self.links.len());
         let found = self.discovered.keys().filter(|peer| missing(peer));
-        wanted.extend(
-            found.filter(|peer| !members.contains_key(peer)).take(room).map(|p| (*p, delay(*p))),
-        );
+        let found = found.filter(|peer| self.membership.known(**peer).is_none()).take(room);
+        wanted.extend(found.map(|peer| (*peer, delay(*peer))));
+        let lost = self.lost.keys().filter(|peer| missing(peer));
+        wanted.extend(lost.map(|peer| (*peer, 0)));
+        wanted.extend(self.demand.keys().filter(|peer| missing(peer)).map(|peer| (*peer, 0)));
         wanted
     }
 
-    fn addresses_of(
-        &self,
-        peer: PeerKey,
-        members: &BTreeMap<PeerKey, (MemberId, State)>,
-    ) -> Vec<SocketAddr> {
-        let mut addresses =
-            members.get(&peer).map(|(id, _)| id.addresses.clone()).unwrap_or_default();
+    fn addresses_of(&self, peer: PeerKey) -> Vec<SocketAddr> {
+        let known = self.membership.known(peer);
+        let mut addresses = known.map(|known| known.id.addresses.clone()).unwrap_or_default();
         for found in self.discovered.get(&peer).into_iter().flatten() {
             if !addresses.contains(found) && addresses.len() < MAX_ADDRESSES {
                 addresses.push(*found);

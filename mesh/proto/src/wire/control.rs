@@ -41,11 +41,16 @@ pub struct Hint {
 impl Hint {
     /// The hint's name. Two hints of one version have one name.
     pub fn id(&self) -> HintId {
+        Self::id_of(&self.version)
+    }
+
+    /// The name of a hint of this version.
+    pub fn id_of(version: &DocVersion) -> HintId {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(self.version.tenant.as_str().as_bytes());
+        hasher.update(version.tenant.as_str().as_bytes());
         hasher.update(&[0]);
-        hasher.update(&self.version.doc.0);
-        hasher.update(&self.version.heads.0);
+        hasher.update(&version.doc.0);
+        hasher.update(&version.heads.0);
         let mut id = [0; 16];
         id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         HintId(id)

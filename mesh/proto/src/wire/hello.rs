@@ -9,7 +9,9 @@ use prost::Message;
 use super::{Frame, MAX_CONTROL_BYTES, WireError, bad, decode, fixed, generated, node, site};
 
 /// The protocol version that this crate speaks.
-pub const PROTOCOL_VERSION: u32 = 1;
+/// Version 2: reconciliation may open with a fingerprint and exchanges up to 1,024 documents a turn;
+/// `prune` asks the peer alone to be silent, and no longer promises silence in return.
+pub const PROTOCOL_VERSION: u32 = 2;
 /// Most addresses that a node may advertise.
 pub const MAX_ADDRESSES: usize = 8;
 

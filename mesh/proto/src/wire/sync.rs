@@ -36,6 +36,8 @@ pub enum Sync {
         /// Bytes in all chunks together; 0 when the receiver lacks nothing.
         length: usize,
     },
+    /// The fingerprint is another here.
+    Differs,
     /// The initiator has nothing more; the stream ends.
     Done,
     /// "These are my heads: send what I lack, and yours."
@@ -52,6 +54,13 @@ pub enum Sync {
         /// First negentropy message; empty when only named documents are exchanged.
         reconcile: Vec<u8>,
     },
+    /// Opens the stream when both sides are expected to be equal: asks whether they are.
+    Probe {
+        /// Whose documents.
+        tenant: TenantId,
+        /// Over the versions of all of them.
+        fingerprint: [u8; 16],
+    },
     /// One negentropy message.
     Reconcile(Vec<u8>),
     /// The responder will not reconcile this tenant with this peer.
@@ -59,6 +68,8 @@ pub enum Sync {
         /// Why.
         reason: String,
     },
+    /// The fingerprint is the same here.
+    Same,
     /// The sender has said what it had to say and waits.
     Turn,
 }
@@ -79,6 +90,7 @@ impl Frame for Sync {
                 heads: heads_to(heads),
                 length: *length as u64,
             }),
+            Self::Differs => Body::Differs(generated::Nothing {}),
             Self::Done => Body::Done(generated::Nothing {}),
             Self::Exchange { doc, heads } => {
                 Body::Exchange(generated::Exchange { doc: doc.0.to_vec(), heads: heads_to(heads) })
@@ -86,9 +98,16 @@ impl Frame for Sync {
             Self::Open { tenant, reconcile } => Body::Open(generated::Open {
                 tenant: tenant.to_string(),
                 reconcile: reconcile.clone(),
+                fingerprint: Vec::new(),
+            }),
+            Self::Probe { tenant, fingerprint } => Body::Open(generated::Open {
+                tenant: tenant.to_string(),
+                reconcile: Vec::new(),
+                fingerprint: fingerprint.to_vec(),
             }),
             Self::Reconcile(bytes) => Body::Reconcile(bytes.clone()),
             Self::Refused { reason } => Body::Refused(generated::Refused { reason: clip(reason) }),
+            Self::Same => Body::Same(generated::Nothing {}),
             Self::Turn => Body::Turn(generated::Nothing {}),
         };
         generated::Sync { body: Some(body) }.encode_to_vec()
@@ -107,16 +126,22 @@ impl Frame for Sync {
             }
             Body::Chunk(chunk) => Self::Chunk(chunk.bytes),
             Body::Document(document) => document_from(&document)?,
+            Body::Differs(_) => Self::Differs,
             Body::Done(_) => Self::Done,
             Body::Exchange(exchange) => Self::Exchange {
                 doc: DocId(fixed("exchange", "doc", &exchange.doc)?),
                 heads: heads_from("exchange", &exchange.heads)?,
+            },
+            Body::Open(open) if !open.fingerprint.is_empty() => Self::Probe {
+                tenant: tenant("open", &open.tenant)?,
+                fingerprint: fixed("open", "fingerprint", &open.fingerprint)?,
             },
             Body::Open(open) => {
                 Self::Open { tenant: tenant("open", &open.tenant)?, reconcile: open.reconcile }
             }
             Body::Reconcile(bytes) => Self::Reconcile(bytes),
             Body::Refused(refused) => Self::Refused { reason: clip(&refused.reason) },
+            Body::Same(_) => Self::Same,
             Body::Turn(_) => Self::Turn,
         })
     }

@@ -1,0 +1,165 @@
+//! `holm-sim`: runs scenarios, looks for seeds that fail, measures.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use holm_sim::{Outcome, Params, SCENARIOS, Scenario, bench, run};
+
+/// The mesh in virtual time: same seed, same run.
+#[derive(Parser)]
+#[command(name = "holm-sim", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure what bench.toml's [mesh] names, against its bounds (release builds only).
+    Bench {
+        /// Only measurements whose name contains this.
+        only: Option<String>,
+    },
+    /// List the scenarios.
+    List,
+    /// Run one scenario; fails when a checker does.
+    Run {
+        /// Which one; `holm-sim list` names them.
+        #[arg(long, default_value = "steady")]
+        scenario: String,
+        #[command(flatten)]
+        numbers: Numbers,
+        /// Same seed, same run.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Print one JSON object, alone on the last line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run every scenario, small, for a few seeds: a line each; fails when a checker does.
+    Short {
+        /// Seeds of each scenario, from 1 on.
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
+    },
+    /// Run one scenario for many seeds, and name those that fail.
+    Seeds {
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// The last seed.
+        #[arg(long)]
+        to: u64,
+        /// Which scenario.
+        #[arg(long, default_value = "steady")]
+        scenario: String,
+        #[command(flatten)]
+        numbers: Numbers,
+    },
+}
+
+#[derive(clap::Args)]
+struct Numbers {
+    /// Sites; without it, what the scenario is for.
+    #[arg(long)]
+    sites: Option<usize>,
+    /// Sites that crash.
+    #[arg(long)]
+    crash: Option<usize>,
+    /// Virtual hours of load and faults.
+    #[arg(long)]
+    hours: Option<f64>,
+}
+
+impl Numbers {
+    const fn with(&self, seed: u64) -> Params {
+        Params { sites: self.sites, crash: self.crash, hours: self.hours, seed }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Bench { only } => bench::all(only.as_deref()),
+        Command::List => list(),
+        Command::Run { scenario, numbers, seed, json } => one(&scenario, &numbers.with(seed), json),
+        Command::Seeds { from, to, scenario, numbers } => seeds(&scenario, &numbers, from, to),
+        Command::Short { seeds } => short(seeds),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("holm-sim: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+type Done = Result<bool, String>;
+
+/// Enough for every fault of a scenario to happen, and all scenarios in about a minute.
+const SHORT_SITES: usize = 20;
+const SHORT_HOURS: f64 = 0.05;
+
+fn list() -> Done {
+    for scenario in SCENARIOS {
+        println!("{:10} {:>4} sites  {}", scenario.name, scenario.sites, scenario.about);
+    }
+    Ok(true)
+}
+
+fn one(name: &str, params: &Params, json: bool) -> Done {
+    let scenario = Scenario::named(name).map_err(|error| error.to_string())?;
+    let outcome = run(scenario, params).map_err(|error| error.to_string())?;
+    if !json {
+        tell(&outcome);
+    }
+    for problem in &outcome.problems {
+        eprintln!("holm-sim: {name}, seed {}: {problem}", params.seed);
+    }
+    if json {
+        println!("{}", outcome.json);
+    }
+    Ok(outcome.problems.is_empty())
+}
+
+fn seeds(name: &str, numbers: &Numbers, from: u64, to: u64) -> Done {
+    let scenario = Scenario::named(name).map_err(|error| error.to_string())?;
+    if to < from {
+        return Err(format!("no seeds from {from} to {to}: --to must not be below --from"));
+    }
+    let mut failed = Vec::new();
+    for seed in from..=to {
+        let outcome = run(scenario, &numbers.with(seed)).map_err(|error| error.to_string())?;
+        for problem in &outcome.problems {
+            println!("{name} seed {seed}: {problem}");
+        }
+        if !outcome.problems.is_empty() {
+            failed.push(seed.to_string());
+        }
+    }
+    println!("{name}: {} seeds, {} failed", to - from + 1, failed.len());
+    if !failed.is_empty() {
+        println!("failed: {}", failed.join(" "));
+        println!("again: holm-sim run --scenario {name} --seed {} --json", failed[0]);
+    }
+    Ok(failed.is_empty())
+}
+
+fn short(seeds: u64) -> Done {
+    let mut held = true;
+    for scenario in SCENARIOS {
+        let sites = Some(scenario.sites.min(SHORT_SITES));
+        let numbers = Numbers { sites, crash: None, hours: Some(SHORT_HOURS) };
+        held &= self::seeds(scenario.name, &numbers, 1, seeds)?;
+    }
+    Ok(held)
+}
+
+fn tell(outcome: &Outcome) {
+    if let Some(all) = outcome.json.as_object() {
+        for (name, value) in all {
+            println!("{name:26} {value}");
+        }
+    }
+}
