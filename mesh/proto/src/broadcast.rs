@@ -18,7 +18,7 @@ const MAX_ANNOUNCERS: usize = 8;
 /// Ids that wait for the next tick.
 const MAX_LAZY: usize = 1_024;
 /// Links along which hints are sent whole, unless the other side asked to be spared.
-const MAX_EAGER: usize = 12;
+const MAX_EAGER: usize = 24;
 /// Links from which whole hints are welcome although they mostly come second: when hints of many
 /// origins cross, each has another best way, and when a neighbour dies the others go on.
 const KEEP: usize = 4;

@@ -138,6 +138,36 @@ impl Overlay {
         [self.rtt_ms.len(), self.shunned.len()]
     }
 
+    fn choose_near(&mut self, me: PeerKey) {
+        // Rank, tie, the round trip by which the ring is judged, who.
+        let mut all: Vec<(u64, u64, u64, PeerKey)> = self
+            .rtt_ms
+            .iter()
+            .filter(|(peer, _)| !self.shunned.contains_key(peer))
+            .map(|(peer, rtt_ms)| {
+                // Those that are near stay so unless another is clearly nearer, and stay in their ring
+                // when they seem a little nearer than it; among equals each node prefers others, so
+                // that not all choose the same few.
+                let kept = self.near.contains(peer);
+                let (rank, ring_ms) =
+                    if kept { (rtt_ms * 7 / 8, rtt_ms * 9 / 8 + 1) } else { (rtt_ms + 1, *rtt_ms) };
+                (rank, tie(me, *peer), ring_ms, *peer)
+            })
+            .collect();
+        all.sort_unstable();
+        let mut near = BTreeSet::new();
+        let mut wanted = 0;
+        for (from_ms, count) in RINGS {
+            wanted += count;
+            let ring = all.iter().filter(|(_, _, ring_ms, _)| *ring_ms >= from_ms);
+            let ring = ring.map(|(_, _, _, peer)| *peer).filter(|peer| !near.contains(peer));
+            let missing = wanted.saturating_sub(near.len());
+            let found: Vec<PeerKey> = ring.take(missing).collect();
+            near.extend(found);
+        }
+        self.near = near;
+    }
+
     fn fars(&self) -> usize {
         self.mine.values().filter(|mine| mine.purpose == Purpose::Far).count()
     }
@@ -163,40 +193,10 @@ impl MeshNode {
         let membership = &self.membership;
         let up = |peer: &PeerKey| membership.known(*peer).is_some_and(|known| !known.down);
         self.overlay.rtt_ms.retain(|peer, _| up(peer));
-        self.choose_near();
+        self.overlay.choose_near(self.membership.me().peer);
         self.choose_far();
         self.look(now);
         self.leave_some(now, out);
-    }
-
-    fn choose_near(&mut self) {
-        let overlay = &mut self.overlay;
-        let me = self.membership.me().peer;
-        let fits = |peer: &PeerKey| !overlay.shunned.contains_key(peer);
-        let mut all: Vec<(u64, u64, PeerKey)> = overlay
-            .rtt_ms
-            .iter()
-            .filter(|(peer, _)| fits(peer))
-            .map(|(peer, rtt_ms)| {
-                // Those that are near stay so unless another is clearly nearer; among equals each node
-                // prefers others, so that not all choose the same few.
-                let kept = overlay.near.contains(peer);
-                let rank = if kept { rtt_ms * 7 / 8 } else { rtt_ms + 1 };
-                (rank, tie(me, *peer), *peer)
-            })
-            .collect();
-        all.sort_unstable();
-        let mut near = BTreeSet::new();
-        let mut wanted = 0;
-        for (from_ms, count) in RINGS {
-            wanted += count;
-            let ring = all.iter().filter(|(rank, _, _)| *rank >= from_ms);
-            let ring = ring.map(|(_, _, peer)| *peer).filter(|peer| !near.contains(peer));
-            let missing = wanted.saturating_sub(near.len());
-            let found: Vec<PeerKey> = ring.take(missing).collect();
-            near.extend(found);
-        }
-        overlay.near = near;
     }
 
     fn choose_far(&mut self) {
@@ -318,6 +318,21 @@ mod tests {
         }
         assert_eq!(seen.len(), 100);
         assert_eq!(some_down(&down, 200, 0, key(7)).len(), 100);
+    }
+
+    #[test]
+    fn what_is_near_stays_so_at_the_edge_of_its_ring() {
+        let mut overlay = Overlay::new(&Timing::default());
+        for (rtt_ms, first) in [1, 1, 1, 8, 8, 8, 9, 50, 50, 51, 56].into_iter().zip(1..) {
+            overlay.measured(key(first), rtt_ms);
+        }
+        overlay.choose_near(key(0));
+        let chosen = overlay.near.clone();
+        assert_eq!(chosen.len(), RINGS.iter().map(|(_, count)| count).sum::<usize>());
+        for _ in 0..4 {
+            overlay.choose_near(key(0));
+            assert_eq!(overlay.near, chosen);
+        }
     }
 
     #[test]
