@@ -80,8 +80,9 @@ impl Verdict {
     }
 }
 
-/// Judges what `own` and the views in `heard` say. Views of this site in `heard`, and those older than
-/// `stale_ms` at `now`, do not count. The verdicts are in order, without repeats, and the same for any
+/// Judges what `own` and the views in `heard` say. Views of this site in `heard`, those older than
+/// `stale_ms` at `now`, and those of sites that this one does not reach now (they are from before) do
+/// not count. The verdicts are in order, without repeats, and the same for any
 /// order of `heard`.
 pub fn judge_reach(
     own: &SiteSight,
@@ -106,7 +107,7 @@ pub fn judge_reach(
     sites.extend(views.values().flat_map(|reached| reached.keys().copied()));
     let mut verdicts = BTreeSet::new();
     for site in sites {
-        judge_site(site, &views, &mut verdicts);
+        judge_site(site, &own.by, &views, &mut verdicts);
     }
     verdicts.into_iter().collect()
 }
@@ -116,8 +117,11 @@ type Views<'a> = BTreeMap<&'a SiteId, BTreeMap<&'a SiteId, Reached>>;
 
 fn merged<'a>(own: &'a SiteSight, heard: &'a [SiteSight], now: Millis, stale_ms: u64) -> Views<'a> {
     let mut views = Views::new();
-    let young = |sight: &&SiteSight| now.since(sight.at) <= stale_ms && sight.by != own.by;
-    for sight in std::iter::once(own).chain(heard.iter().filter(young)) {
+    let counts = |sight: &&SiteSight| {
+        now.since(sight.at) <= stale_ms && own.reached.get(&sight.by) == Some(&Reached::Yes)
+    };
+    let others = heard.iter().filter(|sight| sight.by != own.by).filter(counts);
+    for sight in std::iter::once(own).chain(others) {
         let of_site = views.entry(&sight.by).or_default();
         for (site, reached) in &sight.reached {
             let known = of_site.entry(site).or_insert(Reached::NotTried);
@@ -131,7 +135,7 @@ fn merged<'a>(own: &'a SiteSight, heard: &'a [SiteSight], now: Millis, stale_ms:
     views
 }
 
-fn judge_site(site: &SiteId, views: &Views<'_>, verdicts: &mut BTreeSet<Verdict>) {
+fn judge_site(site: &SiteId, own: &SiteId, views: &Views<'_>, verdicts: &mut BTreeSet<Verdict>) {
     let who = |wanted: Reached| {
         views
             .iter()
@@ -140,9 +144,7 @@ fn judge_site(site: &SiteId, views: &Views<'_>, verdicts: &mut BTreeSet<Verdict>
             .collect::<BTreeSet<SiteId>>()
     };
     let (reached_by, witnesses) = (who(Reached::Yes), who(Reached::No));
-    // A view of its own that is young enough came from the site itself: it runs.
-    let runs = !reached_by.is_empty() || views.contains_key(site);
-    if runs {
+    if site == own || !reached_by.is_empty() {
         for witness in &witnesses {
             verdicts.insert(link_down(site, witness, views, reached_by.clone()));
         }
@@ -160,7 +162,8 @@ fn link_down(
     views: &Views<'_>,
     mut reached_by: BTreeSet<SiteId>,
 ) -> Verdict {
-    let says = |by: &SiteId, of: &SiteId| views.get(by).and_then(|reached| reached.get(of)).copied();
+    let says =
+        |by: &SiteId, of: &SiteId| views.get(by).and_then(|reached| reached.get(of)).copied();
     let mut witnesses = BTreeSet::from([witness.clone()]);
     if says(site, witness) == Some(Reached::No) {
         witnesses.insert(site.clone());
@@ -244,6 +247,9 @@ mod tests {
         old.at = Millis(NOW.0 - STALE_MS - 1);
         let verdicts = judge_reach(&sight("a: +b -c"), &[old], NOW, STALE_MS);
         assert_eq!(verdicts, [Verdict::Undecided { site: site("c"), witness: site("a") }]);
+        let verdicts = judged("a: +b -c", &["b: +a -c", "c: +a +b"]);
+        let down = Verdict::SiteDown { site: site("c"), witnesses: set("a b") };
+        assert_eq!(verdicts, [down], "what c said is from before");
         let verdicts = judged("a: +b +c", &["a: -b -c", "b: +a +c"]);
         assert_eq!(verdicts, [], "a view in this site's name came from elsewhere");
     }
@@ -269,7 +275,13 @@ mod tests {
             for verdict in &verdicts {
                 if let Verdict::SiteDown { site, witnesses } = verdict {
                     prop_assert!(witnesses.len() >= WITNESSES);
-                    prop_assert!(sights[..3].iter().all(|s| s.by != *site && s.reached.get(site) != Some(&Reached::Yes)));
+                    let counted = sights[..3].iter().filter(|s| {
+                        s.by == names[0] || sights[0].reached.get(&s.by) == Some(&Reached::Yes)
+                    });
+                    for sight in counted {
+                        prop_assert!(sight.by != *site);
+                        prop_assert!(sight.reached.get(site) != Some(&Reached::Yes));
+                    }
                 }
             }
             let turns = turn % heard.len();

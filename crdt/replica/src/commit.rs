@@ -9,7 +9,10 @@ use holm_model::{DocId, DocVersion, ElementId, MAX_PATH_BYTES, Millis};
 use crate::document::{Document, Put, element_key, statement_key};
 use crate::element::{ElementRecord, MAX_RECORD_BYTES};
 use crate::open::quietly;
+use crate::persist::{Next, Piece};
+use crate::place::Place;
 use crate::replica::Inner;
+use crate::rotate::Tended;
 use crate::{CommitError, DocName, MAX_CHANGE_BYTES, Replica};
 
 /// What a commit did.
@@ -22,44 +25,55 @@ pub struct Committed {
 }
 
 impl Replica {
-    /// Writes what the fold found into this site's topology document. It is on disk, synced, when
+    /// Writes what the fold found into this site's topology documents, and begins the next epoch of
+    /// one that came to its budget. It is on disk, synced, when
     /// this returns. All of `changes` or none; changes that change nothing cost no operation.
     ///
     /// # Errors
     /// [`CommitError`]; state is as before. Keep the changes and commit them again (more may be
     /// added): committing twice what was committed already does no harm.
     pub fn commit(&self, changes: &[ElementChange], now: Millis) -> Result<Committed, CommitError> {
-        let name = DocName::topology(&self.site, 0, 0);
         let inner = &mut *self.lock();
-        let document = inner.documents.get(&name.id(&self.tenant));
+        let horizon = inner.horizon(now);
         let mut records: BTreeMap<&ElementId, (Option<ElementRecord>, ElementRecord)> =
             BTreeMap::new();
         for ElementChange { id, change } in changes {
             let (_, record) = records.entry(id).or_insert_with(|| {
-                let before = document.and_then(|d| d.record(&self.node, id));
+                let before = inner.record_of(&self.site, &self.node, id);
                 (before.clone(), before.unwrap_or_default())
             });
             alter(record, change);
         }
-        let mut puts: Vec<Put> = Vec::new();
+        let mut puts: BTreeMap<Place, Vec<Put>> = BTreeMap::new();
         let mut ids = Vec::new();
         for (id, (before, mut record)) in records {
             if before.as_ref() == Some(&record) || (before.is_none() && record.intervals.is_empty())
             {
                 continue;
             }
+            record.forget_before(horizon);
             let (packed, trimmed) = record.encode_bounded();
             inner.stats.intervals_trimmed += trimmed.intervals as u64;
             inner.stats.past_values_trimmed += trimmed.past_values as u64;
             inner.stats.attributes_dropped += u64::from(trimmed.attributes);
-            puts.push((element_key(&self.node, id), ScalarValue::Bytes(packed)));
+            let latest = inner.covering(&self.site, id).next().map(|(place, _, _)| place);
+            let put = (element_key(&self.node, id), ScalarValue::Bytes(packed));
+            puts.entry(latest.unwrap_or(Place::FIRST)).or_default().push(put);
             ids.push(id);
         }
-        let Some(version) = self.write(inner, name, puts, now)? else {
+        let puts = puts.into_iter().map(|(place, puts)| (DocName::at(&self.site, place), puts));
+        let written = self.write(inner, puts.collect(), now)?;
+        if written.is_empty() {
             return Ok(Committed::default());
-        };
-        let changed = ids.into_iter().map(|id| inner.site_element(&self.site, id)).collect();
-        Ok(Committed { versions: vec![version], changed })
+        }
+        let mut tended = Tended::default();
+        self.tend(inner, &written, now, &mut tended);
+        tended.docs.extend(written);
+        let versions = self.versions_of(inner, &tended.docs);
+        let forgotten = tended.elements.iter().filter(|id| ids.binary_search(id).is_err());
+        let changed = ids.iter().copied().chain(forgotten);
+        let changed = changed.map(|id| inner.site_element(&self.site, id)).collect();
+        Ok(Committed { versions, changed })
     }
 
     /// Adds a signed statement to the roster, where it stays for ever. What it says and whether its
@@ -79,36 +93,42 @@ impl Replica {
             return Ok(Committed::default());
         }
         let put = (statement_key(statement), ScalarValue::Bytes(statement.to_vec()));
-        let version = self.write(inner, name, vec![put], now)?;
-        Ok(Committed { versions: version.into_iter().collect(), changed: Vec::new() })
+        let written = self.write(inner, vec![(name, vec![put])], now)?.into_iter().collect();
+        Ok(Committed { versions: self.versions_of(inner, &written), changed: Vec::new() })
     }
 
-    /// Writes `puts` into the document `name`; nothing to write is no version.
+    /// Writes `puts` into their documents, all or nothing; which ones those are.
     fn write(
         &self,
         inner: &mut Inner,
-        name: DocName,
-        puts: Vec<Put>,
+        puts: Vec<(DocName, Vec<Put>)>,
         now: Millis,
-    ) -> Result<Option<DocVersion>, CommitError> {
+    ) -> Result<Vec<DocId>, CommitError> {
         if puts.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let doc: DocId = name.id(&self.tenant);
-        let mut next = inner.documents.get(&doc).cloned().unwrap_or_else(|| Document::new(name));
-        let before = next.heads();
-        let (tenant, node, actor) = (&self.tenant, &self.node, inner.actor.clone());
-        let (next, ops) = quietly(|| {
-            let ops = next.write(&actor, tenant, node, puts, now)?;
-            Ok((next, ops))
-        })
-        .map_err(|reason| CommitError::Document { doc, reason })?;
-        let changes = next.since(&before);
-        let version = self.version_of(doc, &next);
-        inner.persist(doc, next, changes)?;
+        let mut next = Vec::with_capacity(puts.len());
+        let mut all_ops = 0;
+        for (name, puts) in puts {
+            let doc: DocId = name.id(&self.tenant);
+            let held = inner.documents.get(&doc).cloned();
+            let mut document = held.unwrap_or_else(|| Document::new(name));
+            let before = document.heads();
+            let (tenant, node, actor) = (&self.tenant, &self.node, inner.actor.clone());
+            let (document, ops) = quietly(|| {
+                let ops = document.write(&actor, tenant, node, puts, now)?;
+                Ok((document, ops))
+            })
+            .map_err(|reason| CommitError::Document { doc, reason })?;
+            let piece = Piece::Changes(document.since(&before));
+            next.push(Next { doc, document, piece });
+            all_ops += ops;
+        }
+        let docs = next.iter().map(|next| next.doc).collect();
+        inner.persist(next, &[])?;
         inner.stats.commits += 1;
-        inner.stats.document_ops += ops;
-        Ok(Some(version))
+        inner.stats.document_ops += all_ops;
+        Ok(docs)
     }
 }
 

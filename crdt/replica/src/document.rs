@@ -11,18 +11,22 @@ use automerge::{
     ActorId, Automerge, Change, ChangeHash, LoadOptions, OnPartialLoad, ROOT, ReadDoc, SaveOptions,
     ScalarValue, ScalarValueRef, Value, ValueRef, VerificationMode,
 };
-use holm_model::{DocKind, ElementId, HeadsDigest, Millis, NodeName, TenantId};
+use holm_model::{DocKind, ElementId, HeadsDigest, Millis, NodeName, SiteId, TenantId};
 
 use crate::DocName;
-use crate::element::{ElementRecord, Unreadable};
+use crate::element::ElementRecord;
 use crate::inspect::{ChunkKind, MAX_OP_COUNTER, chunks};
+use crate::place::{Place, Shard, shard_hash};
 
 /// Longest change, in bytes before compression: larger batches are split.
 pub const MAX_CHANGE_BYTES: usize = 16 * 1024;
 /// What one operation costs in a change beside its key and value, in bytes, at most.
 const OP_BYTES: usize = 32;
-/// The header format that this crate reads.
-const FORMAT: u64 = 1;
+/// The latest header format that this crate reads: epochs later than the first have it, because what
+/// their `h/base/` says must be known to read them.
+const FORMAT: u64 = 2;
+/// The header format of a site's first document and of those that have no epochs.
+const FIRST_FORMAT: u64 = 1;
 /// Latest time that a header may state; later ones count as this one. (Year 10889.)
 const LATEST: u64 = 1 << 48;
 
@@ -32,6 +36,8 @@ const KEY: &str = "h/key";
 const FORMAT_KEY: &str = "h/format";
 const CHANGED_AT: &str = "h/changed_at";
 const WRITER: &str = "h/node/";
+const BASE: &str = "h/base/";
+const CARRIED: &str = "h/carried/";
 const ELEMENT: &str = "e/";
 const STATEMENT: &str = "s/";
 
@@ -40,6 +46,8 @@ pub(crate) type Put = (String, ScalarValue);
 
 /// Which keys new changes touched.
 pub(crate) enum Touched {
+    /// All: the bytes are one chunk, a whole document, and nothing was there before.
+    Whole,
     All,
     Keys(BTreeSet<String>),
 }
@@ -51,6 +59,13 @@ pub(crate) struct Document {
     name: DocName,
     readable: bool,
     writers: BTreeSet<NodeName>,
+    /// Writers that carried all they had of this shard over to here, and until when they forgot.
+    bases: BTreeMap<NodeName, Millis>,
+    /// How many records were carried over to here.
+    carried: u64,
+    place: Option<(SiteId, Place)>,
+    /// How long it was when it was found that a new epoch would not be shorter.
+    pub(crate) stuck_at: usize,
     pub(crate) changed_at: Millis,
     /// Records that could not be read when they were last looked at all together.
     pub(crate) unreadable: u64,
@@ -71,14 +86,25 @@ pub(crate) struct OnDisk {
     pub(crate) rewrite: bool,
 }
 
+impl OnDisk {
+    /// How long all of it is, in bytes: exact after a snapshot, else an upper bound.
+    pub(crate) fn bytes(self) -> usize {
+        self.snapshot_bytes.saturating_add(self.since_bytes)
+    }
+}
+
 impl Document {
     /// A document that nothing was written into.
     pub(crate) fn new(name: DocName) -> Self {
         Self {
             am: Automerge::new(),
+            place: name.topology_place(),
             name,
             readable: true,
             writers: BTreeSet::new(),
+            bases: BTreeMap::new(),
+            carried: 0,
+            stuck_at: 0,
             changed_at: Millis(0),
             unreadable: 0,
             disk: OnDisk { rewrite: true, ..OnDisk::default() },
@@ -98,20 +124,35 @@ impl Document {
         }
         let name = DocName::from_header(&kind, &key).ok_or("its header is too long")?;
         let known = [DocKind::Topology, DocKind::Roster].iter().any(|k| k.as_str() == name.kind());
-        if name.kind() == DocKind::Topology.as_str() && name.topology_site().is_none() {
+        let place = name.topology_place();
+        if name.kind() == DocKind::Topology.as_str() && place.is_none() {
             return Err("its header names no site, epoch and shard");
         }
         let format = numbers(&am, FORMAT_KEY).max().unwrap_or(FORMAT);
         let changed_at = numbers(&am, CHANGED_AT).max().unwrap_or(0).min(LATEST);
-        let writers = am
-            .map_range(&ROOT, WRITER.to_owned()..after(WRITER))
-            .filter_map(|item| NodeName::new(item.key.strip_prefix(WRITER)?).ok())
+        let nodes = |prefix: &'static str| {
+            let range = am.map_range(&ROOT, prefix.to_owned()..after(prefix));
+            range.filter_map(move |item| NodeName::new(item.key.strip_prefix(prefix)?).ok())
+        };
+        let writers = nodes(WRITER).collect();
+        let bases = nodes(BASE)
+            .map(|node| {
+                let horizon = numbers(&am, &format!("{BASE}{node}")).min().unwrap_or(0);
+                (node, Millis(horizon))
+            })
             .collect();
+        let carried = nodes(CARRIED)
+            .filter_map(|node| numbers(&am, &format!("{CARRIED}{node}")).max())
+            .fold(0, u64::saturating_add);
         Ok(Self {
             am,
             name,
+            place,
             readable: known && format <= FORMAT,
             writers,
+            bases,
+            carried,
+            stuck_at: 0,
             changed_at: Millis(changed_at),
             unreadable: 0,
             disk: OnDisk { rewrite: true, ..OnDisk::default() },
@@ -120,6 +161,37 @@ impl Document {
 
     pub(crate) fn name(&self) -> &DocName {
         &self.name
+    }
+
+    /// Its site and place, if it is a topology document.
+    pub(crate) fn place(&self) -> Option<&(SiteId, Place)> {
+        self.place.as_ref()
+    }
+
+    /// Whether this version of Holm understands it.
+    pub(crate) fn readable(&self) -> bool {
+        self.readable
+    }
+
+    /// The nodes whose records are here.
+    pub(crate) fn writers(&self) -> &BTreeSet<NodeName> {
+        &self.writers
+    }
+
+    /// The nodes that carried all they had of this shard over to here, with the moment before which
+    /// they forgot what had ended.
+    pub(crate) fn bases(&self) -> &BTreeMap<NodeName, Millis> {
+        &self.bases
+    }
+
+    /// Whether it has everything that `node` knew of this shard: earlier documents count no longer.
+    pub(crate) fn is_base_of(&self, node: &NodeName) -> bool {
+        self.bases.contains_key(node) && self.writers.contains(node)
+    }
+
+    /// Whether `node` has a record of `id` here, readable or not.
+    pub(crate) fn has_record(&self, node: &NodeName, id: &ElementId) -> bool {
+        self.writers.contains(node) && self.has(&element_key(node, id))
     }
 
     pub(crate) fn heads(&self) -> Vec<[u8; 32]> {
@@ -153,6 +225,31 @@ impl Document {
         hashes(heads).iter().all(|h| self.am.get_change_meta_by_hash(h).is_some())
     }
 
+    /// Notes, with the next write, that `node` carries all it has of this shard over to here: so many
+    /// records, without what ended by `horizon`.
+    pub(crate) fn base_puts(&mut self, node: &NodeName, horizon: Millis, records: u64) -> [Put; 2] {
+        self.bases.insert(node.clone(), horizon);
+        self.carried = self.carried.saturating_add(records);
+        [
+            (format!("{BASE}{node}"), ScalarValue::Uint(horizon.0)),
+            (format!("{CARRIED}{node}"), ScalarValue::Uint(records)),
+        ]
+    }
+
+    /// Operations beside those that carried records over to here.
+    pub(crate) fn grown(&self) -> u64 {
+        self.ops().saturating_sub(self.carried)
+    }
+
+    /// A number that differs between documents, by their name.
+    pub(crate) fn shade(&self) -> u8 {
+        blake3::hash(self.name.key().as_bytes()).as_bytes()[0]
+    }
+
+    pub(crate) fn carried(&self) -> u64 {
+        self.carried
+    }
+
     /// Writes `puts` as `actor`, split so that no change is longer than [`MAX_CHANGE_BYTES`].
     /// Returns how many operations that took.
     pub(crate) fn write(
@@ -167,11 +264,13 @@ impl Document {
         self.am.set_actor(actor.clone());
         let mut header = Vec::new();
         let text = |s: &str| ScalarValue::Str(s.into());
+        let first = self.place.as_ref().is_none_or(|(_, place)| *place == Place::FIRST);
+        let format = if first { FIRST_FORMAT } else { FORMAT };
         for (key, value) in [
             (KIND, text(self.name.kind())),
             (TENANT, text(tenant.as_str())),
             (KEY, text(self.name.key())),
-            (FORMAT_KEY, ScalarValue::Uint(FORMAT)),
+            (FORMAT_KEY, ScalarValue::Uint(format)),
         ] {
             if !self.has(key) {
                 header.push((key.to_owned(), value));
@@ -206,12 +305,6 @@ impl Document {
         self.joined(&element_key(node, id)).0
     }
 
-    /// What all nodes of the site say about `id` in this document.
-    pub(crate) fn element(&self, id: &ElementId) -> Option<ElementRecord> {
-        let records = self.writers.iter().filter_map(|node| self.record(node, id));
-        records.reduce(join)
-    }
-
     /// Every record by element and node, and how many could not be read.
     pub(crate) fn records(&self) -> (BTreeMap<ElementId, Vec<(NodeName, ElementRecord)>>, u64) {
         let mut all: BTreeMap<ElementId, Vec<(NodeName, ElementRecord)>> = BTreeMap::new();
@@ -224,6 +317,9 @@ impl Document {
                 unreadable += 1;
                 continue;
             };
+            if !self.covers(&id) {
+                continue;
+            }
             let (record, bad) = match &item.value {
                 ValueRef::Scalar(ScalarValueRef::Bytes(packed)) if !item.conflict => {
                     let record = ElementRecord::decode(packed);
@@ -240,11 +336,39 @@ impl Document {
         (all, unreadable)
     }
 
+    /// The elements of which `node` has a record here.
+    pub(crate) fn elements_of(&self, node: &NodeName) -> Vec<ElementId> {
+        let prefix = format!("{ELEMENT}{node}/");
+        let end = after(&prefix);
+        let range = self.am.map_range(&ROOT, prefix..end);
+        range
+            .filter_map(|item| Some(parse_element_key(&item.key)?.1))
+            .filter(|id| self.covers(id))
+            .collect()
+    }
+
+    /// How long the packed records of `node`, or of all, are by element, as they lie here.
+    pub(crate) fn record_lens(&self) -> impl Iterator<Item = (NodeName, ElementId, usize)> {
+        let range = self.am.map_range(&ROOT, ELEMENT.to_owned()..after(ELEMENT));
+        range.filter_map(|item| {
+            let (node, id) = parse_element_key(&item.key)?;
+            let ValueRef::Scalar(ScalarValueRef::Bytes(packed)) = &item.value else { return None };
+            self.covers(&id).then(|| (node, id, packed.len()))
+        })
+    }
+
+    /// Whether `id` belongs into this document's shard.
+    fn covers(&self, id: &ElementId) -> bool {
+        let Some((_, place)) = &self.place else { return false };
+        place.shard == Shard::WHOLE || place.shard.covers(shard_hash(id))
+    }
+
     /// The elements among `touched`; `None` stands for all of them.
     pub(crate) fn touched_elements(touched: &Touched) -> Option<BTreeSet<ElementId>> {
         let Touched::Keys(keys) = touched else { return None };
         // A writer that is new makes its records readable: look at all of them.
-        if keys.iter().any(|k| k.starts_with(WRITER) || k == FORMAT_KEY) {
+        let header = |k: &String| k.starts_with(WRITER) || k.starts_with(BASE) || k == FORMAT_KEY;
+        if keys.iter().any(header) {
             return None;
         }
         Some(keys.iter().filter_map(|k| parse_element_key(k)).map(|(_, id)| id).collect())
@@ -252,7 +376,7 @@ impl Document {
 
     /// The statements whose hash is that of their key.
     pub(crate) fn statements(&self) -> Vec<Vec<u8>> {
-        if !self.readable {
+        if !self.readable || self.name.kind() != DocKind::Roster.as_str() {
             return Vec::new();
         }
         self.am
@@ -276,7 +400,8 @@ impl Document {
     pub(crate) fn absorb(am: &mut Automerge, blob: &[u8]) -> Result<Touched, String> {
         let mut keys = BTreeSet::new();
         let mut all = false;
-        for run in chunks(blob)?.chunk_by(|a, b| a.kind == b.kind && a.kind == ChunkKind::Change) {
+        let found = chunks(blob)?;
+        for run in found.chunk_by(|a, b| a.kind == b.kind && a.kind == ChunkKind::Change) {
             let mut new = Vec::with_capacity(run.len());
             for chunk in run {
                 if chunk.kind == ChunkKind::Change {
@@ -306,7 +431,11 @@ impl Document {
             }
             am.apply_changes(new).map_err(|e| e.to_string())?;
         }
-        Ok(if all { Touched::All } else { Touched::Keys(keys) })
+        Ok(match found.len() {
+            1 if all => Touched::Whole,
+            _ if all => Touched::All,
+            _ => Touched::Keys(keys),
+        })
     }
 
     pub(crate) fn automerge(&self) -> &Automerge {
@@ -318,17 +447,10 @@ impl Document {
         if !self.readable {
             return (None, 0);
         }
-        let mut bad = 0;
-        let mut joined = None;
-        for packed in bytes_at(&self.am, key) {
-            match ElementRecord::decode(&packed) {
-                Ok(record) => {
-                    joined = Some(joined.map_or(record.clone(), |j| join(j, record)));
-                }
-                Err(Unreadable::Malformed | Unreadable::UnknownVersion) => bad += 1,
-            }
-        }
-        (joined, bad)
+        let packed = bytes_at(&self.am, key);
+        let read: Vec<_> = packed.iter().filter_map(|p| ElementRecord::decode(p).ok()).collect();
+        let bad = (packed.len() - read.len()) as u64;
+        (ElementRecord::settle(read), bad)
     }
 
     fn has(&self, key: &str) -> bool {
@@ -339,7 +461,12 @@ impl Document {
 /// Loads what this node sealed itself: authenticated already, so the heads are not hashed again.
 pub(crate) fn load_own(bytes: &[u8]) -> Result<Automerge, String> {
     let am = load(bytes, VerificationMode::DontCheck)?;
-    if am.get_missing_deps(&[]).is_empty() { Ok(am) } else { Err("changes are missing".into()) }
+    if !am.get_missing_deps(&[]).is_empty() {
+        return Err("changes are missing".into());
+    }
+    // Changes that follow a snapshot leave Automerge's columns with several times the room that they
+    // need; a copy has as much as it needs.
+    Ok(am.clone())
 }
 
 /// The same document without changes whose predecessors are missing: they would block every later
@@ -374,11 +501,6 @@ fn check_counters(am: &Automerge) -> Result<(), String> {
 fn parse_element_key(key: &str) -> Option<(NodeName, ElementId)> {
     let (node, id) = key.strip_prefix(ELEMENT)?.split_once('/')?;
     Some((NodeName::new(node).ok()?, id.parse().ok()?))
-}
-
-fn join(mut a: ElementRecord, b: ElementRecord) -> ElementRecord {
-    a.join(b);
-    a
 }
 
 /// The first key that does not begin with `prefix`, which ends in `/`.

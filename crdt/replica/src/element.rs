@@ -176,6 +176,51 @@ impl ElementRecord {
         self.past.join(other.past);
     }
 
+    /// Forgets what ended at or before `horizon`. An element of which nothing remains is empty.
+    pub(crate) fn forget_before(&mut self, horizon: Millis) {
+        self.intervals.forget_before(horizon);
+        let past = self.past.as_slice();
+        let kept = past.len() - past.partition_point(|p| p.until <= horizon);
+        if kept < past.len() {
+            self.past.trim(kept);
+        }
+    }
+
+    /// When this record last said that the element began, ended or changed.
+    fn said_at(&self) -> Millis {
+        let last = self.intervals.as_slice().last();
+        last.map_or(Millis(0), |i| i.to.unwrap_or(i.from)).max(self.attributes_at)
+    }
+
+    /// What several incarnations of one node say together. As [`ElementRecord::join`], but an end
+    /// that one of them saw later than another saw the element there counts: what a node has closed
+    /// is not opened again by what it said before. Does not depend on the order of `said`.
+    pub(crate) fn settle(mut said: Vec<Self>) -> Option<Self> {
+        if said.len() > 1 {
+            let ends: Vec<(Millis, IntervalSet)> = said
+                .iter()
+                .filter(|r| !r.intervals.is_open())
+                .map(|r| (r.said_at(), r.intervals.clone()))
+                .collect();
+            for record in &mut said {
+                let Some(open) = record.intervals.as_slice().last().filter(|i| i.to.is_none())
+                else {
+                    continue;
+                };
+                let (from, at) = (open.from, record.said_at());
+                let later = ends.iter().filter(|(said_at, _)| *said_at > at);
+                let end = later.filter_map(|(_, ended)| ended.interval_at(from)?.to).max();
+                if let Some(end) = end {
+                    record.intervals.close(end);
+                }
+            }
+        }
+        said.into_iter().reduce(|mut a, b| {
+            a.join(b);
+            a
+        })
+    }
+
     pub(crate) fn into_element(self, id: ElementId) -> SiteElement {
         let Self { intervals, attributes, attributes_at, past, .. } = self;
         SiteElement { id, intervals, attributes, attributes_at, past }
@@ -290,6 +335,42 @@ mod tests {
                 prop_assert_eq!(ElementRecord::decode(&record.encode()), Ok(record));
             }
         }
+    }
+
+    fn at(bounds: &[(u64, Option<u64>)]) -> ElementRecord {
+        let intervals =
+            bounds.iter().map(|&(from, to)| Interval { from: Millis(from), to: to.map(Millis) });
+        ElementRecord {
+            intervals: IntervalSet::from_intervals(intervals),
+            ..ElementRecord::default()
+        }
+    }
+
+    #[test]
+    fn what_a_node_closed_is_not_opened_by_what_it_said_before() {
+        let (open, closed) = (at(&[(10, None)]), at(&[(10, Some(20))]));
+        let both = ElementRecord::settle(vec![open.clone(), closed.clone()]);
+        assert_eq!(both, Some(closed.clone()));
+        assert_eq!(ElementRecord::settle(vec![closed.clone(), open.clone()]), both);
+        let mut seen_later = open;
+        seen_later.set_attributes(Millis(25), &[("k".into(), "v".into())].into());
+        let both = ElementRecord::settle(vec![closed.clone(), seen_later]).expect("two");
+        assert!(both.intervals.is_open(), "another incarnation saw it after that end");
+        let another = ElementRecord::settle(vec![closed, at(&[(30, None)])]).expect("two");
+        assert_eq!(another, at(&[(10, Some(20)), (30, None)]));
+    }
+
+    #[test]
+    fn what_ended_before_the_horizon_is_forgotten() {
+        let mut record = at(&[(10, Some(20)), (30, Some(40)), (50, None)]);
+        for i in 1..=4_u64 {
+            record.set_attributes(Millis(i * 10), &[("n".into(), i.to_string().into())].into());
+        }
+        record.forget_before(Millis(30));
+        assert_eq!(record.intervals, at(&[(30, Some(40)), (50, None)]).intervals);
+        assert_eq!((record.past.as_slice().len(), record.past.known_from()), (1, Millis(30)));
+        record.forget_before(Millis(1_000));
+        assert!(record.intervals.is_open(), "what goes on is never forgotten");
     }
 
     #[test]

@@ -91,6 +91,17 @@ pub enum ApplyError {
         /// What is wrong.
         reason: String,
     },
+    /// There is no room for them. They were not looked at as evidence of anything: a site or a tenant
+    /// has grown beyond its bound, or a peer makes documents up.
+    #[error(
+        "document {doc} was not taken: {reason}; shorten the tenant's retention, or find the peer that makes documents up"
+    )]
+    Full {
+        /// The document.
+        doc: DocId,
+        /// What is full.
+        reason: String,
+    },
     /// They did not reach the disk: apply the same again later.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -15,18 +15,24 @@ mod commit;
 mod disk;
 mod document;
 mod element;
+mod epochs;
 mod error;
 mod inspect;
 mod key;
 mod name;
 mod open;
+mod persist;
+mod place;
 mod quarantine;
 mod replica;
+mod rotate;
 mod seal;
 mod store;
 
 pub use apply::{Applied, DocBlob, MAX_BLOB_BYTES, Merged};
-pub use budget::{DocBudget, MAX_DOC_BYTES, MAX_DOC_HEADS, MAX_DOC_OPS};
+pub use budget::{
+    DocBudget, HistoryLimits, MAX_DOC_BYTES, MAX_DOC_HEADS, MAX_DOC_OPS, RETENTION_MS,
+};
 pub use commit::Committed;
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use document::MAX_CHANGE_BYTES;
@@ -36,3 +42,4 @@ pub use name::DocName;
 pub use open::OpenReport;
 pub use quarantine::{MAX_QUARANTINED, MAX_QUARANTINED_BYTES, Quarantined};
 pub use replica::{Replica, ReplicaStats};
+pub use rotate::Maintained;

@@ -2,6 +2,8 @@
 
 use holm_model::{DocId, DocKind, SiteId, TenantId};
 
+use crate::place::{Place, Shard};
+
 /// Kind and key of a document within its tenant. Kinds that this version does not know are carried
 /// like any other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +16,8 @@ pub struct DocName {
 const MAX_PART_BYTES: usize = 255;
 
 impl DocName {
-    /// A site's topology document. Today every site has one: epoch 0, shard 0.
+    /// A site's topology document. The first of every site is epoch 0, shard 0; the halves of shard
+    /// `n` are `2n + 1` and `2n + 2`.
     pub fn topology(site: &SiteId, epoch: u64, shard: u32) -> Self {
         let key = format!("{site}/{epoch}/{shard}").into();
         Self { kind: DocKind::Topology.as_str().into(), key }
@@ -43,14 +46,25 @@ impl DocName {
 
     /// The site, if this is a topology document with a key of the right form.
     pub fn topology_site(&self) -> Option<SiteId> {
+        self.topology_place().map(|(site, _)| site)
+    }
+
+    /// The site, epoch and shard, if this is a topology document with a key of the right form.
+    pub(crate) fn topology_place(&self) -> Option<(SiteId, Place)> {
         if &*self.kind != DocKind::Topology.as_str() {
             return None;
         }
         let (site, rest) = self.key.split_once('/')?;
         let (epoch, shard) = rest.split_once('/')?;
-        let site = SiteId::new(site).ok()?;
-        let name = Self::topology(&site, epoch.parse().ok()?, shard.parse().ok()?);
-        (name == *self).then_some(site)
+        let (site, epoch, shard) =
+            (SiteId::new(site).ok()?, epoch.parse().ok()?, shard.parse().ok()?);
+        let right = Self::topology(&site, epoch, shard) == *self;
+        right.then_some((site, Place { epoch, shard: Shard(shard) }))
+    }
+
+    /// The name of the document of `site` at `place`.
+    pub(crate) fn at(site: &SiteId, place: Place) -> Self {
+        Self::topology(site, place.epoch, place.shard.0)
     }
 
     /// The document's id within `tenant`: the first 16 bytes of BLAKE3 over tenant, kind and key,

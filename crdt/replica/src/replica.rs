@@ -1,30 +1,23 @@
 //! One tenant's documents on one node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use automerge::ActorId;
 use holm_graph::{OpenElement, SiteElement};
-use holm_model::{
-    Attributes, DocId, DocVersion, ElementId, IntervalSet, Millis, NodeName, PastValues, SiteId,
-    TenantId,
-};
+use holm_model::{DocId, DocVersion, Millis, NodeName, SiteId, TenantId};
 use rand::{CryptoRng, Rng, SeedableRng};
 
 use crate::document::Document;
 use crate::element::ElementRecord;
+use crate::epochs::Places;
 use crate::open::{self, OpenReport};
+use crate::place::Place;
 use crate::quarantine::Quarantine;
 use crate::seal::Sealer;
-use crate::store::{Store, Write};
-use crate::{DataKey, Disk, DocBudget, DocName, FileDisk, OpenError, Quarantined, StoreError};
-
-/// Rows that a document may have before it is written whole.
-const MAX_ROWS: usize = 64;
-/// Bytes of changes after a snapshot that are always allowed before it is written anew; beyond them a
-/// quarter of the snapshot is. Changes load several times slower than a snapshot.
-const MIN_SINCE_BYTES: usize = 32 * 1024;
+use crate::store::Store;
+use crate::{DataKey, Disk, DocBudget, DocName, FileDisk, HistoryLimits, OpenError, Quarantined};
 
 /// What a replica did since it opened, and how much it holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,6 +28,26 @@ pub struct ReplicaStats {
     pub documents_over_budget: u64,
     /// Bytes of all documents before sealing.
     pub document_bytes: u64,
+    /// Epochs of all sites of which a document is held.
+    pub epochs: u64,
+    /// Documents of this node that came to their budget and were carried over into a new epoch.
+    pub rotations: u64,
+    /// Documents that this node began because of it.
+    pub rotated_into: u64,
+    /// Rotations and maintenance that failed; each is tried again with a later commit.
+    pub rotations_failed: u64,
+    /// Times that this node carried its records over into an epoch that another one began.
+    pub followed: u64,
+    /// Documents that were dropped because later ones hold all that is still remembered of them.
+    pub superseded: u64,
+    /// Documents of departed nodes that were dropped because their retention ended.
+    pub expired: u64,
+    /// Bytes of both before sealing.
+    pub dropped_bytes: u64,
+    /// Superseded or expired documents that a peer brought back and that were not taken.
+    pub stale_refused: u64,
+    /// Peers' documents that were not taken because their site or the tenant has no room for more.
+    pub refused_full: u64,
     /// Commits of this node that changed a document.
     pub commits: u64,
     /// Operations that these commits made.
@@ -79,6 +92,12 @@ pub struct Replica {
 
 pub(crate) struct Inner {
     pub(crate) documents: BTreeMap<DocId, Document>,
+    pub(crate) places: Places,
+    pub(crate) limits: HistoryLimits,
+    /// Another node of this site began an epoch, or may have: this node's records must follow.
+    pub(crate) follow_due: bool,
+    /// Documents that a failed write may have left on disk.
+    pub(crate) ghosts: BTreeSet<DocId>,
     pub(crate) store: Store,
     pub(crate) actor: ActorId,
     pub(crate) quarantine: Quarantine,
@@ -135,6 +154,10 @@ impl Replica {
         }
         let mut inner = Inner {
             documents: opened.documents.into_iter().collect(),
+            places: Places::new(),
+            limits: HistoryLimits::default(),
+            follow_due: true,
+            ghosts: BTreeSet::new(),
             store,
             actor: ActorId::from(&[][..]),
             quarantine: opened.quarantine,
@@ -142,15 +165,29 @@ impl Replica {
             rng: rand::rngs::StdRng::from_seed(seed),
             actor_prefix: actor_prefix(&site, &node),
         };
+        inner.index_places();
         inner.new_incarnation();
         inner.stats.quarantined = inner.quarantine.len() as u64;
-        if let Err(error) = inner.rewrite_damaged() {
+        if let Err(error) = inner.drop_superseded().and_then(|()| inner.rewrite_damaged()) {
             opened.report.messages.push(error.to_string());
         }
         for message in &opened.report.messages {
             tracing::warn!(tenant = %tenant, "{message}");
         }
         Ok((Self { tenant, site, node, inner: Mutex::new(inner) }, opened.report))
+    }
+
+    /// The same with other limits than the default ones. All nodes of a mesh should have one
+    /// retention.
+    #[must_use]
+    pub fn with_limits(self, limits: HistoryLimits) -> Self {
+        self.lock().limits = limits;
+        self
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> HistoryLimits {
+        self.lock().limits
     }
 
     /// The tenant.
@@ -195,19 +232,7 @@ impl Replica {
 
     /// All that every site recorded, in order of site: what a graph is built from at the start.
     pub fn elements(&self) -> impl Iterator<Item = (SiteId, SiteElement)> + use<> {
-        let mut sites: BTreeMap<SiteId, BTreeMap<ElementId, ElementRecord>> = BTreeMap::new();
-        for document in self.lock().documents.values_mut() {
-            let Some(site) = document.name().topology_site() else { continue };
-            let of_site = sites.entry(site).or_default();
-            let (records, unreadable) = document.records();
-            document.unreadable = unreadable;
-            for (id, records) in records {
-                let joined = records.into_iter().map(|(_, r)| r).chain(of_site.remove(&id));
-                if let Some(record) = joined.reduce(joined_record) {
-                    of_site.insert(id, record);
-                }
-            }
-        }
+        let sites = self.lock().all_records();
         sites.into_iter().flat_map(|(site, of_site)| {
             let say =
                 move |(id, record): (_, ElementRecord)| (site.clone(), record.into_element(id));
@@ -219,22 +244,16 @@ impl Replica {
     /// [`Replica::apply`] changed this site's own document (a peer returned it). With it, the latest
     /// time at which this node is known to have written.
     pub fn open_elements(&self) -> (Vec<OpenElement>, Millis) {
-        let mut open = Vec::new();
-        let mut last_written = Millis(0);
-        for document in self.lock().documents.values() {
-            if document.name().topology_site().as_ref() != Some(&self.site) {
-                continue;
-            }
-            last_written = last_written.max(document.changed_at);
-            for (id, records) in document.records().0 {
-                let own = records.into_iter().find(|(node, _)| *node == self.node);
-                let Some((_, ElementRecord { intervals, attributes, .. })) = own else { continue };
-                if let Some(last) = intervals.as_slice().last().filter(|i| i.to.is_none()) {
-                    open.push(OpenElement { id, since: last.from, attributes });
-                }
-            }
-        }
-        (open, last_written)
+        let inner = self.lock();
+        let own = inner.of_site(&self.site).map(|(_, _, document)| document.changed_at);
+        let last_written = own.max().unwrap_or_default();
+        let records = inner.records_before(&self.site, Place::END, &self.node);
+        let open = records.into_iter().filter_map(|(id, (_, record))| {
+            let ElementRecord { intervals, attributes, .. } = record;
+            let last = intervals.as_slice().last().filter(|i| i.to.is_none())?;
+            Some(OpenElement { id, since: last.from, attributes })
+        });
+        (open.collect(), last_written)
     }
 
     /// The statements of the roster, each whole as it was added, in order of their hash.
@@ -245,7 +264,8 @@ impl Replica {
 
     /// How every document stands to its budgets.
     pub fn budgets(&self) -> Vec<DocBudget> {
-        self.lock().documents.iter().map(|(id, d)| DocBudget::of(*id, d)).collect()
+        let inner = self.lock();
+        inner.documents.iter().map(|(id, d)| DocBudget::of(*id, d, &inner.limits)).collect()
     }
 
     /// What lies in quarantine, the oldest first.
@@ -256,7 +276,7 @@ impl Replica {
     /// What was done, and how much is held.
     pub fn stats(&self) -> ReplicaStats {
         let inner = self.lock();
-        let budgets = inner.documents.iter().map(|(id, d)| DocBudget::of(*id, d));
+        let budgets = inner.documents.iter().map(|(id, d)| DocBudget::of(*id, d, &inner.limits));
         let mut stats = ReplicaStats {
             documents: inner.documents.len() as u64,
             quarantined_now: inner.quarantine.len() as u64,
@@ -264,6 +284,11 @@ impl Replica {
             ..inner.stats
         };
         stats.records_unreadable = inner.documents.values().map(|d| d.unreadable).sum();
+        let epochs = inner
+            .places
+            .iter()
+            .flat_map(|(site, places)| places.keys().map(move |place| (site, place.epoch)));
+        stats.epochs = epochs.collect::<BTreeSet<_>>().len() as u64;
         for budget in budgets {
             stats.document_bytes += budget.bytes as u64;
             stats.documents_over_budget += u64::from(budget.over);
@@ -306,84 +331,6 @@ impl Inner {
         self.rng.fill_bytes(&mut id[8..]);
         self.actor = ActorId::from(&id[..]);
     }
-
-    /// Makes `next` the state of document `doc`: on disk first, then in memory. `changes` are those
-    /// that `next` has and the state before has not.
-    pub(crate) fn persist(
-        &mut self,
-        doc: DocId,
-        mut next: Document,
-        changes: Vec<u8>,
-    ) -> Result<(), StoreError> {
-        let disk = next.disk;
-        let whole = disk.rewrite
-            || disk.rows >= MAX_ROWS
-            || disk.since_bytes + changes.len() > (disk.snapshot_bytes / 4).max(MIN_SINCE_BYTES);
-        let piece = if whole { next.whole() } else { changes };
-        let len = piece.len();
-        let write = Write { doc, sequence: disk.next_sequence, piece, whole };
-        match self.store.write(std::slice::from_ref(&write)) {
-            Ok(bytes) => {
-                self.stats.bytes_written += bytes;
-                self.stats.snapshots_written += u64::from(whole);
-            }
-            Err(error) => {
-                self.stats.write_failures += 1;
-                // The write may have reached the disk all the same: build on neither it nor its actor.
-                self.new_incarnation();
-                if let Some(document) = self.documents.get_mut(&doc) {
-                    document.disk.rewrite = true;
-                }
-                return Err(error);
-            }
-        }
-        next.disk.next_sequence += 1;
-        next.disk.rewrite = false;
-        if whole {
-            next.disk.rows = 1;
-            next.disk.snapshot_bytes = len;
-            next.disk.since_bytes = 0;
-        } else {
-            next.disk.rows += 1;
-            next.disk.since_bytes += len;
-        }
-        self.documents.insert(doc, next);
-        Ok(())
-    }
-
-    /// What all documents of `site` say about `id`; nothing is an element without intervals.
-    pub(crate) fn site_element(&self, site: &SiteId, id: &ElementId) -> SiteElement {
-        let documents = self.documents.values();
-        let of_site = documents.filter(|d| d.name().topology_site().as_ref() == Some(site));
-        let joined = of_site.filter_map(|d| d.element(id)).reduce(joined_record);
-        joined.map_or_else(
-            || SiteElement {
-                id: id.clone(),
-                intervals: IntervalSet::new(),
-                attributes: Attributes::new(),
-                attributes_at: Millis(0),
-                past: PastValues::default(),
-            },
-            |record| record.into_element(id.clone()),
-        )
-    }
-
-    /// Writes documents whole whose rows were damaged, so that the next opening finds them well.
-    fn rewrite_damaged(&mut self) -> Result<(), StoreError> {
-        let damaged: Vec<DocId> =
-            self.documents.iter().filter(|(_, d)| d.disk.rewrite).map(|(id, _)| *id).collect();
-        for doc in damaged {
-            if let Some(document) = self.documents.get(&doc).cloned() {
-                self.persist(doc, document, Vec::new())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn joined_record(mut a: ElementRecord, b: ElementRecord) -> ElementRecord {
-    a.join(b);
-    a
 }
 
 fn actor_prefix(site: &SiteId, node: &NodeName) -> [u8; 8] {

@@ -100,8 +100,9 @@ impl Store {
         Ok((store, found))
     }
 
-    /// Writes all of `writes` or nothing, durably. After an error the same may be tried again.
-    pub(crate) fn write(&mut self, writes: &[Write]) -> Result<u64, StoreError> {
+    /// Writes all of `writes` and removes the rows of `dropped`, or nothing, durably. After an error
+    /// the same may be tried again.
+    pub(crate) fn write(&mut self, writes: &[Write], dropped: &[DocId]) -> Result<u64, StoreError> {
         let mut rows = Vec::with_capacity(writes.len());
         for write in writes {
             let place = (write.doc, write.sequence);
@@ -114,12 +115,13 @@ impl Store {
         let bytes = rows.iter().map(|(_, sealed)| sealed.len() as u64).sum();
         self.transaction(|transaction| {
             let mut table = transaction.open_table(CHUNKS)?;
-            for (write, (key, sealed)) in writes.iter().zip(&rows) {
-                if write.whole {
-                    let of_doc = row_key(write.doc, 0)..=row_key(write.doc, u64::MAX);
-                    let bounds = (&of_doc.start()[..])..=(&of_doc.end()[..]);
-                    table.retain_in::<&[u8], _>(bounds, |_, _| false)?;
-                }
+            let anew = writes.iter().filter(|write| write.whole).map(|write| write.doc);
+            for doc in anew.chain(dropped.iter().copied()) {
+                let of_doc = row_key(doc, 0)..=row_key(doc, u64::MAX);
+                let bounds = (&of_doc.start()[..])..=(&of_doc.end()[..]);
+                table.retain_in::<&[u8], _>(bounds, |_, _| false)?;
+            }
+            for (key, sealed) in &rows {
                 table.insert(&key[..], &sealed[..])?;
             }
             Ok(())
@@ -153,7 +155,7 @@ impl Store {
         let canaries: Vec<Write> = (0..CANARIES)
             .map(|sequence| Write { doc: CANARY, sequence, piece: b"holm".to_vec(), whole: false })
             .collect();
-        self.write(&canaries).map(|_| ())
+        self.write(&canaries, &[]).map(|_| ())
     }
 
     fn transaction(

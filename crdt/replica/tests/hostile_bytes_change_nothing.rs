@@ -80,7 +80,7 @@ fn mutated_documents_never_panic_and_never_change_anything_by_halves() {
                     assert_eq!((victim.digest(), elements(victim).len()), before);
                 }
                 Ok(Applied::Merged(_)) => {}
-                Err(ApplyError::Store(error)) => panic!("{error}"),
+                Err(error) => panic!("{error}"),
             }
         }
         // Some mutations are valid: part of the changes, or a change of our own making.

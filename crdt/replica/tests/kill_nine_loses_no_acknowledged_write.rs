@@ -1,5 +1,6 @@
 //! A process that commits as fast as it can is killed a hundred times, on the same store. Whatever it
-//! acknowledged before is there after each restart.
+//! acknowledged before is there after each restart. Its documents are so small that epochs end all the
+//! time: each rotation happened whole or not at all.
 //!
 //! The test runs its own binary again as the process that is killed.
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use common::*;
 use holm_model::Millis;
-use holm_replica::{OpenReport, Replica};
+use holm_replica::{HistoryLimits, OpenReport, Replica};
 use rand::RngExt;
 
 const KILLS: usize = 100;
@@ -24,7 +25,17 @@ fn open_in(dir: &Path) -> (Replica, OpenReport) {
     let mut system = rand::rngs::SysRng;
     let rng = &mut rand::rand_core::UnwrapErr(&mut system);
     let (acme, berlin, n1) = (tenant("acme"), site("berlin"), node("n1"));
-    Replica::open(dir, acme, key(1), berlin, n1, Millis(1), rng).expect("it opens")
+    let (replica, report) =
+        Replica::open(dir, acme, key(1), berlin, n1, Millis(1), rng).expect("it opens");
+    // So small that many kills meet a rotation.
+    let limits = HistoryLimits {
+        doc_bytes: 3_000,
+        doc_ops: 80,
+        doc_heads: 8,
+        retention_ms: 1 << 40,
+        ..HistoryLimits::DEFAULT
+    };
+    (replica.with_limits(limits), report)
 }
 
 fn name_of(batch: usize, part: usize) -> String {
@@ -68,6 +79,7 @@ fn no_acknowledged_write_is_lost() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut rng = rng();
     let (mut acknowledged, mut begun) = (BTreeSet::new(), 0_usize);
+    let mut documents = 0;
     for kill in 0..KILLS {
         let mut child = start(dir.path(), begun + 1);
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
@@ -99,6 +111,14 @@ fn no_acknowledged_write_is_lost() {
                 assert!(there.contains(&name_of(batch, part)), "batch {batch}, kill {kill}");
             }
         }
+        // What was closed and acknowledged is closed.
+        let open: BTreeSet<String> = open_ids(&berlin).into_iter().collect();
+        for &batch in acknowledged.iter().filter(|batch| **batch > 3) {
+            let closed = format!("berlin {}", name_of(batch - 3, 1));
+            let opened_anew = !acknowledged.contains(&(batch - 3)) || !open.contains(&closed);
+            assert!(opened_anew, "{closed} is open after kill {kill}");
+        }
+        documents = berlin.documents().len();
         // A batch is there whole or not at all.
         let halves = there.iter().filter(|id| id.ends_with(":0")).count();
         assert_eq!(halves * 2, there.len(), "after kill {kill}");
@@ -110,7 +130,8 @@ fn no_acknowledged_write_is_lost() {
             .max(begun);
     }
     println!("{} acknowledged batches survived {KILLS} kills", acknowledged.len());
-    assert!(acknowledged.len() > 300);
+    println!("they lie in {documents} documents");
+    assert!(acknowledged.len() > 300 && documents > 4);
 }
 
 /// Takes down an acknowledgement; a line that was cut by the kill is none.

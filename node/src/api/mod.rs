@@ -15,6 +15,8 @@ mod idle;
 mod impact;
 pub(crate) mod impact_types;
 mod mesh;
+pub(crate) mod mesh_types;
+mod mesh_view;
 mod metrics;
 mod planes;
 mod serve;
@@ -77,6 +79,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         impact::spof,
         impact::what_if,
         mesh::digest,
+        mesh_view::mesh,
         mesh::list_revocations,
         mesh::revoke_node,
         planes::latest_results,
@@ -163,6 +166,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
         .route("/v1/stream", get(stream::stream))
+        .route("/v1/mesh", get(mesh_view::mesh))
         .route("/v1/mesh/digest", get(mesh::digest))
         .route("/v1/mesh/revocations", get(mesh::list_revocations).post(mesh::revoke_node))
         .route("/v1/join-tokens", get(enrol::list_join_tokens).post(enrol::create_join_token))

@@ -13,7 +13,7 @@ use super::error::{ApiError, ErrorBody};
 use super::types::{
     PlaneList, PlaneStateView, PlaneView, ProbeResult, ResultList, RowList, RowView, Timestamp,
 };
-use crate::daemon::{Caller, NodeState, RESULTS_TABLE};
+use crate::daemon::{Caller, NodeState, RESULTS_TABLE, SIGNALS_TABLE};
 
 const MAX_ROWS: usize = 10_000;
 
@@ -104,7 +104,7 @@ fn probe_result(row: &Row, site: &SiteId) -> ProbeResult {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RowsQuery {
-    /// The table: `active_results`, `host_connections`.
+    /// The table: `active_results`, `host_connections`, `signals`.
     table: String,
     /// Only rows at or after this moment.
     since: Option<String>,
@@ -124,9 +124,9 @@ pub(crate) async fn rows(
     Query(query): Query<RowsQuery>,
 ) -> Result<Json<RowList>, ApiError> {
     let tenant = Arc::clone(state.tenant(&caller)?);
-    if ![RESULTS_TABLE, "host_connections"].contains(&query.table.as_str()) {
+    if ![RESULTS_TABLE, "host_connections", SIGNALS_TABLE].contains(&query.table.as_str()) {
         return Err(ApiError::not_found(format!(
-            "there is no table {}; there are {RESULTS_TABLE} and host_connections",
+            "there is no table {}; there are {RESULTS_TABLE}, host_connections and {SIGNALS_TABLE}",
             query.table
         )));
     }

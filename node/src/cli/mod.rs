@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod credentials;
 mod mesh;
+mod mesh_top;
 mod render;
 mod show;
 mod tenant;
@@ -55,7 +56,7 @@ pub(crate) struct Target {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a mesh, or sign a further issuer with its root.
+    /// Make a mesh, sign a further issuer with its root, or look at how the mesh does.
     #[command(subcommand)]
     Mesh(MeshCommand),
     /// Enrol this machine with a join token.
@@ -124,6 +125,8 @@ pub(crate) enum MeshCommand {
     Init(MeshInitArgs),
     /// Sign another node's issuer request with the root.
     SignIssuer(SignIssuerArgs),
+    /// The mesh at a glance: who reaches whom, how far each site lags, what was dropped.
+    Top(mesh_top::MeshTopArgs),
 }
 
 #[derive(Debug, Args)]
@@ -251,7 +254,7 @@ pub(crate) struct ElementArgs {
 pub(crate) struct RowsArgs {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// The table: active_results or host_connections.
+    /// The table: active_results, host_connections or signals.
     pub(crate) table: String,
     /// How many.
     #[arg(long, default_value_t = 20)]
@@ -363,7 +366,10 @@ impl Cli {
     pub(crate) fn only_prints(&self) -> bool {
         !matches!(
             self.command,
-            Command::Up(_) | Command::Demo(_) | Command::Join(_) | Command::Mesh(_)
+            Command::Up(_)
+                | Command::Demo(_)
+                | Command::Join(_)
+                | Command::Mesh(MeshCommand::Init(_) | MeshCommand::SignIssuer(_))
         )
     }
 }
@@ -373,6 +379,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Mesh(MeshCommand::Init(args)) => mesh::init(&args),
         Command::Mesh(MeshCommand::SignIssuer(args)) => mesh::sign_issuer(&args),
+        Command::Mesh(MeshCommand::Top(args)) => mesh_top::run(args).await,
         Command::Join(args) => mesh::join(args).await,
         Command::Up(args) => crate::daemon::up(args).await,
         Command::Status(target) => show::status(&target).await,

@@ -1,7 +1,7 @@
 //! The node's documents as the mesh sees them, and its answers to other nodes' calls.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use holm_certs::Identity;
 use holm_mesh_link::{DocumentStore, PeerInfo, RpcHandler};
@@ -11,7 +11,8 @@ use tokio::sync::broadcast;
 
 use super::Tenant;
 use super::roster::Roster;
-use super::state::{Change, Topic};
+use super::state::{Change, NodeState, Topic};
+use super::views::VIEW_METHOD;
 use crate::enrol::{Issuing, RENEW_METHOD, RenewRequest};
 use crate::layout::Layout;
 
@@ -97,13 +98,29 @@ impl DocumentStore for Documents {
 pub(super) struct Calls {
     pub(super) issuing: Option<Arc<Issuing>>,
     pub(super) identity: Identity,
+    /// The mesh calls this, and the node holds the mesh.
+    pub(super) state: Weak<NodeState>,
 }
 
 impl RpcHandler for Calls {
     fn handle(&self, peer: &PeerInfo, method: &str, body: &[u8]) -> Result<Vec<u8>, String> {
-        if method != RENEW_METHOD {
-            return Err(format!("this version does not know the call {method}"));
+        match method {
+            RENEW_METHOD => self.renew(peer, body),
+            VIEW_METHOD => self.view(),
+            _ => Err(format!("this version does not know the call {method}")),
         }
+    }
+}
+
+impl Calls {
+    /// What this node reaches. Whom a mesh's members reach is no secret among them.
+    fn view(&self) -> Result<Vec<u8>, String> {
+        let view = self.state.upgrade().and_then(|state| state.own_view(Millis::now()));
+        let view = view.ok_or("this node is about to stop")?;
+        serde_json::to_vec(&view).map_err(|error| error.to_string())
+    }
+
+    fn renew(&self, peer: &PeerInfo, body: &[u8]) -> Result<Vec<u8>, String> {
         let issuing = self.issuing.as_ref().ok_or("this node is not an issuer")?;
         let request: RenewRequest = serde_json::from_slice(body)
             .map_err(|error| format!("the request is not understood: {error}"))?;

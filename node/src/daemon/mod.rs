@@ -11,6 +11,7 @@ mod state;
 mod tenancy;
 mod tenant;
 mod up;
+mod views;
 
 pub(crate) use credentials::{ApiToken, Caller, CredentialError, Credentials, LOGIN_LINK_MS, Role};
 pub(crate) use freshness::SiteReport;
@@ -20,3 +21,4 @@ pub(crate) use state::{Change, NodeState, Topic};
 pub(crate) use tenancy::{ENROLLED_FOR_MS, TenantStanding, TenantsFile, found};
 pub(crate) use tenant::Tenant;
 pub(crate) use up::up;
+pub(crate) use views::{Finding, ReachedWire, SIGNALS_TABLE, View, severity, subject_of, text_of};

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::freshness::Absence;
 use super::planes::Supervised;
 use super::roster::Roster;
+use super::views::Views;
 use super::{Credentials, Tenant};
 use crate::api::{ServeCounters, Throttle};
 use crate::config::Config;
@@ -76,6 +77,7 @@ pub(crate) struct NodeState {
     pub(crate) shutdown: CancellationToken,
     pub(crate) serve_counters: Arc<ServeCounters>,
     pub(crate) absence: Mutex<Absence>,
+    pub(crate) views: Views,
     pub(super) mesh: OnceLock<Mesh>,
     /// Why the mesh does not run, if it does not.
     pub(super) mesh_failure: Mutex<Option<String>>,
@@ -118,6 +120,7 @@ impl NodeState {
             shutdown: CancellationToken::new(),
             serve_counters: Arc::default(),
             absence: Mutex::default(),
+            views: Views::default(),
             mesh: OnceLock::new(),
             mesh_failure: Mutex::new(Some("it is not started yet".into())),
             planes: Mutex::default(),

@@ -28,6 +28,7 @@ use crate::layout::{Layout, emptied, write_file};
 /// Changes within this time go into one commit.
 const BATCH: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(1);
+const HISTORY_EVERY: Duration = Duration::from_secs(60);
 /// How long elements of the last run are held before a plane must have seen them again.
 const GRACE_AFTER_START_MS: u64 = 120_000;
 /// How long changes wait before a failed commit is tried again.
@@ -42,6 +43,9 @@ pub(crate) struct Tenant {
     /// What was found when the stores were opened, for people.
     pub(crate) messages: Vec<String>,
     graph: RwLock<TopologyGraph>,
+    /// Held from a change of the documents until the graph has it: what two threads change comes into
+    /// the graph in the order of the documents.
+    order: Mutex<()>,
     fold: Mutex<Fold>,
     wake: Notify,
     write_failure: Mutex<Option<String>>,
@@ -99,6 +103,7 @@ impl Tenant {
             rows: TenantRows::new(rows),
             messages,
             graph: RwLock::new(graph),
+            order: Mutex::default(),
             fold: Mutex::new(fold),
             wake: Notify::new(),
             write_failure: Mutex::new(None),
@@ -154,6 +159,7 @@ impl Tenant {
         from: &str,
         now: Millis,
     ) -> Result<(Option<DocVersion>, Vec<Vec<u8>>), String> {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let applied =
             self.replica.apply(doc, bytes, from, now).map_err(|error| error.to_string())?;
         let merged = match applied {
@@ -223,7 +229,14 @@ impl Tenant {
         }
         let tenant = Arc::clone(&self);
         let work = tokio::task::spawn_blocking(move || {
-            let outcome = tenant.replica.commit(&batch, Millis::now());
+            let _order = tenant.order.lock().unwrap_or_else(PoisonError::into_inner);
+            let outcome = tenant.replica.commit(&batch, Millis::now()).map(|committed| {
+                let mut graph = tenant.graph_mut();
+                for element in committed.changed {
+                    graph.apply(&tenant.site, element);
+                }
+                committed.versions
+            });
             (batch, outcome)
         });
         let (batch, outcome) = match work.await {
@@ -234,14 +247,8 @@ impl Tenant {
             }
         };
         match outcome {
-            Ok(committed) => {
-                {
-                    let mut graph = self.graph_mut();
-                    for element in committed.changed {
-                        graph.apply(&self.site, element);
-                    }
-                }
-                for version in committed.versions {
+            Ok(versions) => {
+                for version in versions {
                     state.publish(version);
                 }
                 state.tell(Change::of(&self.id, Topic::Topology));
@@ -258,6 +265,48 @@ impl Tenant {
                 batch
             }
         }
+    }
+
+    /// Carries documents that came to their budget over into new epochs, and forgets what is older than
+    /// the retention, once a minute until the node stops.
+    pub(crate) async fn keep_history(self: Arc<Self>, state: Arc<NodeState>) {
+        let mut ticks = tokio::time::interval(HISTORY_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = state.shutdown.cancelled() => return,
+            }
+            let tenant = Arc::clone(&self);
+            let work = tokio::task::spawn_blocking(move || tenant.tend_history(Millis::now()));
+            let versions = match work.await {
+                Ok(Ok(versions)) => versions,
+                Ok(Err(error)) => {
+                    tracing::warn!(tenant = %self.id, %error, "history could not be tended; it is tried again");
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(tenant = %self.id, %error, "tending history panicked; it is tried again");
+                    continue;
+                }
+            };
+            if !versions.is_empty() {
+                state.tell(Change::of(&self.id, Topic::Topology));
+            }
+            for version in versions {
+                state.publish(version);
+            }
+        }
+    }
+
+    fn tend_history(&self, now: Millis) -> Result<Vec<DocVersion>, holm_replica::CommitError> {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let maintained = self.replica.maintain(now)?;
+        let mut graph = self.graph_mut();
+        for (site, element) in maintained.changed {
+            graph.apply(&site, element);
+        }
+        Ok(maintained.versions)
     }
 
     fn folded(&self, folded: Folded) {

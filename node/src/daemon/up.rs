@@ -58,11 +58,13 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     tasks.spawn(Arc::clone(&state).keep_tenancy());
     for tenant in state.tenants.values() {
         tasks.spawn(Arc::clone(tenant).write_changes(Arc::clone(&state)));
+        tasks.spawn(Arc::clone(tenant).keep_history(Arc::clone(&state)));
     }
     start_mesh(&state).await;
     let (peers_tx, peers) = watch::channel(Vec::new());
     start_planes(&state, &peers);
     tasks.spawn(watch_mesh(Arc::clone(&state), peers_tx));
+    tasks.spawn(Arc::clone(&state).keep_views());
     tasks.spawn(keep_renewed(Arc::clone(&state), web));
     tracing::info!(spiffe_id = %state.identity.spiffe_id(), console = state.console_url(), "serving");
     told_to_stop(args.stop_with_stdin).await;
@@ -259,7 +261,11 @@ async fn start_mesh(state: &Arc<NodeState>) {
                 layout: state.layout.clone(),
                 changes: state.changes.clone(),
             };
-            let calls = Calls { issuing: state.issuing.clone(), identity: state.identity.clone() };
+            let calls = Calls {
+                issuing: state.issuing.clone(),
+                identity: state.identity.clone(),
+                state: Arc::downgrade(state),
+            };
             let identity = state.identity.clone();
             Mesh::start(config, identity, Arc::new(documents), Arc::new(calls))
                 .await

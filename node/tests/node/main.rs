@@ -20,3 +20,4 @@ mod the_api;
 mod time_travel;
 mod two_nodes_with_one_identity;
 mod web_certificate;
+mod who_reaches_whom;

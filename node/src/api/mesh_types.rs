@@ -1,0 +1,232 @@
+//! What `GET /v1/mesh` answers.
+
+use holm_model::{NodeName, SiteId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::types::{MemberStateView, SiteStateView, Timestamp, api_type};
+
+api_type!(
+    /// The mesh as the node that answers sees it.
+    MeshView {
+        #[schema(value_type = String)]
+        site: SiteId,
+        #[schema(value_type = String)]
+        node: NodeName,
+        /// Whether it replicates; if not, the reason says why and what to do.
+        replicating: bool,
+        replicating_reason: Option<String>,
+        /// What the views of all sites that answer come to: which site, which way, or this one.
+        verdicts: Vec<MeshVerdict>,
+        /// Every other node that was ever heard of.
+        members: Vec<MeshMember>,
+        /// What each site says that it reaches, this one first.
+        views: Vec<ReachView>,
+        /// How far each site's part of the caller's tenant lags behind.
+        lags: Vec<SiteLag>,
+        /// The caller's tenant's documents at this node.
+        documents: MeshDocuments,
+        /// Bytes by channel since the start.
+        channels: Vec<ChannelView>,
+        /// What was dropped, refused or failed since the start, by reason; nothing is dropped unseen.
+        drops: Vec<CountView>,
+        /// The other counts since the start.
+        counts: Vec<CountView>,
+        seeds: Vec<SeedView>,
+        /// The latest handshakes that failed and connections that peers closed.
+        refusals: Vec<MeshRefusal>,
+        /// Two nodes with one identity, clocks that are off, and the like.
+        warnings: Vec<String>,
+    }
+);
+
+/// What the views come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VerdictKind {
+    /// This site reaches none of those that it tried.
+    CutOff,
+    /// Both sites run; at least one does not reach the other.
+    LinkDown,
+    /// Nobody reaches it, and at least two tried.
+    SiteDown,
+    /// Only one tried, in vain.
+    Undecided,
+}
+
+api_type!(
+    /// A site, a way between two, or this site itself that is down.
+    MeshVerdict {
+        kind: VerdictKind,
+        /// `critical`, `warning` or `info`.
+        severity: String,
+        /// The site, or both ends of the way.
+        subject: String,
+        /// What happened, in a sentence.
+        text: String,
+        /// Who tried in vain.
+        #[schema(value_type = Vec<String>)]
+        witnesses: Vec<SiteId>,
+        /// Who reaches it all the same.
+        #[schema(value_type = Vec<String>)]
+        reached_by: Vec<SiteId>,
+        since: Timestamp,
+        /// Whether it held long enough to be raised as a signal.
+        raised: bool,
+    }
+);
+
+api_type!(
+    /// Another node of the mesh.
+    MeshMember {
+        #[schema(value_type = String)]
+        site: SiteId,
+        #[schema(value_type = String)]
+        node: NodeName,
+        state: MemberStateView,
+        connected: bool,
+        connected_since: Option<Timestamp>,
+        last_heard: Option<Timestamp>,
+        rtt_ms: Option<u64>,
+        /// Its clock minus ours, about, in milliseconds.
+        clock_skew_ms: Option<i64>,
+        addresses: Vec<String>,
+        last_refusal: Option<String>,
+        /// The latest reconciliation that this node began with it.
+        last_sync: Option<MeshSync>,
+    }
+);
+
+api_type!(
+    /// One reconciliation.
+    MeshSync {
+        at: Timestamp,
+        /// Documents that changed here.
+        pulled: u64,
+        /// Documents of which the peer was sent something.
+        pushed: u64,
+        failed: u64,
+        bytes_in: u64,
+        bytes_out: u64,
+        /// Why it failed, or the first document's failure.
+        error: Option<String>,
+    }
+);
+
+/// Whether a site reaches another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReachedView {
+    /// It was tried in vain.
+    No,
+    /// It was not tried; that says nothing.
+    NotTried,
+    Yes,
+}
+
+api_type!(
+    /// What one node sees.
+    ReachView {
+        #[schema(value_type = String)]
+        site: SiteId,
+        #[schema(value_type = String)]
+        node: NodeName,
+        as_of: Timestamp,
+        reached: Vec<ReachOf>,
+    }
+);
+
+api_type!(
+    /// One site as another one sees it.
+    ReachOf {
+        #[schema(value_type = String)]
+        site: SiteId,
+        reached: ReachedView,
+    }
+);
+
+api_type!(
+    /// How far a site's part of the tenant lags.
+    SiteLag {
+        #[schema(value_type = String)]
+        site: SiteId,
+        state: SiteStateView,
+        /// Everything it holds open was true then, by its own clock.
+        as_of: Option<Timestamp>,
+        /// `null` if it was never heard.
+        lag_ms: Option<u64>,
+    }
+);
+
+api_type!(
+    /// Documents of a tenant; the largest are listed.
+    MeshDocuments {
+        /// Two nodes with the same digest hold the same documents.
+        digest: String,
+        total: usize,
+        bytes: u64,
+        over_budget: usize,
+        items: Vec<MeshDocument>,
+        /// What did not apply: its bytes are kept, and it is asked for again elsewhere.
+        quarantined: Vec<QuarantinedView>,
+    }
+);
+
+api_type!(
+    /// One document.
+    MeshDocument {
+        name: String,
+        bytes: usize,
+        ops: u64,
+        heads: usize,
+        over_budget: bool,
+    }
+);
+
+api_type!(
+    /// Something that was said to be of a document and did not apply.
+    QuarantinedView {
+        document: String,
+        from: String,
+        at: Timestamp,
+        reason: String,
+        bytes: usize,
+    }
+);
+
+api_type!(
+    /// Bytes of one channel.
+    ChannelView {
+        channel: String,
+        bytes_in: u64,
+        bytes_out: u64,
+    }
+);
+
+api_type!(
+    /// A count by name.
+    CountView {
+        name: String,
+        count: u64,
+    }
+);
+
+api_type!(
+    /// A seed address.
+    SeedView {
+        address: String,
+        last_refusal: Option<String>,
+    }
+);
+
+api_type!(
+    /// A handshake that failed, or a connection that the peer closed.
+    MeshRefusal {
+        address: String,
+        /// `dialled`, `accepted` or `closed`.
+        direction: String,
+        reason: String,
+        at: Timestamp,
+        count: u64,
+    }
+);
