@@ -1,9 +1,10 @@
 //! What changed between two moments, and when most of it did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use holm_model::{ElementId, Interval, IntervalSet, Millis};
+use holm_model::{EdgeId, ElementId, Interval, IntervalSet, Millis};
 
+use crate::joining::Joined;
 use crate::records::Records;
 use crate::snapshot::said_at;
 use crate::topology::NodeSlot;
@@ -22,6 +23,22 @@ pub struct Diff {
     pub changed_total: u64,
     /// There at both as one, but gone in between at least once.
     pub returned: ElementsOf,
+    /// There at both, but attributes of the earlier moment are not known any more: whether they changed
+    /// is not known. The first, by id.
+    pub unknown: Vec<UnknownAttributes>,
+    /// How many there are.
+    pub unknown_total: u64,
+}
+
+/// An element some of whose attributes are not known any more at one of two moments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownAttributes {
+    /// The element.
+    pub id: ElementId,
+    /// From this moment on all are known.
+    pub known_from: Millis,
+    /// Which ones, in order; empty for all of them.
+    pub keys: Vec<Box<str>>,
 }
 
 /// An element that is there at two moments with other attributes.
@@ -55,11 +72,25 @@ pub struct ChangeCount {
     pub changed: u64,
 }
 
+/// From when on attributes are known, and which ones were not before; empty for all.
+type Forgotten = (Millis, Vec<Box<str>>);
+
 impl TopologyGraph {
-    /// What changed from `from` to `to`, at most `limit` of each list by id; totals count all.
+    /// What changed from `from` to `to`, at most `limit` of each list by id; totals count all. Every name
+    /// stands for itself.
     pub fn diff(&self, from: Millis, to: Millis, limit: usize) -> Diff {
+        self.compare(from, to, limit, &Joined::default())
+    }
+
+    /// As [`TopologyGraph::diff`], with the names that mean the same thing at `to` joined at both
+    /// moments: by the ids that a folded snapshot of `to` shows. Paths and aliases keep theirs.
+    pub fn diff_folded(&self, from: Millis, to: Millis, limit: usize) -> Diff {
+        self.compare(from, to, limit, &self.joined(to, &None))
+    }
+
+    fn compare(&self, from: Millis, to: Millis, limit: usize, joined: &Joined) -> Diff {
         let mut diff = Diff::default();
-        let mut take = |id: ElementId, when: &IntervalSet, records: &Records| match (
+        let mut take = |id: ElementId, when: &IntervalSet, said: &[&Records]| match (
             when.contains(from),
             when.contains(to),
         ) {
@@ -69,28 +100,50 @@ impl TopologyGraph {
                 if when.interval_at(from) != when.interval_at(to) {
                     diff.returned.add(id.clone());
                 }
-                let attributes = self.attribute_changes(records, from, to);
+                let (attributes, unknown) = self.attribute_changes(said, from, to);
+                if let Some((known_from, keys)) = unknown {
+                    diff.unknown.push(UnknownAttributes { id: id.clone(), known_from, keys });
+                }
                 if !attributes.is_empty() {
                     diff.changed.push(ChangedElement { id, attributes });
                 }
             }
             (false, false) => {}
         };
-        for node in self.nodes.iter().flatten() {
-            let when = self.existence(node);
-            take(ElementId::Node(node.id.clone()), &when, &node.records);
+        for (index, node) in (0..).zip(&self.nodes) {
+            let Some(node) = node.as_ref().filter(|_| joined.shown(index) == index) else {
+                continue;
+            };
+            // The shown name last: of two values written in one moment its own is the one.
+            let names = joined.others(index).iter().rev().chain([&index]);
+            let slots: Vec<&NodeSlot> =
+                names.filter_map(|&n| self.nodes[n as usize].as_ref()).collect();
+            let said: Vec<&Records> = slots.iter().map(|slot| &slot.records).collect();
+            take(ElementId::Node(node.id.clone()), &self.existence(&slots), &said);
         }
+        let mut several: BTreeMap<EdgeId, Vec<(Option<EdgeId>, &Records)>> = BTreeMap::new();
         for edge in self.edges.iter().flatten() {
-            if let Some(id) = self.edge_id(edge) {
-                take(ElementId::Edge(id), &all_intervals(&edge.records), &edge.records);
+            let (from, to) = (joined.shown(edge.from), joined.shown(edge.to));
+            let Some((from_id, to_id)) = self.id_of(from).zip(self.id_of(to)) else { continue };
+            let id = EdgeId { from: from_id.clone(), kind: edge.kind, to: to_id.clone() };
+            if joined.others(from).is_empty() && joined.others(to).is_empty() {
+                take(ElementId::Edge(id), &all_intervals(&[&edge.records]), &[&edge.records]);
+            } else if from != to || edge.from == edge.to {
+                several.entry(id).or_default().push((self.edge_id(edge), &edge.records));
             }
+        }
+        for (id, mut parts) in several {
+            parts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            let said: Vec<&Records> = parts.into_iter().map(|(_, records)| records).collect();
+            take(ElementId::Edge(id), &all_intervals(&said), &said);
         }
         for path in self.paths.iter() {
             let id = ElementId::Path(path.id.clone());
-            take(id, &all_intervals(&path.records), &path.records);
+            take(id, &all_intervals(&[&path.records]), &[&path.records]);
         }
-        for (alias, records) in &self.aliases {
-            take(ElementId::Alias(alias.clone()), &all_intervals(records), records);
+        for alias in self.aliases.iter() {
+            let id = ElementId::Alias(alias.id.clone());
+            take(id, &all_intervals(&[&alias.records]), &[&alias.records]);
         }
         for list in [&mut diff.appeared, &mut diff.vanished, &mut diff.returned] {
             list.keep(limit);
@@ -98,34 +151,55 @@ impl TopologyGraph {
         diff.changed_total = diff.changed.len() as u64;
         diff.changed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         diff.changed.truncate(limit);
+        diff.unknown_total = diff.unknown.len() as u64;
+        diff.unknown.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        diff.unknown.truncate(limit);
         diff
     }
 
+    /// What is different, and what may be: from when on it is known, and which keys, if not all.
     fn attribute_changes(
         &self,
-        records: &Records,
+        said: &[&Records],
         from: Millis,
         to: Millis,
-    ) -> Vec<AttributeChange> {
-        let may_differ = records.iter().any(|(_, r)| {
+    ) -> (Vec<AttributeChange>, Option<Forgotten>) {
+        let may_differ = said.iter().flat_map(|records| records.iter()).any(|(_, r)| {
             let spoke = r.intervals.contains(from) != r.intervals.contains(to);
             let says = !r.attributes.is_empty() || r.past.is_some();
-            (spoke && says) || r.was_written(from, to)
+            (spoke && says) || r.was_written(from, to) || r.known_again(from).is_some()
         });
-        if !may_differ {
-            return Vec::new();
+        if !may_differ || from == to {
+            return (Vec::new(), None);
         }
-        let at = |at| self.merge_attributes(said_at(records, at, &None), at);
-        let (before, after) = (at(from), at(to));
+        let at = |at| {
+            let said = said.iter().flat_map(|records| said_at(records, at, &None));
+            self.merge_attributes(said, at)
+        };
+        let ((before, known_before), (after, known_after)) = (at(from), at(to));
+        let known_from = known_before.max(known_after);
+        let mut unknown: BTreeSet<Box<str>> = BTreeSet::new();
+        let mut nothing_known = false;
+        if known_from.is_some() {
+            for at in [from, to] {
+                let said = said.iter().flat_map(|records| said_at(records, at, &None));
+                for past in said.filter_map(|(_, record)| record.past.as_ref()) {
+                    nothing_known |= at < past.known_from();
+                    unknown.extend(past.unknown_at(at).into_iter().map(Box::from));
+                }
+            }
+        }
+        if nothing_known {
+            return (Vec::new(), known_from.map(|from| (from, Vec::new())));
+        }
         let keys: BTreeSet<&Box<str>> = before.keys().chain(after.keys()).collect();
         let differing = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
-        differing
-            .map(|key| AttributeChange {
-                key: key.clone(),
-                before: before.get(key).cloned(),
-                after: after.get(key).cloned(),
-            })
-            .collect()
+        let changes = differing.filter(|key| !unknown.contains(*key)).map(|key| AttributeChange {
+            key: key.clone(),
+            before: before.get(key).cloned(),
+            after: after.get(key).cloned(),
+        });
+        (changes.collect(), known_from.map(|from| (from, unknown.into_iter().collect())))
     }
 
     /// How many elements were opened, closed and changed in each of `buckets` equal parts of `[from, to)`, by
@@ -161,10 +235,10 @@ impl TopologyGraph {
     }
 
     /// When a node was there: as any site says, or as an edge that ends in it or a path over it.
-    fn existence(&self, node: &NodeSlot) -> IntervalSet {
-        let own = intervals(&node.records);
-        let implied = self.implied(node);
+    fn existence(&self, names: &[&NodeSlot]) -> IntervalSet {
+        let implied: Vec<_> = names.iter().flat_map(|node| self.implied(node)).collect();
         let implied = implied.iter().flat_map(|(_, set)| set.as_slice()).copied();
+        let own = names.iter().flat_map(|node| intervals(&node.records));
         IntervalSet::from_intervals(own.chain(implied))
     }
 }
@@ -173,6 +247,6 @@ fn intervals(records: &Records) -> impl Iterator<Item = Interval> {
     records.iter().flat_map(|(_, record)| record.intervals.as_slice()).copied()
 }
 
-fn all_intervals(records: &Records) -> IntervalSet {
-    IntervalSet::from_intervals(intervals(records))
+fn all_intervals(said: &[&Records]) -> IntervalSet {
+    IntervalSet::from_intervals(said.iter().flat_map(|records| intervals(records)))
 }

@@ -1,12 +1,14 @@
 //! Elements by what they are called, by what is said of them, and by address.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use holm_model::{ElementId, Millis, NodeKind};
+use holm_model::{ElementId, Millis, NodeId, NodeKind};
 
 use crate::TopologyGraph;
 use crate::records::Records;
 use crate::snapshot::said_at;
+use crate::topology::NodeSlot;
 
 /// The first elements of a list, and how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,58 +46,95 @@ enum Fit {
     Attribute,
 }
 
+/// Something that was found, and by which of its names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FoundNode {
+    /// The id by which it is shown.
+    pub id: NodeId,
+    /// The name that fits; the same as `id`, or another that is folded into it.
+    pub matched: NodeId,
+}
+
+/// The first nodes that fit a text, and how many do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundNodes {
+    /// The first, best first.
+    pub items: Vec<FoundNode>,
+    /// All.
+    pub total: u64,
+}
+
 impl TopologyGraph {
-    /// The nodes that are there at `at` and fit `text`: by id, name, or the value of an attribute,
-    /// whatever the case; for an address also the prefixes that hold it, longest first. Best first,
-    /// then by id; at most `limit`. Nothing fits an empty text.
+    /// The nodes that are there at `at` and fit `text`, as [`TopologyGraph::search`] finds them where
+    /// every name stands for itself.
     pub fn find(&self, text: &str, at: Millis, limit: usize) -> ElementsOf {
+        let found = self.search(text, at, limit, false);
+        let items = found.items.into_iter().map(|found| ElementId::Node(found.id));
+        ElementsOf { items: items.collect(), total: found.total }
+    }
+
+    /// The nodes that are there at `at` and fit `text`: by id, name, or the value of an attribute,
+    /// whatever the case; for an address also the prefixes that hold it, longest first. With `fold` by
+    /// any of the names that are folded into one node, by the one that fits best. Best first, then by
+    /// id; at most `limit`. Nothing fits an empty text.
+    pub fn search(&self, text: &str, at: Millis, limit: usize, fold: bool) -> FoundNodes {
         let wanted = text.trim().to_lowercase();
         if wanted.is_empty() {
-            return ElementsOf::default();
+            return FoundNodes::default();
         }
-        let address: Option<IpAddr> = wanted.parse().ok();
-        let moment_edges = |list: &[u32]| {
-            list.iter()
-                .filter_map(|&e| self.edges[e as usize].as_ref())
-                .any(|edge| said_at(&edge.records, at, &None).next().is_some())
-        };
-        let mut found: Vec<(Fit, ElementId)> = Vec::new();
-        for node in self.nodes.iter().flatten() {
-            let mut said = said_at(&node.records, at, &None).peekable();
-            let paths = || node.paths.iter().filter_map(|&path| self.paths.get(path));
-            let on_a_path = || paths().any(|p| said_at(&p.records, at, &None).next().is_some());
-            let there = said.peek().is_some()
-                || moment_edges(&node.out)
-                || moment_edges(&node.into)
-                || on_a_path();
-            if !there {
+        let address = wanted.parse().ok().map(|address: IpAddr| address.to_canonical());
+        let joined = if fold { self.joined(at, &None) } else { Arc::default() };
+        let mut found: Vec<(Fit, FoundNode)> = Vec::new();
+        for (index, node) in (0..).zip(&self.nodes) {
+            let Some(node) = node.as_ref().filter(|_| joined.shown(index) == index) else {
                 continue;
-            }
-            let name = node.id.name().to_lowercase();
-            let mut said_values = said.map(|(_, record)| record.attributes(at));
-            let fit = if name == wanted || node.id.to_string().to_lowercase() == wanted {
-                Some(Fit::Whole)
-            } else if let Some(length) = address
-                .filter(|_| node.id.kind() == NodeKind::Prefix)
-                .and_then(|address| holds(&name, address))
-            {
-                Some(Fit::Prefix { shorter_by: 128 - length })
-            } else if name.starts_with(&wanted) {
-                Some(Fit::Start)
-            } else if name.contains(&wanted) {
-                Some(Fit::Part)
-            } else {
-                let fits = |value: &str| value.to_lowercase().contains(&wanted);
-                let told = said_values.any(|attributes| attributes.values().any(|v| fits(v)));
-                told.then_some(Fit::Attribute)
             };
-            if let Some(fit) = fit {
-                found.push((fit, ElementId::Node(node.id.clone())));
+            let names = || joined.all(index).filter_map(|n| self.nodes[n as usize].as_ref());
+            let fits = |slot: &NodeSlot| {
+                let fit = fit_of(slot, &wanted, address).or_else(|| {
+                    let mut said = said_at(&slot.records, at, &None);
+                    let fits = |value: &str| value.to_lowercase().contains(&wanted);
+                    let told = said.any(|(_, r)| r.attributes(at).values().any(|v| fits(v)));
+                    told.then_some(Fit::Attribute)
+                })?;
+                Some((fit, FoundNode { id: node.id.clone(), matched: slot.id.clone() }))
+            };
+            let best = names().filter_map(fits).min();
+            if let Some(best) = best
+                && names().any(|slot| self.is_there(slot, at))
+            {
+                found.push(best);
             }
         }
         found.sort_unstable();
         let total = found.len() as u64;
-        ElementsOf { items: found.into_iter().take(limit).map(|(_, id)| id).collect(), total }
+        FoundNodes { items: found.into_iter().take(limit).map(|(_, node)| node).collect(), total }
+    }
+
+    /// Whether a site recorded the node, an edge that ends in it or a path over it, at `at`.
+    fn is_there(&self, node: &NodeSlot, at: Millis) -> bool {
+        let said = |records: &Records| said_at(records, at, &None).next().is_some();
+        let edges = node.out.iter().chain(&node.into);
+        let paths = node.paths.iter().filter_map(|&path| self.paths.get(path));
+        said(&node.records)
+            || edges.filter_map(|&e| self.edges[e as usize].as_ref()).any(|e| said(&e.records))
+            || paths.into_iter().any(|path| said(&path.records))
+    }
+}
+
+/// How well a node's own name fits.
+fn fit_of(node: &NodeSlot, wanted: &str, address: Option<IpAddr>) -> Option<Fit> {
+    let name = node.id.name().to_lowercase();
+    let prefix = address.filter(|_| node.id.kind() == NodeKind::Prefix);
+    let same = |address: IpAddr| name.parse::<IpAddr>() == Ok(address);
+    if name == wanted || node.id.to_string().to_lowercase() == wanted || address.is_some_and(same) {
+        Some(Fit::Whole)
+    } else if let Some(length) = prefix.and_then(|address| holds(&name, address)) {
+        Some(Fit::Prefix { shorter_by: 128 - length })
+    } else if name.starts_with(wanted) {
+        Some(Fit::Start)
+    } else {
+        name.contains(wanted).then_some(Fit::Part)
     }
 }
 

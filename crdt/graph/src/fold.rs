@@ -76,6 +76,8 @@ pub struct FoldCounters {
     pub out_of_order: u64,
     /// Elements that were seen in the future and were brought back to the clock.
     pub clock_corrected: u64,
+    /// Elements that opened or changed in the future and were written anew, as of the clock.
+    pub clock_rewritten: u64,
 }
 
 /// An element that was open when the node stopped.
@@ -104,6 +106,8 @@ pub struct Fold {
     due: BinaryHeap<Reverse<(Millis, u32, u32)>>,
     serial: u32,
     clock: Option<Millis>,
+    /// Whether something may have opened or changed in what is now the future.
+    ahead: bool,
     pending: Vec<ElementChange>,
     counters: FoldCounters,
 }
@@ -121,6 +125,7 @@ impl Fold {
             due: BinaryHeap::new(),
             serial: 0,
             clock: None,
+            ahead: false,
             pending: Vec::new(),
             counters: FoldCounters::default(),
         }
@@ -128,7 +133,8 @@ impl Fold {
 
     /// Takes up elements that are open in the documents: after a start, or when a peer returned
     /// them. Those already open here are passed over. One that no plane sees again until `until`
-    /// closes at `last_seen` (the latest moment at which it is known to have been held).
+    /// closes at `last_seen` (the latest moment at which it is known to have been held). Of several open
+    /// ways of one flow the next observation ends all but the one that is seen.
     pub fn restore(
         &mut self,
         open: impl IntoIterator<Item = OpenElement>,
@@ -146,6 +152,7 @@ impl Fold {
                 continue;
             }
             let attributes: Vec<_> = attributes.into_iter().collect();
+            self.ahead |= self.clock.is_none_or(|now| since > now);
             self.insert(hash, Entry::new(id, attributes, since, last_seen.max(since), until));
         }
     }
@@ -163,26 +170,38 @@ impl Fold {
 
     /// Takes the way of a flow, and the path edges between hops that answered one after the other. What
     /// is known already costs no allocation. A flow takes one way at a time: another that was open
-    /// closes when it was last seen.
+    /// closes when it was last seen. A way that cannot be leaves the one that is open as it is.
     pub fn observe_path(&mut self, o: &PathObservation<'_>) -> Folded {
         let flow = FlowRef { agent: o.agent, target: o.target, flow: o.flow };
-        let key = KeyRef::Path { flow, hops: Hops::Told(o.hops) };
-        let before = self.way_of(&flow);
-        let known = before.and_then(|slot| self.entries[slot as usize].as_ref());
-        if let Some((slot, entry)) = before.zip(known)
-            && !key.names(&entry.id)
+        let told = KeyRef::Path { flow, hops: Hops::Told(o.hops) };
+        if let Some(slot) = self.find(self.hash(&told), &told)
+            && self.other_way(&told).is_none()
         {
-            if o.at < entry.last_seen {
+            let folded = self.see_again(slot, o.attributes, o.at, o.hold_ms);
+            self.observe_links(o);
+            return folded;
+        }
+        let Ok(id) = told.to_id() else {
+            self.counters.refused_bad_name += 1;
+            return Folded::Refused;
+        };
+        let key = KeyRef::of(&id);
+        let mut at = o.at;
+        while let Some(other) = self.other_way(&key) {
+            let last_seen = self.entries[other as usize].as_ref().map_or(o.at, |e| e.last_seen);
+            if o.at < last_seen {
                 self.counters.out_of_order += 1;
                 return Folded::Unchanged;
             }
-            if self.pending.len() >= self.limits.max_pending {
+            // One change ends the way before, one opens this one: both, or neither.
+            if self.pending.len() + 2 > self.limits.max_pending {
                 self.counters.refused_backlog += 1;
                 return Folded::Refused;
             }
-            self.close(slot);
+            // Intervals are half-open: seen both ways in one moment, this one begins in the next.
+            at = at.max(self.close(other));
         }
-        let folded = self.observe(&key, o.attributes, o.at, o.hold_ms);
+        let folded = self.observe(&key, o.attributes, at, o.hold_ms);
         if folded != Folded::Refused {
             self.observe_links(o);
         }
@@ -199,12 +218,17 @@ impl Fold {
     /// Closes what was not seen for longer than it is held. Costs time only for what is due.
     ///
     /// When `now` is earlier than at the last call (the clock was set back), elements seen in what
-    /// is now the future are brought back to `now`, so that they do not stay open for too long.
+    /// is now the future are brought back to `now`, so that they do not stay open for too long; those
+    /// that opened or changed there are written anew, as of `now`, so that they are there now.
     pub fn expire(&mut self, now: Millis) {
         if self.clock.is_some_and(|before| now < before) {
             self.set_back(now);
+            self.ahead = true;
         }
         self.clock = Some(now);
+        if self.ahead {
+            self.ahead = !self.rewrite_future(now);
+        }
         while let Some(&Reverse((due, slot, serial))) = self.due.peek()
             && due <= now
         {
@@ -270,15 +294,34 @@ impl Fold {
 
     fn observe(
         &mut self,
-        key: &KeyRef<'_>,
+        told: &KeyRef<'_>,
         attributes: &[Attribute<'_>],
         at: Millis,
         hold_ms: u32,
     ) -> Folded {
-        let hash = self.hash(key);
-        let Some(slot) = self.find(hash, key) else {
-            return self.open(hash, key, attributes, at, hold_ms);
+        if let Some(slot) = self.find(self.hash(told), told) {
+            return self.see_again(slot, attributes, at, hold_ms);
+        }
+        let Ok(id) = told.to_id() else {
+            self.counters.refused_bad_name += 1;
+            return Folded::Refused;
         };
+        // A name that can be written in several ways is known by one.
+        let key = KeyRef::of(&id);
+        let hash = self.hash(&key);
+        match self.find(hash, &key) {
+            Some(slot) => self.see_again(slot, attributes, at, hold_ms),
+            None => self.open(hash, id, attributes, at, hold_ms),
+        }
+    }
+
+    fn see_again(
+        &mut self,
+        slot: u32,
+        attributes: &[Attribute<'_>],
+        at: Millis,
+        hold_ms: u32,
+    ) -> Folded {
         let Some(entry) = self.entries[slot as usize].as_mut() else {
             return Folded::Refused;
         };
@@ -302,7 +345,7 @@ impl Fold {
     fn open(
         &mut self,
         hash: u64,
-        key: &KeyRef<'_>,
+        id: ElementId,
         attributes: &[Attribute<'_>],
         at: Millis,
         hold_ms: u32,
@@ -315,10 +358,6 @@ impl Fold {
             self.counters.refused_backlog += 1;
             return Folded::Refused;
         }
-        let Ok(id) = key.to_id() else {
-            self.counters.refused_bad_name += 1;
-            return Folded::Refused;
-        };
         let mut owned = Vec::new();
         if entry::are_valid(attributes) {
             owned.extend(attributes.iter().map(|&(k, v)| (k.into(), v.into())));
@@ -372,8 +411,9 @@ impl Fold {
         }
     }
 
-    fn close(&mut self, slot: u32) {
-        let Some(entry) = self.entries[slot as usize].take() else { return };
+    /// Closes an element; the first moment at which it is not there any more.
+    fn close(&mut self, slot: u32) -> Millis {
+        let Some(entry) = self.entries[slot as usize].take() else { return Millis(0) };
         let hash = self.hash(&KeyRef::of(&entry.id));
         if let Ok(found) = self.table.find_entry(hash, |&s| s == slot) {
             found.remove();
@@ -389,6 +429,7 @@ impl Fold {
         // Half-open intervals: the moment at which it was last seen is still inside.
         let at = entry.last_seen.max(entry.since) + 1;
         self.pending.push(ElementChange { id: entry.id, change: ElementChangeKind::Closed { at } });
+        at
     }
 
     fn insert(&mut self, hash: u64, mut entry: Entry) {
@@ -423,13 +464,41 @@ impl Fold {
         }
     }
 
-    /// The slot of the way that a flow takes.
-    fn way_of(&self, flow: &FlowRef<'_>) -> Option<u32> {
-        let is_of = |slot: &u32| match self.entries[*slot as usize].as_ref().map(|e| &e.id) {
-            Some(ElementId::Path(path)) => flow.is_of(path),
+    /// An open way of the same flow that is not `key`.
+    fn other_way(&self, key: &KeyRef<'_>) -> Option<u32> {
+        let KeyRef::Path { flow, .. } = key else { return None };
+        let is_other = |slot: &u32| match self.entries[*slot as usize].as_ref().map(|e| &e.id) {
+            Some(id @ ElementId::Path(path)) => flow.is_of(path) && !key.names(id),
             _ => false,
         };
-        self.flows.find(hash_flow(&self.hasher, flow), is_of).copied()
+        self.flows.find(hash_flow(&self.hasher, flow), is_other).copied()
+    }
+
+    /// Writes anew what opened or changed after `now`; whether all of it found room.
+    fn rewrite_future(&mut self, now: Millis) -> bool {
+        for entry in self.entries.iter_mut().flatten() {
+            if entry.since <= now && entry.changed_at <= now {
+                continue;
+            }
+            if self.pending.len() + 2 > self.limits.max_pending {
+                self.counters.refused_backlog += 1;
+                return false;
+            }
+            let (id, attributes) = (&entry.id, entry.to_attributes());
+            let mut tell = |change| self.pending.push(ElementChange { id: id.clone(), change });
+            if entry.since > now {
+                // What would end before it began was never there.
+                tell(ElementChangeKind::Closed { at: entry.since });
+                tell(ElementChangeKind::Opened { at: now, attributes });
+            } else {
+                tell(ElementChangeKind::AttributesChanged { at: now, attributes });
+            }
+            entry.since = entry.since.min(now);
+            entry.changed_at = now;
+            entry.forget_hold(now);
+            self.counters.clock_rewritten += 1;
+        }
+        true
     }
 
     fn set_back(&mut self, now: Millis) {

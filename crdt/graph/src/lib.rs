@@ -9,11 +9,13 @@
 mod aliases;
 mod change;
 mod diff;
+mod element;
 mod find;
 mod fold;
-mod folded;
 mod freshness;
+mod joining;
 mod moment;
+mod order;
 mod paths;
 mod reach;
 mod records;
@@ -22,17 +24,17 @@ mod snapshot;
 mod topology;
 mod view;
 
-pub use aliases::Folding;
+pub use aliases::AliasView;
 pub use change::{ElementChange, ElementChangeKind, SiteElement};
-pub use diff::{AttributeChange, ChangeCount, ChangedElement, Diff};
-pub use find::ElementsOf;
+pub use diff::{AttributeChange, ChangeCount, ChangedElement, Diff, UnknownAttributes};
+pub use find::{ElementsOf, FoundNode, FoundNodes};
 pub use fold::{Fold, FoldCounters, FoldLimits, Folded, OpenElement};
-pub use folded::AliasView;
 pub use freshness::{FreshnessThresholds, LinkState, SiteFreshness, SiteState, judge_freshness};
+pub use joining::Folding;
 pub use paths::{PathView, PathsOf};
 pub use reach::{Reached, SiteSight, Verdict, WITNESSES, judge_reach};
 pub use topology::TopologyGraph;
 pub use view::{
-    Coverage, Direction, EdgeView, ElementView, Neighbour, NodeView, SiteRecord, Snapshot,
-    SnapshotFilter, UnknownNode,
+    Coverage, Direction, EdgeView, ElementView, Neighbour, NeighboursOf, NodeView, SiteRecord,
+    Snapshot, SnapshotFilter, UnknownNode,
 };

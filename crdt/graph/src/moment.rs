@@ -3,9 +3,9 @@
 use holm_model::{EdgeKind, Millis, NodeId, SiteId};
 use holm_moment::{Moment, MomentBuilder};
 
+use crate::TopologyGraph;
 use crate::snapshot::said_at;
-use crate::topology::EdgeSlot;
-use crate::{Folding, TopologyGraph};
+use crate::topology::{EdgeSlot, NodeIndex};
 
 /// The attribute of a path edge that says that it ends at a node of that site.
 const PEER_SITE: &str = "holm.peer.site";
@@ -20,12 +20,23 @@ impl TopologyGraph {
     /// the same thing are one node ([`TopologyGraph::folding`]), found by each of them.
     pub fn moment(&self, at: Millis) -> Moment {
         let mut builder = MomentBuilder::new();
-        let folding = self.folding(at);
+        let joined = self.joined(at, &None);
         let mut handle = vec![None; self.nodes.len()];
-        for (slot, node) in handle.iter_mut().zip(&self.nodes) {
-            let Some(node) = node else { continue };
-            for (site, _) in said_at(&node.records, at, &None) {
-                let index = *slot.get_or_insert_with(|| named(&mut builder, &folding, &node.id));
+        let mut named = |builder: &mut MomentBuilder, node: NodeIndex| {
+            let shown = joined.shown(node);
+            if let Some(known) = handle[shown as usize] {
+                return Some(known);
+            }
+            let made = builder.node(self.id_of(shown)?.clone());
+            let others = joined.others(shown).iter().filter_map(|&other| self.id_of(other));
+            others.for_each(|other| builder.also_called(made, other));
+            handle[shown as usize] = Some(made);
+            Some(made)
+        };
+        for (node, slot) in (0..).zip(&self.nodes) {
+            let Some(slot) = slot else { continue };
+            for (site, _) in said_at(&slot.records, at, &None) {
+                let Some(index) = named(&mut builder, node) else { continue };
                 builder.recorded_by(index, &self.sites[site as usize]);
             }
         }
@@ -35,11 +46,7 @@ impl TopologyGraph {
             if sites.peek().is_none() {
                 continue;
             }
-            let mut end = |node: u32| {
-                let id = &self.nodes[node as usize].as_ref()?.id;
-                let named = || named(&mut builder, &folding, id);
-                Some(*handle[node as usize].get_or_insert_with(named))
-            };
+            let mut end = |node: NodeIndex| named(&mut builder, node);
             let (Some(from), Some(to)) = (end(edge.from), end(edge.to)) else { continue };
             // From one name of a thing to another: within the thing.
             if from == to && edge.from != edge.to {
@@ -68,24 +75,15 @@ impl TopologyGraph {
             }
         }
         for path in self.paths_at(at) {
-            let mut node = |id| named(&mut builder, &folding, id);
-            let (agent, target) = (node(path.id.agent()), node(path.id.target()));
+            let mut node = |id: &NodeId| named(&mut builder, self.node_named(id)?.0);
+            let ends = (node(path.id.agent()), node(path.id.target()));
+            let (Some(agent), Some(target)) = ends else { continue };
             let hops: Vec<_> =
-                path.id.hops().iter().map(|hop| hop.as_ref().map(&mut node)).collect();
+                path.id.hops().iter().map(|hop| hop.as_ref().and_then(&mut node)).collect();
             builder.path(agent, target, path.id.flow(), &hops);
         }
         builder.build()
     }
-}
-
-/// The handle of a node, by the name that it is shown by.
-fn named(builder: &mut MomentBuilder, folding: &Folding, id: &NodeId) -> u32 {
-    let shown = folding.shown(id);
-    let handle = builder.node(shown.clone());
-    if shown != id {
-        builder.also_called(handle, id);
-    }
-    handle
 }
 
 /// The least of the round trips along an edge that any site holds to be typical, in microseconds.

@@ -34,6 +34,11 @@ impl Record {
         }
     }
 
+    /// From when on every attribute is known, if at `at` some are not any more.
+    pub(crate) fn known_again(&self, at: Millis) -> Option<Millis> {
+        self.past.as_ref().and_then(|past| past.known_again(at))
+    }
+
     /// Whether attributes were written after `from`, up to `to`.
     pub(crate) fn was_written(&self, from: Millis, to: Millis) -> bool {
         let within = |at: Millis| from < at && at <= to;

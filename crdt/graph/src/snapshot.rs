@@ -1,25 +1,23 @@
-//! Questions to the graph: all at one moment, one element, what is next to a node, and what the
-//! answers stand on.
+//! The graph at one moment, whole or what is near a node; with names joined or each by itself.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use holm_model::{Attributes, EdgeKind, ElementId, Millis, NodeId, PastValues, SiteId};
+use hashbrown::HashMap;
+use holm_model::{Attributes, EdgeId, EdgeKind, Millis, NodeId, SiteId};
 
-use crate::folded;
+use crate::joining::Joined;
 use crate::records::{Record, Records, SiteIndex};
-use crate::topology::{EdgeIndex, EdgeSlot, NodeIndex, NodeSlot};
-use crate::{
-    Coverage, Direction, EdgeView, ElementView, Neighbour, NodeView, SiteRecord, Snapshot,
-    SnapshotFilter, TopologyGraph, UnknownNode,
-};
+use crate::topology::{EdgeIndex, EdgeSlot, NodeIndex};
+use crate::{EdgeView, NodeView, Snapshot, SnapshotFilter, TopologyGraph, UnknownNode};
 
 /// Who says that an element exists at a moment, and since when.
 #[derive(Debug, Clone, Default)]
-struct Presence {
+pub(crate) struct Presence {
     /// Mostly one site alone says so: that takes no allocation.
     first: Option<SiteIndex>,
     others: Vec<SiteIndex>,
-    since: Option<Millis>,
+    pub(crate) since: Option<Millis>,
 }
 
 impl Presence {
@@ -48,6 +46,41 @@ impl Presence {
 /// Only these sites' words count; `None` for every site's.
 pub(crate) type Heard = Option<BTreeSet<SiteIndex>>;
 
+/// What is asked, by number.
+struct Asked<'a> {
+    at: Millis,
+    heard: Heard,
+    joined: Arc<Joined>,
+    filter: &'a SnapshotFilter,
+}
+
+impl Asked<'_> {
+    fn wants(&self, kind: EdgeKind) -> bool {
+        self.filter.edge_kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+    }
+}
+
+/// What there is to show. Nodes are those that are shown; edges may be several of one shown edge.
+struct Found<'a> {
+    nodes: Vec<(NodeIndex, Presence)>,
+    edges: Vec<FoundEdge<'a>>,
+}
+
+struct FoundEdge<'a> {
+    from: NodeIndex,
+    to: NodeIndex,
+    edge: &'a EdgeSlot,
+    presence: Presence,
+}
+
+/// Where an edge stands among others.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct EdgeKey {
+    shown: (u32, EdgeKind, u32),
+    own: (u32, u32),
+    place: u32,
+}
+
 impl TopologyGraph {
     /// The graph at `at`, as far as `filter` asks for it. A node is there if a site recorded it or
     /// an edge that is there ends in it.
@@ -59,172 +92,90 @@ impl TopologyGraph {
             .sites
             .as_ref()
             .map(|sites| sites.iter().filter_map(|s| self.site_named(s)).collect());
-        if filter.fold_aliases {
-            let folding = self.folding_of(at, &heard);
-            if !folding.is_empty() {
-                let (sites, edge_kinds) = (filter.sites.clone(), filter.edge_kinds.clone());
-                let all = SnapshotFilter { sites, edge_kinds, ..SnapshotFilter::default() };
-                return folded::fold(self.snapshot(at, &all)?, &folding, at, filter);
-            }
-        }
+        let joined = if filter.fold_aliases { self.joined(at, &heard) } else { Arc::default() };
+        let asked = Asked { at, heard, joined, filter };
+        let found = match &filter.around {
+            Some((centre, depth)) => self.near(centre, *depth, &asked)?,
+            None => self.whole(&asked),
+        };
+        Ok(self.views(&asked, found))
+    }
+
+    fn whole(&self, asked: &Asked<'_>) -> Found<'_> {
+        let Asked { at, heard, joined, .. } = asked;
         let mut nodes: Vec<Presence> = vec![Presence::default(); self.nodes.len()];
         for (presence, node) in nodes.iter_mut().zip(&self.nodes) {
             if let Some(node) = node {
-                *presence = presence_at(&node.records, at, &heard);
+                *presence = presence_at(&node.records, *at, heard);
             }
         }
-        let mut edges: Vec<(EdgeIndex, &EdgeSlot, Presence)> = Vec::new();
-        for (index, edge) in (0..).zip(&self.edges) {
-            let Some(edge) = edge else { continue };
-            if filter.edge_kinds.as_ref().is_some_and(|kinds| !kinds.contains(&edge.kind)) {
-                continue;
-            }
-            let presence = presence_at(&edge.records, at, &heard);
+        let mut edges = Vec::new();
+        for edge in self.edges.iter().flatten().filter(|edge| asked.wants(edge.kind)) {
+            let presence = presence_at(&edge.records, *at, heard);
             if presence.since.is_some() {
                 nodes[edge.from as usize].join(&presence);
                 nodes[edge.to as usize].join(&presence);
-                edges.push((index, edge, presence));
+                edges.extend(found_edge(edge, presence, joined));
             }
         }
-        if filter.edge_kinds.as_ref().is_none_or(|kinds| kinds.contains(&EdgeKind::Path)) {
+        if asked.wants(EdgeKind::Path) {
             for path in self.paths.iter() {
-                let presence = presence_at(&path.records, at, &heard);
+                let presence = presence_at(&path.records, *at, heard);
                 if presence.since.is_some() {
                     path.nodes.iter().for_each(|&node| nodes[node as usize].join(&presence));
                 }
             }
         }
-        self.keep_kinds(filter, &mut nodes);
-        if let Some((centre, depth)) = &filter.around {
-            self.keep_around(centre, *depth, at, &edges, &mut nodes)?;
+        for group in joined.groups() {
+            for &other in &group[1..] {
+                let told = std::mem::take(&mut nodes[other as usize]);
+                nodes[group[0] as usize].join(&told);
+            }
         }
-        let shown = |n: NodeIndex| nodes[n as usize].since.is_some();
-        edges.retain(|(_, edge, _)| shown(edge.from) && shown(edge.to));
-        Ok(self.views(at, filter.limit.unwrap_or(usize::MAX), &heard, nodes, &edges))
-    }
-
-    /// One element with all that each site says about it, at any time. What a site says about a
-    /// node includes the edges that end there.
-    pub fn element(&self, id: &ElementId) -> Option<ElementView> {
-        let records = self.records(id)?;
-        let mut sites: Vec<SiteRecord> = records
-            .iter()
-            .map(|(site, r)| SiteRecord {
-                site: self.site_name(site),
-                intervals: r.intervals.clone(),
-                attributes: r.attributes.clone(),
-                attributes_at: r.attributes_at,
-                past: r.past.as_deref().cloned().unwrap_or_default(),
-            })
-            .collect();
-        let implied = records.is_empty();
-        if let ElementId::Node(id) = id {
-            let (_, node) = self.node_named(id)?;
-            for (site, intervals) in self.implied(node) {
-                let site = self.site_name(site);
-                match sites.iter_mut().find(|r| r.site == site) {
-                    Some(own) => own.intervals = own.intervals.union(&intervals),
-                    None => sites.push(SiteRecord {
-                        site,
-                        intervals,
-                        attributes: Attributes::new(),
-                        attributes_at: Millis(0),
-                        past: PastValues::default(),
-                    }),
+        if asked.filter.node_kinds.is_some() {
+            for (node, presence) in (0..).zip(&mut nodes) {
+                if presence.since.is_some() && !self.is_of_kind(node, asked) {
+                    *presence = Presence::default();
                 }
             }
+            let shown = |n: NodeIndex| nodes[n as usize].since.is_some();
+            edges.retain(|found: &FoundEdge<'_>| shown(found.from) && shown(found.to));
         }
-        sites.sort_by(|a, b| a.site.cmp(&b.site));
-        let attributes = self.merge_attributes(records.iter(), Millis(u64::MAX));
-        Some(ElementView { id: id.clone(), sites, attributes, implied })
+        let order = self.order();
+        let nodes = order.nodes.iter().map(|&n| (n, std::mem::take(&mut nodes[n as usize])));
+        Found { nodes: nodes.filter(|(_, presence)| presence.since.is_some()).collect(), edges }
     }
 
-    /// The nodes next to `node` at `at`, in order.
-    ///
-    /// # Errors
-    /// [`UnknownNode`] if the node is not there at `at`.
-    pub fn neighbours(&self, node: &NodeId, at: Millis) -> Result<Vec<Neighbour>, UnknownNode> {
-        let unknown = || UnknownNode { node: node.clone(), at };
-        let (_, slot) = self.node_named(node).ok_or_else(unknown)?;
-        let mut found = Vec::new();
-        let mut look = |list: &[EdgeIndex], direction: Direction| {
-            for edge in list.iter().filter_map(|&e| self.edges[e as usize].as_ref()) {
-                let other = if direction == Direction::Out { edge.to } else { edge.from };
-                if presence_at(&edge.records, at, &None).since.is_some()
-                    && let Some(other) = &self.nodes[other as usize]
-                {
-                    found.push(Neighbour { node: other.id.clone(), kind: edge.kind, direction });
-                }
-            }
-        };
-        look(&slot.out, Direction::Out);
-        look(&slot.into, Direction::In);
-        if found.is_empty() && presence_at(&slot.records, at, &None).since.is_none() {
-            return Err(unknown());
-        }
-        found.sort_unstable();
-        Ok(found)
-    }
-
-    /// What a picture at `at` stands on.
-    pub fn coverage(&self, at: Millis) -> Coverage {
-        let mut counts = [0; 4];
-        for edge in self.edges.iter().flatten() {
-            if presence_at(&edge.records, at, &None).since.is_some() {
-                counts[edge.kind as usize] += 1;
-            }
-        }
-        let known = |kind: &&EdgeKind| self.edges_by_kind[**kind as usize] > 0;
-        let never_recorded = EdgeKind::ALL.iter().filter(|kind| !known(kind)).copied().collect();
-        Coverage {
-            flow_paths: self.paths_at(at).count(),
-            path_edges: counts[EdgeKind::Path as usize],
-            flow_edges: counts[EdgeKind::Flow as usize],
-            routing_edges: counts[EdgeKind::Routing as usize],
-            device_edges: counts[EdgeKind::Device as usize],
-            never_recorded,
-        }
-    }
-
-    fn keep_kinds(&self, filter: &SnapshotFilter, nodes: &mut [Presence]) {
-        let Some(kinds) = &filter.node_kinds else { return };
-        for (presence, node) in nodes.iter_mut().zip(&self.nodes) {
-            if node.as_ref().is_some_and(|n| !kinds.contains(&n.id.kind())) {
-                *presence = Presence::default();
-            }
-        }
-    }
-
-    /// Keeps what lies within `depth` edges of `centre`, breadth first.
-    fn keep_around(
+    /// What lies within `depth` edges of `centre`, breadth first; nothing else is looked at.
+    fn near(
         &self,
         centre: &NodeId,
         depth: u32,
-        at: Millis,
-        edges: &[(EdgeIndex, &EdgeSlot, Presence)],
-        nodes: &mut [Presence],
-    ) -> Result<(), UnknownNode> {
-        let unknown = || UnknownNode { node: centre.clone(), at };
-        let (centre, _) = self.node_named(centre).ok_or_else(unknown)?;
-        if nodes[centre as usize].since.is_none() {
+        asked: &Asked<'_>,
+    ) -> Result<Found<'_>, UnknownNode> {
+        let Asked { at, heard, joined, .. } = asked;
+        let unknown = || UnknownNode { node: centre.clone(), at: *at };
+        let (named, _) = self.node_named(centre).ok_or_else(unknown)?;
+        let centre = joined.shown(named);
+        let there = self.presence_of(centre, asked);
+        if there.since.is_none() || !self.is_of_kind(centre, asked) {
             return Err(unknown());
         }
-        let mut alive = vec![false; self.edges.len()];
-        for (index, ..) in edges {
-            alive[*index as usize] = true;
-        }
-        let mut reached = vec![false; nodes.len()];
-        reached[centre as usize] = true;
+        let alive = |edge: &EdgeIndex| {
+            let edge = self.edges[*edge as usize].as_ref().filter(|e| asked.wants(e.kind))?;
+            let presence = presence_at(&edge.records, *at, heard);
+            presence.since.is_some().then_some((edge, presence))
+        };
+        let mut nodes: HashMap<NodeIndex, Presence> = HashMap::from([(centre, there)]);
         let mut ring = vec![centre];
         for _ in 0..depth {
             let mut next = Vec::new();
-            for node in ring.iter().filter_map(|&n| self.nodes[n as usize].as_ref()) {
-                let around = node.out.iter().chain(&node.into);
-                for edge in around.filter(|e| alive[**e as usize]) {
-                    let Some(edge) = &self.edges[*edge as usize] else { continue };
-                    for end in [edge.from, edge.to] {
-                        let shown = nodes[end as usize].since.is_some();
-                        if shown && !std::mem::replace(&mut reached[end as usize], true) {
+            for node in ring.iter().flat_map(|&n| joined.all(n)) {
+                let Some(slot) = &self.nodes[node as usize] else { continue };
+                for (edge, _) in slot.out.iter().chain(&slot.into).filter_map(alive) {
+                    for end in [joined.shown(edge.from), joined.shown(edge.to)] {
+                        if !nodes.contains_key(&end) && self.is_of_kind(end, asked) {
+                            nodes.insert(end, self.presence_of(end, asked));
                             next.push(end);
                         }
                     }
@@ -235,69 +186,124 @@ impl TopologyGraph {
             }
             ring = next;
         }
-        for (presence, reached) in nodes.iter_mut().zip(reached) {
-            if !reached {
-                *presence = Presence::default();
+        let mut edges = Vec::new();
+        for node in nodes.keys().flat_map(|&n| joined.all(n)) {
+            let Some(slot) = &self.nodes[node as usize] else { continue };
+            for (edge, presence) in slot.out.iter().filter_map(alive) {
+                if nodes.contains_key(&joined.shown(edge.to)) {
+                    edges.extend(found_edge(edge, presence, joined));
+                }
             }
         }
-        Ok(())
+        let rank = &self.order().rank;
+        let mut nodes: Vec<_> = nodes.into_iter().collect();
+        nodes.sort_unstable_by_key(|(node, _)| rank[*node as usize]);
+        Ok(Found { nodes, edges })
     }
 
-    fn views(
-        &self,
-        at: Millis,
-        limit: usize,
-        heard: &Heard,
-        nodes: Vec<Presence>,
-        edges: &[(EdgeIndex, &EdgeSlot, Presence)],
-    ) -> Snapshot {
-        let mut shown: Vec<(NodeIndex, &NodeSlot, Presence)> = (0..)
-            .zip(nodes)
-            .filter(|(_, presence)| presence.since.is_some())
-            .filter_map(|(i, presence)| Some((i, self.nodes[i as usize].as_ref()?, presence)))
-            .collect();
-        shown.sort_unstable_by(|a, b| a.1.id.cmp(&b.1.id));
-        let (total_nodes, total_edges) = (shown.len(), edges.len());
-        let mut rank = vec![0; self.nodes.len()];
-        for (place, (index, ..)) in (0_u32..).zip(&shown) {
-            rank[*index as usize] = place;
+    /// Who says that what is shown as `node` is there: of it, of an edge that ends in it, of a path over
+    /// it.
+    fn presence_of(&self, node: NodeIndex, asked: &Asked<'_>) -> Presence {
+        let Asked { at, heard, joined, .. } = asked;
+        let mut all = Presence::default();
+        for slot in joined.all(node).filter_map(|n| self.nodes[n as usize].as_ref()) {
+            all.join(&presence_at(&slot.records, *at, heard));
+            for &edge in slot.out.iter().chain(&slot.into) {
+                if let Some(edge) = self.edges[edge as usize].as_ref()
+                    && asked.wants(edge.kind)
+                {
+                    all.join(&presence_at(&edge.records, *at, heard));
+                }
+            }
+            if asked.wants(EdgeKind::Path) {
+                for path in slot.paths.iter().filter_map(|&path| self.paths.get(path)) {
+                    all.join(&presence_at(&path.records, *at, heard));
+                }
+            }
         }
-        shown.truncate(limit);
-        let mut kept = vec![false; self.nodes.len()];
-        for (index, ..) in &shown {
-            kept[*index as usize] = true;
-        }
-        let alive_attributes =
-            |records: &Records| self.merge_attributes(said_at(records, at, heard), at);
-        let node_views = shown.iter().map(|(_, node, presence)| NodeView {
-            id: node.id.clone(),
-            sites: self.site_names(presence),
-            since: presence.since.unwrap_or_default(),
-            attributes: alive_attributes(&node.records),
-            aliases: Vec::new(),
-        });
-        let inside = |e: &EdgeSlot| kept[e.from as usize] && kept[e.to as usize];
-        let mut listed: Vec<_> = edges.iter().filter(|(_, edge, _)| inside(edge)).collect();
-        // The order of their ids, without comparing names once more.
-        listed.sort_unstable_by_key(|(_, edge, _)| {
-            (rank[edge.from as usize], edge.kind, rank[edge.to as usize])
-        });
-        listed.truncate(limit);
-        let edge_views: Vec<EdgeView> = listed
-            .into_iter()
-            .filter_map(|(_, edge, presence)| {
-                Some(EdgeView {
-                    id: self.edge_id(edge)?,
-                    sites: self.site_names(presence),
-                    since: presence.since.unwrap_or_default(),
-                    attributes: alive_attributes(&edge.records),
-                })
+        all
+    }
+
+    /// Whether any name of what is shown as `node` is of a kind that is asked for.
+    fn is_of_kind(&self, node: NodeIndex, asked: &Asked<'_>) -> bool {
+        let Some(kinds) = &asked.filter.node_kinds else { return true };
+        let named = asked.joined.all(node).filter_map(|n| self.nodes[n as usize].as_ref());
+        named.into_iter().any(|slot| kinds.contains(&slot.id.kind()))
+    }
+
+    fn views(&self, asked: &Asked<'_>, found: Found<'_>) -> Snapshot {
+        let Asked { at, heard, joined, filter } = asked;
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        let order = self.order();
+        let rank = |node: NodeIndex| order.rank[node as usize];
+        let Found { mut nodes, edges } = found;
+        let total_nodes = nodes.len();
+        nodes.truncate(limit);
+        let last = nodes.last().map(|(node, _)| rank(*node));
+        let node_views = nodes.into_iter().filter_map(|(node, presence)| {
+            let slot = self.nodes[node as usize].as_ref()?;
+            let others = joined.others(node);
+            let (attributes, attributes_known_from) = if others.is_empty() {
+                self.merge_attributes(said_at(&slot.records, *at, heard), *at)
+            } else {
+                // What is said of the name that is shown counts before the same of another.
+                let names = others.iter().rev().chain([&node]);
+                let slots = names.filter_map(|&n| self.nodes[n as usize].as_ref());
+                let said = slots.flat_map(|slot| said_at(&slot.records, *at, heard));
+                self.merge_attributes(said, *at)
+            };
+            let aliases = others.iter().filter_map(|&n| self.nodes[n as usize].as_ref());
+            Some(NodeView {
+                id: slot.id.clone(),
+                sites: self.site_names(&presence),
+                since: presence.since.unwrap_or_default(),
+                attributes,
+                attributes_known_from,
+                aliases: aliases.map(|slot| slot.id.clone()).collect(),
             })
-            .collect();
-        Snapshot { nodes: node_views.collect(), edges: edge_views, total_nodes, total_edges }
+        });
+        let nodes: Vec<NodeView> = node_views.collect();
+        // The order of their ids, without comparing names once more; edges that are shown as one in the
+        // order of their own.
+        let key = |(i, e): (u32, &FoundEdge<'_>)| EdgeKey {
+            shown: (rank(e.from), e.edge.kind, rank(e.to)),
+            own: (rank(e.edge.from), rank(e.edge.to)),
+            place: i,
+        };
+        let mut keys: Vec<EdgeKey> = (0_u32..).zip(&edges).map(key).collect();
+        keys.sort_unstable();
+        let same = |a: &EdgeKey, b: &EdgeKey| a.shown == b.shown;
+        let total_edges = keys.chunk_by(same).count();
+        let shown = keys.chunk_by(same).filter(|one| {
+            let (from, _, to) = one[0].shown;
+            total_nodes == nodes.len() || last.is_some_and(|last| from <= last && to <= last)
+        });
+        let edges = shown.take(limit).filter_map(|one| {
+            let parts = || one.iter().map(|key| &edges[key.place as usize]);
+            let first = parts().next()?;
+            let (mut joined, mut since) = (None, first.presence.since);
+            if one.len() > 1 {
+                let mut all = Presence::default();
+                parts().for_each(|part| all.join(&part.presence));
+                since = all.since;
+                joined = Some(all);
+            }
+            let said = parts().flat_map(|part| said_at(&part.edge.records, *at, heard));
+            let (attributes, attributes_known_from) = self.merge_attributes(said, *at);
+            let end = |n: NodeIndex| self.nodes[n as usize].as_ref().map(|slot| slot.id.clone());
+            Some(EdgeView {
+                id: EdgeId { from: end(first.from)?, kind: first.edge.kind, to: end(first.to)? },
+                sites: self.site_names(joined.as_ref().unwrap_or(&first.presence)),
+                since: since.unwrap_or_default(),
+                attributes,
+                attributes_known_from,
+            })
+        });
+        let edges = edges.collect();
+        Snapshot { nodes, edges, total_nodes, total_edges }
     }
 
-    fn site_name(&self, site: SiteIndex) -> SiteId {
+    pub(crate) fn site_name(&self, site: SiteIndex) -> SiteId {
         self.sites[site as usize].clone()
     }
 
@@ -307,22 +313,38 @@ impl TopologyGraph {
         names
     }
 
-    /// Attributes as they were at `at`. Of two values the one written later; at the same moment that of
-    /// the later site by name.
+    /// Attributes as they were at `at`, and from when on all are known if not all are. Of two values
+    /// the one written later; at the same moment that of the later site by name; of one site that of
+    /// the record that comes last.
     pub(crate) fn merge_attributes<'a>(
         &self,
         records: impl Iterator<Item = (SiteIndex, &'a Record)>,
         at: Millis,
-    ) -> Attributes {
-        let said = records.map(|(site, r)| (r.written(at), site, r.attributes(at)));
+    ) -> (Attributes, Option<Millis>) {
+        let mut known_from = None;
+        let said = records.map(|(site, r)| {
+            known_from = known_from.max(r.known_again(at));
+            (r.written(at), site, r.attributes(at))
+        });
         let mut all: Vec<_> = said.filter(|(_, _, attributes)| !attributes.is_empty()).collect();
         all.sort_by_key(|(written, site, _)| (*written, &self.sites[*site as usize]));
         let mut merged = Attributes::new();
         for (_, _, attributes) in all {
             merged.extend(attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
-        merged
+        (merged, known_from)
     }
+}
+
+/// An edge between what its ends are shown as; none from one name of a thing to another.
+fn found_edge<'a>(
+    edge: &'a EdgeSlot,
+    presence: Presence,
+    joined: &Joined,
+) -> Option<FoundEdge<'a>> {
+    let (from, to) = (joined.shown(edge.from), joined.shown(edge.to));
+    let within = from == to && edge.from != edge.to;
+    (!within).then_some(FoundEdge { from, to, edge, presence })
 }
 
 pub(crate) fn said_at<'a>(
@@ -336,7 +358,7 @@ pub(crate) fn said_at<'a>(
         .filter(move |(_, r)| r.intervals.contains(at))
 }
 
-fn presence_at(records: &Records, at: Millis, heard: &Heard) -> Presence {
+pub(crate) fn presence_at(records: &Records, at: Millis, heard: &Heard) -> Presence {
     let mut presence = Presence::default();
     for (site, record) in said_at(records, at, heard) {
         if let Some(interval) = record.intervals.interval_at(at) {

@@ -1,18 +1,19 @@
 //! The merged view of what all sites recorded about one tenant.
 
-use std::collections::BTreeMap;
-
 use hashbrown::HashMap;
-use holm_model::{AliasId, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, SiteId};
+use holm_model::{EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, SiteId};
 
 use crate::SiteElement;
+use crate::aliases::{AliasIndex, Aliases};
+use crate::joining::KeptJoinings;
+use crate::order::KeptOrder;
 use crate::paths::{PathIndex, Paths};
 use crate::records::{Record, Records, SetDigest, SiteIndex, hash_record};
 
 pub(crate) type NodeIndex = u32;
 pub(crate) type EdgeIndex = u32;
 
-/// A node: recorded itself, or the end of an edge, or both.
+/// A node: recorded itself, or the end of an edge, or both; or a name that only an alias speaks of.
 #[derive(Debug)]
 pub(crate) struct NodeSlot {
     pub(crate) id: NodeId,
@@ -20,12 +21,14 @@ pub(crate) struct NodeSlot {
     pub(crate) out: Vec<EdgeIndex>,
     pub(crate) into: Vec<EdgeIndex>,
     pub(crate) paths: Vec<PathIndex>,
+    pub(crate) aliases: Vec<AliasIndex>,
 }
 
 impl NodeSlot {
     fn is_unused(&self) -> bool {
-        let Self { records, out, into, paths, .. } = self;
-        records.is_empty() && out.is_empty() && into.is_empty() && paths.is_empty()
+        let Self { records, out, into, paths, aliases, .. } = self;
+        let bare = records.is_empty() && out.is_empty() && into.is_empty();
+        bare && paths.is_empty() && aliases.is_empty()
     }
 }
 
@@ -52,11 +55,15 @@ pub struct TopologyGraph {
     free_edges: Vec<EdgeIndex>,
     edge_index: HashMap<(NodeIndex, EdgeKind, NodeIndex), EdgeIndex>,
     pub(crate) paths: Paths,
-    pub(crate) aliases: BTreeMap<AliasId, Records>,
+    pub(crate) aliases: Aliases,
     /// How many edges of each kind anyone has ever recorded, in order of [`EdgeKind::ALL`].
     pub(crate) edges_by_kind: [usize; 4],
     digest: SetDigest,
     generation: u64,
+    /// Raised when a node comes or goes.
+    pub(crate) named: u64,
+    pub(crate) joinings: KeptJoinings,
+    pub(crate) order: KeptOrder,
 }
 
 impl TopologyGraph {
@@ -89,7 +96,7 @@ impl TopologyGraph {
             ElementId::Node(id) => self.set_node(&id, site, record),
             ElementId::Edge(id) => self.set_edge(&id, site, record),
             ElementId::Path(id) => self.set_path(&id, site, record),
-            ElementId::Alias(id) => self.set_alias(id, site, record),
+            ElementId::Alias(id) => self.set_alias(&id, site, record),
         }
         self.generation += 1;
         true
@@ -119,10 +126,12 @@ impl TopologyGraph {
         let nodes = self.nodes.iter().flatten().map(|n| &n.records);
         let edges = self.edges.iter().flatten().map(|e| &e.records);
         let paths = self.paths.iter().map(|p| &p.records);
-        nodes.chain(edges).chain(paths).chain(self.aliases.values())
+        let aliases = self.aliases.iter().map(|a| &a.records);
+        nodes.chain(edges).chain(paths).chain(aliases)
     }
 
-    /// How many nodes and edges are known, at any time.
+    /// How many nodes and edges are known, at any time; names that only an alias speaks of are among the
+    /// nodes.
     pub fn len(&self) -> (usize, usize) {
         (self.node_index.len(), self.edge_index.len())
     }
@@ -177,7 +186,10 @@ impl TopologyGraph {
                 self.edges[edge as usize].as_ref().map(|e| &e.records)
             }
             ElementId::Path(id) => self.paths.named(id).map(|p| &p.records),
-            ElementId::Alias(id) => self.aliases.get(id),
+            ElementId::Alias(id) => {
+                let [a, b] = id.ends().map(|end| self.node_index.get(end).copied());
+                self.aliases.between(a?, b?).map(|alias| &alias.records)
+            }
         }
     }
 
@@ -201,7 +213,9 @@ impl TopologyGraph {
             out: Vec::new(),
             into: Vec::new(),
             paths: Vec::new(),
+            aliases: Vec::new(),
         };
+        self.named += 1;
         let index = match self.free_nodes.pop() {
             Some(index) => {
                 self.nodes[index as usize] = Some(slot);
@@ -286,19 +300,12 @@ impl TopologyGraph {
         }
     }
 
-    fn set_alias(&mut self, id: AliasId, site: SiteIndex, record: Option<Record>) {
-        let records = self.aliases.entry(id.clone()).or_default();
-        records.set(site, record);
-        if records.is_empty() {
-            self.aliases.remove(&id);
-        }
-    }
-
     pub(crate) fn forget_if_unused(&mut self, index: NodeIndex) {
         let slot = &mut self.nodes[index as usize];
         if slot.as_ref().is_some_and(NodeSlot::is_unused)
             && let Some(node) = slot.take()
         {
+            self.named += 1;
             self.node_index.remove(&node.id);
             self.free_nodes.push(index);
         }

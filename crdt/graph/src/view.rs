@@ -10,7 +10,8 @@ use holm_model::{
 pub struct SnapshotFilter {
     /// Only what one of these sites says.
     pub sites: Option<Vec<SiteId>>,
-    /// Only nodes of these kinds, and edges between them.
+    /// Only nodes of these kinds, and edges between them. What is shown by a name of another kind counts
+    /// by any of its names.
     pub node_kinds: Option<Vec<NodeKind>>,
     /// Only edges of these kinds. Nodes that only other edges speak of are left out.
     pub edge_kinds: Option<Vec<EdgeKind>>,
@@ -46,7 +47,10 @@ pub struct NodeView {
     pub since: Millis,
     /// Attributes of all sites as they were then; of two values the one written later.
     pub attributes: Attributes,
-    /// Other names of it that are folded into this node, in order.
+    /// From this moment on all attributes are known; at the moment that was asked for some are not any
+    /// more, and are left out. `None` if all are known.
+    pub attributes_known_from: Option<Millis>,
+    /// Other names of it that are folded into this node, in order; also those that only aliases speak of.
     pub aliases: Vec<NodeId>,
 }
 
@@ -61,6 +65,8 @@ pub struct EdgeView {
     pub since: Millis,
     /// Attributes of all sites; of two values the one written later.
     pub attributes: Attributes,
+    /// As [`NodeView::attributes_known_from`].
+    pub attributes_known_from: Option<Millis>,
 }
 
 /// One element with all that each site says about it.
@@ -72,8 +78,11 @@ pub struct ElementView {
     pub sites: Vec<SiteRecord>,
     /// Attributes of all sites; of two values the one written later.
     pub attributes: Attributes,
-    /// Whether no site recorded this node itself: it is known only as the end of edges.
+    /// Whether no site recorded this node itself: it is known only as the end of edges, from paths, or as
+    /// a name that an alias speaks of.
     pub implied: bool,
+    /// All names of a node that are folded into it, the shown one first; empty for what is no node.
+    pub names: Vec<NodeId>,
 }
 
 /// What one site says about one element.
@@ -109,7 +118,7 @@ pub struct Coverage {
 }
 
 /// Which way an edge points, seen from a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// From another node to this one.
     In,
@@ -126,6 +135,15 @@ pub struct Neighbour {
     pub kind: EdgeKind,
     /// Which way the edge points, seen from the node that was asked about.
     pub direction: Direction,
+}
+
+/// The first nodes next to another, and how many there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NeighboursOf {
+    /// The first, in order.
+    pub items: Vec<Neighbour>,
+    /// All.
+    pub total: u64,
 }
 
 /// The question named a node that is not there: that is an error, never an empty answer.

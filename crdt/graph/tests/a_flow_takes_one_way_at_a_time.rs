@@ -1,9 +1,12 @@
 //! What the fold makes of paths and aliases that planes see.
 
-use holm_graph::{ElementChange, ElementChangeKind, Fold, FoldLimits, Folded, SiteElement};
+use holm_graph::{
+    ElementChange, ElementChangeKind, Fold, FoldLimits, Folded, OpenElement, SiteElement,
+};
 use holm_graph::{SnapshotFilter, TopologyGraph};
 use holm_model::{
-    AliasObservation, IntervalSet, Millis, NodeKind, NodeRef, PastValues, PathObservation, SiteId,
+    AliasObservation, Attributes, IntervalSet, Millis, NodeKind, NodeObservation, NodeRef,
+    PastValues, PathObservation, SiteId,
 };
 use holm_moment::{Limits, Scratch, Selector, WhatIf};
 
@@ -78,6 +81,76 @@ fn paths_that_cannot_be_are_refused_and_counted() {
     assert_eq!(see(&mut fold, "a|b", &["1"], 10), Folded::Refused);
     assert_eq!(fold.counters().refused_bad_name, 2);
     assert!(fold.is_empty());
+}
+
+#[test]
+fn a_way_that_cannot_be_leaves_the_one_that_is_open() {
+    let mut fold = Fold::new(FoldLimits::default());
+    see(&mut fold, "f", &["1"], 10);
+    fold.drain();
+    assert_eq!(see(&mut fold, "f", &["*"; 65], 20), Folded::Refused);
+    assert!(fold.drain().is_empty());
+    assert_eq!(see(&mut fold, "f", &["1"], 30), Folded::Unchanged);
+}
+
+#[test]
+fn two_ways_in_one_moment_do_not_overlap() {
+    let mut fold = Fold::new(FoldLimits::default());
+    see(&mut fold, "f", &["1"], 100);
+    see(&mut fold, "f", &["2"], 100);
+    let changes = fold.drain();
+    let closed = changes.iter().find_map(|c| match &c.change {
+        ElementChangeKind::Closed { at } => Some(*at),
+        _ => None,
+    });
+    let opened = changes.iter().filter(|c| matches!(c.id, holm_model::ElementId::Path(_)));
+    let opened = opened.filter_map(|c| match &c.change {
+        ElementChangeKind::Opened { at, .. } => Some(*at),
+        _ => None,
+    });
+    assert_eq!((opened.last(), closed), (Some(Millis(101)), Some(Millis(101))));
+}
+
+#[test]
+fn of_several_restored_ways_one_stays_open() {
+    let restored = || {
+        let mut fold = Fold::new(FoldLimits::default());
+        let open = |hop: u32, since| OpenElement {
+            id: format!("agent:berlin|path|host:192.0.2.7|f|hop:{hop}").parse().expect("valid"),
+            since: Millis(since),
+            attributes: Attributes::new(),
+        };
+        fold.restore([open(1, 10), open(2, 20), open(3, 30)], Millis(50), Millis(60));
+        fold
+    };
+    for (seen, closed) in [("1", 2), ("3", 2), ("4", 3)] {
+        let mut fold = restored();
+        see(&mut fold, "f", &[seen], 55);
+        let changes = fold.drain();
+        let closings =
+            changes.iter().filter(|c| c.change == ElementChangeKind::Closed { at: Millis(51) });
+        assert_eq!(closings.count(), closed, "{seen}");
+    }
+}
+
+#[test]
+fn names_are_written_in_one_way() {
+    let mut fold = Fold::new(FoldLimits::default());
+    let node = |kind, name: &str, fold: &mut Fold| {
+        let node = NodeRef { kind, name };
+        fold.observe_node(&NodeObservation { node, attributes: &[], at: Millis(1), hold_ms: 1_000 })
+    };
+    assert_eq!(node(NodeKind::Host, "::ffff:10.0.0.1", &mut fold), Folded::Opened);
+    assert_eq!(node(NodeKind::Host, "10.0.0.1", &mut fold), Folded::Unchanged);
+    assert_eq!(node(NodeKind::Host, "::ffff:10.0.0.1", &mut fold), Folded::Unchanged);
+    assert_eq!(node(NodeKind::Host, "Stock.Example", &mut fold), Folded::Opened);
+    assert_eq!(node(NodeKind::Host, "stock.example.", &mut fold), Folded::Unchanged);
+    assert_eq!(node(NodeKind::Prefix, "10.0.0.1/8", &mut fold), Folded::Opened);
+    assert_eq!(node(NodeKind::Host, "10.0.0.01", &mut fold), Folded::Refused);
+    assert_eq!(node(NodeKind::Service, "\u{202e}evil", &mut fold), Folded::Refused);
+    let ids: Vec<String> = fold.drain().iter().map(|c| c.id.to_string()).collect();
+    assert_eq!(ids, ["host:10.0.0.1", "host:stock.example", "prefix:10.0.0.0/8"]);
+    assert_eq!(fold.counters().refused_bad_name, 2);
 }
 
 #[test]

@@ -32,7 +32,7 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn an_unchanged_observation_allocates_nothing() {
-    let names: Vec<String> = (0..1_000).map(|i| format!("2001:db8::{i:x}")).collect();
+    let names: Vec<String> = (1..1_001).map(|i| format!("2001:db8::{i:x}")).collect();
     let attributes = [("server.port", "443"), ("network.transport", "tcp"), ("holm.x", "y")];
     let mut fold = Fold::new(FoldLimits::default());
     let observe = |fold: &mut Fold, at: u64| {

@@ -18,6 +18,23 @@ fn any_past() -> impl Strategy<Value = PastValues> {
         .prop_map(|(values, known_from)| PastValues::new(values, Millis(known_from)))
 }
 
+/// Names of every role: global and private addresses, one that every machine has, names of hosts,
+/// devices and services.
+const NAMES: [&str; 12] = [
+    "host:a",
+    "host:b",
+    "host:192.0.2.1",
+    "host:192.0.2.2",
+    "host:10.0.0.1",
+    "host:10.0.0.2",
+    "host:172.17.0.1",
+    "hop:10.0.0.1",
+    "hop:192.0.2.1",
+    "device:d",
+    "service:s",
+    "service:t",
+];
+
 fn any_id() -> impl Strategy<Value = String> {
     prop_oneof![
         (0u8..4).prop_map(|n| format!("host:{n}")),
@@ -27,7 +44,13 @@ fn any_id() -> impl Strategy<Value = String> {
         (0u8..3, 0u8..4, 0u8..4).prop_map(|(flow, b, hop)| {
             format!("host:0|path|host:{b}|f{flow}|hop:{hop}|*|hop:{}", hop / 2)
         }),
-        (0u8..3).prop_map(|n| format!("host:{n}|alias|host:{}", n + 1)),
+        (0usize..12, 1usize..12).prop_map(|(a, by)| format!(
+            "{}|alias|{}",
+            NAMES[a],
+            NAMES[(a + by) % 12]
+        )),
+        (0usize..12, 0usize..12).prop_map(|(a, b)| format!("{}|flow|{}", NAMES[a], NAMES[b])),
+        (0usize..12).prop_map(|n| NAMES[n].to_owned()),
     ]
 }
 
@@ -94,17 +117,36 @@ proptest! {
                 prop_assert_eq!(got.as_ref(), Ok(&expected));
             }
             prop_assert_eq!(replayed.coverage(at), shuffled.coverage(at));
-            prop_assert_eq!(replayed.folding(at), shuffled.folding(at));
+            let (folding, names) = (replayed.folding(at), model.names(at));
+            prop_assert_eq!(&folding, &shuffled.folding(at));
+            let ambiguous: Vec<_> = names.ambiguous.iter().cloned().collect();
+            prop_assert_eq!(&*folding.ambiguous, &*ambiguous);
+            for name in NAMES.map(|name| name.parse().expect("valid")) {
+                prop_assert_eq!(folding.names(&name), names.of(&name));
+            }
             let folded = SnapshotFilter { fold_aliases: true, ..SnapshotFilter::default() };
             let folded = replayed.snapshot(at, &folded).expect("nothing is named");
             prop_assert_eq!(&folded, &model.folded(at));
+            for node in folded.nodes.iter().take(3) {
+                let near = |depth| {
+                    let around = Some((node.id.clone(), depth));
+                    let filter = SnapshotFilter { around, fold_aliases: true, ..SnapshotFilter::default() };
+                    replayed.snapshot(at, &filter).expect("it is there")
+                };
+                prop_assert_eq!(&near(1), &reference::around(&folded, &node.id, 1));
+                prop_assert_eq!(&near(2), &reference::around(&folded, &node.id, 2));
+            }
             let other = Millis(41 - at.0);
             let (from, to) = (at.min(other), at.max(other));
             prop_assert_eq!(replayed.diff(from, to, 1_000), model.diff(from, to));
             prop_assert_eq!(replayed.diff(from, to, 1_000), shuffled.diff(from, to, 1_000));
+            prop_assert_eq!(replayed.diff_folded(from, to, 1_000), model.diff_folded(from, to));
         }
         for id in model.ids() {
             prop_assert_eq!(replayed.element(&id), shuffled.element(&id));
+            let folding = replayed.folding(Millis(20));
+            let view = replayed.element_folded(&id, &folding);
+            prop_assert_eq!(&view, &shuffled.element_folded(&id, &folding));
             let view = replayed.element(&id).expect("it is known");
             for site in view.sites {
                 prop_assert_eq!(&site.intervals, &model.when(&site.site, &id));

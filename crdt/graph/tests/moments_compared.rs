@@ -1,7 +1,11 @@
 //! Two moments side by side, what happened when, and finding things.
 
-use holm_graph::{AttributeChange, ChangedElement, SiteElement, TopologyGraph};
-use holm_model::{Attributes, ElementId, Interval, IntervalSet, Millis, PastValues, SiteId};
+use holm_graph::{
+    AttributeChange, ChangedElement, SiteElement, SnapshotFilter, TopologyGraph, UnknownAttributes,
+};
+use holm_model::{
+    Attributes, ElementId, Interval, IntervalSet, MAX_PAST_VALUES, Millis, PastValues, SiteId,
+};
 use holm_moment::{Limits, Scratch, Selector, WhatIf};
 
 fn put(graph: &mut TopologyGraph, site: &str, id: &str, intervals: &[(u64, Option<u64>)]) {
@@ -26,6 +30,7 @@ fn put_with(
         }
         current = (Millis(*at), next);
     }
+    past.trim(MAX_PAST_VALUES);
     let element = SiteElement {
         id: id.parse().expect("valid"),
         intervals: IntervalSet::from_intervals(intervals),
@@ -185,4 +190,64 @@ fn the_fastest_way_is_by_what_is_typical_at_the_moment() {
     };
     assert_eq!(latency(20), (40_500, 0));
     assert_eq!(latency(60), (2_000, 0));
+}
+
+const RTT: &str = "holm.probe.icmp.rtt_ms";
+
+fn rewritten(key: &str, times: u64) -> TopologyGraph {
+    let values: Vec<String> = (0..=times).map(|i| i.to_string()).collect();
+    let pairs: Vec<[(&str, &str); 2]> = values
+        .iter()
+        .enumerate()
+        .map(|(i, value)| [("host.name", if i == 0 { "old" } else { "new" }), (key, &**value)])
+        .collect();
+    let written: Vec<(u64, &[(&str, &str)])> =
+        pairs.iter().zip(0..).map(|(pairs, i)| (i * 10 + 1, &pairs[..])).collect();
+    let mut graph = TopologyGraph::new();
+    put_with(&mut graph, "b", "service:a", &[(1, None)], &written);
+    graph
+}
+
+#[test]
+fn what_a_measurement_was_does_not_push_out_what_the_host_was_called() {
+    let graph = rewritten(RTT, 100);
+    let at = |at| {
+        let snapshot = graph.snapshot(Millis(at), &SnapshotFilter::default()).expect("there");
+        let node = snapshot.nodes.into_iter().next().expect("one");
+        (node.attributes, node.attributes_known_from)
+    };
+    let (attributes, known_from) = at(5);
+    assert_eq!(&*attributes["host.name"], "old");
+    assert!(!attributes.contains_key(RTT), "not known any more");
+    assert_eq!(known_from, Some(Millis(931)));
+    assert_eq!(at(931).1, None);
+    assert_eq!(&*at(931).0[RTT], "93");
+
+    let diff = graph.diff(Millis(5), Millis(20), 10);
+    assert_eq!(diff.changed.len(), 1);
+    let changed: Vec<&str> = diff.changed[0].attributes.iter().map(|c| &*c.key).collect();
+    assert_eq!(changed, ["host.name"]);
+    let unknown = UnknownAttributes {
+        id: "service:a".parse().expect("valid"),
+        known_from: Millis(931),
+        keys: vec![RTT.into()],
+    };
+    assert_eq!((diff.unknown, diff.unknown_total), (vec![unknown], 1));
+}
+
+#[test]
+fn a_diff_says_of_what_it_does_not_know_whether_it_changed() {
+    let graph = rewritten("load", 100);
+    let snapshot = graph.snapshot(Millis(5), &SnapshotFilter::default()).expect("there");
+    let node = &snapshot.nodes[0];
+    assert!(node.attributes.is_empty(), "what they were is not known, and not guessed");
+    let known_from = node.attributes_known_from.expect("said");
+    for to in [20, 500, 2_000] {
+        let diff = graph.diff(Millis(5), Millis(to), 10);
+        assert!(diff.changed.is_empty());
+        assert_eq!((diff.unknown[0].id.to_string().as_str(), diff.unknown_total), ("service:a", 1));
+        assert!(diff.unknown[0].keys.is_empty(), "all of them");
+    }
+    let diff = graph.diff(known_from, Millis(2_000), 10);
+    assert_eq!((diff.changed.len(), diff.unknown.len()), (1, 0));
 }

@@ -94,7 +94,7 @@ kinds!(
 );
 
 /// A node's id: `kind:name`, such as `service:checkout` or `host:192.0.2.7`. The name has 1 to 255
-/// bytes, no control character and no `|`.
+/// bytes, no control character, none that is not seen or turns the text around (UAX #9), and no `|`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NodeId {
@@ -107,7 +107,7 @@ impl NodeId {
     /// A node of `kind` named `name`.
     ///
     /// # Errors
-    /// The name is empty, longer than 255 bytes, or has a control character or `|`.
+    /// The name is empty, longer than 255 bytes, or has a control character, one that is not seen, or `|`.
     pub fn new(kind: NodeKind, name: &str) -> Result<Self, ElementIdError> {
         if name.is_empty() {
             return Err(ElementIdError::new(name, "the name is empty"));
@@ -117,6 +117,10 @@ impl NodeId {
         }
         if name.chars().any(|c| c.is_control() || c == '|') {
             return Err(ElementIdError::new(name, "the name has a control character or '|'"));
+        }
+        if name.chars().any(is_unseen) {
+            let reason = "the name has a character that is not seen or turns the text around";
+            return Err(ElementIdError::new(name, reason));
         }
         Ok(Self { kind, name: name.into() })
     }
@@ -130,6 +134,12 @@ impl NodeId {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// Marks, overrides and isolates of text direction, and characters without width.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl fmt::Display for NodeId {
@@ -272,6 +282,7 @@ mod tests {
             ("pod:x", "not one of"),
             ("host:", "empty"),
             ("host:a\nb", "control"),
+            ("service:\u{202e}evil", "turns the text around"),
             ("service:a|flow", "from|kind|to"),
             ("service:a|knows|service:b", "not one of"),
             ("service:a|flow|service:b|c", "'|'"),

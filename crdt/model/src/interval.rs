@@ -109,6 +109,19 @@ impl IntervalSet {
         &self.0
     }
 
+    /// Takes back what a clock that ran ahead said of moments after `now`: what is open since later is
+    /// open since `now`, what ended later ended then, and what lay later altogether is gone.
+    pub fn set_back(&mut self, now: Millis) {
+        let reopened = self.0.last().is_some_and(|last| last.to.is_none() && last.from >= now);
+        self.0.retain(|i| i.from < now);
+        if let Some(last) = self.0.last_mut() {
+            last.to = last.to.map(|to| to.min(now));
+        }
+        if reopened {
+            self.open(now);
+        }
+    }
+
     /// Forgets closed intervals that ended at or before `before` (retention).
     pub fn forget_before(&mut self, before: Millis) {
         self.0.retain(|i| i.end() > before);
@@ -143,6 +156,22 @@ mod tests {
         let b = IntervalSet::from_intervals([Interval { from: Millis(3), to: None }]);
         assert_eq!(a.union(&b).as_slice(), [Interval { from: Millis(1), to: None }]);
         assert_eq!(a.union(&b), b.union(&a));
+    }
+
+    #[test]
+    fn what_a_clock_ahead_said_is_taken_back() {
+        let back = |intervals: &[(u64, Option<u64>)]| {
+            let all =
+                intervals.iter().map(|(f, t)| Interval { from: Millis(*f), to: t.map(Millis) });
+            let mut set = IntervalSet::from_intervals(all);
+            set.set_back(Millis(100));
+            set.as_slice().iter().map(|i| (i.from.0, i.to.map(|to| to.0))).collect::<Vec<_>>()
+        };
+        assert_eq!(back(&[(10, Some(50)), (900, None)]), [(10, Some(50)), (100, None)]);
+        assert_eq!(back(&[(10, Some(500)), (900, None)]), [(10, None)]);
+        assert_eq!(back(&[(10, Some(500))]), [(10, Some(100))]);
+        assert_eq!(back(&[(10, Some(20)), (400, Some(500))]), [(10, Some(20))]);
+        assert_eq!(back(&[(10, None)]), [(10, None)]);
     }
 
     #[test]

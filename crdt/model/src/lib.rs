@@ -4,7 +4,9 @@
 //! that are right by construction, because each is parsed once where the data enters. What must
 //! never happen: an identifier that was not checked, a time without a unit, or I/O.
 
+mod address;
 mod attributes;
+mod canonical;
 mod document;
 mod element;
 mod id;
@@ -14,9 +16,10 @@ mod path;
 mod row;
 mod time;
 
+pub use address::AddressScope;
 pub use attributes::{
-    Attribute, Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_PAST_VALUES, PastValue,
-    PastValues,
+    Attribute, Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_MEASURED_VALUES,
+    MAX_PAST_VALUES, PastValue, PastValues, is_measured,
 };
 pub use document::{DocId, DocKind, DocVersion, HeadsDigest};
 pub use element::{

@@ -62,13 +62,14 @@ fn main() {
     // chords: each agent reaches every host, 8.9 million pairs.
     let counted = woven(0);
     let p99 = what_ifs(&counted, 300, &mut scratch);
+    let (nodes, edges) = counted.len();
+    println!("also: all connected: {nodes} nodes, {edges} edges");
+    report("what_if_connected_p99_ms", p99, "ms", 50.0, 300);
     let (ms, _) = timed(1, || counted.spof(100));
-    println!(
-        "also: all connected, {:?} nodes and edges: what-if p99 {p99:.2} ms, ranking {ms:.0} ms",
-        counted.len()
-    );
+    report("spof_connected_ms", ms, "ms", 1_500.0, 1);
     allocations(&counted, &mut scratch);
-    ways("all connected", &counted, &mut scratch);
+    let ms = ways("all connected", &counted, &mut scratch);
+    report("ways_64_connected_ms", ms, "ms", 600.0, 3);
     drop(counted);
 
     let flows = woven(30_000);
@@ -84,7 +85,7 @@ fn main() {
     report("what_if_1m_ms", p99, "ms", 150.0, 60);
     ways("large", &large, &mut scratch);
     let (ms, _) = timed(1, || large.spof(100));
-    println!("also: ranking the large one takes {ms:.0} ms");
+    report("spof_1m_ms", ms, "ms", 30_000.0, 1);
 }
 
 fn node(builder: &mut MomentBuilder, kind: NodeKind, name: String) -> u32 {
@@ -259,12 +260,13 @@ fn allocations(moment: &Moment, scratch: &mut Scratch) {
     }
 }
 
-/// Prints how long the shortest ways take.
-fn ways(name: &str, moment: &Moment, scratch: &mut Scratch) {
+/// Prints how long the shortest ways take; 64 of them in ms.
+fn ways(name: &str, moment: &Moment, scratch: &mut Scratch) -> f64 {
     let of = |wanted| {
         let mut nodes = (0..moment.len().0 as u32).rev();
         nodes.find(|&n| moment.node(n).kind() == wanted).expect("one of each")
     };
+    let mut last = 0.0;
     for count in [1, 8, 64] {
         let query = RouteQuery {
             from: of(NodeKind::Agent),
@@ -277,7 +279,9 @@ fn ways(name: &str, moment: &Moment, scratch: &mut Scratch) {
         let (ms, found) = timed(3, || moment.routes(&query, scratch));
         assert_eq!(found.len(), count);
         println!("also: {name}: {count} shortest ways take {ms:.2} ms");
+        last = ms;
     }
+    last
 }
 
 /// The median time of some runs in ms, and what the last one gave.

@@ -96,8 +96,11 @@ impl Moment {
         let mut tree = Dominators::new(count);
         let mut weight = vec![0_u64; count];
         let mut path = 0;
+        // By bunch, how many agents reach it; by node, how many of these have observed paths to it.
+        let mut reached = vec![0_u64; leaves.bunches.len()];
+        let mut observed_of = vec![0_u64; count];
         for (bit, &agent) in self.agents.iter().enumerate() {
-            tree.find(self, &[agent], |node| leaves.parent[node as usize] != NO_NODE);
+            tree.find(self, &[agent], |node| leaves.is_leaf(node));
             // Targets that hang on each node by their last edge, and the node itself.
             for &node in tree.reached() {
                 weight[node as usize] =
@@ -110,6 +113,12 @@ impl Moment {
             for leaf in tree.reached().iter().flat_map(|&node| leaves.of.of(node)) {
                 broken[*leaf as usize] += u64::from(self.is_target(*leaf) && !observed(*leaf));
             }
+            for (bunch, agents) in leaves.bunches.iter().zip(&mut reached) {
+                if let Some(stem) = tree.nearest(&bunch.parents) {
+                    weight[stem as usize] += bunch.targets;
+                    *agents += 1;
+                }
+            }
             // Pairs with observed paths are judged by these, one by one.
             while (path as usize) < self.paths.len() && self.paths.agent[path as usize] <= agent {
                 let siblings = self.paths.siblings(path);
@@ -118,19 +127,25 @@ impl Moment {
                 if from != agent {
                     continue;
                 }
-                let stem = leaves.stem(target);
-                let in_tree = tree.holds(stem) && self.is_target(target);
-                if in_tree {
+                let stem = leaves.stem(target, &tree);
+                if let Some(stem) = stem.filter(|_| self.is_target(target)) {
                     weight[stem as usize] -= 1;
+                    observed_of[target as usize] += 1;
                 }
                 for node in on_all(self, siblings).unwrap_or_default() {
-                    let cuts = !tree.holds(stem) || node == target || tree.dominates(node, stem);
+                    let held = |stem| node == target || tree.dominates(node, stem);
+                    let cuts = stem.is_none_or(held);
                     broken[node as usize] += u64::from(cuts);
                 }
             }
             tree.sum_up(&mut weight);
             for &node in tree.reached() {
                 broken[node as usize] += std::mem::take(&mut weight[node as usize]);
+            }
+        }
+        for (bunch, agents) in leaves.bunches.iter().zip(reached) {
+            for &leaf in bunch.leaves.iter().filter(|&&leaf| self.is_target(leaf)) {
+                broken[leaf as usize] += agents - observed_of[leaf as usize];
             }
         }
         self.pairs_of_other_observers(&mut broken);
@@ -164,32 +179,58 @@ fn on_all(moment: &Moment, mut paths: impl Iterator<Item = u32>) -> Option<Vec<u
     Some(common)
 }
 
-/// Nodes that hang on one other by their only path edge and lead nowhere: most targets. What holds
-/// for the node that they hang on holds for them, so that trees are searched without them.
+/// Nodes that lead nowhere: most targets. What every way to such a node leads through is what every way
+/// to all that it hangs on leads through, so that trees are searched without them.
 struct Leaves {
-    /// By node: what it hangs on, or [`NO_NODE`].
+    /// By node: the only one that it hangs on, or [`NO_NODE`].
     parent: Vec<u32>,
-    /// The leaves of each node.
+    /// The leaves that hang on each node alone.
     of: crate::adjacency::Rows<u32>,
     /// How many of these are targets.
     targets: Vec<u64>,
+    /// Leaves that hang on several nodes.
+    bunches: Vec<Bunch>,
+    /// By node: its bunch, or [`NO_NODE`].
+    bunch: Vec<u32>,
+}
+
+/// Leaves that hang on the same nodes.
+struct Bunch {
+    parents: Box<[u32]>,
+    leaves: Vec<u32>,
+    targets: u64,
 }
 
 impl Leaves {
     fn of(moment: &Moment) -> Self {
         let count = moment.nodes.len();
-        let parent: Vec<u32> = (0..as_index(count))
-            .map(|node| match moment.path.into.of(node) {
-                [hop]
-                    if moment.path.out.of(node).is_empty()
-                        && hop.node != node
-                        && moment.agents.binary_search(&node).is_err() =>
-                {
-                    hop.node
+        let is_leaf = |node: u32| {
+            moment.path.out.of(node).is_empty() && moment.agents.binary_search(&node).is_err()
+        };
+        let mut parent = vec![NO_NODE; count];
+        let mut bunch = vec![NO_NODE; count];
+        let mut bunches: Vec<Bunch> = Vec::new();
+        let mut known: hashbrown::HashMap<Box<[u32]>, u32> = hashbrown::HashMap::new();
+        for node in (0..as_index(count)).filter(|&node| is_leaf(node)) {
+            match moment.path.into.of(node) {
+                [] => {}
+                [hop] => parent[node as usize] = hop.node,
+                hops => {
+                    let mut parents: Box<[u32]> = hops.iter().map(|hop| hop.node).collect();
+                    parents.sort_unstable();
+                    let new = as_index(bunches.len());
+                    let number = *known.entry(parents).or_insert_with_key(|parents| {
+                        let parents = parents.clone();
+                        bunches.push(Bunch { parents, leaves: Vec::new(), targets: 0 });
+                        new
+                    });
+                    bunch[node as usize] = number;
+                    let bunch = &mut bunches[number as usize];
+                    bunch.leaves.push(node);
+                    bunch.targets += u64::from(moment.is_target(node));
                 }
-                _ => NO_NODE,
-            })
-            .collect();
+            }
+        }
         let hanging = (0..as_index(count)).filter(|&n| parent[n as usize] != NO_NODE);
         let of = crate::adjacency::Rows::group(
             count,
@@ -199,14 +240,20 @@ impl Leaves {
         for node in hanging.filter(|&node| moment.is_target(node)) {
             targets[parent[node as usize] as usize] += 1;
         }
-        Self { parent, of, targets }
+        Self { parent, of, targets, bunches, bunch }
     }
 
-    /// The node of the tree that stands for `node`.
-    fn stem(&self, node: u32) -> u32 {
-        match self.parent[node as usize] {
-            NO_NODE => node,
-            parent => parent,
+    fn is_leaf(&self, node: u32) -> bool {
+        self.parent[node as usize] != NO_NODE || self.bunch[node as usize] != NO_NODE
+    }
+
+    /// The node of the tree that stands for `node`: all that dominates it dominates `node`; `None` if it is not
+    /// reached.
+    fn stem(&self, node: u32, tree: &Dominators) -> Option<u32> {
+        match (self.parent[node as usize], self.bunch[node as usize]) {
+            (NO_NODE, NO_NODE) => Some(node).filter(|&node| tree.holds(node)),
+            (NO_NODE, bunch) => tree.nearest(&self.bunches[bunch as usize].parents),
+            (parent, _) => Some(parent).filter(|&parent| tree.holds(parent)),
         }
     }
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Query, State};
-use holm_graph::{Direction, Folding, SiteRecord};
+use axum::extract::State;
+use axum::response::Response;
+use holm_graph::{Direction, Folding, NeighboursOf, SiteRecord};
 use holm_model::{ElementId, IntervalSet, Millis, NodeId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::error::{ApiError, ErrorBody};
-use super::topology::{attributes, moment};
+use super::names;
+use super::params::{Given, When, limit, moment};
+use super::questions::{Asked, answer};
+use super::topology::attributes;
 use super::topology_types::{
     AliasView, DirectionView, ElementDetail, ElementSite, IntervalView, Neighbour, PastValueView,
 };
@@ -24,15 +27,12 @@ pub(crate) struct ElementQuery {
     /// `kind:name`, `from|kind|to` for an edge, `agent|path|target|flow|hop…` for a way of a flow, `node|alias|node`.
     id: String,
     /// Neighbours and other names at this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
-    at: Option<String>,
+    #[param(value_type = Option<String>)]
+    at: Option<When>,
     /// Whether names of the same thing are one node: `true` (otherwise) or `false`.
-    #[serde(default = "folded")]
-    #[param(default = true)]
-    fold: bool,
-}
-
-const fn folded() -> bool {
-    true
+    fold: Option<bool>,
+    /// Most neighbours, and most other names, in the answer: 1 to 10,000; 1,000 otherwise.
+    limit: Option<usize>,
 }
 
 /// One element with its history at each site, the values that its attributes had, its neighbours and its other names.
@@ -43,29 +43,49 @@ const fn folded() -> bool {
 pub(crate) async fn element(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
-    Query(query): Query<ElementQuery>,
-) -> Result<Json<ElementDetail>, ApiError> {
-    let tenant = state.tenant(&caller)?;
-    let id: ElementId =
-        query.id.parse().map_err(|error| ApiError::bad_request(format!("id: {error}")))?;
-    let at = query.at.as_deref().map_or_else(|| Ok(Millis::now()), |at| moment("at", at))?;
-    let graph = tenant.graph();
-    let folding = if query.fold { graph.folding(at) } else { Folding::default() };
-    let element = graph.element_folded(&id, &folding).ok_or_else(|| {
-        ApiError::not_found(format!("no site ever recorded {id}; /v1/topology lists what exists"))
-    })?;
-    let (mut neighbours, mut aliases) = (Vec::new(), Vec::new());
-    if let ElementId::Node(node) = &id {
+    Given(query): Given<ElementQuery>,
+) -> Result<Response, ApiError> {
+    let at = moment("at", query.at)?;
+    let limit = limit(query.limit, 1_000)?;
+    let fold = query.fold.unwrap_or(true);
+    answer(state, &caller, move |asked| {
+        // What is no id may be near one; what is one may be of an element that is long gone.
+        let id: ElementId = match query.id.parse() {
+            Ok(id) => id,
+            Err(_) => names::parse(&*asked.moment(at)?, "id", &query.id)?,
+        };
+        detail(asked, &id, at.unwrap_or(asked.now), fold, limit)
+    })
+    .await
+}
+
+fn detail(
+    asked: &Asked,
+    id: &ElementId,
+    at: Millis,
+    fold: bool,
+    limit: usize,
+) -> Result<ElementDetail, ApiError> {
+    let graph = asked.graph();
+    let folding = if fold { graph.folding(at) } else { Folding::default() };
+    let Some(element) = graph.element_folded(id, &folding) else {
+        drop(graph);
+        return Err(names::never_recorded(asked, id));
+    };
+    let (mut neighbours, mut aliases) = (NeighboursOf::default(), Vec::new());
+    if let ElementId::Node(node) = &element.id {
+        asked.go_on()?;
         // A node that is known but not there then has no neighbours then.
-        neighbours = graph.neighbours_folded(node, at, &folding).unwrap_or_default();
-        let names = folding.names(node);
-        let views = names.iter().flat_map(|name| {
-            let views = graph.aliases_of(name, at).into_iter();
-            views.map(move |view| alias(view, name))
-        });
-        aliases = views.filter(|view| view.name != node.to_string() || names.len() == 1).collect();
+        neighbours = graph.neighbours_of(node, at, &folding, limit).unwrap_or_default();
+        for name in &element.names {
+            asked.go_on()?;
+            let views = graph.aliases_of(name, at).into_iter().map(|view| alias(view, name));
+            let told = |view: &AliasView| element.names.len() == 1 || view.name != node.to_string();
+            aliases.extend(views.filter(told));
+        }
     }
     drop(graph);
+    let (id, names) = (element.id, element.names);
     let (kind, ends) = match &id {
         ElementId::Node(node) => (node.kind().to_string(), None),
         ElementId::Edge(edge) => (edge.kind.to_string(), Some([&edge.from, &edge.to])),
@@ -80,16 +100,22 @@ pub(crate) async fn element(
         Some(ends) => ends.map(|end| Some(end.to_string())),
         None => [None, None],
     };
-    Ok(Json(ElementDetail {
-        neighbours: neighbours.into_iter().map(|n| neighbour(&id, &n)).collect(),
+    let aliases_total = aliases.len() as u64;
+    aliases.truncate(limit);
+    Ok(ElementDetail {
+        neighbours: neighbours.items.iter().map(|n| neighbour(&id, n)).collect(),
+        neighbours_total: neighbours.total,
         id: id.to_string(),
+        names_total: names.len() as u64,
+        names: names.iter().take(limit).map(ToString::to_string).collect(),
         kind,
         label,
         from,
         to,
         sites: element.sites.into_iter().map(site).collect(),
         aliases,
-    }))
+        aliases_total,
+    })
 }
 
 fn site(record: SiteRecord) -> ElementSite {

@@ -1,7 +1,13 @@
-//! `GET /v1/topology/export`: the whole topology as JSON, GraphML or DOT, written as it is read.
+//! `GET /v1/topology/export`: the whole topology as JSON, GraphML or DOT.
+//!
+//! The picture is taken at once, so that it is of one moment; the graph is free again before the first
+//! byte goes out. It is written in pieces as the client takes them, and what was written is let go. A
+//! node holds so many such pictures at most, each for so long at most.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -9,71 +15,100 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use holm_graph::Snapshot;
-use holm_model::Millis;
+use holm_model::SiteId;
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use utoipa::IntoParams;
 
-use super::coverage::{coverage, freshness};
 use super::error::{ApiError, ErrorBody};
 use super::export_format::{Dot, Format, GraphMl, Json, Meta, Writes};
-use super::topology::axum_extra_query::Repeated;
-use super::topology::{TopologyQuery, edge_view, known_sites, node_view};
+use super::names;
+use super::params::{Given, When, moment};
+use super::questions::ask;
+use super::topology::{centre, edge_view, known_sites, node_view, part};
 use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
 
 /// Parts are sent together until they have so many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// How long a client may take to read it all.
+const READ_WITHIN: Duration = Duration::from_secs(600);
 
-/// The topology, or a part of it, without a limit: `format` is json (otherwise), graphml or dot. The other parameters are
-/// those of `/v1/topology`, without `limit` and `diff`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExportQuery {
+    /// `json` (otherwise), `graphml` or `dot`.
+    #[param(inline)]
+    format: Option<Format>,
+    /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
+    #[param(value_type = Option<String>)]
+    at: Option<When>,
+    /// Only what these sites say.
+    #[serde(default)]
+    #[param(value_type = Vec<String>)]
+    site: Vec<SiteId>,
+    /// Only these kinds of nodes or edges, as for `/v1/topology`.
+    #[serde(default)]
+    kind: Vec<String>,
+    /// Another name of `kind`.
+    #[serde(default)]
+    kinds: Vec<String>,
+    /// Only what lies around this node.
+    around: Option<String>,
+    /// Another name of `around`.
+    from: Option<String>,
+    /// How far around, in edges: 1 to 16; 1 otherwise.
+    depth: Option<u32>,
+    /// Whether names of the same thing are one node: `true` (otherwise) or `false`.
+    fold: Option<bool>,
+}
+
+/// The topology, or a part of it, without a limit.
 #[utoipa::path(
-    get, path = "/v1/topology/export", tag = "topology",
-    params(("format" = inline(Option<Format>), Query, description = "json (otherwise), graphml or dot"), TopologyQuery),
+    get, path = "/v1/topology/export", tag = "topology", params(ExportQuery),
     responses(
-        (status = 200, description = "the topology in the format asked for", content_type = "application/json", body = String),
+        (
+            status = 200, description = "the topology in the format asked for",
+            content((String = "application/json"), (String = "application/graphml+xml"), (String = "text/vnd.graphviz"))
+        ),
         (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)
     )
 )]
 pub(crate) async fn export(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
-    Repeated(mut pairs): Repeated,
+    Given(query): Given<ExportQuery>,
 ) -> Result<Response, ApiError> {
-    let mut format = Format::Json;
-    for (_, value) in pairs.extract_if(.., |(name, _)| name == "format") {
-        format = Format::parse(&value).ok_or_else(|| {
-            let value: String = value.chars().take(80).collect();
-            ApiError::bad_request(format!("format={value}: it is json, graphml or dot"))
-        })?;
-    }
-    if let Some((name, _)) =
-        pairs.iter().find(|(name, _)| matches!(name.as_str(), "limit" | "diff"))
-    {
-        return Err(ApiError::bad_request(format!("{name}: an export is whole; ask /v1/topology")));
-    }
-    let query = TopologyQuery::parse(pairs)?;
-    let tenant = Arc::clone(state.tenant(&caller)?);
-    let now = Millis::now();
-    let at = query.moment()?;
-    let mut filter = query.filter()?;
-    filter.limit = None;
-    known_sites(&state, &tenant, &filter, now)?;
-    let meta = Meta {
-        at: Timestamp(at.unwrap_or(now)),
-        live: at.is_none(),
-        coverage: coverage(&state, &tenant, at),
-        freshness: freshness(&state, &tenant, now),
-    };
-    let asked = Arc::clone(&tenant);
-    let snapshot =
-        tokio::task::spawn_blocking(move || asked.graph().snapshot(at.unwrap_or(now), &filter));
-    let snapshot = snapshot.await.map_err(ApiError::internal)?;
-    let snapshot = snapshot.map_err(|error| ApiError::not_found(error.to_string()))?;
+    let format = query.format.unwrap_or(Format::Json);
+    let at = moment("at", query.at)?;
+    let kinds: Vec<&String> = query.kind.iter().chain(&query.kinds).collect();
+    let centre = centre(query.around.as_ref(), query.from.as_ref())?;
+    let filter = part(&query.site, &kinds, centre, query.depth, query.fold)?;
+    let place = state.questions.export()?;
+    let asked = ask(state, &caller, move |asked| {
+        known_sites(asked, &filter)?;
+        let snapshot = asked.graph().snapshot(at.unwrap_or(asked.now), &filter);
+        let snapshot = snapshot.map_err(|error| names::no_centre(asked, at, &error.node))?;
+        asked.go_on()?;
+        let keys = match format {
+            Format::Graphml => attribute_keys(&snapshot),
+            Format::Json | Format::Dot => BTreeSet::new(),
+        };
+        let meta = Meta {
+            at: Timestamp(at.unwrap_or(asked.now)),
+            live: at.is_none(),
+            coverage: asked.coverage(at),
+            freshness: asked.freshness(),
+        };
+        Ok((snapshot, keys, meta))
+    });
+    let (snapshot, keys, meta) = asked.await?;
     let body = match format {
-        Format::Json => written(Json::new(meta), snapshot),
-        Format::Graphml => {
-            let keys = attribute_keys(&snapshot);
-            written(GraphMl::new(meta, keys), snapshot)
-        }
-        Format::Dot => written(Dot::new(meta), snapshot),
+        Format::Json => written(Json::new(meta), snapshot, place),
+        Format::Graphml => written(GraphMl::new(meta, keys), snapshot, place),
+        Format::Dot => written(Dot::new(meta), snapshot, place),
     };
     let mut response = Response::new(body);
     response
@@ -82,13 +117,25 @@ pub(crate) async fn export(
     Ok(response)
 }
 
-/// The body: each part is written when the one before was taken.
-fn written(mut format: impl Writes + Send + 'static, snapshot: Snapshot) -> Body {
+/// The body: each part is written when the one before was taken. A client that takes too long finds
+/// the answer broken off, never one that looks whole.
+fn written(
+    mut format: impl Writes + Send + 'static,
+    snapshot: Snapshot,
+    place: OwnedSemaphorePermit,
+) -> Body {
+    let until = Instant::now() + READ_WITHIN;
     let Snapshot { nodes, edges, .. } = snapshot;
     let (mut nodes, mut edges) = (nodes.into_iter(), edges.into_iter());
     let mut begun = false;
     let mut ended = false;
     let chunks = std::iter::from_fn(move || {
+        // Kept until all was sent, or the client is gone.
+        let _place = &place;
+        if Instant::now() > until && !ended {
+            ended = true;
+            return Some(Err(io::Error::from(io::ErrorKind::TimedOut)));
+        }
         let mut chunk = String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
         if !std::mem::replace(&mut begun, true) {
             format.begin(&mut chunk);
@@ -103,7 +150,7 @@ fn written(mut format: impl Writes + Send + 'static, snapshot: Snapshot) -> Body
                 format.end(&mut chunk);
             }
         }
-        (!chunk.is_empty()).then(|| Ok::<_, std::convert::Infallible>(Bytes::from(chunk)))
+        (!chunk.is_empty()).then(|| Ok(Bytes::from(chunk)))
     });
     Body::from_stream(futures::stream::iter(chunks))
 }

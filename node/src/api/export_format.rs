@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::topology_types::{CoverageView, EdgeView, FreshnessView, NodeView};
 use super::types::Timestamp;
 
 /// A format of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, ToSchema)]
-#[schema(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     /// JSON, as `/v1/topology` writes nodes and edges.
     Json,
@@ -22,15 +22,6 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "json" => Some(Self::Json),
-            "graphml" => Some(Self::Graphml),
-            "dot" => Some(Self::Dot),
-            _ => None,
-        }
-    }
-
     /// The format as it is asked for.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -297,6 +288,7 @@ mod tests {
                 sites: Vec::new(),
                 since: Timestamp(Millis(0)),
                 attributes: attributes.clone(),
+                attributes_known_from: None,
                 aliases: vec!["host:x".into()],
             },
         );
@@ -311,6 +303,7 @@ mod tests {
                 since: Timestamp(Millis(0)),
                 provenance: Provenance::Observed,
                 attributes,
+                attributes_known_from: None,
             },
         );
         format.end(&mut out);

@@ -3,25 +3,28 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
+use axum::response::Response;
 use holm_model::{ElementId, Millis, NodeId};
-use holm_moment::{Impact, Limits, Moment, Selection, Selector, WhatIf, impact_diff};
+use holm_moment::{Impact, Limits, Moment, Selection, Selector, WhatIf};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::coverage::{coverage, freshness};
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::impact_types::{
-    AgentTarget, BrokenPathView, CompareRequest, CompareView, ImpactTotals, ImpactView,
-    ImpactedPrefixView, ImpactedServiceView, PairsSideBySide, ReroutedPathView, RouteStatusView,
-    SideBySide, SpofList, SpofView, WhatIfRequest,
+    BrokenPathView, ImpactTotals, ImpactView, ImpactedPrefixView, ImpactedServiceView,
+    ReroutedPathView, RouteStatusView, SpofList, SpofView, WhatIfRequest,
 };
-use super::topology::moment;
+use super::names;
+use super::params::{Given, When, limit, moment};
+use super::questions::{Asked, answer};
 use super::types::Timestamp;
-use crate::daemon::{Caller, NodeState, Tenant};
+use crate::daemon::{Caller, NodeState};
 
+/// Most targets of one question.
 const MAX_TARGETS: usize = 1_000;
-const MAX_ITEMS: usize = 10_000;
+/// Of these, most by attribute: each looks at everything.
+const MAX_ATTRIBUTES: usize = 100;
 
 /// What breaks if the targets fail or are drained, now or at a moment of the past: paths of agents
 /// that break or find another way, services that call, prefixes behind, nodes cut off. A target
@@ -34,61 +37,18 @@ pub(crate) async fn what_if(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
     Json(request): Json<WhatIfRequest>,
-) -> Result<Json<ImpactView>, ApiError> {
-    let tenant = Arc::clone(state.tenant(&caller)?);
+) -> Result<Response, ApiError> {
     let question = Question::of(request, "")?;
-    let (at, asked) = (question.at, Arc::clone(&tenant));
-    let impact = tokio::task::spawn_blocking(move || question.ask(&asked));
-    let impact = impact.await.map_err(ApiError::internal)??;
-    Ok(Json(impact_view(&state, &tenant, at, impact)))
-}
-
-/// Two what-ifs side by side: what only the one breaks, and what both do. Each may be of a moment of its own.
-#[utoipa::path(
-    post, path = "/v1/topology/whatif/compare", tag = "topology", request_body = CompareRequest,
-    responses((status = 200, body = CompareView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody))
-)]
-pub(crate) async fn compare(
-    State(state): State<Arc<NodeState>>,
-    caller: Caller,
-    Json(request): Json<CompareRequest>,
-) -> Result<Json<CompareView>, ApiError> {
-    let tenant = Arc::clone(state.tenant(&caller)?);
-    let left = Question::of(request.left, "left.")?;
-    let right = Question::of(request.right, "right.")?;
-    let (left_at, right_at, asked) = (left.at, right.at, Arc::clone(&tenant));
-    let both = tokio::task::spawn_blocking(move || {
-        Ok::<_, ApiError>((left.ask(&asked)?, right.ask(&asked)?))
-    });
-    let (left, right) = both.await.map_err(ApiError::internal)??;
-    let diff = impact_diff(&left, &right);
-    Ok(Json(CompareView {
-        broken_paths: pairs(diff.broken_paths),
-        rerouted_paths: pairs(diff.rerouted_paths),
-        impacted_services: names(diff.impacted_services),
-        impacted_prefixes: names(diff.impacted_prefixes),
-        disconnected: names(diff.disconnected),
-        complete: diff.complete,
-        left: impact_view(&state, &tenant, left_at, left),
-        right: impact_view(&state, &tenant, right_at, right),
-    }))
-}
-
-fn names(sides: [Vec<NodeId>; 3]) -> SideBySide {
-    let [only_left, only_right, both] =
-        sides.map(|ids| ids.iter().map(ToString::to_string).collect());
-    SideBySide { only_left, only_right, both }
-}
-
-fn pairs(sides: [Vec<(NodeId, NodeId)>; 3]) -> PairsSideBySide {
-    let pair =
-        |(from, to): (NodeId, NodeId)| AgentTarget { from: from.to_string(), to: to.to_string() };
-    let [only_left, only_right, both] = sides.map(|pairs| pairs.into_iter().map(pair).collect());
-    PairsSideBySide { only_left, only_right, both }
+    answer(state, &caller, move |asked| {
+        let impact = question.ask(asked)?;
+        asked.go_on()?;
+        Ok(impact_view(asked, &question, impact))
+    })
+    .await
 }
 
 /// A what-if whose bounds were checked.
-struct Question {
+pub(super) struct Question {
     failed: Vec<String>,
     drained: Vec<String>,
     at: Option<Millis>,
@@ -97,32 +57,43 @@ struct Question {
 
 impl Question {
     /// `place` is where the request stands in the body, for the errors.
-    fn of(request: WhatIfRequest, place: &str) -> Result<Self, ApiError> {
-        let at = request.at.as_deref().map(|at| moment("at", at)).transpose()?;
+    pub(super) fn of(request: WhatIfRequest, place: &str) -> Result<Self, ApiError> {
+        let at = moment(&format!("{place}at"), request.at)?;
         let limit = limit(request.limit, 100)?;
         let failed: Vec<String> = request.target.into_iter().chain(request.targets).collect();
         let drained = request.drain;
+        let refused = |what: String| Err(ApiError::new(ErrorCode::Validation, what));
         if failed.is_empty() && drained.is_empty() {
-            let what = format!(
+            return refused(format!(
                 "{place}target: name what is to fail, such as {{\"target\": \"service:checkout\"}}"
-            );
-            return Err(ApiError::new(ErrorCode::Validation, what));
+            ));
         }
         if failed.len() + drained.len() > MAX_TARGETS {
-            let what = format!("{place}targets: at most {MAX_TARGETS}");
-            return Err(ApiError::new(ErrorCode::Validation, what));
+            return refused(format!("{place}targets: at most {MAX_TARGETS}"));
+        }
+        let all = failed.iter().chain(&drained);
+        if all.filter(|target| attribute(target).is_some()).count() > MAX_ATTRIBUTES {
+            return refused(format!("{place}targets: at most {MAX_ATTRIBUTES} by attribute"));
         }
         Ok(Self { failed, drained, at, limit })
     }
 
-    fn ask(&self, tenant: &Tenant) -> Result<Impact, ApiError> {
-        let moment = tenant.moment(self.at);
-        let question = WhatIf {
-            failed: select(tenant, &moment, &self.failed, self.at)?,
-            drained: select(tenant, &moment, &self.drained, self.at)?,
-        };
+    pub(super) fn ask(&self, asked: &Asked) -> Result<Impact, ApiError> {
+        let moment = asked.moment(self.at)?;
+        let failed = select(asked, &moment, &self.failed, self.at)?;
+        let drained = select(asked, &moment, &self.drained, self.at)?;
+        for (target, found) in &drained {
+            if let Some((other, _)) = failed.iter().find(|(_, other)| other == found) {
+                let what = format!(
+                    "{target} is drained and {other} fails, and they are the same: it does the one or the other"
+                );
+                return Err(ApiError::new(ErrorCode::Validation, what));
+            }
+        }
+        let question = WhatIf { failed: together(failed), drained: together(drained) };
+        asked.go_on()?;
         let limits = Limits { items: self.limit };
-        Ok(tenant.search(|scratch| moment.what_if(&question, limits, None, scratch)))
+        Ok(asked.tenant.search(|scratch| moment.what_if(&question, limits, None, scratch)))
     }
 }
 
@@ -131,7 +102,8 @@ impl Question {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SpofQuery {
     /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
-    at: Option<String>,
+    #[param(value_type = Option<String>)]
+    at: Option<When>,
     /// Most nodes in the answer: 1 to 10,000; 100 otherwise.
     limit: Option<usize>,
 }
@@ -144,55 +116,55 @@ pub(crate) struct SpofQuery {
 pub(crate) async fn spof(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
-    Query(query): Query<SpofQuery>,
-) -> Result<Json<SpofList>, ApiError> {
-    let tenant = Arc::clone(state.tenant(&caller)?);
-    let at = query.at.as_deref().map(|at| moment("at", at)).transpose()?;
+    Given(query): Given<SpofQuery>,
+) -> Result<Response, ApiError> {
+    let at = moment("at", query.at)?;
     let limit = limit(query.limit, 100)?;
-    let asked = Arc::clone(&tenant);
-    let ranking = tokio::task::spawn_blocking(move || asked.moment(at).spof(limit));
-    let ranking = ranking.await.map_err(ApiError::internal)?;
-    let items = ranking.items.into_iter().map(|spof| SpofView {
-        blast_radius: spof.blast_radius(),
-        id: spof.id.to_string(),
-        broken_paths: spof.broken_paths,
-        impacted_services: spof.impacted_services,
-        disconnected: spof.disconnected,
-    });
-    let now = Millis::now();
-    Ok(Json(SpofList {
-        at: Timestamp(at.unwrap_or(now)),
-        live: at.is_none(),
-        items: items.collect(),
-        total: ranking.total,
-        coverage: coverage(&state, &tenant, at),
-        freshness: freshness(&state, &tenant, now),
-    }))
+    answer(state, &caller, move |asked| {
+        let ranking = asked.moment(at)?.spof(limit);
+        let items = ranking.items.into_iter().map(|spof| SpofView {
+            blast_radius: spof.blast_radius(),
+            id: spof.id.to_string(),
+            broken_paths: spof.broken_paths,
+            impacted_services: spof.impacted_services,
+            disconnected: spof.disconnected,
+        });
+        Ok(SpofList {
+            at: Timestamp(at.unwrap_or(asked.now)),
+            live: at.is_none(),
+            items: items.collect(),
+            total: ranking.total,
+            coverage: asked.coverage(at),
+            freshness: asked.freshness(),
+        })
+    })
+    .await
 }
 
-/// A limit of items within its bounds.
-pub(super) fn limit(asked: Option<usize>, otherwise: usize) -> Result<usize, ApiError> {
-    let limit = asked.unwrap_or(otherwise);
-    if !(1..=MAX_ITEMS).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit={limit}: it goes from 1 to 10,000")));
-    }
-    Ok(limit)
+/// The key and value of a target by attribute.
+fn attribute(target: &str) -> Option<(&str, &str)> {
+    target.strip_prefix("attribute:")?.split_once('=')
 }
 
-fn select(
-    tenant: &Tenant,
+/// What each of `targets` stands for.
+fn select<'a>(
+    asked: &Asked,
     moment: &Moment,
-    targets: &[String],
+    targets: &'a [String],
     at: Option<Millis>,
-) -> Result<Selection, ApiError> {
-    let mut all = Selection::default();
+) -> Result<Vec<(&'a str, Selection)>, ApiError> {
+    let mut all = Vec::with_capacity(targets.len());
     for target in targets {
-        let selector = match target.strip_prefix("attribute:").and_then(|t| t.split_once('=')) {
-            Some((key, value)) => Selector::Listed {
-                name: target.clone(),
-                elements: tenant.graph().with_attribute(key, value, at.unwrap_or_else(Millis::now)),
-            },
-            None => Selector::Element(parse(moment, target)?),
+        asked.go_on()?;
+        let selector = match attribute(target) {
+            Some((key, value)) => {
+                let elements = asked.graph().with_attribute(key, value, at.unwrap_or(asked.now));
+                if elements.is_empty() {
+                    return Err(names::no_attribute(asked, at, key, value));
+                }
+                Selector::Listed { name: target.clone(), elements }
+            }
+            None => Selector::Element(names::parse(moment, "target", target)?),
         };
         if let Selector::Element(id @ (ElementId::Path(_) | ElementId::Alias(_))) = &selector {
             let what = format!(
@@ -200,8 +172,18 @@ fn select(
             );
             return Err(ApiError::bad_request(what));
         }
-        let found = moment.select(&selector);
-        let found = found.map_err(|error| ApiError::not_found(error.to_string()))?;
+        let found = moment.select(&selector).map_err(|error| match &selector {
+            Selector::Element(id) => names::not_there(moment, id),
+            Selector::Listed { .. } => ApiError::not_found(error.to_string()),
+        })?;
+        all.push((target.as_str(), found));
+    }
+    Ok(all)
+}
+
+fn together(selections: Vec<(&str, Selection)>) -> Selection {
+    let mut all = Selection::default();
+    for (_, found) in selections {
         all.nodes.extend(found.nodes);
         all.edges.extend(found.edges);
     }
@@ -209,28 +191,12 @@ fn select(
         list.sort_unstable();
         list.dedup();
     }
-    Ok(all)
+    all
 }
 
-/// An id; a name that is none may be near one that is there.
-pub(super) fn parse(moment: &Moment, target: &str) -> Result<ElementId, ApiError> {
-    target.parse().map_err(|error: holm_model::ElementIdError| {
-        let near = moment.unknown(target).near;
-        if near.is_empty() {
-            return ApiError::bad_request(error.to_string());
-        }
-        ApiError::not_found(format!("{error}; near it: {}", near.join(", ")))
-    })
-}
-
-fn impact_view(
-    state: &NodeState,
-    tenant: &Tenant,
-    at: Option<Millis>,
-    impact: Impact,
-) -> ImpactView {
-    let now = Millis::now();
-    let mut coverage = coverage(state, tenant, at);
+pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) -> ImpactView {
+    let (at, limit) = (question.at, question.limit);
+    let mut coverage = asked.coverage(at);
     if impact.coverage.flow_paths == 0 && impact.coverage.path_edges > 0 {
         coverage.notes.push(
             "no hop-by-hop paths were observed: ways are put together from single edges".into(),
@@ -239,8 +205,7 @@ fn impact_view(
     if impact.impacted_slos.is_none() {
         coverage.notes.push("no SLO engine runs: which objectives are touched is not known".into());
     }
-    let names = |ids: Vec<ElementId>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let failed = names(impact.failed);
+    let first = |ids: &[ElementId]| ids.iter().take(limit).map(ToString::to_string).collect();
     let broken = |path: holm_moment::BrokenPath| BrokenPathView {
         from: path.from.to_string(),
         to: path.to.to_string(),
@@ -248,10 +213,11 @@ fn impact_view(
         status: if path.observed { RouteStatusView::Observed } else { RouteStatusView::Inferred },
     };
     ImpactView {
-        at: Timestamp(at.unwrap_or(now)),
+        at: Timestamp(at.unwrap_or(asked.now)),
         live: at.is_none(),
         totals: ImpactTotals {
-            failed: failed.len() as u64,
+            failed: impact.failed.len() as u64,
+            drained: impact.drained.len() as u64,
             broken_paths: impact.broken_paths.total,
             rerouted_paths: impact.rerouted_paths.total,
             stranded_paths: impact.stranded_paths.total,
@@ -259,8 +225,8 @@ fn impact_view(
             impacted_prefixes: impact.impacted_prefixes.total,
             disconnected: impact.disconnected.total,
         },
-        failed,
-        drained: names(impact.drained),
+        failed: first(&impact.failed),
+        drained: first(&impact.drained),
         broken_paths: impact.broken_paths.items.into_iter().map(broken).collect(),
         rerouted_paths: impact
             .rerouted_paths
@@ -292,7 +258,7 @@ fn impact_view(
         disconnected: impact.disconnected.items.iter().map(ToString::to_string).collect(),
         impacted_slos: impact.impacted_slos,
         coverage,
-        freshness: freshness(state, tenant, now),
+        freshness: asked.freshness(),
     }
 }
 

@@ -1,11 +1,25 @@
 //! What the questions about routes, failures and changes answer.
 
+use holm_model::EdgeKind;
 use holm_moment::{PrefixLoss, RouteStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::topology_types::{CoverageView, FreshnessView, IntervalView};
+use super::params::When;
+use super::topology_types::{CoverageView, DirectionView, FreshnessView, IntervalView};
 use super::types::{Timestamp, api_type, request_type};
+
+/// A moment as it is asked for.
+#[derive(ToSchema)]
+#[schema(as = When)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the schema of When, which is read by hand")]
+pub(crate) enum WhenView {
+    /// RFC 3339, or milliseconds since 1970.
+    Text(String),
+    /// Milliseconds since 1970.
+    Millis(u64),
+}
 
 request_type!(
     /// What is to fail. Nothing is changed by asking.
@@ -22,7 +36,8 @@ request_type!(
         drain: Vec<String>,
         /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
         #[serde(default)]
-        at: Option<String>,
+        #[schema(value_type = Option<WhenView>)]
+        at: Option<When>,
         /// Most items of each list: 1 to 10,000; 100 otherwise.
         #[serde(default)]
         limit: Option<usize>,
@@ -117,6 +132,7 @@ api_type!(
     /// How many there are of each, whatever the limit.
     ImpactTotals {
         failed: u64,
+        drained: u64,
         broken_paths: u64,
         rerouted_paths: u64,
         stranded_paths: u64,
@@ -131,9 +147,9 @@ api_type!(
     ImpactView {
         at: Timestamp,
         live: bool,
-        /// Every element that was taken to fail.
+        /// What was taken to fail: the first elements by id.
         failed: Vec<String>,
-        /// Every element that was taken to be drained.
+        /// What was taken to be drained: the first elements by id.
         drained: Vec<String>,
         broken_paths: Vec<BrokenPathView>,
         rerouted_paths: Vec<ReroutedPathView>,
@@ -226,13 +242,26 @@ api_type!(
 );
 
 api_type!(
+    /// A step of a way.
+    StepView {
+        /// `out` along an edge as it points, `in` against every edge that is there.
+        direction: DirectionView,
+        /// The kinds of the edges that lead so.
+        #[schema(value_type = Vec<super::topology_types::EdgeKindView>)]
+        kinds: Vec<EdgeKind>,
+    }
+);
+
+api_type!(
     /// A way between two nodes.
     RouteView {
         nodes: Vec<String>,
+        /// How each node follows from the one before.
+        steps: Vec<StepView>,
         hops: usize,
         /// Sum of the latencies that were measured on it, in ms; `null` if none was.
         latency_ms: Option<f64>,
-        /// Edges of it whose latency nobody measured.
+        /// Edges of it whose latency nobody measured: `latency_ms` is of the others.
         unmeasured: u32,
         status: RouteStatusView,
     }
@@ -281,8 +310,12 @@ api_type!(
         live: bool,
         /// Shortest first.
         routes: Vec<RouteView>,
-        /// Every observed path on which the one comes before the other.
+        /// Whether ways only follow edges as they point.
+        directed: bool,
+        /// The first of the observed paths on which the one comes before the other.
         observed: Vec<ObservedPathView>,
+        /// How many there are.
+        observed_total: u64,
         /// Every path that was taken at some time since `since`; `null` if that was not asked for.
         seen: Option<SeenPathList>,
         /// Shortest ways along path edges that share no edge: the width of load balancing, at most 64.
@@ -353,6 +386,17 @@ api_type!(
 );
 
 api_type!(
+    /// The first nodes that fit, best first, and how many do.
+    FoundList {
+        /// The ids by which they are shown.
+        items: Vec<String>,
+        /// For those that were found by another of their names: by which.
+        matched: std::collections::BTreeMap<String, String>,
+        total: u64,
+    }
+);
+
+api_type!(
     /// What became of one attribute.
     AttributeChangeView {
         key: String,
@@ -380,6 +424,25 @@ api_type!(
 );
 
 api_type!(
+    /// An element whose attributes may have changed: those of one of the moments were forgotten.
+    UnknownChangeView {
+        id: String,
+        /// From this moment on all are known.
+        known_from: Timestamp,
+        /// Which ones; empty for all of them.
+        keys: Vec<String>,
+    }
+);
+
+api_type!(
+    /// The first elements of which it is not known whether they changed, by id, and how many there are.
+    UnknownChangeList {
+        items: Vec<UnknownChangeView>,
+        total: u64,
+    }
+);
+
+api_type!(
     /// What changed between two moments.
     DiffView {
         from: Timestamp,
@@ -392,6 +455,8 @@ api_type!(
         returned: ElementList,
         /// There at both, with other attributes.
         changed: ChangedList,
+        /// There at both; whether attributes changed is not known any more.
+        unknown: UnknownChangeList,
         freshness: FreshnessView,
     }
 );

@@ -27,6 +27,16 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     ] {
         text.put(name, &[], counter.load(Ordering::Relaxed));
     }
+    let questions = &state.questions.counters;
+    for (name, counter) in [
+        ("holm_questions_total", &questions.asked),
+        ("holm_questions_refused_busy_total", &questions.refused_busy),
+        ("holm_questions_given_up_total", &questions.given_up),
+        ("holm_exports_refused_busy_total", &questions.exports_refused_busy),
+    ] {
+        text.put(name, &[], counter.load(Ordering::Relaxed));
+    }
+    text.put("holm_questions_running", &[], state.questions.running());
     let planes: Vec<_> = state.planes().iter().map(|p| (p.name(), p.health())).collect();
     for (plane, health) in &planes {
         let up = u64::from(health.state != PlaneState::Off);

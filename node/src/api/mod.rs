@@ -2,6 +2,7 @@
 //! that need none.
 
 mod auth;
+mod changes;
 mod compare;
 mod console;
 mod coverage;
@@ -18,7 +19,12 @@ mod mesh;
 pub(crate) mod mesh_types;
 mod mesh_view;
 mod metrics;
+mod names;
+pub(crate) mod params;
+mod part_diff;
 mod planes;
+mod questions;
+mod search;
 mod serve;
 mod sites;
 mod stream;
@@ -38,14 +44,16 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use utoipa::openapi::RefOr;
+use utoipa::openapi::response::{Response as OpenApiResponse, ResponseBuilder};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use crate::daemon::NodeState;
 pub(crate) use auth::Throttle;
 use error::{ApiError, ErrorCode, PendingError};
+pub(crate) use questions::Questions;
 pub(crate) use serve::{ServeCounters, Server, TlsSource};
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -69,13 +77,13 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         credentials::create_login_link,
         credentials::list_api_tokens,
         credentials::revoke_api_token,
-        compare::changes,
-        compare::diff,
-        compare::search,
+        changes::changes,
+        changes::diff,
+        compare::compare,
+        search::search,
         enrol::create_join_token,
         enrol::list_join_tokens,
         export::export,
-        impact::compare,
         impact::spof,
         impact::what_if,
         mesh::digest,
@@ -106,13 +114,30 @@ struct Document;
 
 struct Credentials;
 
+/// Fields that are only written where they say something: answers have very many of them.
+const SELDOM: [&str; 1] = ["attributes_known_from"];
+
 impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
-        for schema in components.schemas.values_mut() {
-            if let RefOr::T(Schema::Object(object)) = schema {
+        for (name, schema) in &mut components.schemas {
+            // What is asked has fields that may be left out.
+            if let (RefOr::T(Schema::Object(object)), false) = (schema, name.ends_with("Request")) {
                 // Every field is always written; one that was not measured is null.
-                object.required = object.properties.keys().cloned().collect();
+                let written =
+                    object.properties.keys().filter(|key| !SELDOM.contains(&key.as_str()));
+                object.required = written.cloned().collect();
+            }
+        }
+        for (path, item) in &mut document.paths.paths {
+            let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+            for operation in methods.into_iter().flatten() {
+                let responses = &mut operation.responses.responses;
+                responses.entry("401".into()).or_insert_with(|| refusal("no valid credential"));
+                if path.starts_with("/v1/topology") {
+                    let busy = "too many questions at once: `Retry-After` says when to ask again";
+                    responses.entry("429".into()).or_insert_with(|| refusal(busy));
+                }
             }
         }
         components
@@ -122,6 +147,13 @@ impl Modify for Credentials {
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("holm_session"))),
         );
     }
+}
+
+/// A response of the one error shape.
+fn refusal(why: &str) -> RefOr<OpenApiResponse> {
+    let body = Content::new(Some(Ref::from_schema_name("ErrorBody")));
+    let response = ResponseBuilder::new().description(why).content("application/json", body);
+    RefOr::T(response.build())
 }
 
 /// The OpenAPI document as JSON, ending with a newline.
@@ -148,17 +180,17 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/sites", get(sites::list_sites))
         .route("/v1/topology", get(topology::topology))
         .route("/v1/topology/element", get(element::element))
-        .route("/v1/topology/changes", get(compare::changes))
-        .route("/v1/topology/diff", get(compare::diff))
+        .route("/v1/topology/changes", get(changes::changes))
+        .route("/v1/topology/diff", get(changes::diff))
         .route("/v1/topology/paths", get(ways::paths))
-        .route("/v1/topology/search", get(compare::search))
+        .route("/v1/topology/search", get(search::search))
         .route("/v1/topology/spof", get(impact::spof))
         .route("/v1/topology/components", get(structure::components))
         .route("/v1/topology/dependents", get(structure::dependents))
         .route("/v1/topology/neighbours", get(structure::neighbours))
         .route("/v1/topology/export", get(export::export))
         .route("/v1/topology/whatif", post(impact::what_if))
-        .route("/v1/topology/whatif/compare", post(impact::compare))
+        .route("/v1/topology/whatif/compare", post(compare::compare))
         .route("/v1/tenants", get(tenants::list).post(tenants::create))
         .route("/v1/tenants/{name}/grants", post(tenants::grant))
         .route("/v1/tenants/{name}/grants/{site}", delete(tenants::revoke))
@@ -295,6 +327,39 @@ async fn shape(response: Response, request_id: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_document_says_what_may_be_left_out_and_who_is_refused() {
+        let document: serde_json::Value = serde_json::from_str(&openapi_json()).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths");
+        for (path, item) in paths {
+            for (method, operation) in item.as_object().expect("methods") {
+                assert!(operation["responses"]["401"].is_object(), "{method} {path}");
+                let busy = operation["responses"]["429"].is_object();
+                assert!(busy || !path.starts_with("/v1/topology"), "{method} {path}");
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let name = parameter["name"].as_str().expect("a name");
+                    let needed = ["id", "q", "name", "table", "to", "from"].contains(&name)
+                        || parameter["in"] == "path";
+                    assert!(needed || parameter["required"] != true, "{path}: {name}");
+                }
+            }
+        }
+        let export = &paths["/v1/topology/export"]["get"];
+        let content = &export["responses"]["200"]["content"];
+        assert!(content["application/graphml+xml"].is_object(), "{content}");
+        assert!(content["text/vnd.graphviz"].is_object(), "{content}");
+        let named = |name: &str| {
+            let parameters = export["parameters"].as_array().expect("parameters");
+            parameters.iter().any(|parameter| parameter["name"] == name)
+        };
+        assert!(named("format") && !named("limit") && !named("diff"));
+        let required = &document["components"]["schemas"]["WhatIfRequest"]["required"];
+        assert!(
+            !required.as_array().is_some_and(|all| all.contains(&"drain".into())),
+            "{required}"
+        );
+    }
 
     /// The console's types are generated from this file: page and node cannot drift.
     #[test]

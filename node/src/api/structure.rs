@@ -2,23 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Query, State};
-use holm_model::{EdgeKind, Millis, NodeKind};
+use axum::extract::State;
+use axum::response::Response;
+use holm_model::{EdgeKind, NodeKind};
 use holm_moment::{Around, Toward};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
-use super::coverage::{coverage, freshness};
 use super::error::{ApiError, ErrorBody};
-use super::impact::limit;
 use super::impact_types::{ComponentList, ComponentView, DependentList, NearbyNode, NeighbourList};
-use super::topology::moment;
+use super::names;
+use super::params::{Given, When, limit, moment, within};
+use super::questions::answer;
+use super::topology::MAX_DEPTH;
 use super::types::Timestamp;
-use super::ways::end;
 use crate::daemon::{Caller, NodeState};
 
-const MAX_DEPTH: u32 = 16;
 /// Nodes of a component that are named.
 const NAMED: usize = 10;
 
@@ -31,15 +30,34 @@ pub(crate) struct NeighboursQuery {
     /// How far around, in edges: 1 to 16; 1 otherwise.
     depth: Option<u32>,
     /// `out` as edges point, `in` against them, or `both` (otherwise).
-    direction: Option<String>,
-    /// Only along edges of these kinds, separated by commas: device, flow, path, routing.
-    edge_kinds: Option<String>,
-    /// Only through and to nodes of these kinds, separated by commas.
-    node_kinds: Option<String>,
+    #[serde(default)]
+    #[param(inline)]
+    direction: TowardView,
+    /// Only along edges of these kinds: device, flow, path, routing.
+    #[serde(default)]
+    #[param(value_type = Vec<String>)]
+    edge_kinds: Vec<EdgeKind>,
+    /// Only through and to nodes of these kinds.
+    #[serde(default)]
+    #[param(value_type = Vec<String>)]
+    node_kinds: Vec<NodeKind>,
     /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
-    at: Option<String>,
+    #[param(value_type = Option<String>)]
+    at: Option<When>,
     /// Most nodes in the answer: 1 to 10,000; 1,000 otherwise.
     limit: Option<usize>,
+}
+
+/// Along which edges.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TowardView {
+    /// As they point.
+    Out,
+    /// Against them.
+    In,
+    #[default]
+    Both,
 }
 
 /// The nodes around one, nearest first.
@@ -50,46 +68,38 @@ pub(crate) struct NeighboursQuery {
 pub(crate) async fn neighbours(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
-    Query(query): Query<NeighboursQuery>,
-) -> Result<Json<NeighbourList>, ApiError> {
-    let tenant = Arc::clone(state.tenant(&caller)?);
-    let at = query.at.as_deref().map(|at| moment("at", at)).transpose()?;
+    Given(query): Given<NeighboursQuery>,
+) -> Result<Response, ApiError> {
+    let at = moment("at", query.at)?;
     let limit = limit(query.limit, 1_000)?;
-    let depth = query.depth.unwrap_or(1);
-    if !(1..=MAX_DEPTH).contains(&depth) {
-        return Err(ApiError::bad_request(format!("depth={depth}: it goes from 1 to {MAX_DEPTH}")));
-    }
+    let depth = within("depth", query.depth.unwrap_or(1) as usize, MAX_DEPTH as usize)?;
     let around = Around {
-        depth,
-        toward: match query.direction.as_deref() {
-            None | Some("both") => Toward::Both,
-            Some("in") => Toward::Into,
-            Some("out") => Toward::Out,
-            Some(_) => return Err(ApiError::bad_request("direction: it is in, out or both")),
+        depth: depth as u32,
+        toward: match query.direction {
+            TowardView::Both => Toward::Both,
+            TowardView::In => Toward::Into,
+            TowardView::Out => Toward::Out,
         },
-        edge_kinds: kinds("edge_kinds", query.edge_kinds.as_deref(), EdgeKind::parse)?,
-        node_kinds: kinds("node_kinds", query.node_kinds.as_deref(), NodeKind::parse)?,
+        edge_kinds: (!query.edge_kinds.is_empty()).then_some(query.edge_kinds),
+        node_kinds: (!query.node_kinds.is_empty()).then_some(query.node_kinds),
     };
-    let asked = Arc::clone(&tenant);
-    let found = tokio::task::spawn_blocking(move || {
-        let moment = asked.moment(at);
-        let centre = end(&moment, &query.id)?;
-        let found = asked.search(|scratch| moment.neighbourhood(centre, &around, scratch));
+    answer(state, &caller, move |asked| {
+        let moment = asked.moment(at)?;
+        let centre = names::node(&moment, "id", &query.id)?;
+        let found = asked.tenant.search(|scratch| moment.neighbourhood(centre, &around, scratch));
         let view = |&(node, distance): &(u32, u32)| NearbyNode {
             id: moment.node(node).to_string(),
             distance,
         };
-        Ok::<_, ApiError>((found.iter().take(limit).map(view).collect(), found.len() as u64))
-    });
-    let (items, total) = found.await.map_err(ApiError::internal)??;
-    let now = Millis::now();
-    Ok(Json(NeighbourList {
-        at: Timestamp(at.unwrap_or(now)),
-        items,
-        total,
-        coverage: coverage(&state, &tenant, at),
-        freshness: freshness(&state, &tenant, now),
-    }))
+        Ok(NeighbourList {
+            at: Timestamp(at.unwrap_or(asked.now)),
+            items: found.iter().take(limit).map(view).collect(),
+            total: found.len() as u64,
+            coverage: asked.coverage(at),
+            freshness: asked.freshness(),
+        })
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -99,7 +109,8 @@ pub(crate) struct DependentsQuery {
     /// The node that they hang on.
     id: String,
     /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
-    at: Option<String>,
+    #[param(value_type = Option<String>)]
+    at: Option<When>,
     /// Most nodes in the answer: 1 to 10,000; 1,000 otherwise.
     limit: Option<usize>,
 }
@@ -112,28 +123,24 @@ pub(crate) struct DependentsQuery {
 pub(crate) async fn dependents(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
-    Query(query): Query<DependentsQuery>,
-) -> Result<Json<DependentList>, ApiError> {
-    let tenant = Arc::clone(state.tenant(&caller)?);
-    let at = query.at.as_deref().map(|at| moment("at", at)).transpose()?;
+    Given(query): Given<DependentsQuery>,
+) -> Result<Response, ApiError> {
+    let at = moment("at", query.at)?;
     let limit = limit(query.limit, 1_000)?;
-    let asked = Arc::clone(&tenant);
-    let found = tokio::task::spawn_blocking(move || {
-        let moment = asked.moment(at);
-        let node = end(&moment, &query.id)?;
-        let found = asked.search(|scratch| moment.hangs_on(node, scratch));
+    answer(state, &caller, move |asked| {
+        let moment = asked.moment(at)?;
+        let node = names::node(&moment, "id", &query.id)?;
+        let found = asked.tenant.search(|scratch| moment.hangs_on(node, scratch));
         let names = found.iter().take(limit).map(|&node| moment.node(node).to_string());
-        Ok::<_, ApiError>((names.collect(), found.len() as u64))
-    });
-    let (items, total) = found.await.map_err(ApiError::internal)??;
-    let now = Millis::now();
-    Ok(Json(DependentList {
-        at: Timestamp(at.unwrap_or(now)),
-        items,
-        total,
-        coverage: coverage(&state, &tenant, at),
-        freshness: freshness(&state, &tenant, now),
-    }))
+        Ok(DependentList {
+            at: Timestamp(at.unwrap_or(asked.now)),
+            items: names.collect(),
+            total: found.len() as u64,
+            coverage: asked.coverage(at),
+            freshness: asked.freshness(),
+        })
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -141,7 +148,8 @@ pub(crate) async fn dependents(
 #[serde(deny_unknown_fields)]
 pub(crate) struct ComponentsQuery {
     /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
-    at: Option<String>,
+    #[param(value_type = Option<String>)]
+    at: Option<When>,
     /// Most components in the answer: 1 to 10,000; 100 otherwise.
     limit: Option<usize>,
 }
@@ -154,14 +162,12 @@ pub(crate) struct ComponentsQuery {
 pub(crate) async fn components(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
-    Query(query): Query<ComponentsQuery>,
-) -> Result<Json<ComponentList>, ApiError> {
-    let tenant = Arc::clone(state.tenant(&caller)?);
-    let at = query.at.as_deref().map(|at| moment("at", at)).transpose()?;
+    Given(query): Given<ComponentsQuery>,
+) -> Result<Response, ApiError> {
+    let at = moment("at", query.at)?;
     let limit = limit(query.limit, 100)?;
-    let asked = Arc::clone(&tenant);
-    let found = tokio::task::spawn_blocking(move || {
-        let moment = asked.moment(at);
+    answer(state, &caller, move |asked| {
+        let moment = asked.moment(at)?;
         let (of, count) = moment.components();
         let mut found = vec![ComponentView { size: 0, nodes: Vec::new() }; count];
         for (node, &component) in (0..).zip(&of) {
@@ -174,31 +180,13 @@ pub(crate) async fn components(
         // Those of one size stay in order of their least node.
         found.sort_by_key(|view| std::cmp::Reverse(view.size));
         found.truncate(limit);
-        (found, count as u64)
-    });
-    let (items, total) = found.await.map_err(ApiError::internal)?;
-    let now = Millis::now();
-    Ok(Json(ComponentList {
-        at: Timestamp(at.unwrap_or(now)),
-        items,
-        total,
-        coverage: coverage(&state, &tenant, at),
-        freshness: freshness(&state, &tenant, now),
-    }))
-}
-
-/// Kinds separated by commas.
-fn kinds<K>(
-    name: &str,
-    text: Option<&str>,
-    parse: impl Fn(&str) -> Option<K>,
-) -> Result<Option<Vec<K>>, ApiError> {
-    let one = |kind: &str| {
-        let known = parse(kind);
-        known.ok_or_else(|| {
-            let kind: String = kind.chars().take(80).collect();
-            ApiError::bad_request(format!("{name}={kind}: no such kind"))
+        Ok(ComponentList {
+            at: Timestamp(at.unwrap_or(asked.now)),
+            items: found,
+            total: count as u64,
+            coverage: asked.coverage(at),
+            freshness: asked.freshness(),
         })
-    };
-    text.map(|text| text.split(',').map(one).collect()).transpose()
+    })
+    .await
 }

@@ -60,13 +60,13 @@ pub(crate) enum EdgeKindView {
     Routing,
 }
 
-/// Which way an edge points, seen from the element that was asked for.
+/// Which way an edge points, seen from the element that was asked for, or from the step before on a way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DirectionView {
-    /// The neighbour calls or probes it.
+    /// From the neighbour to it: the neighbour calls or probes it.
     In,
-    /// It calls or probes the neighbour.
+    /// From it to the neighbour: it calls or probes the neighbour.
     Out,
 }
 
@@ -85,6 +85,10 @@ api_type!(
         since: Timestamp,
         /// As they were at the moment.
         attributes: BTreeMap<String, String>,
+        /// From this moment on all attributes are known; some of the moment that was asked for were forgotten, and are left
+        /// out. Absent if all are known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attributes_known_from: Option<Timestamp>,
         /// Other names of the same thing that are folded into this node.
         aliases: Vec<String>,
     }
@@ -125,6 +129,10 @@ api_type!(
         provenance: Provenance,
         /// As they were at the moment.
         attributes: BTreeMap<String, String>,
+        /// From this moment on all attributes are known; some of the moment that was asked for were forgotten, and are left
+        /// out. Absent if all are known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attributes_known_from: Option<Timestamp>,
     }
 );
 
@@ -163,16 +171,26 @@ api_type!(
 api_type!(
     /// One element with its history.
     ElementDetail {
+        /// As it is shown, by whichever of its names it was asked for.
         id: String,
+        /// The first of the names of a node that are folded into one, the shown one first; empty for what is no node.
+        names: Vec<String>,
+        /// How many names there are.
+        names_total: u64,
         /// The kind of the node or edge; `path` for a way of a flow as for its edges, `alias` for two names of one thing.
         kind: String,
         label: String,
         from: Option<String>,
         to: Option<String>,
         sites: Vec<ElementSite>,
+        /// The first of its neighbours at the moment, by id.
         neighbours: Vec<Neighbour>,
-        /// What is held now about other names of it.
+        /// How many neighbours there are.
+        neighbours_total: u64,
+        /// What is held at the moment about other names of it: the first.
         aliases: Vec<AliasView>,
+        /// How many there are.
+        aliases_total: u64,
     }
 );
 

@@ -21,13 +21,20 @@ const RFC3339_MS: &[BorrowedFormatItem<'_>] =
 pub(crate) struct Timestamp(pub(crate) Millis);
 
 impl Timestamp {
-    /// Reads RFC 3339 with any offset, or milliseconds since the Unix epoch.
+    /// Reads RFC 3339 with any offset, also without seconds, or milliseconds since the Unix epoch.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Ok(millis) = text.parse::<u64>() {
             return Some(Self(Millis(millis)));
         }
-        let moment =
-            OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+        let rfc3339 = |text: &str| {
+            OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+        };
+        // People write `2026-11-21T14:00Z`, as ISO 8601 allows.
+        let (minute, zone) = (text.get(..16), text.get(16..));
+        let moment = rfc3339(text).ok().or_else(|| {
+            let zone = zone.filter(|zone| zone.starts_with(['Z', 'z', '+', '-']))?;
+            rfc3339(&format!("{}:00{zone}", minute?)).ok()
+        })?;
         let millis = moment.unix_timestamp_nanos() / 1_000_000;
         Some(Self(Millis(u64::try_from(millis).ok()?)))
     }

@@ -4,21 +4,24 @@ use std::fmt::Write;
 
 use super::render::{Table, clean};
 use crate::api::impact_types::{
-    AgentTarget, BrokenPathView, CompareView, ComponentList, DependentList, DiffView, ElementList,
-    ImpactView, ImpactedServiceView, NeighbourList, RouteStatusView, SpofList, WaysView,
+    AgentTarget, BrokenPathView, ChangeList, CompareView, ComponentList, DependentList, DiffView,
+    FoundList, ImpactView, ImpactedServiceView, NeighbourList, RouteStatusView, RouteView,
+    SpofList, WaysView,
 };
-use crate::api::topology_types::{CoverageView, FreshnessView};
+use crate::api::topology_types::{CoverageView, DirectionView, FreshnessView};
 use crate::api::types::SiteStateView;
 
 pub(super) fn impact_text(impact: &ImpactView) -> String {
     let mut text = String::new();
     let when = if impact.live { "now".into() } else { impact.at.to_string() };
-    for (what, list) in [("fails", &impact.failed), ("is drained", &impact.drained)] {
+    let totals = &impact.totals;
+    for (what, list, total) in
+        [("fails", &impact.failed, totals.failed), ("is drained", &impact.drained, totals.drained)]
+    {
         if !list.is_empty() {
-            let _ = writeln!(text, "what {what} ({when}): {}", listed(list));
+            let _ = writeln!(text, "what {what} ({when}): {}", listed(list, total));
         }
     }
-    let totals = &impact.totals;
     head(&mut text, "broken paths", impact.broken_paths.len(), totals.broken_paths);
     impact.broken_paths.iter().for_each(|path| broken(&mut text, path));
     head(&mut text, "rerouted paths", impact.rerouted_paths.len(), totals.rerouted_paths);
@@ -100,22 +103,27 @@ fn stands_on(text: &mut String, coverage: &CoverageView, freshness: &FreshnessVi
 pub(super) fn ways_text(ways: &WaysView) -> String {
     let mut text = String::new();
     for route in &ways.routes {
-        let latency = route.latency_ms.map_or(String::new(), |ms| format!(", {ms:.2} ms"));
-        let nodes: Vec<String> = route.nodes.iter().map(|id| clean(id)).collect();
         let _ = writeln!(
             text,
-            "{}  ({} hops{latency}, {})",
-            nodes.join(" → "),
+            "{}  ({} hops, {}, {})",
+            steps(route),
             route.hops,
+            latency(route),
             status(route.status)
         );
     }
     if ways.routes.is_empty() {
-        text.push_str("no way between them is known\n");
+        text.push_str("no way between them is known");
+        text.push_str(if ways.directed {
+            " as edges point; --undirected also looks against them\n"
+        } else {
+            "\n"
+        });
     }
     for path in &ways.observed {
         let _ = writeln!(text, "seen: {} (flow {})", way(&path.route), clean(&path.flow));
     }
+    cut_short(&mut text, "observed paths", ways.observed.len(), ways.observed_total);
     for path in ways.seen.iter().flat_map(|seen| &seen.items) {
         let when: Vec<String> = path
             .intervals
@@ -125,8 +133,8 @@ pub(super) fn ways_text(ways: &WaysView) -> String {
         let _ = writeln!(text, "taken: {} (flow {})", way(&path.route), clean(&path.flow));
         let _ = writeln!(text, "       {}", when.join(", "));
     }
-    if let Some(seen) = ways.seen.as_ref().filter(|seen| seen.total > seen.items.len() as u64) {
-        let _ = writeln!(text, "showing {} of {} that were taken", seen.items.len(), seen.total);
+    if let Some(seen) = &ways.seen {
+        cut_short(&mut text, "paths that were taken", seen.items.len(), seen.total);
     }
     if let Some(seen) = ways.seen.as_ref().filter(|seen| seen.total == 0) {
         let _ = writeln!(text, "no path between them was seen hop by hop since {}", seen.since);
@@ -136,6 +144,36 @@ pub(super) fn ways_text(ways: &WaysView) -> String {
     }
     stands_on(&mut text, &ways.coverage, &ways.freshness);
     text
+}
+
+/// The nodes of a way; an arrow to the left stands where an edge is gone against its direction.
+fn steps(route: &RouteView) -> String {
+    let mut text = route.nodes.first().map(|first| clean(first)).unwrap_or_default();
+    for (node, step) in route.nodes.iter().skip(1).zip(&route.steps) {
+        text.push_str(if step.direction == DirectionView::Out { " → " } else { " ← " });
+        text.push_str(&clean(node));
+    }
+    text
+}
+
+/// What was measured of a way, and of how much of it.
+fn latency(route: &RouteView) -> String {
+    let measured = route.hops.saturating_sub(route.unmeasured as usize);
+    let sum = route.latency_ms.map_or(String::new(), |ms| format!(": {ms:.2} ms"));
+    format!("{measured} of {} hops measured{sum}", route.hops)
+}
+
+pub(super) fn changes_text(list: &ChangeList) -> String {
+    let mut table = Table::new(["FROM", "OPENED", "CLOSED", "CHANGED"]);
+    for part in &list.items {
+        table.row([
+            part.from.to_string(),
+            part.opened.to_string(),
+            part.closed.to_string(),
+            part.changed.to_string(),
+        ]);
+    }
+    table.to_string()
 }
 
 pub(super) fn spof_text(list: &SpofList) -> String {
@@ -150,7 +188,7 @@ pub(super) fn spof_text(list: &SpofList) -> String {
         ]);
     }
     let mut text = table.to_string();
-    cut_short(&mut text, list.items.len(), list.total);
+    cut_short(&mut text, "nodes", list.items.len(), list.total);
     stands_on(&mut text, &list.coverage, &list.freshness);
     text
 }
@@ -176,15 +214,26 @@ pub(super) fn diff_text(diff: &DiffView) -> String {
             let _ = writeln!(text, "      {}: {before} → {after}", clean(&change.key));
         }
     }
+    if diff.unknown.total > 0 {
+        let what = "not known any more whether it changed";
+        head(&mut text, what, diff.unknown.items.len(), diff.unknown.total);
+    }
+    for element in &diff.unknown.items {
+        let keys = if element.keys.is_empty() { "all".into() } else { element.keys.join(", ") };
+        let told = format!("{}: {keys}, before {}", element.id, element.known_from);
+        let _ = writeln!(text, "  ? {}", clean(&told));
+    }
     text
 }
 
 pub(super) fn compare_text(compare: &CompareView) -> String {
     let mut text = String::new();
     for (side, impact) in [("left", &compare.left), ("right", &compare.right)] {
-        let _ = writeln!(text, "{side}: what fails: {}", listed(&impact.failed));
+        let _ =
+            writeln!(text, "{side}: what fails: {}", listed(&impact.failed, impact.totals.failed));
         if !impact.drained.is_empty() {
-            let _ = writeln!(text, "{side}: what is drained: {}", listed(&impact.drained));
+            let drained = listed(&impact.drained, impact.totals.drained);
+            let _ = writeln!(text, "{side}: what is drained: {drained}");
         }
     }
     let pairs = |pairs: &[AgentTarget]| -> Vec<String> {
@@ -222,12 +271,14 @@ fn side_by_side(text: &mut String, what: &str, sides: &[Vec<String>; 3]) {
     }
 }
 
-/// The first names of a list.
-fn listed(ids: &[String]) -> String {
+/// The first names of a list that has `total`.
+fn listed(ids: &[String], total: u64) -> String {
     let shown: Vec<String> = ids.iter().take(10).map(|id| clean(id)).collect();
-    let more = ids.len().saturating_sub(shown.len());
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", shown.join(", "))
+    let cut = match total.saturating_sub(shown.len() as u64) {
+        0 => String::new(),
+        _ => format!(" (showing {} of {total})", shown.len()),
+    };
+    format!("{}{cut}", shown.join(", "))
 }
 
 pub(super) fn nearby_text(list: &NeighbourList) -> String {
@@ -235,7 +286,7 @@ pub(super) fn nearby_text(list: &NeighbourList) -> String {
     for near in &list.items {
         let _ = writeln!(text, "{:>3}  {}", near.distance, clean(&near.id));
     }
-    cut_short(&mut text, list.items.len(), list.total);
+    cut_short(&mut text, "nodes", list.items.len(), list.total);
     stands_on(&mut text, &list.coverage, &list.freshness);
     text
 }
@@ -248,7 +299,7 @@ pub(super) fn dependents_text(list: &DependentList) -> String {
     if list.total == 0 {
         text.push_str("nothing hangs on it\n");
     }
-    cut_short(&mut text, list.items.len(), list.total);
+    cut_short(&mut text, "nodes", list.items.len(), list.total);
     stands_on(&mut text, &list.coverage, &list.freshness);
     text
 }
@@ -260,28 +311,57 @@ pub(super) fn components_text(list: &ComponentList) -> String {
         let more = if part.size > named.len() as u64 { ", …" } else { "" };
         let _ = writeln!(text, "{:>6}  {}{more}", part.size, named.join(", "));
     }
-    cut_short(&mut text, list.items.len(), list.total);
+    cut_short(&mut text, "parts", list.items.len(), list.total);
     stands_on(&mut text, &list.coverage, &list.freshness);
     text
 }
 
-fn cut_short(text: &mut String, shown: usize, total: u64) {
+pub(super) fn cut_short(text: &mut String, what: &str, shown: usize, total: u64) {
     if total > shown as u64 {
-        let _ = writeln!(text, "showing {shown} of {total}");
+        let _ = writeln!(text, "showing {shown} of {total} {what}");
     }
 }
 
-pub(super) fn found_text(found: &ElementList) -> String {
+pub(super) fn found_text(found: &FoundList) -> String {
     let mut text = String::new();
     for id in &found.items {
-        let _ = writeln!(text, "{}", clean(id));
+        let by = found.matched.get(id).map_or(String::new(), |name| format!("  (by {name})"));
+        let _ = writeln!(text, "{}", clean(&format!("{id}{by}")));
     }
-    match found.items.len() as u64 {
-        0 => text.push_str("nothing fits\n"),
-        shown if shown < found.total => {
-            let _ = writeln!(text, "showing {shown} of {}", found.total);
-        }
-        _ => {}
+    if found.total == 0 {
+        text.push_str("nothing fits\n");
     }
+    cut_short(&mut text, "nodes", found.items.len(), found.total);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::impact_types::StepView;
+    use holm_model::EdgeKind;
+
+    #[test]
+    fn a_way_shows_where_it_goes_against_an_edge_and_how_much_of_it_was_measured() {
+        let step = |direction| StepView { direction, kinds: vec![EdgeKind::Flow] };
+        let route = RouteView {
+            nodes: vec!["agent:a".into(), "host:b".into(), "service:c".into()],
+            steps: vec![step(DirectionView::Out), step(DirectionView::In)],
+            hops: 2,
+            latency_ms: Some(0.154),
+            unmeasured: 1,
+            status: RouteStatusView::Inferred,
+        };
+        assert_eq!(steps(&route), "agent:a → host:b ← service:c");
+        assert_eq!(latency(&route), "1 of 2 hops measured: 0.15 ms");
+        let none = RouteView { latency_ms: None, unmeasured: 2, ..route };
+        assert_eq!(latency(&none), "0 of 2 hops measured");
+    }
+
+    #[test]
+    fn a_list_that_was_cut_short_says_so() {
+        let ids = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(listed(&ids, 2), "a, b");
+        assert_eq!(listed(&ids, 900), "a, b (showing 2 of 900)");
+    }
 }

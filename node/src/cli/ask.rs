@@ -6,11 +6,12 @@ use form_urlencoded::Serializer;
 
 use super::Target;
 use super::answers::{
-    compare_text, components_text, dependents_text, diff_text, found_text, impact_text,
-    nearby_text, spof_text, ways_text,
+    changes_text, compare_text, components_text, dependents_text, diff_text, found_text,
+    impact_text, nearby_text, spof_text, ways_text,
 };
 use super::client::Client;
 use crate::api::impact_types::{CompareRequest, CompareView, ImpactView, WhatIfRequest};
+use crate::api::params::{NOT_A_TIME, When};
 use crate::api::types::Timestamp;
 
 #[derive(Debug, Args)]
@@ -52,9 +53,9 @@ pub(crate) struct PathArgs {
     /// Only along edges of this kind.
     #[arg(long)]
     kind: Option<String>,
-    /// Only as edges point.
+    /// Also along edges against their direction; an arrow of each step says which.
     #[arg(long)]
-    directed: bool,
+    undirected: bool,
     /// Also every path that packets took at some time since then (RFC 3339, or milliseconds since 1970).
     #[arg(long)]
     since: Option<String>,
@@ -83,9 +84,25 @@ pub(crate) struct DiffArgs {
     from: String,
     /// The later moment; now otherwise.
     to: Option<String>,
+    /// Show names of the same thing each by itself.
+    #[arg(long)]
+    no_fold: bool,
     /// Most elements of each list.
     #[arg(long, default_value_t = 100)]
     limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangesArgs {
+    #[command(flatten)]
+    target: Target,
+    /// Where the window begins (RFC 3339, or milliseconds since 1970).
+    from: String,
+    /// Where it ends; now otherwise.
+    to: Option<String>,
+    /// Into how many equal parts it is cut.
+    #[arg(long, default_value_t = 24)]
+    buckets: usize,
 }
 
 #[derive(Debug, Args)]
@@ -183,7 +200,7 @@ pub(super) async fn what_if(args: WhatIfArgs) -> anyhow::Result<()> {
         target: None,
         targets: args.targets,
         drain: args.drain,
-        at: args.at,
+        at: args.at.as_deref().and_then(Timestamp::parse).map(|at| When(at.0)),
         limit: Some(args.limit),
     };
     if !args.compare_with.is_empty() {
@@ -204,7 +221,7 @@ pub(super) async fn path(args: &PathArgs) -> anyhow::Result<()> {
     let mut query = Serializer::new(String::new());
     query.append_pair("from", &args.from).append_pair("to", &args.to);
     query.append_pair("count", &args.count.to_string()).append_pair("metric", &args.metric);
-    query.append_pair("directed", if args.directed { "true" } else { "false" });
+    query.append_pair("directed", if args.undirected { "false" } else { "true" });
     check_time("--since", args.since.as_deref())?;
     for (name, value) in [("kind", &args.kind), ("at", &args.at), ("since", &args.since)] {
         if let Some(value) = value {
@@ -232,7 +249,21 @@ pub(super) async fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     if let Some(to) = &args.to {
         query.append_pair("to", to);
     }
+    if args.no_fold {
+        query.append_pair("fold", "false");
+    }
     get(&args.target, &format!("/v1/topology/diff?{}", query.finish()), diff_text).await
+}
+
+pub(super) async fn changes(args: &ChangesArgs) -> anyhow::Result<()> {
+    check_time("FROM", Some(&args.from))?;
+    check_time("TO", args.to.as_deref())?;
+    let mut query = Serializer::new(String::new());
+    query.append_pair("from", &args.from).append_pair("buckets", &args.buckets.to_string());
+    if let Some(to) = &args.to {
+        query.append_pair("to", to);
+    }
+    get(&args.target, &format!("/v1/topology/changes?{}", query.finish()), changes_text).await
 }
 
 pub(super) async fn search(args: &SearchArgs) -> anyhow::Result<()> {
@@ -267,11 +298,9 @@ fn show<T: serde::Serialize>(
     Ok(())
 }
 
-fn check_time(name: &str, text: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn check_time(name: &str, text: Option<&str>) -> anyhow::Result<()> {
     match text {
-        Some(text) if Timestamp::parse(text).is_none() => bail!(
-            "{name} {text}: not a time; write 2026-11-21T14:03:07Z, or milliseconds since 1970"
-        ),
+        Some(text) if Timestamp::parse(text).is_none() => bail!("{name} {text}: {NOT_A_TIME}"),
         _ => Ok(()),
     }
 }

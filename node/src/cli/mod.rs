@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Components(ask::SpofArgs),
     /// What changed between two moments.
     Diff(ask::DiffArgs),
+    /// When most of it changed: how much opened and closed in each part of a window.
+    Changes(ask::ChangesArgs),
     /// Find nodes by name, attribute or address.
     Search(ask::SearchArgs),
     /// Make tenants, and decide which site may have which.
@@ -248,6 +250,12 @@ pub(crate) struct ElementArgs {
     /// Neighbours and other names at this moment (RFC 3339, or milliseconds since 1970); now otherwise.
     #[arg(long)]
     pub(crate) at: Option<String>,
+    /// Only what is recorded under this very name.
+    #[arg(long)]
+    pub(crate) no_fold: bool,
+    /// Most neighbours, and most other names, shown.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
 }
 
 #[derive(Debug, Args)]
@@ -393,6 +401,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Dependents(args) => ask::dependents(&args).await,
         Command::Components(args) => ask::components(&args).await,
         Command::Diff(args) => ask::diff(&args).await,
+        Command::Changes(args) => ask::changes(&args).await,
         Command::Search(args) => ask::search(&args).await,
         Command::Tenant(command) => tenant::run(command).await,
         Command::Planes(target) => show::planes(&target).await,

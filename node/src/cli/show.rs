@@ -2,19 +2,19 @@
 
 use std::fmt::Write;
 
-use anyhow::bail;
 use form_urlencoded::Serializer;
 use holm_model::Millis;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answers::diff_text;
+use super::answers::{cut_short, diff_text};
+use super::ask::check_time;
 use super::render::{Table, age, clean, measured};
 use super::{Client, ElementArgs, RowsArgs, Target, TopologyArgs};
 use crate::api::topology_types::{DirectionView, EdgeView, ElementDetail, Topology};
 use crate::api::types::{
     Me, MemberStateView, MemberView, PlaneList, PlaneStateView, ResultList, RowList, SiteStateView,
-    Sites, SvidState, Timestamp,
+    Sites, SvidState,
 };
 
 /// Asks and prints: as JSON if wanted, else as `show` writes it.
@@ -182,7 +182,7 @@ pub(super) async fn topology(args: &TopologyArgs) -> anyhow::Result<()> {
         query.append_pair("kind", kind);
     }
     if let Some(at) = &args.at {
-        check_time("--at", at)?;
+        check_time("--at", Some(at))?;
         query.append_pair("at", at);
     }
     if let Some(around) = &args.around {
@@ -198,18 +198,11 @@ pub(super) async fn topology(args: &TopologyArgs) -> anyhow::Result<()> {
         return client.copy(&path, &mut std::io::stdout().lock()).await;
     }
     if let Some(since) = &args.diff {
-        check_time("--diff", since)?;
+        check_time("--diff", Some(since))?;
         query.append_pair("diff", since);
     }
     query.append_pair("limit", &args.limit.to_string());
     print(&args.target, &format!("/v1/topology?{}", query.finish()), topology_tree).await
-}
-
-fn check_time(name: &str, text: &str) -> anyhow::Result<()> {
-    if Timestamp::parse(text).is_none() {
-        bail!("{name} {text}: not a time; write 2026-11-21T14:03:07Z, or milliseconds since 1970");
-    }
-    Ok(())
 }
 
 /// Edges grouped under the node they start from.
@@ -279,9 +272,12 @@ fn join(sites: &[holm_model::SiteId]) -> String {
 
 pub(super) async fn element(args: &ElementArgs) -> anyhow::Result<()> {
     let mut query = Serializer::new(String::new());
-    query.append_pair("id", &args.id);
+    query.append_pair("id", &args.id).append_pair("limit", &args.limit.to_string());
+    if args.no_fold {
+        query.append_pair("fold", "false");
+    }
     if let Some(at) = &args.at {
-        check_time("--at", at)?;
+        check_time("--at", Some(at))?;
         query.append_pair("at", at);
     }
     let query = query.finish();
@@ -290,6 +286,11 @@ pub(super) async fn element(args: &ElementArgs) -> anyhow::Result<()> {
 
 fn element_text(element: &ElementDetail, _: Millis) -> String {
     let mut text = format!("{}\n", clean(&element.id));
+    if element.names.len() > 1 {
+        let others: Vec<String> = element.names.iter().skip(1).map(|name| clean(name)).collect();
+        let _ = writeln!(text, "is also {}", others.join(", "));
+    }
+    cut_short(&mut text, "names", element.names.len(), element.names_total);
     for site in &element.sites {
         let _ = writeln!(text, "at {}", site.site);
         for interval in &site.intervals {
@@ -312,10 +313,12 @@ fn element_text(element: &ElementDetail, _: Millis) -> String {
         let evidence: Vec<String> = alias.attributes.values().map(|v| clean(v)).collect();
         let _ = writeln!(text, "{how} {} ({})", clean(&alias.name), evidence.join(", "));
     }
+    cut_short(&mut text, "other names", element.aliases.len(), element.aliases_total);
     for neighbour in &element.neighbours {
         let arrow = if neighbour.direction == DirectionView::Out { "→" } else { "←" };
         let _ = writeln!(text, "{arrow} {} ({})", clean(&neighbour.id), clean(&neighbour.edge));
     }
+    cut_short(&mut text, "neighbours", element.neighbours.len(), element.neighbours_total);
     text
 }
 

@@ -16,7 +16,7 @@ use super::planes::Supervised;
 use super::roster::Roster;
 use super::views::Views;
 use super::{Credentials, Tenant};
-use crate::api::{ServeCounters, Throttle};
+use crate::api::{Questions, ServeCounters, Throttle};
 use crate::config::Config;
 use crate::enrol::Issuing;
 use crate::identity::MeshFile;
@@ -71,6 +71,7 @@ pub(crate) struct NodeState {
     pub(crate) issuing: Option<Arc<Issuing>>,
     pub(crate) credentials: Credentials,
     pub(crate) throttle: Throttle,
+    pub(crate) questions: Questions,
     pub(crate) tenants: BTreeMap<TenantId, Arc<Tenant>>,
     pub(crate) roster: Arc<Roster>,
     pub(crate) changes: broadcast::Sender<Change>,
@@ -114,6 +115,7 @@ impl NodeState {
             issuing,
             credentials: parts.credentials,
             throttle: Throttle::default(),
+            questions: Questions::default(),
             tenants: parts.tenants,
             roster: parts.roster,
             changes: broadcast::channel(256).0,

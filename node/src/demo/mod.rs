@@ -63,7 +63,11 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     // From here on a signal ends the demo in order: what it made in the kernel would outlive it.
     let mut signals = StopSignals::listen()?;
     let folder = Folder::new(args.dir.as_deref())?;
-    let unattended = args.check || !std::io::stdout().is_terminal() && args.links.is_none();
+    let no_terminal = !std::io::stdout().is_terminal() && args.links.is_none();
+    let unattended = args.check || no_terminal;
+    if no_terminal && !args.check {
+        say("no terminal: this checks the demo unattended, as with --check");
+    }
     let started = Instant::now();
     let network = Network::make(!args.no_namespaces).await?;
     say(&network.describe());

@@ -91,6 +91,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/mesh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The mesh as this node sees it: members, what each site reaches, how far each lags, documents,
+         *     traffic, and everything that was dropped.
+         */
+        get: operations["mesh"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/mesh/digest": {
         parameters: {
             query?: never;
@@ -384,10 +404,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * The topology, or a part of it, without a limit: `format` is json (otherwise), graphml or dot. The other parameters are
-         *     those of `/v1/topology`, without `limit` and `diff`.
-         */
+        /** The topology, or a part of it, without a limit. */
         get: operations["export"];
         put?: never;
         post?: never;
@@ -585,6 +602,14 @@ export interface components {
             /** Format: int64 */
             total: number;
         };
+        /** @description Bytes of one channel. */
+        ChannelView: {
+            /** Format: int64 */
+            bytes_in: number;
+            /** Format: int64 */
+            bytes_out: number;
+            channel: string;
+        };
         /** @description Two what-ifs, to be put side by side. */
         CompareRequest: {
             left: components["schemas"]["WhatIfRequest"];
@@ -620,6 +645,12 @@ export interface components {
              * @description How many nodes are in it.
              */
             size: number;
+        };
+        /** @description A count by name. */
+        CountView: {
+            /** Format: int64 */
+            count: number;
+            name: string;
         };
         /** @description What the answer rests on, and what nobody watches. */
         CoverageView: {
@@ -668,11 +699,13 @@ export interface components {
             /** @description There at both, and gone in between. */
             returned: components["schemas"]["ElementList"];
             to: components["schemas"]["Timestamp"];
+            /** @description There at both; whether attributes changed is not known any more. */
+            unknown: components["schemas"]["UnknownChangeList"];
             /** @description There at the earlier moment only. */
             vanished: components["schemas"]["ElementList"];
         };
         /**
-         * @description Which way an edge points, seen from the element that was asked for.
+         * @description Which way an edge points, seen from the element that was asked for, or from the step before on a way.
          * @enum {string}
          */
         DirectionView: "in" | "out";
@@ -687,6 +720,7 @@ export interface components {
             attributes: {
                 [key: string]: string;
             };
+            attributes_known_from?: components["schemas"]["Timestamp"] | null;
             from: string;
             /** @description `from|kind|to`. */
             id: string;
@@ -704,14 +738,33 @@ export interface components {
         };
         /** @description One element with its history. */
         ElementDetail: {
-            /** @description What is held now about other names of it. */
+            /** @description What is held at the moment about other names of it: the first. */
             aliases: components["schemas"]["AliasView"][];
+            /**
+             * Format: int64
+             * @description How many there are.
+             */
+            aliases_total: number;
             from: string | null;
+            /** @description As it is shown, by whichever of its names it was asked for. */
             id: string;
             /** @description The kind of the node or edge; `path` for a way of a flow as for its edges, `alias` for two names of one thing. */
             kind: string;
             label: string;
+            /** @description The first of the names of a node that are folded into one, the shown one first; empty for what is no node. */
+            names: string[];
+            /**
+             * Format: int64
+             * @description How many names there are.
+             */
+            names_total: number;
+            /** @description The first of its neighbours at the moment, by id. */
             neighbours: components["schemas"]["Neighbour"][];
+            /**
+             * Format: int64
+             * @description How many neighbours there are.
+             */
+            neighbours_total: number;
             sites: components["schemas"]["ElementSite"][];
             to: string | null;
         };
@@ -751,6 +804,17 @@ export interface components {
             /** @description Also in the `x-request-id` header and the node's log. */
             request_id: string;
         };
+        /** @description The first nodes that fit, best first, and how many do. */
+        FoundList: {
+            /** @description The ids by which they are shown. */
+            items: string[];
+            /** @description For those that were found by another of their names: by which. */
+            matched: {
+                [key: string]: string;
+            };
+            /** Format: int64 */
+            total: number;
+        };
         /** @description How fresh the answer is, per site. */
         FreshnessView: {
             sites: components["schemas"]["SiteFreshnessView"][];
@@ -767,6 +831,8 @@ export interface components {
             broken_paths: number;
             /** Format: int64 */
             disconnected: number;
+            /** Format: int64 */
+            drained: number;
             /** Format: int64 */
             failed: number;
             /** Format: int64 */
@@ -785,9 +851,9 @@ export interface components {
             coverage: components["schemas"]["CoverageView"];
             /** @description Nodes that no agent is connected with any more, by whatever edges. */
             disconnected: string[];
-            /** @description Every element that was taken to be drained. */
+            /** @description What was taken to be drained: the first elements by id. */
             drained: string[];
-            /** @description Every element that was taken to fail. */
+            /** @description What was taken to fail: the first elements by id. */
             failed: string[];
             freshness: components["schemas"]["FreshnessView"];
             impacted_prefixes: components["schemas"]["ImpactedPrefixView"][];
@@ -881,6 +947,124 @@ export interface components {
             digest: string;
             documents: number;
         };
+        /** @description One document. */
+        MeshDocument: {
+            bytes: number;
+            heads: number;
+            name: string;
+            /** Format: int64 */
+            ops: number;
+            over_budget: boolean;
+        };
+        /** @description Documents of a tenant; the largest are listed. */
+        MeshDocuments: {
+            /** Format: int64 */
+            bytes: number;
+            /** @description Two nodes with the same digest hold the same documents. */
+            digest: string;
+            items: components["schemas"]["MeshDocument"][];
+            over_budget: number;
+            /** @description What did not apply: its bytes are kept, and it is asked for again elsewhere. */
+            quarantined: components["schemas"]["QuarantinedView"][];
+            total: number;
+        };
+        /** @description Another node of the mesh. */
+        MeshMember: {
+            addresses: string[];
+            /**
+             * Format: int64
+             * @description Its clock minus ours, about, in milliseconds.
+             */
+            clock_skew_ms: number | null;
+            connected: boolean;
+            connected_since: components["schemas"]["Timestamp"] | null;
+            last_heard: components["schemas"]["Timestamp"] | null;
+            last_refusal: string | null;
+            last_sync: components["schemas"]["MeshSync"] | null;
+            node: string;
+            /** Format: int64 */
+            rtt_ms: number | null;
+            site: string;
+            state: components["schemas"]["MemberStateView"];
+        };
+        /** @description A handshake that failed, or a connection that the peer closed. */
+        MeshRefusal: {
+            address: string;
+            at: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            count: number;
+            /** @description `dialled`, `accepted` or `closed`. */
+            direction: string;
+            reason: string;
+        };
+        /** @description One reconciliation. */
+        MeshSync: {
+            at: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            bytes_in: number;
+            /** Format: int64 */
+            bytes_out: number;
+            /** @description Why it failed, or the first document's failure. */
+            error: string | null;
+            /** Format: int64 */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Documents that changed here.
+             */
+            pulled: number;
+            /**
+             * Format: int64
+             * @description Documents of which the peer was sent something.
+             */
+            pushed: number;
+        };
+        /** @description A site, a way between two, or this site itself that is down. */
+        MeshVerdict: {
+            kind: components["schemas"]["VerdictKind"];
+            /** @description Whether it held long enough to be raised as a signal. */
+            raised: boolean;
+            /** @description Who reaches it all the same. */
+            reached_by: string[];
+            /** @description `critical`, `warning` or `info`. */
+            severity: string;
+            since: components["schemas"]["Timestamp"];
+            /** @description The site, or both ends of the way. */
+            subject: string;
+            /** @description What happened, in a sentence. */
+            text: string;
+            /** @description Who tried in vain. */
+            witnesses: string[];
+        };
+        /** @description The mesh as the node that answers sees it. */
+        MeshView: {
+            /** @description Bytes by channel since the start. */
+            channels: components["schemas"]["ChannelView"][];
+            /** @description The other counts since the start. */
+            counts: components["schemas"]["CountView"][];
+            /** @description The caller's tenant's documents at this node. */
+            documents: components["schemas"]["MeshDocuments"];
+            /** @description What was dropped, refused or failed since the start, by reason; nothing is dropped unseen. */
+            drops: components["schemas"]["CountView"][];
+            /** @description How far each site's part of the caller's tenant lags behind. */
+            lags: components["schemas"]["SiteLag"][];
+            /** @description Every other node that was ever heard of. */
+            members: components["schemas"]["MeshMember"][];
+            node: string;
+            /** @description The latest handshakes that failed and connections that peers closed. */
+            refusals: components["schemas"]["MeshRefusal"][];
+            /** @description Whether it replicates; if not, the reason says why and what to do. */
+            replicating: boolean;
+            replicating_reason: string | null;
+            seeds: components["schemas"]["SeedView"][];
+            site: string;
+            /** @description What the views of all sites that answer come to: which site, which way, or this one. */
+            verdicts: components["schemas"]["MeshVerdict"][];
+            /** @description What each site says that it reaches, this one first. */
+            views: components["schemas"]["ReachView"][];
+            /** @description Two nodes with one identity, clocks that are off, and the like. */
+            warnings: string[];
+        };
         /** @description A node around another. */
         NearbyNode: {
             /**
@@ -955,6 +1139,7 @@ export interface components {
             attributes: {
                 [key: string]: string;
             };
+            attributes_known_from?: components["schemas"]["Timestamp"] | null;
             /** @description `kind:name`. */
             id: string;
             kind: components["schemas"]["NodeKind"];
@@ -1035,6 +1220,31 @@ export interface components {
          * @enum {string}
          */
         Provenance: "inferred" | "observed";
+        /** @description Something that was said to be of a document and did not apply. */
+        QuarantinedView: {
+            at: components["schemas"]["Timestamp"];
+            bytes: number;
+            document: string;
+            from: string;
+            reason: string;
+        };
+        /** @description One site as another one sees it. */
+        ReachOf: {
+            reached: components["schemas"]["ReachedView"];
+            site: string;
+        };
+        /** @description What one node sees. */
+        ReachView: {
+            as_of: components["schemas"]["Timestamp"];
+            node: string;
+            reached: components["schemas"]["ReachOf"][];
+            site: string;
+        };
+        /**
+         * @description Whether a site reaches another.
+         * @enum {string}
+         */
+        ReachedView: "no" | "not_tried" | "yes";
         /** @description An agent and a target that have another way. */
         ReroutedPathView: {
             /** @description The way that is left. */
@@ -1097,9 +1307,11 @@ export interface components {
             latency_ms: number | null;
             nodes: string[];
             status: components["schemas"]["RouteStatusView"];
+            /** @description How each node follows from the one before. */
+            steps: components["schemas"]["StepView"][];
             /**
              * Format: int32
-             * @description Edges of it whose latency nobody measured.
+             * @description Edges of it whose latency nobody measured: `latency_ms` is of the others.
              */
             unmeasured: number;
         };
@@ -1111,6 +1323,11 @@ export interface components {
         RowView: {
             at: components["schemas"]["Timestamp"];
             columns: Record<string, never>;
+        };
+        /** @description A seed address. */
+        SeedView: {
+            address: string;
+            last_refusal: string | null;
         };
         /** @description The paths that were taken in a window, the latest first, and how many there are. */
         SeenPathList: {
@@ -1141,6 +1358,17 @@ export interface components {
         /** @description How fresh what one site says is. */
         SiteFreshnessView: {
             as_of: components["schemas"]["Timestamp"] | null;
+            site: string;
+            state: components["schemas"]["SiteStateView"];
+        };
+        /** @description How far a site's part of the tenant lags. */
+        SiteLag: {
+            as_of: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description `null` if it was never heard.
+             */
+            lag_ms: number | null;
             site: string;
             state: components["schemas"]["SiteStateView"];
         };
@@ -1203,6 +1431,13 @@ export interface components {
             id: string;
             /** Format: int64 */
             impacted_services: number;
+        };
+        /** @description A step of a way. */
+        StepView: {
+            /** @description `out` along an edge as it points, `in` against every edge that is there. */
+            direction: components["schemas"]["DirectionView"];
+            /** @description The kinds of the edges that lead so. */
+            kinds: components["schemas"]["EdgeKind"][];
         };
         /**
          * @description Whether this node's certificate lets it replicate.
@@ -1271,6 +1506,25 @@ export interface components {
             last_heard: components["schemas"]["Timestamp"] | null;
             site: string;
         };
+        /** @description The first elements of which it is not known whether they changed, by id, and how many there are. */
+        UnknownChangeList: {
+            items: components["schemas"]["UnknownChangeView"][];
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description An element whose attributes may have changed: those of one of the moments were forgotten. */
+        UnknownChangeView: {
+            id: string;
+            /** @description Which ones; empty for all of them. */
+            keys: string[];
+            /** @description From this moment on all are known. */
+            known_from: components["schemas"]["Timestamp"];
+        };
+        /**
+         * @description What the views come to.
+         * @enum {string}
+         */
+        VerdictKind: "cut_off" | "link_down" | "site_down" | "undecided";
         /** @description Whether a site may do something now. */
         VerdictView: {
             at: components["schemas"]["Timestamp"] | null;
@@ -1280,32 +1534,40 @@ export interface components {
         WaysView: {
             at: components["schemas"]["Timestamp"];
             coverage: components["schemas"]["CoverageView"];
+            /** @description Whether ways only follow edges as they point. */
+            directed: boolean;
             /** @description Shortest ways along path edges that share no edge: the width of load balancing, at most 64. */
             ecmp_width: number;
             freshness: components["schemas"]["FreshnessView"];
             live: boolean;
-            /** @description Every observed path on which the one comes before the other. */
+            /** @description The first of the observed paths on which the one comes before the other. */
             observed: components["schemas"]["ObservedPathView"][];
+            /**
+             * Format: int64
+             * @description How many there are.
+             */
+            observed_total: number;
             /** @description Shortest first. */
             routes: components["schemas"]["RouteView"][];
             seen: components["schemas"]["SeenPathList"] | null;
         };
         /** @description What is to fail. Nothing is changed by asking. */
         WhatIfRequest: {
-            /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
-            at: string | null;
+            at?: components["schemas"]["When"] | null;
             /** @description What is taken out of use where there is another way, and carries on where there is none. */
-            drain: string[];
+            drain?: string[];
             /** @description Most items of each list: 1 to 10,000; 100 otherwise. */
-            limit: number | null;
+            limit?: number | null;
             /**
              * @description An element's id, or `attribute:KEY=VALUE` for every element that has it. `site:S`, `as:N`, `prefix:P` and `device:D`
              *     stand for all that belongs to them.
              */
-            target: string | null;
+            target?: string | null;
             /** @description The same, several at once. */
-            targets: string[];
+            targets?: string[];
         };
+        /** @description A moment as it is asked for. */
+        When: string | number;
     };
     responses: never;
     parameters: never;
@@ -1371,6 +1633,15 @@ export interface operations {
                     "application/json": components["schemas"]["CreatedApiToken"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1405,6 +1676,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
             };
             403: {
                 headers: {
@@ -1441,6 +1721,15 @@ export interface operations {
                     "application/json": components["schemas"]["JoinTokenList"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1470,6 +1759,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CreatedJoinToken"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             403: {
@@ -1511,6 +1809,15 @@ export interface operations {
                     "application/json": components["schemas"]["LoginLink"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1536,6 +1843,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Me"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    mesh: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeshView"];
                 };
             };
             401: {
@@ -1623,6 +1957,15 @@ export interface operations {
                     "application/json": components["schemas"]["RevocationView"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1706,7 +2049,7 @@ export interface operations {
     rows: {
         parameters: {
             query: {
-                /** @description The table: `active_results`, `host_connections`. */
+                /** @description The table: `active_results`, `host_connections`, `signals`. */
                 table: string;
                 /** @description Only rows at or after this moment. */
                 since?: string;
@@ -1728,6 +2071,15 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1790,6 +2142,15 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     list: {
@@ -1807,6 +2168,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TenantList"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             403: {
@@ -1838,6 +2208,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TenantView"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             403: {
@@ -1880,6 +2259,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TenantView"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             403: {
@@ -1930,6 +2318,15 @@ export interface operations {
                     "application/json": components["schemas"]["TenantView"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1950,31 +2347,31 @@ export interface operations {
     };
     topology: {
         parameters: {
-            query: {
+            query?: {
                 /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
                 at?: string;
-                /** @description Only what these sites say; may be given again. */
-                site: string[];
-                /** @description The same as `kind`, several at once: `service,flow`. */
-                kinds?: string;
+                /** @description Only what these sites say. */
+                site?: string[];
                 /**
-                 * @description Only these kinds of nodes (agent, as, device, hop, host, prefix, service, site) or edges (flow, path, routing); may be
-                 *     given again. An edge kind is written `edge:device` where a node kind has the same name.
+                 * @description Only these kinds of nodes (agent, as, device, hop, host, prefix, service, site) or edges (flow, path, routing). An edge
+                 *     kind is written `edge:device` where a node kind has the same name.
                  */
-                kind: string[];
+                kind?: string[];
+                /** @description Another name of `kind`. */
+                kinds?: string[];
                 /** @description Only what lies around this node. */
                 around?: string;
                 /** @description Another name of `around`. */
                 from?: string;
-                /** @description How far around, in edges: 1 to 16. */
+                /** @description How far around, in edges: 1 to 16; 1 otherwise. */
                 depth?: number;
                 /** @description Most nodes and most edges in the answer: 1 to 100,000; 5,000 otherwise. */
                 limit?: number;
                 /** @description Whether names of the same thing are one node: `true` (otherwise) or `false`. */
                 fold?: boolean;
                 /**
-                 * @description Also what changed since this earlier moment: RFC 3339, or milliseconds since 1970. `limit` holds for each of its
-                 *     lists.
+                 * @description Also what changed in this part since this earlier moment: RFC 3339, or milliseconds since 1970. `limit` holds for
+                 *     each of its lists.
                  */
                 diff?: string;
             };
@@ -2000,6 +2397,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2009,6 +2407,15 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2050,6 +2457,24 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     components: {
@@ -2075,6 +2500,24 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2116,7 +2559,25 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2133,6 +2594,8 @@ export interface operations {
                 from: string;
                 /** @description The later moment; now otherwise. */
                 to?: string;
+                /** @description Whether names of the same thing are one node: `true` (otherwise) or `false`. */
+                fold?: boolean;
                 /** @description Most elements of each list: 1 to 10,000; 1,000 otherwise. */
                 limit?: number;
             };
@@ -2158,6 +2621,24 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     element: {
@@ -2169,6 +2650,8 @@ export interface operations {
                 at?: string;
                 /** @description Whether names of the same thing are one node: `true` (otherwise) or `false`. */
                 fold?: boolean;
+                /** @description Most neighbours, and most other names, in the answer: 1 to 10,000; 1,000 otherwise. */
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -2192,7 +2675,25 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2204,35 +2705,25 @@ export interface operations {
     };
     export: {
         parameters: {
-            query: {
-                /** @description json (otherwise), graphml or dot */
+            query?: {
+                /** @description `json` (otherwise), `graphml` or `dot`. */
                 format?: "json" | "graphml" | "dot";
                 /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
                 at?: string;
-                /** @description Only what these sites say; may be given again. */
-                site: string[];
-                /** @description The same as `kind`, several at once: `service,flow`. */
-                kinds?: string;
-                /**
-                 * @description Only these kinds of nodes (agent, as, device, hop, host, prefix, service, site) or edges (flow, path, routing); may be
-                 *     given again. An edge kind is written `edge:device` where a node kind has the same name.
-                 */
-                kind: string[];
+                /** @description Only what these sites say. */
+                site?: string[];
+                /** @description Only these kinds of nodes or edges, as for `/v1/topology`. */
+                kind?: string[];
+                /** @description Another name of `kind`. */
+                kinds?: string[];
                 /** @description Only what lies around this node. */
                 around?: string;
                 /** @description Another name of `around`. */
                 from?: string;
-                /** @description How far around, in edges: 1 to 16. */
+                /** @description How far around, in edges: 1 to 16; 1 otherwise. */
                 depth?: number;
-                /** @description Most nodes and most edges in the answer: 1 to 100,000; 5,000 otherwise. */
-                limit?: number;
                 /** @description Whether names of the same thing are one node: `true` (otherwise) or `false`. */
                 fold?: boolean;
-                /**
-                 * @description Also what changed since this earlier moment: RFC 3339, or milliseconds since 1970. `limit` holds for each of its
-                 *     lists.
-                 */
-                diff?: string;
             };
             header?: never;
             path?: never;
@@ -2247,6 +2738,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": string;
+                    "application/graphml+xml": string;
+                    "text/vnd.graphviz": string;
                 };
             };
             400: {
@@ -2257,7 +2750,25 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2275,11 +2786,11 @@ export interface operations {
                 /** @description How far around, in edges: 1 to 16; 1 otherwise. */
                 depth?: number;
                 /** @description `out` as edges point, `in` against them, or `both` (otherwise). */
-                direction?: string;
-                /** @description Only along edges of these kinds, separated by commas: device, flow, path, routing. */
-                edge_kinds?: string;
-                /** @description Only through and to nodes of these kinds, separated by commas. */
-                node_kinds?: string;
+                direction?: "out" | "in" | "both";
+                /** @description Only along edges of these kinds: device, flow, path, routing. */
+                edge_kinds?: string[];
+                /** @description Only through and to nodes of these kinds. */
+                node_kinds?: string[];
                 /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
                 at?: string;
                 /** @description Most nodes in the answer: 1 to 10,000; 1,000 otherwise. */
@@ -2307,7 +2818,25 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2329,14 +2858,14 @@ export interface operations {
                 /** @description How many routes: 1 to 64; 3 otherwise. */
                 count?: number;
                 /** @description `hops` (otherwise), or `latency` as far as it was measured. */
-                metric?: string;
-                /** @description Only along edges of this kind: device, flow, path or routing. All otherwise. */
-                kind?: string;
-                /** @description Only as edges point. Both ways otherwise. */
+                metric?: "hops" | "latency";
+                /** @description Only along edges of this kind. All otherwise. */
+                kind?: components["schemas"]["EdgeKind"];
+                /** @description Only as edges point: `true` (otherwise). `false` also takes edges against their direction; each step says which. */
                 directed?: boolean;
                 /** @description Also every path that packets took at some time since then, until `at`: RFC 3339, or milliseconds since 1970. */
                 since?: string;
-                /** @description Most of these paths: 1 to 10,000; 100 otherwise. */
+                /** @description Most observed paths, and most of those since then: 1 to 10,000; 100 otherwise. */
                 limit?: number;
             };
             header?: never;
@@ -2361,7 +2890,25 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2378,6 +2925,8 @@ export interface operations {
                 q: string;
                 /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
                 at?: string;
+                /** @description Whether names of the same thing are one node, found by any of them: `true` (otherwise) or `false`. */
+                fold?: boolean;
                 /** @description Most nodes in the answer: 1 to 10,000; 20 otherwise. */
                 limit?: number;
             };
@@ -2392,10 +2941,28 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ElementList"];
+                    "application/json": components["schemas"]["FoundList"];
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2435,6 +3002,24 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     what_if: {
@@ -2466,6 +3051,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2475,6 +3069,15 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2513,6 +3116,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2522,6 +3134,15 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many questions at once: `Retry-After` says when to ask again */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -129,8 +129,9 @@ impl<'a> KeyRef<'a> {
         }
     }
 
+    /// The id, each name in the one way to write it.
     pub(super) fn to_id(&self) -> Result<ElementId, ElementIdError> {
-        let node = |n: &NodeRef<'_>| NodeId::new(n.kind, n.name);
+        let node = |n: &NodeRef<'_>| NodeId::observed(n.kind, n.name);
         Ok(match self {
             Self::Edge { from, kind, to } => {
                 ElementId::Edge(EdgeId { from: node(from)?, kind: *kind, to: node(to)? })
@@ -161,6 +162,8 @@ pub(super) struct Entry {
     pub(super) armed: Millis,
     /// Tells this entry from an earlier one in the same slot.
     pub(super) serial: u32,
+    /// When its attributes were last seen to change, or it opened.
+    pub(super) changed_at: Millis,
     value_changed_at: Option<Millis>,
 }
 
@@ -187,6 +190,7 @@ impl Entry {
             due,
             armed: due,
             serial: 0,
+            changed_at: since,
             value_changed_at: None,
         }
     }
@@ -230,7 +234,13 @@ impl Entry {
         if changes_value && !held {
             self.value_changed_at = Some(at);
         }
+        self.changed_at = at;
         AttributeVerdict::Changed
+    }
+
+    /// A value that changed after `now` holds nothing up: the clock was set back.
+    pub(super) fn forget_hold(&mut self, now: Millis) {
+        self.value_changed_at = self.value_changed_at.filter(|then| *then <= now);
     }
 
     pub(super) fn to_attributes(&self) -> Attributes {

@@ -1,13 +1,15 @@
 //! The graph worked out the slow way: every question reads every record.
 
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use holm_graph::{
     AttributeChange, ChangedElement, Diff, EdgeView, ElementsOf, NodeView, SiteElement, Snapshot,
+    UnknownAttributes,
 };
-use holm_model::{
-    AliasId, Attributes, EdgeId, ElementId, Interval, IntervalSet, Millis, NodeId, SiteId,
-};
+use holm_model::{Attributes, EdgeId, ElementId, Interval, IntervalSet, Millis, NodeId, SiteId};
+pub(crate) use names::Names;
 
 /// The last record of each site about each element.
 #[derive(Default)]
@@ -62,14 +64,16 @@ impl Model {
             }
         }
         let nodes = nodes.into_iter().map(|(id, (sites, since))| NodeView {
-            attributes: self.attributes(&ElementId::Node(id.clone()), at),
+            attributes: self.attributes(&[ElementId::Node(id.clone())], at),
+            attributes_known_from: self.known_again(&[ElementId::Node(id.clone())], at),
             id,
             sites: sites.into_iter().collect(),
             since,
             aliases: Vec::new(),
         });
         let edges = edges.into_iter().map(|(id, (sites, since))| EdgeView {
-            attributes: self.attributes(&ElementId::Edge(id.clone()), at),
+            attributes: self.attributes(&[ElementId::Edge(id.clone())], at),
+            attributes_known_from: self.known_again(&[ElementId::Edge(id.clone())], at),
             id,
             sites: sites.into_iter().collect(),
             since,
@@ -78,72 +82,92 @@ impl Model {
         Snapshot { total_nodes: nodes.len(), total_edges: edges.len(), nodes, edges }
     }
 
-    /// The snapshot with aliases folded, where only hosts have any: the least name of each group.
+    /// The snapshot with the names of one thing joined.
     pub(crate) fn folded(&self, at: Millis) -> Snapshot {
-        let aliases: Vec<AliasId> = self
-            .0
-            .iter()
-            .filter(|(_, e)| e.intervals.contains(at))
-            .filter_map(|((_, id), _)| match id {
-                ElementId::Alias(alias) => Some(alias.clone()),
-                _ => None,
-            })
-            .collect();
-        let least = |node: &NodeId| {
-            let mut group = BTreeSet::from([node.clone()]);
-            loop {
-                let grown: BTreeSet<NodeId> = aliases
-                    .iter()
-                    .filter(|a| a.ends().iter().any(|end| group.contains(*end)))
-                    .flat_map(|a| a.ends().map(Clone::clone))
-                    .chain(group.clone())
-                    .collect();
-                if grown.len() == group.len() {
-                    return group.pop_first().expect("the node itself");
-                }
-                group = grown;
-            }
-        };
+        let names = self.names(at);
         let whole = self.snapshot(at);
-        let mut nodes: Vec<NodeView> = Vec::new();
-        // The one that is shown comes before its other names, because it is the least.
+        let mut nodes: BTreeMap<NodeId, NodeView> = BTreeMap::new();
         for view in whole.nodes {
-            let shown = least(&view.id);
-            let other = (shown != view.id).then(|| view.id.clone());
-            let Some(node) = nodes.iter_mut().find(|n| n.id == shown) else {
-                let aliases = other.into_iter().collect();
-                nodes.push(NodeView { id: shown, aliases, ..view });
-                continue;
-            };
-            node.aliases.extend(other);
+            let group = names.of(&view.id);
+            let ids: Vec<ElementId> = group.iter().rev().cloned().map(ElementId::Node).collect();
+            let node = nodes.entry(group[0].clone()).or_insert_with(|| NodeView {
+                id: group[0].clone(),
+                sites: Vec::new(),
+                since: view.since,
+                attributes: self.attributes(&ids, at),
+                attributes_known_from: self.known_again(&ids, at),
+                aliases: group[1..].to_vec(),
+            });
             node.since = node.since.min(view.since);
             node.sites = union(&node.sites, &view.sites);
-            fill(&mut node.attributes, view.attributes);
         }
-        let mut edges: Vec<EdgeView> = Vec::new();
-        for view in whole.edges {
-            let id = EdgeId { from: least(&view.id.from), to: least(&view.id.to), ..view.id };
-            if id.from == id.to && view.id.from != view.id.to {
-                continue;
-            }
-            let Some(edge) = edges.iter_mut().find(|e| e.id == id) else {
-                edges.push(EdgeView { id, ..view });
-                continue;
-            };
+        let mut edges: BTreeMap<EdgeId, EdgeView> = BTreeMap::new();
+        for view in &whole.edges {
+            let Some(id) = names.edge(&view.id) else { continue };
+            let parts = whole.edges.iter().filter(|e| names.edge(&e.id).as_ref() == Some(&id));
+            let mut ids: Vec<ElementId> = parts.map(|e| ElementId::Edge(e.id.clone())).collect();
+            ids.sort();
+            let edge = edges.entry(id.clone()).or_insert_with(|| EdgeView {
+                id,
+                sites: Vec::new(),
+                since: view.since,
+                attributes: Attributes::new(),
+                attributes_known_from: self.known_again(&ids, at),
+            });
             edge.since = edge.since.min(view.since);
             edge.sites = union(&edge.sites, &view.sites);
-            fill(&mut edge.attributes, view.attributes);
+            edge.attributes = self.attributes(&ids, at);
         }
-        nodes.sort_by(|a, b| a.id.cmp(&b.id));
-        edges.sort_by(|a, b| a.id.cmp(&b.id));
+        let (nodes, edges): (Vec<_>, Vec<_>) =
+            (nodes.into_values().collect(), edges.into_values().collect());
         Snapshot { total_nodes: nodes.len(), total_edges: edges.len(), nodes, edges }
     }
 
+    /// Which names mean the same thing at `at`.
+    pub(crate) fn names(&self, at: Millis) -> Names {
+        Names::of_statements(self.0.iter().filter(|(_, e)| e.intervals.contains(at)).filter_map(
+            |((site, id), _)| match id {
+                ElementId::Alias(alias) => Some((site, alias)),
+                _ => None,
+            },
+        ))
+    }
+
     pub(crate) fn diff(&self, from: Millis, to: Millis) -> Diff {
-        let mut diff = Diff::default();
+        self.compare(from, to, &Names::default())
+    }
+
+    pub(crate) fn diff_folded(&self, from: Millis, to: Millis) -> Diff {
+        self.compare(from, to, &self.names(to))
+    }
+
+    fn compare(&self, from: Millis, to: Millis, names: &Names) -> Diff {
+        let mut shown: BTreeMap<ElementId, Vec<ElementId>> = BTreeMap::new();
         for id in self.ids() {
+            let as_shown = match &id {
+                ElementId::Node(node) => ElementId::Node(names.of(node)[0].clone()),
+                ElementId::Edge(edge) => match names.edge(edge) {
+                    Some(edge) => ElementId::Edge(edge),
+                    None => continue,
+                },
+                other => other.clone(),
+            };
+            let parts = shown.entry(as_shown.clone()).or_default();
+            match (&id, &as_shown) {
+                // The shown name counts last, the others against their order.
+                (ElementId::Node(_), _) => {
+                    let ElementId::Node(node) = &as_shown else { panic!("a node") };
+                    let group = names.of(node);
+                    *parts = group.into_iter().rev().map(ElementId::Node).collect();
+                }
+                _ => parts.push(id),
+            }
+        }
+        let mut diff = Diff::default();
+        for (id, parts) in shown {
             let sites: BTreeSet<&SiteId> = self.0.keys().map(|(site, _)| site).collect();
-            let when = sites.into_iter().map(|site| self.when(site, &id));
+            let each = parts.iter().flat_map(|part| sites.iter().map(move |site| (site, part)));
+            let when = each.map(|(site, part)| self.when(site, part));
             let when = when.fold(IntervalSet::new(), |a, b| a.union(&b));
             let add = |list: &mut ElementsOf| {
                 list.items.push(id.clone());
@@ -157,8 +181,15 @@ impl Model {
                     if gone_between(&when, from, to) {
                         add(&mut diff.returned);
                     }
+                    let known_from =
+                        self.known_again(&parts, from).max(self.known_again(&parts, to));
+                    if let Some(known_from) = known_from.filter(|_| from != to) {
+                        diff.unknown_total += 1;
+                        diff.unknown.push(UnknownAttributes { id, known_from, keys: Vec::new() });
+                        continue;
+                    }
                     let attributes =
-                        changes(&self.attributes(&id, from), &self.attributes(&id, to));
+                        changes(&self.attributes(&parts, from), &self.attributes(&parts, to));
                     if !attributes.is_empty() {
                         diff.changed.push(ChangedElement { id, attributes });
                         diff.changed_total += 1;
@@ -190,16 +221,25 @@ impl Model {
         found.into_iter().collect()
     }
 
-    /// Attributes of all sites that hold the element to be there at `at`; the later written wins.
-    fn attributes(&self, id: &ElementId, at: Millis) -> Attributes {
-        let mut told: Vec<_> = self
-            .0
-            .iter()
-            .filter(|((_, i), e)| i == id && e.intervals.contains(at))
-            .map(|((site, _), e)| (written(e, at), site.clone(), attributes_of(e, at)))
-            .collect();
+    /// Attributes of all sites that hold any of the elements to be there at `at`; the later written wins.
+    fn attributes(&self, ids: &[ElementId], at: Millis) -> Attributes {
+        let mut told = Vec::new();
+        for (place, id) in ids.iter().enumerate() {
+            let of_id = self.0.iter().filter(|((_, i), e)| i == id && e.intervals.contains(at));
+            told.extend(
+                of_id.map(|((site, _), e)| {
+                    (written(e, at), site.clone(), place, attributes_of(e, at))
+                }),
+            );
+        }
         told.sort();
-        told.into_iter().flat_map(|(_, _, attributes)| attributes).collect()
+        told.into_iter().flat_map(|(_, _, _, attributes)| attributes).collect()
+    }
+
+    /// From when on all is known, if some site that speaks at `at` has forgotten what was then.
+    fn known_again(&self, ids: &[ElementId], at: Millis) -> Option<Millis> {
+        let told = self.0.iter().filter(|((_, i), e)| ids.contains(i) && e.intervals.contains(at));
+        told.map(|(_, e)| e.past.known_from()).filter(|known_from| at < *known_from).max()
     }
 }
 
@@ -219,7 +259,9 @@ fn gone_between(when: &IntervalSet, from: Millis, to: Millis) -> bool {
 
 /// One record's attributes at `at`: of each key the value that ended first after it.
 fn attributes_of(element: &SiteElement, at: Millis) -> Attributes {
-    let at = at.max(element.past.known_from());
+    if at < element.past.known_from() {
+        return Attributes::new();
+    }
     let mut attributes = element.attributes.clone();
     let mut keys: BTreeSet<_> = attributes.keys().cloned().collect();
     keys.extend(element.past.as_slice().iter().map(|v| v.key.clone()));
@@ -259,8 +301,17 @@ fn union(a: &[SiteId], b: &[SiteId]) -> Vec<SiteId> {
     a.iter().chain(b).cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn fill(have: &mut Attributes, more: Attributes) {
-    for (key, value) in more {
-        have.entry(key).or_insert(value);
+/// What of `whole` lies within `depth` edges of `centre`.
+pub(crate) fn around(whole: &Snapshot, centre: &NodeId, depth: u32) -> Snapshot {
+    let mut near = BTreeSet::from([centre.clone()]);
+    for _ in 0..depth {
+        let touching = whole.edges.iter().map(|e| [e.id.from.clone(), e.id.to.clone()]);
+        let ends: Vec<_> = touching.filter(|ends| ends.iter().any(|n| near.contains(n))).collect();
+        near.extend(ends.into_iter().flatten());
     }
+    let mut part = whole.clone();
+    part.nodes.retain(|node| near.contains(&node.id));
+    part.edges.retain(|edge| near.contains(&edge.id.from) && near.contains(&edge.id.to));
+    (part.total_nodes, part.total_edges) = (part.nodes.len(), part.edges.len());
+    part
 }

@@ -81,6 +81,23 @@ impl Dominators {
         self.below(over).contains(&self.below(node).start) && self.holds(node)
     }
 
+    /// The nearest node that lies on every way to those of `nodes` that are reached; `None` if none is.
+    pub(super) fn nearest(&self, nodes: &[u32]) -> Option<u32> {
+        let mut places = nodes.iter().map(|&n| self.place[n as usize]).filter(|&p| p != NONE);
+        let mut common = places.next()?;
+        for mut other in places {
+            // What dominates a place was found before it.
+            while common != other {
+                if common > other {
+                    common = self.found[common as usize].above;
+                } else {
+                    other = self.found[other as usize].above;
+                }
+            }
+        }
+        self.order.get(common as usize).copied().filter(|&node| node != NONE)
+    }
+
     /// The positions of `node` and of all that it dominates: none where it is not reached.
     pub(super) fn below(&self, node: u32) -> std::ops::Range<usize> {
         match self.place[node as usize] {

@@ -1,0 +1,216 @@
+//! Questions about one element, what is next to it, and what answers stand on.
+
+use holm_model::{
+    Attributes, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, PastValues,
+};
+
+use crate::records::{Record, SiteIndex};
+use crate::snapshot::{presence_at, said_at};
+use crate::topology::{EdgeIndex, EdgeSlot, NodeIndex, NodeSlot};
+use crate::{
+    Coverage, Direction, ElementView, Folding, Neighbour, NeighboursOf, SiteRecord, TopologyGraph,
+    UnknownNode,
+};
+
+impl TopologyGraph {
+    /// One element with all that each site says about it, at any time. What a site says about a
+    /// node includes the edges that end there. A name that only an alias speaks of has no records.
+    pub fn element(&self, id: &ElementId) -> Option<ElementView> {
+        self.element_folded(id, &Folding::default())
+    }
+
+    /// One element as it is shown where names are folded, by any of its names: what each site says of
+    /// it by all of them. The id of the answer is the one that is shown.
+    pub fn element_folded(&self, id: &ElementId, folding: &Folding) -> Option<ElementView> {
+        let mut view = View::default();
+        match id {
+            ElementId::Node(node) => {
+                let names = folding.names(node);
+                // The shown name last: of two values written in one moment its own is the one.
+                let slots: Vec<&NodeSlot> =
+                    names.iter().rev().filter_map(|n| Some(self.node_named(n)?.1)).collect();
+                if slots.is_empty() {
+                    return None;
+                }
+                for slot in &slots {
+                    slot.records.iter().for_each(|(site, r)| view.add(site, r));
+                }
+                let implied = view.told.is_empty();
+                for slot in slots {
+                    for (site, when) in self.implied(slot) {
+                        view.exists(site, &when);
+                    }
+                }
+                let shown = names[0].clone();
+                let mut answer = self.answer(ElementId::Node(shown), view);
+                (answer.implied, answer.names) = (implied, names);
+                Some(answer)
+            }
+            ElementId::Edge(edge) => {
+                let (from, to) = (folding.shown(&edge.from), folding.shown(&edge.to));
+                let id = EdgeId { from: from.clone(), kind: edge.kind, to: to.clone() };
+                let (names, whole) = (folding.names(from), ElementId::Edge(id));
+                if names.len() == 1 && folding.names(to).len() == 1 {
+                    self.records(&whole)?.iter().for_each(|(site, r)| view.add(site, r));
+                    return Some(self.answer(whole, view));
+                }
+                let mut parts = Vec::new();
+                for slot in names.iter().filter_map(|name| Some(self.node_named(name)?.1)) {
+                    let edges = slot.out.iter().filter_map(|&e| self.edges[e as usize].as_ref());
+                    for part in edges.filter(|part| part.kind == edge.kind) {
+                        let ends = self.id_of(part.from).zip(self.id_of(part.to));
+                        let ends = ends.filter(|(_, id)| folding.shown(id) == to);
+                        parts.extend(ends.map(|ends| (ends, &part.records)));
+                    }
+                }
+                parts.sort_unstable_by_key(|(ends, _)| *ends);
+                let said = parts.iter().flat_map(|(_, records)| records.iter());
+                said.for_each(|(site, record)| view.add(site, record));
+                (!parts.is_empty()).then(|| self.answer(whole, view))
+            }
+            ElementId::Path(_) | ElementId::Alias(_) => {
+                self.records(id)?.iter().for_each(|(site, r)| view.add(site, r));
+                Some(self.answer(id.clone(), view))
+            }
+        }
+    }
+
+    fn answer(&self, id: ElementId, view: View<'_>) -> ElementView {
+        let mut sites: Vec<SiteRecord> = Vec::new();
+        for (site, intervals) in view.when {
+            let mut own: Vec<&Record> =
+                view.told.iter().filter(|(s, _)| *s == site).map(|(_, r)| *r).collect();
+            own.sort_by_key(|record| record.attributes_at);
+            let (mut attributes, mut past) = (Attributes::new(), PastValues::default());
+            for record in &own {
+                attributes.extend(record.attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
+                past.join(record.past.as_deref().cloned().unwrap_or_default());
+            }
+            let attributes_at = own.last().map_or(Millis(0), |record| record.attributes_at);
+            let site = self.site_name(site);
+            sites.push(SiteRecord { site, intervals, attributes, attributes_at, past });
+        }
+        sites.sort_by(|a, b| a.site.cmp(&b.site));
+        let (attributes, _) = self.merge_attributes(view.told.into_iter(), Millis(u64::MAX));
+        ElementView { id, sites, attributes, implied: false, names: Vec::new() }
+    }
+
+    /// The nodes next to `node` at `at`, in order.
+    ///
+    /// # Errors
+    /// [`UnknownNode`] if the node is not there at `at`.
+    pub fn neighbours(&self, node: &NodeId, at: Millis) -> Result<Vec<Neighbour>, UnknownNode> {
+        self.neighbours_folded(node, at, &Folding::default())
+    }
+
+    /// The nodes next to what is shown as `node` where names are folded, in order.
+    ///
+    /// # Errors
+    /// [`UnknownNode`] if it is not there at `at` by any of its names.
+    pub fn neighbours_folded(
+        &self,
+        node: &NodeId,
+        at: Millis,
+        folding: &Folding,
+    ) -> Result<Vec<Neighbour>, UnknownNode> {
+        self.neighbours_of(node, at, folding, usize::MAX).map(|found| found.items)
+    }
+
+    /// The first `limit` of the nodes next to what is shown as `node`, in order, and how many there are.
+    ///
+    /// # Errors
+    /// [`UnknownNode`] if it is not there at `at` by any of its names.
+    pub fn neighbours_of(
+        &self,
+        node: &NodeId,
+        at: Millis,
+        folding: &Folding,
+        limit: usize,
+    ) -> Result<NeighboursOf, UnknownNode> {
+        let shown = folding.shown(node);
+        let mut found: Vec<(&NodeId, EdgeKind, Direction)> = Vec::new();
+        let mut there = false;
+        for name in folding.names(node) {
+            let Some((_, slot)) = self.node_named(&name) else { continue };
+            let paths = slot.paths.iter().filter_map(|&path| self.paths.get(path));
+            let on_a_path =
+                paths.into_iter().any(|p| said_at(&p.records, at, &None).next().is_some());
+            there |= on_a_path || said_at(&slot.records, at, &None).next().is_some();
+            let mut look =
+                |list: &[EdgeIndex], direction: Direction, end: fn(&EdgeSlot) -> NodeIndex| {
+                    for edge in list.iter().filter_map(|&e| self.edges[e as usize].as_ref()) {
+                        if said_at(&edge.records, at, &None).next().is_none() {
+                            continue;
+                        }
+                        there = true;
+                        let Some(id) = self.id_of(end(edge)) else { continue };
+                        let other = folding.shown(id);
+                        // From one name of a thing to another: within the thing.
+                        if other == shown && *id != name {
+                            continue;
+                        }
+                        found.push((other, edge.kind, direction));
+                    }
+                };
+            look(&slot.out, Direction::Out, |edge| edge.to);
+            look(&slot.into, Direction::In, |edge| edge.from);
+        }
+        if !there {
+            return Err(UnknownNode { node: node.clone(), at });
+        }
+        found.sort_unstable();
+        found.dedup();
+        let total = found.len() as u64;
+        let items = found.into_iter().take(limit).map(|(node, kind, direction)| Neighbour {
+            node: node.clone(),
+            kind,
+            direction,
+        });
+        Ok(NeighboursOf { items: items.collect(), total })
+    }
+
+    /// What a picture at `at` stands on.
+    pub fn coverage(&self, at: Millis) -> Coverage {
+        let mut counts = [0; 4];
+        for edge in self.edges.iter().flatten() {
+            if presence_at(&edge.records, at, &None).since.is_some() {
+                counts[edge.kind as usize] += 1;
+            }
+        }
+        let known = |kind: &&EdgeKind| self.edges_by_kind[**kind as usize] > 0;
+        let never_recorded = EdgeKind::ALL.iter().filter(|kind| !known(kind)).copied().collect();
+        Coverage {
+            flow_paths: self.paths_at(at).count(),
+            path_edges: counts[EdgeKind::Path as usize],
+            flow_edges: counts[EdgeKind::Flow as usize],
+            routing_edges: counts[EdgeKind::Routing as usize],
+            device_edges: counts[EdgeKind::Device as usize],
+            never_recorded,
+        }
+    }
+
+    pub(crate) fn id_of(&self, node: NodeIndex) -> Option<&NodeId> {
+        self.nodes[node as usize].as_ref().map(|slot| &slot.id)
+    }
+}
+
+/// What is said about one element, by whom.
+#[derive(Default)]
+struct View<'a> {
+    told: Vec<(SiteIndex, &'a Record)>,
+    when: Vec<(SiteIndex, IntervalSet)>,
+}
+
+impl<'a> View<'a> {
+    fn add(&mut self, site: SiteIndex, record: &'a Record) {
+        self.told.push((site, record));
+        self.exists(site, &record.intervals);
+    }
+
+    fn exists(&mut self, site: SiteIndex, intervals: &IntervalSet) {
+        match self.when.iter_mut().find(|(known, _)| *known == site) {
+            Some((_, when)) => *when = when.union(intervals),
+            None => self.when.push((site, intervals.clone())),
+        }
+    }
+}

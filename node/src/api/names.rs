@@ -1,0 +1,109 @@
+//! Elements as people name them: an id, or an error with the names nearest to it.
+
+use std::collections::BTreeSet;
+
+use holm_graph::SnapshotFilter;
+use holm_model::{ElementId, Millis, NodeId};
+use holm_moment::{Moment, nearest};
+
+use super::error::ApiError;
+use super::params::clipped;
+use super::questions::Asked;
+use super::types::Timestamp;
+
+/// Most names that an error suggests.
+const SUGGESTIONS: usize = 5;
+
+/// The id in the parameter `name`; a text that is none may be near one that is there.
+pub(super) fn parse(moment: &Moment, name: &str, text: &str) -> Result<ElementId, ApiError> {
+    text.parse().map_err(|error: holm_model::ElementIdError| {
+        let what = format!("{name}={}: {error}", clipped(text));
+        match near(moment, text).as_slice() {
+            [] => ApiError::bad_request(what),
+            near => ApiError::not_found(format!("{what}; near it: {}", near.join(", "))),
+        }
+    })
+}
+
+/// The node that `text` in the parameter `name` means, by any of its names.
+pub(super) fn node(moment: &Moment, name: &str, text: &str) -> Result<u32, ApiError> {
+    match parse(moment, name, text)? {
+        ElementId::Node(id) => {
+            moment.find(&id).ok_or_else(|| not_there(moment, &ElementId::Node(id)))
+        }
+        ElementId::Edge(_) | ElementId::Path(_) | ElementId::Alias(_) => {
+            Err(ApiError::bad_request(format!("{name}={}: it is no node", clipped(text))))
+        }
+    }
+}
+
+/// The error for an element that is not in the topology at a moment.
+pub(super) fn not_there(moment: &Moment, id: &ElementId) -> ApiError {
+    missing(&id.to_string(), "is not in the topology at that time", &near(moment, &id.to_string()))
+}
+
+/// The error for a node around which nothing can be shown at `at`.
+pub(super) fn no_centre(asked: &Asked, at: Option<Millis>, centre: &NodeId) -> ApiError {
+    let when = at.map_or_else(|| "now".into(), |at| format!("at {}", Timestamp(at)));
+    let text = centre.to_string();
+    match asked.moment(at) {
+        Ok(moment) => {
+            missing(&text, &format!("is not in the topology {when}"), &near(&moment, &text))
+        }
+        Err(error) => error,
+    }
+}
+
+/// The error for an element that no site ever recorded.
+pub(super) fn never_recorded(asked: &Asked, id: &ElementId) -> ApiError {
+    let text = id.to_string();
+    match asked.moment(None) {
+        Ok(moment) => missing(&text, "was never recorded by any site", &near(&moment, &text)),
+        Err(error) => error,
+    }
+}
+
+/// The error for an attribute that nothing has at `at`.
+pub(super) fn no_attribute(asked: &Asked, at: Option<Millis>, key: &str, value: &str) -> ApiError {
+    let graph = asked.graph();
+    let at = at.unwrap_or(asked.now);
+    let all = graph.snapshot(at, &SnapshotFilter::default()).unwrap_or_default();
+    drop(graph);
+    let nodes = all.nodes.iter().flat_map(|node| &node.attributes);
+    let edges = all.edges.iter().flat_map(|edge| &edge.attributes);
+    let known: BTreeSet<String> =
+        nodes.chain(edges).map(|(key, value)| format!("attribute:{key}={value}")).collect();
+    let wanted = format!("attribute:{key}={value}");
+    let near = nearest(&wanted, known.iter().map(String::as_str), SUGGESTIONS);
+    let near: Vec<String> = near.into_iter().map(str::to_owned).collect();
+    missing(&wanted, "is said of nothing at that time", &near)
+}
+
+fn missing(what: &str, how: &str, near: &[String]) -> ApiError {
+    let what: String = what.chars().take(600).collect();
+    if near.is_empty() {
+        return ApiError::not_found(format!("{what} {how}; `holm topology` lists what is"));
+    }
+    ApiError::not_found(format!("{what} {how}; near it: {}", near.join(", ")))
+}
+
+/// Names that `text` may have meant: those near it, or for an edge the edges of its ends.
+fn near(moment: &Moment, text: &str) -> Vec<String> {
+    let near = moment.unknown(text).near;
+    let Ok(ElementId::Edge(wanted)) = text.parse() else { return near };
+    if !near.is_empty() {
+        return near;
+    }
+    let ends = [&wanted.from, &wanted.to].map(|end| moment.find(end));
+    let mut of_ends: Vec<(usize, String)> = moment
+        .ids()
+        .filter_map(|id| {
+            let ElementId::Edge(edge) = id else { return None };
+            let own = [&edge.from, &edge.to].map(|end| moment.find(end));
+            let shared = own.iter().filter(|end| end.is_some() && ends.contains(end)).count();
+            (shared > 0).then(|| (2 - shared.min(2), edge.to_string()))
+        })
+        .collect();
+    of_ends.sort_unstable();
+    of_ends.into_iter().take(SUGGESTIONS).map(|(_, id)| id).collect()
+}

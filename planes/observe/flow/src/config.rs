@@ -1,0 +1,131 @@
+//! What is listened to.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Limits;
+
+/// Most listeners.
+const MAX_LISTENERS: usize = 64;
+/// Most sockets of one listener.
+const MAX_SOCKETS: usize = 64;
+
+/// The plane's section of the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Whether the plane runs.
+    pub enabled: bool,
+    /// Where exporters send to.
+    pub listeners: Vec<Listener>,
+    /// Where templates and names are kept over a restart; empty: nowhere.
+    pub state_file: PathBuf,
+    /// Exporters of one socket: 1 to 1,000,000. More are refused and counted.
+    pub max_exporters: usize,
+    /// MiB of data sets that wait for their template, per socket: 0 to 1,024.
+    pub pending_mib: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            listeners: vec![
+                Listener::udp(2055),
+                Listener::udp(4739),
+                Listener::udp(6343),
+                Listener { transport: Transport::Tcp, ..Listener::udp(4739) },
+            ],
+            state_file: PathBuf::new(),
+            max_exporters: 4_096,
+            pending_mib: 4,
+        }
+    }
+}
+
+impl Config {
+    /// # Errors
+    /// The field, its value and the range that it is not in.
+    pub fn check(&self) -> Result<(), String> {
+        within("listeners", self.listeners.len(), 0, MAX_LISTENERS)?;
+        within("max_exporters", self.max_exporters, 1, 1_000_000)?;
+        within("pending_mib", self.pending_mib, 0, 1_024)?;
+        for listener in &self.listeners {
+            within("sockets", listener.sockets, 0, MAX_SOCKETS)?;
+            within("receive_buffer_kib", listener.receive_buffer_kib, 0, 1 << 20)?;
+        }
+        Ok(())
+    }
+
+    /// The bounds of each decoder.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_exporters: self.max_exporters,
+            max_pending_bytes: self.pending_mib << 20,
+            ..Limits::default()
+        }
+    }
+}
+
+fn within(field: &str, value: usize, least: usize, most: usize) -> Result<(), String> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("planes.flow: {field} is {value}; it must be {least} to {most}"))
+}
+
+/// What carries the messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// All protocols, told apart by their version.
+    #[default]
+    Udp,
+    /// IPFIX (RFC 7011 §10.4).
+    Tcp,
+}
+
+/// One address that is listened at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Where; `[::]` takes IPv4 as well.
+    pub address: SocketAddr,
+    /// What carries the messages.
+    #[serde(default)]
+    pub transport: Transport,
+    /// Sockets that share the address, each with a thread: 0 (one per core, at most four) to 64.
+    #[serde(default)]
+    pub sockets: usize,
+    /// KiB that the kernel may hold for each socket; 0: 16 MiB. What it grants may be less.
+    #[serde(default)]
+    pub receive_buffer_kib: usize,
+}
+
+impl Listener {
+    /// UDP at `port` of all addresses.
+    pub fn udp(port: u16) -> Self {
+        Self {
+            address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+            transport: Transport::Udp,
+            sockets: 0,
+            receive_buffer_kib: 0,
+        }
+    }
+
+    pub(crate) fn socket_count(&self) -> usize {
+        match self.sockets {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(4),
+            n => n,
+        }
+    }
+
+    pub(crate) fn receive_buffer(&self) -> usize {
+        match self.receive_buffer_kib {
+            0 => 16 << 20,
+            kib => kib << 10,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A template compiled once into the copies that decode its records.
+
+use crate::element::{Clock, Layer, Meaning, OptionMeaning, meaning};
+use crate::schema::{Address, Byte, Long, Mac, Short, Time, Word};
+
+/// Length that says "each value tells its own" (RFC 7011 §7).
+pub(crate) const VARIABLE: u16 = u16::MAX;
+
+/// A field as a template tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FieldSpec {
+    pub(crate) enterprise: u32,
+    pub(crate) id: u16,
+    /// Bytes, or [`VARIABLE`].
+    pub(crate) length: u16,
+}
+
+/// Where a field lies in a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) at: u32,
+    pub(crate) length: u32,
+}
+
+/// One copy: fields are numbers of [`FieldSpec`]s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copy {
+    Byte(Byte, u16),
+    Short(Short, u16),
+    Word(Word, u16),
+    Long(Long, u16),
+    V4(Address, u16),
+    V6(Address, u16),
+    /// The IPv4 address, or the IPv6 one where the IPv4 one is unspecified.
+    Either(Address, u16, u16),
+    Mac(Mac, u16),
+    Time(Time, Clock, u16),
+    Icmp(u16),
+    Segment(u16),
+    Application(u16),
+    /// Sampled so many packets, then skipped so many (RFC 5477 §8.2.2, §8.2.3).
+    PacketRate(u16, u16),
+    /// The end is the start plus this field in units of so many nanoseconds.
+    EndAfter(i64, u16),
+    /// An event of one moment: it starts when it ends.
+    StartAtEnd,
+    Packet(Layer, u16, Option<u16>),
+}
+
+/// How records follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// All of the same length, more than 0.
+    Fixed { stride: usize, spans: Box<[Span]> },
+    /// Fields of their own lengths; a record is at least `least` bytes, more than 0.
+    Variable { lengths: Box<[u16]>, least: usize },
+}
+
+/// What to do with each record of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) shape: Shape,
+    pub(crate) copies: Box<[Copy]>,
+    /// Fields of MPLS label stack entries, top first.
+    pub(crate) labels: Box<[u16]>,
+    /// Whether a record tells its own sampling rate.
+    pub(crate) tells_rate: bool,
+    /// The field of the exporter's start, which times of uptime are relative to.
+    pub(crate) init: Option<u16>,
+    /// Fields that have no column here.
+    pub(crate) unmapped: u16,
+}
+
+/// Why a template cannot be decoded by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadTemplate {
+    /// Its records would have no bytes, and a set of them no end.
+    Empty,
+}
+
+impl Plan {
+    /// # Errors
+    /// The template's records have no bytes.
+    pub(crate) fn compile(fields: &[FieldSpec]) -> Result<Self, BadTemplate> {
+        let mut best = Choice::default();
+        let mut labels: Vec<(u8, u16)> = Vec::new();
+        let mut unmapped = 0;
+        for (number, field) in (0_u16..).zip(fields) {
+            match meaning(field.enterprise, field.id) {
+                Some((Meaning::Label, depth)) => labels.push((depth, number)),
+                Some((what, rank)) => best.offer(what, rank, number),
+                None => unmapped += 1,
+            }
+        }
+        labels.sort_unstable();
+        labels.dedup_by_key(|(depth, _)| *depth);
+        let rate = best.rate();
+        Ok(Self {
+            shape: shape(fields)?,
+            tells_rate: rate.is_some(),
+            init: best.of(Meaning::Option(OptionMeaning::SystemInit)),
+            copies: best.copies(rate),
+            labels: labels.into_iter().map(|(_, field)| field).collect(),
+            unmapped,
+        })
+    }
+}
+
+fn shape(fields: &[FieldSpec]) -> Result<Shape, BadTemplate> {
+    if fields.iter().any(|field| field.length == VARIABLE) {
+        let lengths: Box<[u16]> = fields.iter().map(|field| field.length).collect();
+        // A variable field has at least its length byte.
+        let least = lengths.iter().map(|n| if *n == VARIABLE { 1 } else { usize::from(*n) }).sum();
+        return Ok(Shape::Variable { lengths, least });
+    }
+    let mut at = 0_u32;
+    let mut spans = Vec::with_capacity(fields.len());
+    for field in fields {
+        let length = u32::from(field.length);
+        spans.push(Span { at, length });
+        at = at.saturating_add(length);
+    }
+    if at == 0 {
+        return Err(BadTemplate::Empty);
+    }
+    Ok(Shape::Fixed { stride: at as usize, spans: spans.into() })
+}
+
+/// The best field so far for each meaning.
+#[derive(Debug, Default)]
+struct Choice {
+    taken: Vec<(Meaning, u8, u16)>,
+}
+
+impl Choice {
+    /// Of two fields for one column the lower rank wins, of equals the first: of repeated elements
+    /// RFC 7011 §8 says that order is the order of observation.
+    fn offer(&mut self, what: Meaning, rank: u8, field: u16) {
+        match self.taken.iter_mut().find(|(other, ..)| same_column(*other, what)) {
+            Some(held) if rank < held.1 => *held = (what, rank, field),
+            Some(_) => {}
+            None => self.taken.push((what, rank, field)),
+        }
+    }
+
+    fn of(&self, what: Meaning) -> Option<u16> {
+        self.taken.iter().find(|(other, ..)| *other == what).map(|(_, _, field)| *field)
+    }
+
+    fn rate(&self) -> Option<Copy> {
+        use OptionMeaning as O;
+        if let Some(field) = self.of(Meaning::Option(O::SamplingInterval)) {
+            return Some(Copy::Word(Word::SamplingRate, field));
+        }
+        let interval = self.of(Meaning::Option(O::PacketInterval))?;
+        Some(match self.of(Meaning::Option(O::PacketSpace)) {
+            Some(space) => Copy::PacketRate(interval, space),
+            // Alone it is what NetFlow calls the interval: 1 of N.
+            None => Copy::Word(Word::SamplingRate, interval),
+        })
+    }
+
+    fn copies(&self, rate: Option<Copy>) -> Box<[Copy]> {
+        let mut copies: Vec<Copy> = rate.into_iter().collect();
+        let mut last = Vec::new();
+        for (what, rank, field) in &self.taken {
+            let field = *field;
+            match *what {
+                Meaning::Byte(slot) => copies.push(Copy::Byte(slot, field)),
+                Meaning::Short(slot) => copies.push(Copy::Short(slot, field)),
+                Meaning::Word(slot) => copies.push(Copy::Word(slot, field)),
+                Meaning::Long(slot) => copies.push(Copy::Long(slot, field)),
+                Meaning::Mac(slot) => copies.push(Copy::Mac(slot, field)),
+                Meaning::V4(slot) => copies.push(match self.of(Meaning::V6(slot)) {
+                    Some(v6) => Copy::Either(slot, field, v6),
+                    None => Copy::V4(slot, field),
+                }),
+                Meaning::V6(slot) if self.of(Meaning::V4(slot)).is_none() => {
+                    copies.push(Copy::V6(slot, field));
+                }
+                Meaning::V6(_) => {}
+                Meaning::Time(slot, clock) => {
+                    copies.push(Copy::Time(slot, clock, field));
+                    if *rank >= 6 && !self.has_start() {
+                        last.push(Copy::StartAtEnd);
+                    }
+                }
+                Meaning::Icmp => copies.push(Copy::Icmp(field)),
+                Meaning::Segment => copies.push(Copy::Segment(field)),
+                Meaning::Application => copies.push(Copy::Application(field)),
+                Meaning::Duration(unit) => last.push(Copy::EndAfter(unit, field)),
+                // After all others: what the exporter says itself stays.
+                Meaning::Packet(layer) => {
+                    last.push(Copy::Packet(layer, field, self.of(Meaning::PacketLength)));
+                }
+                Meaning::PacketLength | Meaning::Label | Meaning::Option(_) => {}
+            }
+        }
+        copies.extend(last);
+        copies.into()
+    }
+
+    fn has_start(&self) -> bool {
+        self.taken.iter().any(|(what, ..)| matches!(what, Meaning::Time(Time::Start, _)))
+    }
+}
+
+/// Whether two meanings go to the same column.
+fn same_column(one: Meaning, other: Meaning) -> bool {
+    match (one, other) {
+        (Meaning::Time(a, _), Meaning::Time(b, _)) => a == b,
+        (Meaning::Packet(_), Meaning::Packet(_)) => true,
+        (Meaning::Duration(_), Meaning::Duration(_)) => true,
+        _ => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(id: u16, length: u16) -> FieldSpec {
+        FieldSpec { enterprise: 0, id, length }
+    }
+
+    #[test]
+    fn a_delta_wins_over_a_total_and_a_finer_time_over_a_coarser() {
+        let fields = [field(85, 8), field(1, 4), field(150, 4), field(152, 8), field(9999, 3)];
+        let plan = Plan::compile(&fields).expect("records have bytes");
+        assert!(plan.copies.contains(&Copy::Long(Long::Bytes, 1)));
+        assert!(plan.copies.contains(&Copy::Time(Time::Start, Clock::Millis, 3)));
+        assert_eq!((plan.copies.len(), plan.unmapped), (2, 1));
+        let Shape::Fixed { stride, spans } = plan.shape else { panic!("all lengths are fixed") };
+        assert_eq!((stride, spans[3]), (27, Span { at: 16, length: 8 }));
+    }
+
+    #[test]
+    fn a_template_without_bytes_is_refused() {
+        assert_eq!(Plan::compile(&[]).expect_err("no field"), BadTemplate::Empty);
+        assert_eq!(Plan::compile(&[field(1, 0)]).expect_err("no byte"), BadTemplate::Empty);
+    }
+
+    #[test]
+    fn both_address_families_in_one_template_make_one_copy() {
+        let plan = Plan::compile(&[field(27, 16), field(8, 4)]).expect("records have bytes");
+        assert_eq!(*plan.copies, [Copy::Either(Address::Source, 1, 0)]);
+    }
+}

@@ -1,0 +1,9 @@
+//! The flow plane from the outside: datagrams in, rows out.
+
+mod common;
+mod decoding;
+mod hostile;
+mod plane;
+mod receiving;
+mod tshark;
+mod vectors;
