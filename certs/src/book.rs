@@ -13,6 +13,7 @@ use holm_model::{Millis, SiteId};
 use ring::digest::{Context, SHA256, digest};
 
 use crate::delivery::{KeyDelivery, Recipient};
+use crate::erasure::{ErasedAt, Erasure, ErasureAttestation};
 use crate::grant::{Creator, Grant, GrantRevocation, TenantCreation};
 use crate::hint::Keyring;
 use crate::holding::{Holding, Said, Verdict};
@@ -20,7 +21,7 @@ use crate::key::{SpkiHash, SubjectPublicKey};
 use crate::plan::KeyPlan;
 use crate::sealing::{RecipientId, SealingKey, SealingNode, SealingSecret};
 use crate::statement::{SignedStatement, StatementKind};
-use crate::tenancy::{GrantError, Trust};
+use crate::tenancy::{GrantError, PayloadDigest, Trust};
 use crate::tenant::{Right, Rights, TenantTag};
 
 /// Most tenants of a mesh.
@@ -29,6 +30,8 @@ pub const MAX_TENANTS: usize = 1024;
 pub const MAX_CREATORS: usize = 8;
 /// Most sealing keys: one per node of a site that was granted anything.
 pub const MAX_SEALING_KEYS: usize = 8192;
+/// Most attestations of erasures: one per erased tenant and node that had it.
+pub(crate) const MAX_ATTESTATIONS: usize = 16_384;
 /// Most statements that wait for their tenant's creation.
 pub const MAX_WAITING: usize = 1024;
 /// Most bytes of waiting statements.
@@ -50,6 +53,10 @@ pub enum Taken {
 /// What answers may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
+    /// A node destroyed what it had of the tenant.
+    Attestation(TenantTag, SiteId),
+    /// The tenant is to be destroyed: do so now, and attest it.
+    Erasure(TenantTag),
     /// A grant: this site may perhaps do more.
     Grant(TenantTag, SiteId),
     /// Keys came: build the tenant's keyring anew.
@@ -90,6 +97,10 @@ pub struct BookSize {
     pub deliveries: usize,
     /// Nodes' sealing keys.
     pub sealing_keys: usize,
+    /// Tenants that were ended.
+    pub erasures: usize,
+    /// Nodes' attestations of erasures.
+    pub attestations: usize,
     /// Statements that wait for their tenant.
     pub waiting: usize,
 }
@@ -117,6 +128,7 @@ struct Tenant {
 pub struct GrantBook {
     tenants: BTreeMap<TenantTag, Tenant>,
     nodes: BTreeMap<SpkiHash, (SealingNode, SealingKey)>,
+    attestations: BTreeMap<(TenantTag, PayloadDigest, SpkiHash), (ErasedAt, ErasureAttestation)>,
     waiting: BTreeMap<(TenantTag, [u8; 32]), (Said, usize)>,
     waiting_bytes: usize,
     counters: BookCounters,
@@ -138,13 +150,15 @@ impl GrantBook {
     /// roster's statements again: a root that came may vouch for some, and the rest waits as it should.
     /// Says whether any answer may have changed.
     pub fn retrust(&mut self, trust: Trust<'_>) -> bool {
-        let before = (self.tenants.len(), self.nodes.len());
+        let size = |book: &Self| (book.tenants.len(), book.nodes.len(), book.attestations.len());
+        let before = size(self);
         self.tenants.retain(|_, tenant| {
             tenant.creations.retain(|_, creation| creation.verify(trust).is_ok());
             !tenant.creations.is_empty()
         });
         self.nodes.retain(|_, (_, key)| key.verify(trust).is_ok());
-        before != (self.tenants.len(), self.nodes.len())
+        self.attestations.retain(|_, (_, attestation)| attestation.verify(trust).is_ok());
+        before != size(self)
     }
 
     fn count(&mut self, taken: &Result<Taken, GrantError>) {
@@ -168,6 +182,10 @@ impl GrantBook {
             StatementKind::SEALING_KEY => {
                 return self.take_sealing_key(SealingKey::read(statement)?, trust);
             }
+            StatementKind::ERASURE_ATTESTATION => {
+                return self.take_attestation(ErasureAttestation::read(statement)?, trust);
+            }
+            StatementKind::ERASURE => Said::Erasure(Erasure::read(statement)?),
             StatementKind::GRANT => Said::Grant(Grant::read(statement)?),
             StatementKind::GRANT_REVOCATION => Said::Revocation(GrantRevocation::read(statement)?),
             StatementKind::KEY_DELIVERY => Said::Keys(KeyDelivery::read(statement)?),
@@ -219,6 +237,7 @@ impl GrantBook {
         }
         said.statement().verify_bare(&tenant.authority)?;
         let news = match &said {
+            Said::Erasure(_) => News::Erasure(tag),
             Said::Grant(grant) => News::Grant(tag, grant.terms().site.clone()),
             Said::Keys(_) => News::Keys(tag),
             Said::Revocation(revocation) => News::Revocation(tag, revocation.site().clone()),
@@ -284,6 +303,60 @@ impl GrantBook {
         Ok(Taken::News(News::SealingKey(site)))
     }
 
+    fn take_attestation(
+        &mut self,
+        attestation: ErasureAttestation,
+        trust: Trust<'_>,
+    ) -> Result<Taken, GrantError> {
+        let erased = attestation.verify(trust)?;
+        let key = (attestation.tag(), attestation.erasure(), erased.key);
+        let full = self.attestations.len() >= MAX_ATTESTATIONS;
+        match self.attestations.get_mut(&key) {
+            // The earliest; of two with one date every node keeps the same one.
+            Some((_, held))
+                if (held.at(), held.statement().rank())
+                    <= (attestation.at(), attestation.statement().rank()) =>
+            {
+                return Ok(Taken::Known);
+            }
+            None if full => {
+                return Err(GrantError::Full {
+                    what: "attestation of an erasure",
+                    max: MAX_ATTESTATIONS,
+                    within: "tenants and nodes",
+                    remedy: "the node counts as one that has not answered",
+                });
+            }
+            _ => {}
+        }
+        let news = News::Attestation(key.0, erased.site.clone());
+        self.attestations.insert(key, (erased, attestation));
+        Ok(Taken::News(news))
+    }
+
+    /// The statement that ended the tenant, if one did.
+    pub fn erasure_of(&self, tag: TenantTag) -> Option<&Erasure> {
+        self.tenants.get(&tag)?.holding.erasure()
+    }
+
+    /// Which nodes attested that erasure, in order of site and name.
+    pub fn erased_at(&self, erasure: &Erasure) -> Vec<&ErasedAt> {
+        let (tag, digest) = (erasure.tag(), erasure.digest());
+        let of = (tag, digest, SpkiHash([0; 32]))..=(tag, digest, SpkiHash([255; 32]));
+        let mut nodes: Vec<&ErasedAt> =
+            self.attestations.range(of).map(|(_, (at, _))| at).collect();
+        nodes.sort();
+        nodes
+    }
+
+    /// The nodes of sites that the tenant's statements name, as far as their sealing keys are known:
+    /// those that had the tenant, or may have had it.
+    pub fn nodes_of(&self, tag: TenantTag) -> Vec<&SealingNode> {
+        let Some(tenant) = self.tenants.get(&tag) else { return Vec::new() };
+        let named = |node: &&SealingNode| tenant.holding.sites().any(|site| *site == node.site);
+        self.nodes.values().map(|(node, _)| node).filter(named).collect()
+    }
+
     /// May `site` do `right` with the tenant at `now`? Two look-ups; ask on every message.
     pub fn may(&self, site: &SiteId, tag: TenantTag, right: Right, now: Millis) -> Verdict {
         let tenant = self.tenants.get(&tag);
@@ -346,6 +419,9 @@ impl GrantBook {
     /// [`GrantBook::next_change`].
     pub fn key_plan(&self, tag: TenantTag, now: Millis) -> KeyPlan {
         let Some(tenant) = self.tenants.get(&tag) else { return KeyPlan::Nothing };
+        if tenant.holding.erasure().is_some() {
+            return KeyPlan::Nothing;
+        }
         KeyPlan::of(tenant.holding.latest_keys(), &self.wanted(tenant, now))
     }
 
@@ -363,7 +439,12 @@ impl GrantBook {
         let tenants = self.tenants.values().flat_map(Tenant::statements);
         let nodes = self.nodes.values().map(|(_, key)| key.statement());
         // Each was read from bytes or is not larger than what is read.
-        tenants.chain(nodes).filter_map(|statement| statement.to_bytes().ok()).collect()
+        let attestations = self.attestations.values().map(|(_, said)| said.statement());
+        tenants
+            .chain(nodes)
+            .chain(attestations)
+            .filter_map(|statement| statement.to_bytes().ok())
+            .collect()
     }
 
     /// A hash of everything that counts: equal on two nodes that know the same. Of signatures it
@@ -392,6 +473,10 @@ impl GrantBook {
         for (hash, (_, key)) in &self.nodes {
             add(key.statement().kind(), &hash.0, key.statement().payload());
         }
+        for ((_, _, by), (_, attestation)) in &self.attestations {
+            let statement = attestation.statement();
+            add(statement.kind(), &by.0, statement.payload());
+        }
         let mut bytes = [0; 32];
         bytes.copy_from_slice(context.finish().as_ref());
         bytes
@@ -413,6 +498,8 @@ impl GrantBook {
             revocations: sum(|holding| holding.revocations().count()),
             deliveries: sum(|holding| holding.deliveries().count()),
             sealing_keys: self.nodes.len(),
+            erasures: self.tenants.values().filter(|t| t.holding.erasure().is_some()).count(),
+            attestations: self.attestations.len(),
             waiting: self.waiting.len(),
         }
     }
@@ -453,7 +540,8 @@ impl Tenant {
         let grants = self.holding.grants().map(Grant::statement);
         let revocations = self.holding.revocations().map(GrantRevocation::statement);
         let deliveries = self.holding.deliveries().map(KeyDelivery::statement);
-        revocations.chain(grants).chain(deliveries)
+        let erasure = self.holding.erasure().map(Erasure::statement).into_iter();
+        revocations.chain(grants).chain(deliveries).chain(erasure)
     }
 
     fn statements(&self) -> impl Iterator<Item = &SignedStatement> {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use holm_model::{Millis, SiteId};
 
 use crate::delivery::{KeyDelivery, What};
+use crate::erasure::Erasure;
 use crate::grant::{Grant, GrantRevocation};
 use crate::sealing::RecipientId;
 use crate::statement::SignedStatement;
@@ -27,6 +28,11 @@ pub const MAX_DELIVERIES: usize = 256;
 /// May this site do that now?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
+    /// The tenant was ended: nobody may anything with it, for good.
+    Erased {
+        /// The erasure's date.
+        since: Millis,
+    },
     /// The last grant is over.
     Expired {
         /// The first moment at which none held.
@@ -60,6 +66,7 @@ impl Verdict {
 
 /// One thing that an authority says.
 pub(crate) enum Said {
+    Erasure(Erasure),
     Grant(Grant),
     Keys(KeyDelivery),
     Revocation(GrantRevocation),
@@ -68,6 +75,7 @@ pub(crate) enum Said {
 impl Said {
     pub(crate) fn tag(&self) -> TenantTag {
         match self {
+            Self::Erasure(erasure) => erasure.tag(),
             Self::Grant(grant) => grant.tag(),
             Self::Keys(keys) => keys.tag(),
             Self::Revocation(revocation) => revocation.tag(),
@@ -76,6 +84,7 @@ impl Said {
 
     pub(crate) fn statement(&self) -> &SignedStatement {
         match self {
+            Self::Erasure(erasure) => erasure.statement(),
             Self::Grant(grant) => grant.statement(),
             Self::Keys(keys) => keys.statement(),
             Self::Revocation(revocation) => revocation.statement(),
@@ -94,12 +103,15 @@ struct SiteHolding {
 pub(crate) struct Holding {
     sites: BTreeMap<SiteId, SiteHolding>,
     keys: BTreeMap<u32, BTreeMap<PayloadDigest, KeyDelivery>>,
+    /// Of several the one with the earliest date.
+    erasure: Option<Erasure>,
 }
 
 impl Holding {
     /// Whether exactly this statement is held, signature included: it was verified then.
     pub(crate) fn holds(&self, said: &Said) -> bool {
         let held = match said {
+            Said::Erasure(_) => self.erasure.as_ref().map(Erasure::statement),
             Said::Grant(grant) => {
                 let site = self.sites.get(&grant.terms().site);
                 let key = (grant.terms().serial, grant.digest());
@@ -120,6 +132,7 @@ impl Holding {
     /// Joins a verified statement. Says whether any answer may have changed.
     pub(crate) fn put(&mut self, said: Said) -> Result<bool, GrantError> {
         match said {
+            Said::Erasure(erasure) => Ok(self.put_erasure(erasure)),
             Said::Grant(grant) => Ok(self.site(&grant.terms().site.clone())?.put_grant(grant)),
             Said::Keys(keys) => self.put_keys(keys),
             Said::Revocation(revocation) => {
@@ -140,6 +153,25 @@ impl Holding {
             });
         }
         Ok(self.sites.entry(site.clone()).or_default())
+    }
+
+    fn put_erasure(&mut self, new: Erasure) -> bool {
+        let rank = |erasure: &Erasure| (erasure.at(), erasure.digest());
+        match &mut self.erasure {
+            Some(held) if rank(held) == rank(&new) => {
+                keep_lesser(held, new, Erasure::statement);
+                false
+            }
+            Some(held) if rank(held) < rank(&new) => false,
+            held => {
+                *held = Some(new);
+                true
+            }
+        }
+    }
+
+    pub(crate) fn erasure(&self) -> Option<&Erasure> {
+        self.erasure.as_ref()
     }
 
     fn put_keys(&mut self, keys: KeyDelivery) -> Result<bool, GrantError> {
@@ -170,12 +202,16 @@ impl Holding {
     }
 
     pub(crate) fn verdict(&self, site: &SiteId, right: Right, now: Millis) -> Verdict {
+        if let Some(erasure) = &self.erasure {
+            return Verdict::Erased { since: erasure.at() };
+        }
         self.sites.get(site).map_or(Verdict::NeverGranted, |site| site.verdict(right, now))
     }
 
     /// The rights that `site` has at `now`.
     pub(crate) fn rights(&self, site: &SiteId, now: Millis) -> Rights {
-        let Some(site) = self.sites.get(site) else { return Rights::NONE };
+        let site = self.sites.get(site).filter(|_| self.erasure.is_none());
+        let Some(site) = site else { return Rights::NONE };
         let valid = site.grants.values().map(Grant::terms);
         let valid = valid.filter(|terms| terms.not_before <= now && now < terms.not_after);
         valid.fold(Rights::NONE, |rights, terms| rights | terms.rights)

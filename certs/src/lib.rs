@@ -21,6 +21,7 @@ mod cert;
 mod clock;
 mod constraints;
 mod delivery;
+mod erasure;
 mod error;
 pub mod files;
 mod grant;
@@ -54,6 +55,7 @@ pub use bundle::{
 };
 pub use cert::MAX_CERTIFICATE_BYTES;
 pub use delivery::{KeyDelivery, MAX_RECIPIENTS, Recipient};
+pub use erasure::{ErasedAt, Erasure, ErasureAttestation};
 pub use error::{CertName, SvidError};
 pub use grant::{Creator, Grant, GrantRevocation, GrantTerms, TenantCreation};
 pub use hint::{

@@ -48,6 +48,10 @@ impl StatementKind {
     pub const KEY_DELIVERY: Self = Self(5);
     /// A [`crate::SealingKey`].
     pub const SEALING_KEY: Self = Self(6);
+    /// A [`crate::Erasure`].
+    pub const ERASURE: Self = Self(7);
+    /// A [`crate::ErasureAttestation`].
+    pub const ERASURE_ATTESTATION: Self = Self(8);
 }
 
 /// Why a statement was refused. Nothing was taken from it.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use holm_certs::{
-    Creator, Grant, GrantBook, GrantRevocation, GrantTerms, MAX_GRANTS_PER_SITE, MAX_WAITING, News,
-    Revocation, Right, Rights, Taken, TenantAuthority, TenantCreation, TenantTag, TrustDomain,
-    Verdict,
+    Creator, Erasure, Grant, GrantBook, GrantRevocation, GrantTerms, MAX_GRANTS_PER_SITE,
+    MAX_WAITING, News, Revocation, Right, Rights, Taken, TenantAuthority, TenantCreation,
+    TenantTag, TrustDomain, Verdict,
 };
 use holm_model::Millis;
 use proptest::prelude::*;
@@ -306,6 +306,11 @@ static POOL: LazyLock<Pool> = LazyLock::new(|| {
     for (site, name) in [("berlin", "n1"), ("berlin", "n2"), ("tokyo", "n1")] {
         statements.push(t.node(site, name, NOW).1);
     }
+    for at in [NOW + HOUR, NOW] {
+        let erasure = other.erase(at).expect("signed");
+        statements.push(erasure.to_bytes().expect("bytes"));
+        statements.push(t.attestation("berlin", &erasure, NOW));
+    }
     // The end of the signature of one grant, and of one revocation, changed.
     for at in [4, 10] {
         let mut forged: Vec<u8> = statements[at].clone();
@@ -328,6 +333,8 @@ fn fold(order: &[usize]) -> GrantBook {
 fn answers(book: &GrantBook) -> String {
     let mut answers = format!("{:?} {:?}", book.digest(), book.tenants());
     for tag in [POOL.t.tag(), POOL.other.tag()] {
+        let erasure = book.erasure_of(tag);
+        answers += &format!(" {erasure:?} {:?}", erasure.map(|said| book.erased_at(said)));
         for now in MOMENTS {
             for to in ["berlin", "tokyo", "nowhere"] {
                 for right in [REPLICATE, Right::Query] {
@@ -360,7 +367,9 @@ fn model(set: &BTreeSet<usize>, tag: TenantTag, to: &str, right: Right, now: Mil
         let meant = grant.tag() == tag && terms.site == site(to) && terms.rights.contains(right);
         meant && terms.not_before <= now && now < terms.not_after
     });
+    let erased = good().filter_map(|s| Erasure::from_bytes(s).ok()).any(|said| said.tag() == tag);
     created
+        && !erased
         && grants.any(|grant| {
             let terms = grant.terms();
             !revocations().any(|revocation| {

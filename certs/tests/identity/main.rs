@@ -5,6 +5,7 @@ mod tenancy;
 
 mod bundles_speak_for_one_domain;
 mod certificates_never_outlive_their_issuer;
+mod erasures_are_for_good;
 mod every_must_of_x509_svid_is_enforced;
 mod files_are_whole_and_private;
 mod grants_are_judged_by_the_set;

@@ -1,9 +1,9 @@
 //! A mesh with tenants, made in memory.
 
 use holm_certs::{
-    Grant, GrantBook, GrantTerms, NodeKey, Recipient, RevocationSet, Rights, SealingKey,
-    SealingSecret, StatementKey, Taken, TenantAuthority, TenantCreation, TenantTag, Trust,
-    TrustDomain,
+    Erasure, ErasureAttestation, Grant, GrantBook, GrantTerms, NodeKey, Recipient, RevocationSet,
+    Rights, SealingKey, SealingSecret, StatementKey, Taken, TenantAuthority, TenantCreation,
+    TenantTag, Trust, TrustDomain,
 };
 use holm_model::{Millis, SiteId, TenantId};
 use rand::SeedableRng as _;
@@ -74,6 +74,16 @@ impl Tenancy {
         let signer = StatementKey::node(&key, chain);
         let statement = SealingKey::sign(signer, secret.public_key(), at).expect("signed");
         (secret, statement.to_bytes().expect("bytes"))
+    }
+
+    /// A node's word that it did what `erasure` asks.
+    pub(crate) fn attestation(&self, site: &str, erasure: &Erasure, at: Millis) -> Vec<u8> {
+        let key = NodeKey::generate().expect("a key");
+        let chain = self.mesh.svid(&key, &node_id(site, "n1"), at);
+        let signer = StatementKey::node(&key, chain);
+        let (tag, digest) = (erasure.tag(), erasure.digest());
+        let said = ErasureAttestation::sign(signer, tag, digest, at).expect("signed");
+        said.to_bytes().expect("bytes")
     }
 
     /// Does what the key plan says; the statements, taken into `book`.

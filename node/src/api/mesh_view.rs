@@ -50,7 +50,7 @@ pub(crate) async fn mesh(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
 ) -> Result<Json<MeshView>, ApiError> {
-    let tenant = Arc::clone(state.tenant(&caller)?);
+    let tenant = state.tenant(&caller)?;
     // Documents are counted through: not on a thread that serves others.
     tokio::task::spawn_blocking(move || Json(view(&state, &tenant, Millis::now())))
         .await

@@ -62,7 +62,9 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     }
     let (counters, size) = state.roster.tenancy.counted();
     for (what, held) in [
+        ("attestations", size.attestations),
         ("deliveries", size.deliveries),
+        ("erasures", size.erasures),
         ("grants", size.grants),
         ("revocations", size.revocations),
         ("sealing_keys", size.sealing_keys),
@@ -75,7 +77,7 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
         text.put("holm_roster_refused_total", &[("code", code)], value);
     }
     if let Ok(tenant) = state.tenant(&caller) {
-        tenant_metrics(&mut text, tenant);
+        tenant_metrics(&mut text, &tenant);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text.all).into_response()
 }

@@ -101,6 +101,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         structure::neighbours,
         element::element,
         tenants::create,
+        tenants::erase,
         tenants::grant,
         tenants::list,
         tenants::revoke,
@@ -192,6 +193,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/topology/whatif", post(impact::what_if))
         .route("/v1/topology/whatif/compare", post(compare::compare))
         .route("/v1/tenants", get(tenants::list).post(tenants::create))
+        .route("/v1/tenants/{name}/erasure", post(tenants::erase))
         .route("/v1/tenants/{name}/grants", post(tenants::grant))
         .route("/v1/tenants/{name}/grants/{site}", delete(tenants::revoke))
         .route("/v1/planes", get(planes::list_planes))

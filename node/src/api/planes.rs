@@ -123,7 +123,7 @@ pub(crate) async fn rows(
     caller: Caller,
     Query(query): Query<RowsQuery>,
 ) -> Result<Json<RowList>, ApiError> {
-    let tenant = Arc::clone(state.tenant(&caller)?);
+    let tenant = state.tenant(&caller)?;
     if ![RESULTS_TABLE, "host_connections", SIGNALS_TABLE].contains(&query.table.as_str()) {
         return Err(ApiError::not_found(format!(
             "there is no table {}; there are {RESULTS_TABLE}, host_connections and {SIGNALS_TABLE}",

@@ -6,15 +6,15 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use holm_certs::{Right, Rights, Verdict};
-use holm_model::{Millis, SiteId, TenantId};
+use holm_model::{Millis, NodeName, SiteId, TenantId};
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::tenants_types::{
-    GrantStateView, NewGrant, NewTenant, RightView, TenantList, TenantSiteView, TenantView,
-    VerdictView,
+    ErasedNode, ErasureMissing, ErasureView, GrantStateView, NewErasure, NewGrant, NewTenant,
+    RightView, TenantList, TenantSiteView, TenantView, VerdictView,
 };
 use super::types::Timestamp;
-use crate::daemon::{Caller, ENROLLED_FOR_MS, NodeState, TenantStanding};
+use crate::daemon::{Caller, ENROLLED_FOR_MS, ErasureStanding, NodeState, TenantStanding};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 /// Longest time of a grant: ten years.
@@ -106,6 +106,34 @@ pub(crate) async fn revoke(
     Ok(Json(one(&state, &name)?))
 }
 
+/// Ends a tenant whose authority is on this node: every node destroys its keys, documents and rows as
+/// soon as it hears of it, and attests that it did. There is no way back.
+#[utoipa::path(
+    post, path = "/v1/tenants/{name}/erasure", tag = "mesh", request_body = NewErasure,
+    params(("name" = String, Path, description = "the tenant")),
+    responses((status = 202, body = TenantView), (status = 403, body = ErrorBody), (status = 409, body = ErrorBody), (status = 422, body = ErrorBody))
+)]
+pub(crate) async fn erase(
+    State(state): State<Arc<NodeState>>,
+    caller: Caller,
+    Path(name): Path<TenantId>,
+    Json(new): Json<NewErasure>,
+) -> Result<(StatusCode, Json<TenantView>), ApiError> {
+    caller.require_operator(&state)?;
+    if new.confirm != name {
+        let what =
+            format!("confirm: {} is not {name}, the tenant that would be erased", new.confirm);
+        return Err(ApiError::new(ErrorCode::Validation, what));
+    }
+    let now = Millis::now();
+    let erasure = state.roster.tenancy.erase(&name, now).map_err(conflict)?;
+    announce(&state, erasure, now).await?;
+    tracing::warn!(by = caller.name, tenant = %name, "tenant erased");
+    // Here at once; the others do so when they hear of it.
+    state.say_what_is_due(now).await.map_err(ApiError::internal)?;
+    Ok((StatusCode::ACCEPTED, Json(one(&state, &name)?)))
+}
+
 async fn announce(state: &Arc<NodeState>, statement: Vec<u8>, now: Millis) -> Result<(), ApiError> {
     let state = Arc::clone(state);
     let announced = tokio::task::spawn_blocking(move || state.announce(&[statement], now));
@@ -125,8 +153,11 @@ fn one(state: &NodeState, name: &TenantId) -> Result<TenantView, ApiError> {
 }
 
 fn view(state: &NodeState, standing: TenantStanding) -> TenantView {
-    let here = standing.name.as_ref().is_some_and(|name| state.tenants.contains_key(name));
+    let here = standing.name.as_ref().is_some_and(|name| state.tenants.of(name).is_some());
+    let asked: Vec<&SiteId> = standing.sites.iter().map(|site| &site.site).collect();
+    let erasure = standing.erasure.as_ref().map(|erasure| erasure_view(state, erasure, &asked));
     TenantView {
+        erasure,
         name: standing.name.map(|name| name.to_string()),
         tag: standing.tag.to_string(),
         authority_here: standing.authority_here,
@@ -143,8 +174,45 @@ fn view(state: &NodeState, standing: TenantStanding) -> TenantView {
     }
 }
 
+/// Who attested, and who had the tenant, or may have had it, and did not: nodes whose sealing keys are
+/// known, members of sites that the tenant's statements name, and sites of which no node is known.
+fn erasure_view(state: &NodeState, erasure: &ErasureStanding, sites: &[&SiteId]) -> ErasureView {
+    let mut asked = erasure.asked.clone();
+    let own = (state.config.node.site.clone(), state.config.node.name.clone());
+    let members = state.mesh().map(|mesh| mesh.status().members).unwrap_or_default();
+    let members = members.into_iter().map(|member| (member.site, member.node));
+    asked.extend(members.chain([own]).filter(|(site, _)| sites.contains(&site)));
+    let answered = |site: &SiteId, node: &NodeName| {
+        erasure.erased.iter().any(|erased| erased.site == *site && erased.node == *node)
+    };
+    let unknown = sites.iter().filter(|site| {
+        let known = asked.iter().any(|(of, _)| of == **site);
+        !known && !erasure.erased.iter().any(|erased| erased.site == ***site)
+    });
+    let mut missing: Vec<ErasureMissing> =
+        unknown.map(|site| ErasureMissing { site: (*site).clone(), node: None }).collect();
+    missing.extend(
+        asked
+            .iter()
+            .filter(|(site, node)| !answered(site, node))
+            .map(|(site, node)| ErasureMissing { site: site.clone(), node: Some(node.clone()) }),
+    );
+    let erased = erasure.erased.iter().map(|erased| ErasedNode {
+        site: erased.site.clone(),
+        node: erased.node.clone(),
+        at: Timestamp(erased.at),
+    });
+    ErasureView {
+        at: Timestamp(erasure.at),
+        finished: missing.is_empty(),
+        erased: erased.collect(),
+        missing,
+    }
+}
+
 fn verdict(verdict: Verdict) -> VerdictView {
     let (state, at) = match verdict {
+        Verdict::Erased { since } => (GrantStateView::Erased, Some(since)),
         Verdict::Expired { since } => (GrantStateView::Expired, Some(since)),
         Verdict::Granted { until } => (GrantStateView::Granted, Some(until)),
         Verdict::NeverGranted => (GrantStateView::NeverGranted, None),

@@ -1,6 +1,6 @@
 //! What the API says of tenants and grants.
 
-use holm_model::{SiteId, TenantId};
+use holm_model::{NodeName, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -43,6 +43,8 @@ request_type!(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum GrantStateView {
+    /// The tenant was ended, for good.
+    Erased,
     /// It is over.
     Expired,
     /// It holds.
@@ -85,6 +87,51 @@ api_type!(
         /// Whether this node holds it: it stands in `node.tenants`.
         opened_here: bool,
         sites: Vec<TenantSiteView>,
+        /// Set once the tenant was erased.
+        erasure: Option<ErasureView>,
+    }
+);
+
+api_type!(
+    /// How far the erasure of a tenant has come, as far as this node has heard.
+    ErasureView {
+        at: Timestamp,
+        /// Every node that had the tenant, or may have had it, attested that it destroyed what it had.
+        finished: bool,
+        erased: Vec<ErasedNode>,
+        /// Nodes that did not answer yet: they erase when they hear of it, and until then have it.
+        missing: Vec<ErasureMissing>,
+    }
+);
+
+api_type!(
+    /// A node that attested the erasure.
+    ErasedNode {
+        #[schema(value_type = String)]
+        site: SiteId,
+        #[schema(value_type = String)]
+        node: NodeName,
+        /// When it was done, by its clock.
+        at: Timestamp,
+    }
+);
+
+api_type!(
+    /// A node that has not answered; without a name where none of the site is known.
+    ErasureMissing {
+        #[schema(value_type = String)]
+        site: SiteId,
+        #[schema(value_type = Option<String>)]
+        node: Option<NodeName>,
+    }
+);
+
+request_type!(
+    /// The end of a tenant.
+    NewErasure {
+        /// The tenant's name once more: there is no way back.
+        #[schema(value_type = String)]
+        confirm: TenantId,
     }
 );
 

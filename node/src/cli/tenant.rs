@@ -1,5 +1,6 @@
 //! `holm tenant`: which tenants the mesh has, and which site may have which.
 
+use anyhow::bail;
 use clap::Subcommand;
 use holm_model::{SiteId, TenantId};
 
@@ -7,7 +8,8 @@ use super::Target;
 use super::client::Client;
 use super::render::{Table, clean};
 use crate::api::tenants_types::{
-    GrantStateView, NewGrant, NewTenant, RightView, TenantList, TenantView, VerdictView,
+    ErasureView, GrantStateView, NewErasure, NewGrant, NewTenant, RightView, TenantList,
+    TenantView, VerdictView,
 };
 
 #[derive(Debug, Subcommand)]
@@ -45,7 +47,18 @@ pub(crate) enum TenantCommand {
         #[arg(long)]
         site: SiteId,
     },
-    /// The tenants of the mesh, and which site may have which.
+    /// End a tenant: every node destroys its keys, documents and rows as soon as it hears of it. There
+    /// is no way back.
+    Erase {
+        #[command(flatten)]
+        target: Target,
+        /// The tenant.
+        name: TenantId,
+        /// Yes, destroy it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// The tenants of the mesh, which site may have which, and how far erasures have come.
     List(Target),
 }
 
@@ -74,6 +87,17 @@ pub(super) async fn run(command: TenantCommand) -> anyhow::Result<()> {
             client.delete(&format!("/v1/tenants/{name}/grants/{site}")).await?;
             let tenants: TenantList = client.get("/v1/tenants").await?;
             print(&target, &tenants, list_text)
+        }
+        TenantCommand::Erase { target, name, yes } => {
+            if !yes {
+                bail!(
+                    "this destroys all that the mesh knows of tenant {name}, at every site, for good; to do so: holm tenant erase {name} --yes"
+                );
+            }
+            let path = format!("/v1/tenants/{name}/erasure");
+            let new = NewErasure { confirm: name };
+            let tenant: TenantView = Client::new(&target)?.post(&path, &new).await?;
+            print(&target, &tenant, tenant_text)
         }
         TenantCommand::List(target) => {
             let tenants: TenantList = Client::new(&target)?.get("/v1/tenants").await?;
@@ -116,6 +140,10 @@ fn list_text(tenants: &TenantList) -> String {
         }
     }
     let mut text = table.to_string();
+    for tenant in &tenants.items {
+        let Some(erasure) = &tenant.erasure else { continue };
+        text.push_str(&erasure_text(tenant, erasure));
+    }
     let unknown = tenants.items.iter().filter(|tenant| tenant.name.is_none()).count();
     if unknown > 0 {
         text.push_str(
@@ -125,9 +153,34 @@ fn list_text(tenants: &TenantList) -> String {
     text
 }
 
+fn erasure_text(tenant: &TenantView, erasure: &ErasureView) -> String {
+    let name = tenant.name.as_deref().map_or_else(|| format!("({})", tenant.tag), clean);
+    let done: Vec<String> =
+        erasure.erased.iter().map(|erased| format!("{}/{}", erased.site, erased.node)).collect();
+    let mut text = format!("tenant {name} was erased at {}", erasure.at);
+    if !done.is_empty() {
+        text.push_str(&format!("; destroyed, by their own word, at {}", done.join(", ")));
+    }
+    let missing: Vec<String> = erasure
+        .missing
+        .iter()
+        .map(|missing| match &missing.node {
+            Some(node) => format!("{}/{node}", missing.site),
+            None => format!("site {}, of which no node is known here", missing.site),
+        })
+        .collect();
+    text.push_str(&if missing.is_empty() {
+        ": finished\n".to_owned()
+    } else {
+        format!("; NOT YET at {}: they do so when they hear of it\n", missing.join(", "))
+    });
+    text
+}
+
 fn verdict(verdict: &VerdictView) -> String {
     let at = verdict.at.map_or(String::new(), |at| format!(" {at}"));
     match verdict.state {
+        GrantStateView::Erased => format!("erased{at}"),
         GrantStateView::Expired => format!("expired{at}"),
         GrantStateView::Granted => format!("until{at}"),
         GrantStateView::NeverGranted => "no".into(),

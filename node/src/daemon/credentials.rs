@@ -204,6 +204,23 @@ impl Credentials {
         }
     }
 
+    /// Ends every token, session and login link of `tenant`.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) -> Result<(), CredentialError> {
+        let mut codes = self.login_codes.lock().unwrap_or_else(PoisonError::into_inner);
+        codes.retain(|_, code| code.tenant != *tenant);
+        drop(codes);
+        self.with_write(|transaction| {
+            let is_of = |found: Option<TenantId>| found.as_ref() == Some(tenant);
+            transaction.open_table(API_TOKENS)?.retain(|_, json| {
+                !is_of(serde_json::from_slice::<ApiToken>(json).ok().map(|token| token.tenant))
+            })?;
+            transaction.open_table(SESSIONS)?.retain(|_, json| {
+                !is_of(serde_json::from_slice::<Session>(json).ok().map(|session| session.tenant))
+            })?;
+            Ok(())
+        })
+    }
+
     /// Who presents `text`, if it is a token that is valid.
     pub(crate) fn caller_by_token(&self, text: &str) -> Option<Caller> {
         let (id, secret) = text.strip_prefix(TOKEN_PREFIX)?.split_once('.')?;

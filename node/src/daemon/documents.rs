@@ -1,6 +1,5 @@
 //! The node's documents as the mesh sees them, and its answers to other nodes' calls.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use holm_certs::Identity;
@@ -9,10 +8,10 @@ use holm_model::{DocId, DocVersion, Millis, SiteId, TenantId};
 use holm_replica::Replica;
 use tokio::sync::broadcast;
 
-use super::Tenant;
 use super::roster::Roster;
 use super::state::{Change, NodeState, Topic};
 use super::views::VIEW_METHOD;
+use super::{Tenant, Tenants};
 use crate::enrol::{Issuing, RENEW_METHOD, RenewRequest};
 use crate::layout::Layout;
 
@@ -20,7 +19,7 @@ const NOT_HERE: &str = "the tenant is not replicated here";
 
 /// What the mesh reads and writes.
 pub(super) struct Documents {
-    pub(super) tenants: BTreeMap<TenantId, Arc<Tenant>>,
+    pub(super) tenants: Tenants,
     pub(super) roster: Arc<Roster>,
     pub(super) identity: Identity,
     pub(super) layout: Layout,
@@ -29,15 +28,15 @@ pub(super) struct Documents {
 
 impl Documents {
     /// The replica of a tenant, by its name on the mesh.
-    fn replica(&self, label: &TenantId) -> Option<&Replica> {
+    fn with_replica<T>(&self, label: &TenantId, use_it: impl FnOnce(&Replica) -> T) -> Option<T> {
         if *label == self.roster.tenant {
-            return Some(&self.roster.replica);
+            return Some(use_it(&self.roster.replica));
         }
-        self.tenant(label).map(|tenant| &tenant.replica)
+        self.tenant(label).map(|tenant| use_it(&tenant.replica))
     }
 
-    fn tenant(&self, label: &TenantId) -> Option<&Arc<Tenant>> {
-        self.tenants.get(&self.roster.tenancy.named(label)?)
+    fn tenant(&self, label: &TenantId) -> Option<Arc<Tenant>> {
+        self.tenants.of(&self.roster.tenancy.named(label)?)
     }
 }
 
@@ -49,7 +48,8 @@ fn labelled(label: &TenantId, version: DocVersion) -> DocVersion {
 /// On the mesh a tenant goes by its tag: the `TenantId`s here are tags, and the roster's own name.
 impl DocumentStore for Documents {
     fn tenants(&self) -> Vec<TenantId> {
-        let labels = self.tenants.keys().filter_map(|name| self.roster.tenancy.label(name));
+        let held = self.tenants.all();
+        let labels = held.iter().filter_map(|tenant| self.roster.tenancy.label(&tenant.id));
         std::iter::once(self.roster.tenant.clone()).chain(labels).collect()
     }
 
@@ -60,17 +60,17 @@ impl DocumentStore for Documents {
     }
 
     fn documents(&self, label: &TenantId) -> Vec<DocVersion> {
-        let documents = self.replica(label).map(Replica::documents).unwrap_or_default();
+        let documents = self.with_replica(label, Replica::documents).unwrap_or_default();
         documents.into_iter().map(|version| labelled(label, version)).collect()
     }
 
     fn heads(&self, label: &TenantId, doc: &DocId) -> Vec<[u8; 32]> {
-        self.replica(label).map(|replica| replica.heads(*doc)).unwrap_or_default()
+        self.with_replica(label, |replica| replica.heads(*doc)).unwrap_or_default()
     }
 
     fn export(&self, label: &TenantId, doc: &DocId, have: &[[u8; 32]]) -> Result<Vec<u8>, String> {
-        let replica = self.replica(label).ok_or(NOT_HERE)?;
-        replica.export(*doc, have).map(|blob| blob.bytes).map_err(|error| error.to_string())
+        let exported = self.with_replica(label, |replica| replica.export(*doc, have));
+        exported.ok_or(NOT_HERE)?.map(|blob| blob.bytes).map_err(|error| error.to_string())
     }
 
     fn apply(

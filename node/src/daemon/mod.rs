@@ -2,6 +2,7 @@
 
 mod credentials;
 mod documents;
+mod erasure;
 mod freshness;
 mod moments;
 mod planes;
@@ -10,6 +11,7 @@ mod rows;
 mod state;
 mod tenancy;
 mod tenant;
+mod tenants;
 mod up;
 mod views;
 
@@ -18,7 +20,8 @@ pub(crate) use freshness::SiteReport;
 pub(crate) use roster::{ROSTER_TENANT, Roster};
 pub(crate) use rows::RESULTS_TABLE;
 pub(crate) use state::{Change, NodeState, Topic};
-pub(crate) use tenancy::{ENROLLED_FOR_MS, TenantStanding, TenantsFile, found};
+pub(crate) use tenancy::{ENROLLED_FOR_MS, ErasureStanding, TenantStanding, TenantsFile, found};
 pub(crate) use tenant::Tenant;
+pub(crate) use tenants::Tenants;
 pub(crate) use up::up;
 pub(crate) use views::{Finding, ReachedWire, SIGNALS_TABLE, View, severity, subject_of, text_of};

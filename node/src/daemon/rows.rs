@@ -70,6 +70,9 @@ pub(crate) struct Rows {
 
 impl RowSink for Rows {
     fn append(&self, row: Row) {
+        if self.tenant.has_ended() {
+            return;
+        }
         if row.table == RESULTS_TABLE {
             self.tenant.rows.keep_latest(&row);
             // Nobody listening is fine: the stream tells pages that are open.

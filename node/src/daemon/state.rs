@@ -1,6 +1,5 @@
 //! What every part of the running node shares.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,7 +14,7 @@ use super::freshness::Absence;
 use super::planes::Supervised;
 use super::roster::Roster;
 use super::views::Views;
-use super::{Credentials, Tenant};
+use super::{Credentials, Tenant, Tenants};
 use crate::api::{Questions, ServeCounters, Throttle};
 use crate::config::Config;
 use crate::enrol::Issuing;
@@ -72,7 +71,7 @@ pub(crate) struct NodeState {
     pub(crate) credentials: Credentials,
     pub(crate) throttle: Throttle,
     pub(crate) questions: Questions,
-    pub(crate) tenants: BTreeMap<TenantId, Arc<Tenant>>,
+    pub(crate) tenants: Tenants,
     pub(crate) roster: Arc<Roster>,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) shutdown: CancellationToken,
@@ -99,7 +98,7 @@ pub(super) struct Parts {
     pub(super) mesh_file: MeshFile,
     pub(super) issuing: Option<Arc<Issuing>>,
     pub(super) credentials: Credentials,
-    pub(super) tenants: BTreeMap<TenantId, Arc<Tenant>>,
+    pub(super) tenants: Tenants,
     pub(super) roster: Arc<Roster>,
     pub(super) plain_api: Option<SocketAddr>,
 }
@@ -138,8 +137,14 @@ impl NodeState {
     pub(crate) fn tenant(
         &self,
         caller: &super::Caller,
-    ) -> Result<&Arc<Tenant>, crate::api::error::ApiError> {
-        self.tenants.get(&caller.tenant).ok_or_else(|| {
+    ) -> Result<Arc<Tenant>, crate::api::error::ApiError> {
+        self.tenants.of(&caller.tenant).ok_or_else(|| {
+            if self.roster.tenancy.is_erased(&caller.tenant) {
+                return crate::api::error::ApiError::not_found(format!(
+                    "tenant {} was erased: its data is destroyed everywhere the erasure has reached",
+                    caller.tenant
+                ));
+            }
             crate::api::error::ApiError::not_found(format!(
                 "this node does not replicate tenant {}; ask a node that does, or add it to node.tenants",
                 caller.tenant

@@ -5,7 +5,7 @@
 //! learns neither its name nor that it is here. What the tag is called is bound once on each node, by
 //! the node that makes the tenant, by the enrolment, or by a delivery that only granted sites can read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,14 +14,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use holm_certs::files::IdentityDir;
 use holm_certs::{
-    BookCounters, BookSize, GrantBook, GrantTerms, Identity, Issuer, KeyPlan, News, Right, Rights,
-    SealingKey, SealingSecret, Taken, TenantAuthority, TenantCreation, TenantNames, TenantTag,
-    Trust, Verdict,
+    BookCounters, BookSize, ErasedAt, GrantBook, GrantTerms, Identity, Issuer, KeyPlan, News,
+    Right, Rights, SealingKey, SealingSecret, SpkiHash, Taken, TenantAuthority, TenantCreation,
+    TenantNames, TenantTag, Trust, Verdict,
 };
-use holm_model::{Millis, SiteId, TenantId};
+use holm_model::{Millis, NodeName, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use super::erasure::Due;
 use crate::layout::{Layout, write_file};
 
 /// How long before its making a grant holds: clocks differ.
@@ -78,6 +79,18 @@ pub(crate) struct TenantStanding {
     /// Whether its authority's key is on this node.
     pub(crate) authority_here: bool,
     pub(crate) sites: Vec<SiteStanding>,
+    /// Since when it is erased, and how far that has come.
+    pub(crate) erasure: Option<ErasureStanding>,
+}
+
+/// How far the erasure of a tenant has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ErasureStanding {
+    pub(crate) at: Millis,
+    /// Nodes that attested it.
+    pub(crate) erased: Vec<ErasedAt>,
+    /// Nodes that had the tenant, or may have had it.
+    pub(crate) asked: BTreeSet<(SiteId, NodeName)>,
 }
 
 /// The tenants of the mesh as this node may know them.
@@ -162,8 +175,12 @@ impl Tenancy {
             match held.book.take(statement, trust) {
                 Ok(Taken::News(what)) => {
                     news = true;
-                    if let News::Revocation(tag, site) = what {
-                        tracing::warn!(tenant = %tag, %site, "a site's grant was revoked");
+                    match what {
+                        News::Erasure(tag) => tracing::warn!(tenant = %tag, "a tenant is erased"),
+                        News::Revocation(tag, site) => {
+                            tracing::warn!(tenant = %tag, %site, "a site's grant was revoked");
+                        }
+                        _ => {}
                     }
                 }
                 Ok(Taken::Known | Taken::Waiting | Taken::OtherKind) => {}
@@ -203,6 +220,9 @@ impl Tenancy {
         let Held { book, file, authorities } = &mut *held;
         for authority in authorities.values() {
             let known = book.tenants().iter().any(|tenant| tenant.tag == authority.tag());
+            if book.erasure_of(authority.tag()).is_some() {
+                continue;
+            }
             if let Some(issuer) = issuer.filter(|_| !known) {
                 due.push(TenantCreation::sign(issuer, authority.public_key(), now)?.to_bytes()?);
             }
@@ -303,6 +323,34 @@ impl Tenancy {
         Ok(authority.revoke(site, up_to, now)?.to_bytes()?)
     }
 
+    /// The statement that ends a tenant whose authority is here, everywhere and for good.
+    pub(crate) fn erase(&self, name: &TenantId, now: Millis) -> anyhow::Result<Vec<u8>> {
+        let held = self.held();
+        let authority = held.authority(name, &self.files)?;
+        Ok(authority.erase(now)?.to_bytes()?)
+    }
+
+    /// Whether the tenant of that name was erased.
+    pub(crate) fn is_erased(&self, name: &TenantId) -> bool {
+        let held = self.held();
+        let tag = held.file.names.tag_of(name);
+        tag.is_some_and(|tag| held.book.erasure_of(tag).is_some())
+    }
+
+    /// Erased tenants that the node with this key knows by name and has not attested. Authorities of
+    /// erased tenants are let go of.
+    pub(super) fn erasures_due(&self, own: &SpkiHash) -> Vec<Due> {
+        let mut held = self.held();
+        let Held { book, file, authorities } = &mut *held;
+        authorities.retain(|_, authority| book.erasure_of(authority.tag()).is_none());
+        let erased = file.names.iter().filter_map(|(name, tag)| {
+            let erasure = book.erasure_of(tag)?;
+            let done = book.erased_at(erasure).iter().any(|node| node.key == *own);
+            (!done).then(|| Due { name: name.clone(), tag, erasure: erasure.digest() })
+        });
+        erased.collect()
+    }
+
     /// Grants a site that is enrolled now every tenant whose authority is here, and what it needs to
     /// know of them: names and statements. The grants are for the roster too.
     pub(crate) fn enrol(
@@ -342,7 +390,15 @@ impl Tenancy {
                 site,
             });
             let authority_here = name.as_ref().is_some_and(|n| held.authorities.contains_key(n));
-            TenantStanding { sites: sites.collect(), name, tag, authority_here }
+            let erasure = held.book.erasure_of(tag).map(|erasure| ErasureStanding {
+                at: erasure.at(),
+                erased: held.book.erased_at(erasure).into_iter().cloned().collect(),
+                asked: {
+                    let nodes = held.book.nodes_of(tag).into_iter();
+                    nodes.map(|node| (node.site.clone(), node.node.clone())).collect()
+                },
+            });
+            TenantStanding { sites: sites.collect(), name, tag, authority_here, erasure }
         };
         tags.into_iter().map(standing).collect()
     }

@@ -18,6 +18,7 @@ use holm_model::{
 use holm_plane::FactSink;
 use holm_replica::{Applied, DataKey, Replica, WrappedKey};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::moments::Moments;
 use super::rows::TenantRows;
@@ -46,6 +47,8 @@ pub(crate) struct Tenant {
     /// Held from a change of the documents until the graph has it: what two threads change comes into
     /// the graph in the order of the documents.
     order: Mutex<()>,
+    /// The tenant was erased: nothing is taken or written any more.
+    ended: CancellationToken,
     fold: Mutex<Fold>,
     wake: Notify,
     write_failure: Mutex<Option<String>>,
@@ -104,11 +107,26 @@ impl Tenant {
             messages,
             graph: RwLock::new(graph),
             order: Mutex::default(),
+            ended: CancellationToken::new(),
             fold: Mutex::new(fold),
             wake: Notify::new(),
             write_failure: Mutex::new(None),
             moments: Moments::default(),
         })
+    }
+
+    /// The tenant was erased: its tasks end, and what is in memory of it goes. What a plane still
+    /// observes for it is passed over.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.graph_mut() = TopologyGraph::new();
+        *self.fold() = Fold::new(FoldLimits::default());
+    }
+
+    /// Whether it was erased.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     /// The merged graph of all sites.
@@ -160,6 +178,9 @@ impl Tenant {
         now: Millis,
     ) -> Result<(Option<DocVersion>, Vec<Vec<u8>>), String> {
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_ended() {
+            return Err("the tenant was erased".into());
+        }
         let applied =
             self.replica.apply(doc, bytes, from, now).map_err(|error| error.to_string())?;
         let merged = match applied {
@@ -199,6 +220,7 @@ impl Tenant {
                 }
                 _ = ticks.tick() => false,
                 () = state.shutdown.cancelled() => true,
+                () = self.ended.cancelled() => return,
             };
             if batch.is_empty() {
                 let mut fold = self.fold();
@@ -276,6 +298,7 @@ impl Tenant {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = state.shutdown.cancelled() => return,
+                () = self.ended.cancelled() => return,
             }
             let tenant = Arc::clone(&self);
             let work = tokio::task::spawn_blocking(move || tenant.tend_history(Millis::now()));
@@ -309,7 +332,11 @@ impl Tenant {
         Ok(maintained.versions)
     }
 
-    fn folded(&self, folded: Folded) {
+    fn observe(&self, observe: impl FnOnce(&mut Fold) -> Folded) {
+        if self.has_ended() {
+            return;
+        }
+        let folded = observe(&mut self.fold());
         if matches!(folded, Folded::Opened | Folded::AttributesChanged) {
             self.wake.notify_one();
         }
@@ -318,23 +345,19 @@ impl Tenant {
 
 impl FactSink for Tenant {
     fn observe_edge(&self, observation: &EdgeObservation<'_>) {
-        let folded = self.fold().observe_edge(observation);
-        self.folded(folded);
+        self.observe(|fold| fold.observe_edge(observation));
     }
 
     fn observe_node(&self, observation: &NodeObservation<'_>) {
-        let folded = self.fold().observe_node(observation);
-        self.folded(folded);
+        self.observe(|fold| fold.observe_node(observation));
     }
 
     fn observe_path(&self, observation: &PathObservation<'_>) {
-        let folded = self.fold().observe_path(observation);
-        self.folded(folded);
+        self.observe(|fold| fold.observe_path(observation));
     }
 
     fn observe_alias(&self, observation: &AliasObservation<'_>) {
-        let folded = self.fold().observe_alias(observation);
-        self.folded(folded);
+        self.observe(|fold| fold.observe_alias(observation));
     }
 }
 

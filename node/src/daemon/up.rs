@@ -1,6 +1,5 @@
 //! `holm up`: opens what is on disk, serves, joins the mesh, observes, and stops in order.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -21,7 +20,7 @@ use super::planes::Supervised;
 use super::roster::Roster;
 use super::rows::Rows;
 use super::state::{Change, NodeState, Parts, Topic};
-use super::{Credentials, Role, Tenant};
+use super::{Credentials, Role, Tenant, Tenants};
 use crate::api::{Server, TlsSource};
 use crate::cli::{ApiAddress, UpArgs};
 use crate::config::Config;
@@ -56,9 +55,9 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     }
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(Arc::clone(&state).keep_tenancy());
-    for tenant in state.tenants.values() {
-        tasks.spawn(Arc::clone(tenant).write_changes(Arc::clone(&state)));
-        tasks.spawn(Arc::clone(tenant).keep_history(Arc::clone(&state)));
+    for tenant in state.tenants.all() {
+        tasks.spawn(Arc::clone(&tenant).write_changes(Arc::clone(&state)));
+        tasks.spawn(tenant.keep_history(Arc::clone(&state)));
     }
     start_mesh(&state).await;
     let (peers_tx, peers) = watch::channel(Vec::new());
@@ -123,11 +122,17 @@ fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)>
     let roster = Arc::new(Roster::open(&layout, site, node, &key_of_keys, &identity, now)?);
     messages.extend(roster.messages.iter().cloned());
     roster.enforce(&identity, &layout, now);
-    let mut tenants = BTreeMap::new();
+    let mut tenants = Vec::new();
     for id in &config.node.tenants {
+        if roster.tenancy.is_erased(id) {
+            messages.push(format!(
+                "tenant {id} was erased: it is not opened, and nothing is observed for it; take it out of node.tenants"
+            ));
+            continue;
+        }
         let tenant = Tenant::open(&layout, &config, id, &key_of_keys, now)?;
         messages.extend(tenant.messages.iter().cloned());
-        tenants.insert(id.clone(), Arc::new(tenant));
+        tenants.push(tenant);
     }
     for message in &messages {
         tracing::warn!("{message}");
@@ -151,7 +156,7 @@ fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)>
         mesh_file,
         issuing,
         credentials,
-        tenants,
+        tenants: Tenants::new(tenants),
         roster,
         plain_api,
     };
@@ -229,13 +234,7 @@ fn serve(
         counters: Arc::clone(&state.serve_counters),
         shutdown: state.shutdown.clone(),
     };
-    // One configuration: its resolver asks for the current certificate at every handshake.
-    let tls = Arc::new(web.server_config()?);
-    let source: TlsSource = Arc::new(move || Arc::clone(&tls));
-    tokio::spawn(server(router.clone()).run(listener, Some(source)));
-    if let Some(plain) = plain {
-        tokio::spawn(server(router).run(plain, None));
-    }
+    // Before the first answer: who saw that the node serves finds where.
     let ip =
         if address.ip().is_unspecified() { "127.0.0.1".into() } else { address.ip().to_string() };
     let ip = if ip.contains(':') { format!("[{ip}]") } else { ip };
@@ -246,6 +245,13 @@ fn serve(
             state.layout.api().display(),
             api.url
         );
+    }
+    // One configuration: its resolver asks for the current certificate at every handshake.
+    let tls = Arc::new(web.server_config()?);
+    let source: TlsSource = Arc::new(move || Arc::clone(&tls));
+    tokio::spawn(server(router.clone()).run(listener, Some(source)));
+    if let Some(plain) = plain {
+        tokio::spawn(server(router).run(plain, None));
     }
     Ok(())
 }
@@ -314,15 +320,15 @@ fn mesh_config(state: &NodeState) -> anyhow::Result<MeshConfig> {
 
 fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>>) {
     let config = &state.config;
-    let Some(tenant) = config.node.tenants.first().and_then(|id| state.tenants.get(id)) else {
+    let Some(tenant) = config.node.tenants.first().and_then(|id| state.tenants.of(id)) else {
         return;
     };
     let context = |health| PlaneContext {
         tenant: tenant.id.clone(),
         site: config.node.site.clone(),
         node: config.node.name.clone(),
-        facts: Arc::clone(tenant) as Arc<dyn holm_plane::FactSink>,
-        rows: Arc::new(Rows { tenant: Arc::clone(tenant), changes: state.changes.clone() }),
+        facts: Arc::clone(&tenant) as Arc<dyn holm_plane::FactSink>,
+        rows: Arc::new(Rows { tenant: Arc::clone(&tenant), changes: state.changes.clone() }),
         health,
         peers: peers.clone(),
     };
@@ -470,7 +476,7 @@ impl NodeState {
             .collect();
         let attributes: Vec<(&str, &str)> =
             planes.iter().map(|(name, state)| (name.as_str(), *state)).collect();
-        let Some(tenant) = self.config.node.tenants.first().and_then(|id| self.tenants.get(id))
+        let Some(tenant) = self.config.node.tenants.first().and_then(|id| self.tenants.of(id))
         else {
             return;
         };
@@ -491,8 +497,8 @@ impl NodeState {
     /// Says on the roster what is due about tenants: at the start, on news, and when a grant begins or
     /// ends.
     async fn keep_tenancy(self: Arc<Self>) {
-        for tenant in self.tenants.keys().filter(|tenant| self.label(tenant).is_none()) {
-            tracing::warn!(%tenant, "the tenant was not made in this mesh, or not granted to this site: it stays at this node; `holm tenant create` makes it, `holm tenant grant` where it was made grants it");
+        for tenant in self.tenants.all().iter().filter(|held| self.label(&held.id).is_none()) {
+            tracing::warn!(tenant = %tenant.id, "the tenant was not made in this mesh, or not granted to this site: it stays at this node; `holm tenant create` makes it, `holm tenant grant` where it was made grants it");
         }
         loop {
             let now = Millis::now();
@@ -519,7 +525,8 @@ impl NodeState {
         let state = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let issuer = state.issuing.as_deref().map(Issuing::issuer);
-            let due = state.roster.tenancy.due(issuer, &state.identity, now)?;
+            let mut due = state.roster.tenancy.due(issuer, &state.identity, now)?;
+            due.extend(state.erase_what_is_due(now)?);
             state.announce(&due, now)
         })
         .await?

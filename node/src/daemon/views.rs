@@ -232,7 +232,7 @@ impl NodeState {
         } else {
             tracing::info!(kind = finding.verdict.kind(), "over: {text}");
         }
-        let Some(tenant) = self.config.node.tenants.first().and_then(|id| self.tenants.get(id))
+        let Some(tenant) = self.config.node.tenants.first().and_then(|id| self.tenants.of(id))
         else {
             return;
         };

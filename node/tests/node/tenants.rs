@@ -108,3 +108,59 @@ fn a_tenant_has_no_name_where_it_was_not_granted() {
     let refused = berlin.place.client().with_token(token).get("/v1/tenants");
     assert_eq!(refused.status, 403, "for operators");
 }
+
+#[test]
+fn an_erased_tenant_is_destroyed_everywhere_also_where_a_node_was_away() {
+    let lab = Lab::new();
+    let berlin = lab.found("berlin").start();
+    let tokyo = lab.join(&berlin, "tokyo").start();
+    let lima = lab.join(&berlin, "lima").start();
+    agree(&[&berlin, &tokyo, &lima]);
+    eventually("everyone's sealing key is known", || {
+        let keys = berlin.place.client().get("/metrics").body;
+        keys.contains("holm_roster_statements{kind=\"sealing_keys\"} 3").then_some(())
+    });
+    let lima = lima.stop();
+
+    tokyo
+        .place
+        .holm(&["tenant", "erase", "default", "--yes"])
+        .failed_naming(&["authority of tenant default is not on this node"]);
+    berlin.place.holm(&["tenant", "erase", "default"]).failed_naming(&["for good", "--yes"]);
+    let answer = berlin
+        .place
+        .client()
+        .post("/v1/tenants/default/erasure", &serde_json::json!({ "confirm": "other" }));
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    assert!(berlin.place.file("tenants/default/data.key").exists(), "nothing happened yet");
+
+    berlin.place.holm(&["tenant", "erase", "default", "--yes"]).succeeded();
+    let gone = |place: &crate::common::Place| {
+        let left = ["tenants/default", "identity/tenant-default.pem"];
+        left.iter().all(|path| !place.file(path).exists())
+    };
+    assert!(gone(&berlin.place), "here it is destroyed when the command returns");
+    eventually("tokyo destroys it and says so", || {
+        let printed = berlin.place.holm(&["tenant", "list"]).succeeded();
+        let said =
+            printed.contains("berlin/n1, tokyo/n1") && printed.contains("NOT YET at lima/n1");
+        (said && gone(&tokyo.place)).then_some(())
+    });
+    let refused = berlin.place.client().get("/v1/topology");
+    assert_eq!(refused.status, 404);
+    assert!(refused.body.contains("tenant default was erased"), "{}", refused.body);
+    berlin
+        .place
+        .holm(&["tenant", "grant", "default", "--site", "tokyo"])
+        .failed_naming(&["authority of tenant default is not on this node"]);
+
+    assert!(lima.file("tenants/default/data.key").exists(), "it has not heard of it");
+    let lima = lima.start();
+    eventually("lima hears of it, destroys it and says so", || {
+        let printed = berlin.place.holm(&["tenant", "list"]).succeeded();
+        (printed.contains("finished") && gone(&lima.place)).then_some(())
+    });
+    let tokyo = tokyo.stop().start();
+    assert!(gone(&tokyo.place), "a restart opens nothing anew");
+    assert!(tokyo.log().contains("take it out of node.tenants"), "{}", tokyo.log());
+}
