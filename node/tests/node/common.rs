@@ -40,7 +40,7 @@ impl Lab {
     /// A folder and addresses for a node that is still to be made.
     pub(crate) fn place(&self, name: &str) -> Place {
         let (api, mesh) = addresses();
-        Place { dir: self.path().join(name), api, mesh }
+        Place { dir: self.path().join(name), api, mesh, netns: None }
     }
 
     /// The first node of a mesh.
@@ -72,12 +72,15 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) api: SocketAddr,
     pub(crate) mesh: SocketAddr,
+    /// The network namespace that the node runs in; this one's otherwise.
+    pub(crate) netns: Option<String>,
 }
 
 impl Place {
     /// Runs `holm … --dir DIR` to its end.
     pub(crate) fn holm(&self, args: &[&str]) -> Ran {
-        holm(&[args, &["--dir", &self.dir.to_string_lossy()]].concat())
+        let args = [args, &["--dir", &self.dir.to_string_lossy()]].concat();
+        ran(&mut command_in(self.netns.as_deref()), &args, &[])
     }
 
     /// Joins with `token`.
@@ -109,7 +112,7 @@ impl Place {
         let log = self.dir.with_extension("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log);
         let file = file.expect("a log file");
-        let child = command()
+        let child = command_in(self.netns.as_deref())
             .args(["up", "--stop-with-stdin", "--dir"])
             .arg(&self.dir)
             .envs(variables.iter().copied())
@@ -250,7 +253,10 @@ pub(crate) fn holm(args: &[&str]) -> Ran {
 
 /// Runs `holm` with variables to its end.
 pub(crate) fn holm_with(args: &[&str], variables: &[(&str, &str)]) -> Ran {
-    let mut command = command();
+    ran(&mut command_in(None), args, variables)
+}
+
+fn ran(command: &mut Command, args: &[&str], variables: &[(&str, &str)]) -> Ran {
     let output = command
         .args(args)
         .envs(variables.iter().copied())
@@ -261,8 +267,16 @@ pub(crate) fn holm_with(args: &[&str], variables: &[(&str, &str)]) -> Ran {
     Ran { ok: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_holm"));
+fn command_in(netns: Option<&str>) -> Command {
+    let holm = env!("CARGO_BIN_EXE_holm");
+    let mut command = match netns {
+        Some(netns) => {
+            let mut command = Command::new("nsenter");
+            command.arg(format!("--net=/run/netns/{netns}")).arg(holm);
+            command
+        }
+        None => Command::new(holm),
+    };
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOLM_")) {
         command.env_remove(name);
     }

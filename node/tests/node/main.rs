@@ -13,6 +13,7 @@ mod damaged_files;
 mod garbage_on_the_mesh_port;
 mod join_tokens;
 mod kill_nine;
+mod lab;
 mod questions;
 mod revocation;
 mod tenants;
