@@ -140,6 +140,8 @@ const _: () = assert!(
 fn alter(record: &mut ElementRecord, change: &ElementChangeKind) {
     match change {
         ElementChangeKind::Opened { at, attributes } => {
+            // Nothing opens before what is recorded ended, unless the clock was set back.
+            record.intervals.set_back(*at);
             record.intervals.open(*at);
             record.set_attributes(*at, attributes);
         }

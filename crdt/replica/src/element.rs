@@ -150,16 +150,7 @@ impl ElementRecord {
 
     /// Writes attributes: what they replace is remembered.
     pub(crate) fn set_attributes(&mut self, at: Millis, attributes: &Attributes) {
-        if self.attributes == *attributes {
-            return;
-        }
-        // A clock that was set back does not reorder what was written.
-        let at = at.max(self.attributes_at);
-        if self.attributes_at > Millis(0) || !self.attributes.is_empty() {
-            self.past.replace(&self.attributes, attributes, at);
-        }
-        self.attributes.clone_from(attributes);
-        self.attributes_at = at;
+        self.past.write(&mut self.attributes, &mut self.attributes_at, attributes, at);
     }
 
     /// The record that says what both say. Commutative, associative and idempotent: moments are

@@ -229,7 +229,7 @@ pub(super) async fn ask<T: Send + 'static>(
     caller: &Caller,
     work: impl FnOnce(&Asked) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let tenant = Arc::clone(state.tenant(caller)?);
+    let tenant = state.tenant(caller)?;
     let asking = Arc::clone(&state);
     let id = tenant.id.clone();
     let work = |patience| work(&Asked { state, tenant, now: Millis::now(), patience });

@@ -79,7 +79,8 @@ pub(crate) struct Place {
 impl Place {
     /// Runs `holm … --dir DIR` to its end.
     pub(crate) fn holm(&self, args: &[&str]) -> Ran {
-        let args = [args, &["--dir", &self.dir.to_string_lossy()]].concat();
+        let dir = self.dir.to_string_lossy();
+        let args = [args, &["--dir", &dir]].concat();
         ran(&mut command_in(self.netns.as_deref()), &args, &[])
     }
 

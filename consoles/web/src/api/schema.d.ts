@@ -258,6 +258,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tenants/{name}/erasure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends a tenant whose authority is on this node: every node destroys its keys, documents and rows as
+         *     soon as it hears of it, and attests that it did. There is no way back.
+         */
+        post: operations["erase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tenants/{name}/grants": {
         parameters: {
             query?: never;
@@ -787,6 +807,27 @@ export interface components {
             intervals: components["schemas"]["IntervalView"][];
             site: string;
         };
+        /** @description A node that attested the erasure. */
+        ErasedNode: {
+            /** @description When it was done, by its clock. */
+            at: components["schemas"]["Timestamp"];
+            node: string;
+            site: string;
+        };
+        /** @description A node that has not answered; without a name where none of the site is known. */
+        ErasureMissing: {
+            node: string | null;
+            site: string;
+        };
+        /** @description How far the erasure of a tenant has come, as far as this node has heard. */
+        ErasureView: {
+            at: components["schemas"]["Timestamp"];
+            erased: components["schemas"]["ErasedNode"][];
+            /** @description Every node that had the tenant, or may have had it, attested that it destroyed what it had. */
+            finished: boolean;
+            /** @description Nodes that did not answer yet: they erase when they hear of it, and until then have it. */
+            missing: components["schemas"]["ErasureMissing"][];
+        };
         /** @description An answer that is an error. */
         ErrorBody: {
             error: components["schemas"]["ErrorDetail"];
@@ -824,7 +865,7 @@ export interface components {
          * @description How a grant stands now.
          * @enum {string}
          */
-        GrantStateView: "expired" | "granted" | "never_granted" | "not_yet" | "revoked";
+        GrantStateView: "erased" | "expired" | "granted" | "never_granted" | "not_yet" | "revoked";
         /** @description How many there are of each, whatever the limit. */
         ImpactTotals: {
             /** Format: int64 */
@@ -1094,6 +1135,11 @@ export interface components {
             /** @description 1 to 100 characters. */
             name: string;
             role: components["schemas"]["Role"];
+        };
+        /** @description The end of a tenant. */
+        NewErasure: {
+            /** @description The tenant's name once more: there is no way back. */
+            confirm: string;
         };
         /** @description A grant to be made. */
         NewGrant: {
@@ -1464,6 +1510,7 @@ export interface components {
         TenantView: {
             /** @description Whether the key of its authority is on this node: only here it can be granted and revoked. */
             authority_here: boolean;
+            erasure: components["schemas"]["ErasureView"] | null;
             /** @description `null` for a tenant that was not granted to this node's site: it does not know the name. */
             name: string | null;
             /** @description Whether this node holds it: it stands in `node.tenants`. */
@@ -2228,6 +2275,65 @@ export interface operations {
                 };
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    erase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the tenant */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewErasure"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantView"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
