@@ -220,10 +220,13 @@ mod tests {
             witnesses: set("a"),
             reached_by: set("b"),
         };
-        assert_eq!(judged("a: +b -c", &["b: +a +c"]), [link.clone()]);
+        assert_eq!(judged("a: +b -c", &["b: +a +c"]), [link]);
         // The other side's own word makes it one link with two witnesses.
-        let Verdict::LinkDown { ends, reached_by, .. } = link else { unreachable!() };
-        let both = Verdict::LinkDown { ends, witnesses: set("a c"), reached_by };
+        let both = Verdict::LinkDown {
+            ends: (site("a"), site("c")),
+            witnesses: set("a c"),
+            reached_by: set("b"),
+        };
         assert_eq!(judged("b: +a +c", &["a: +b -c", "c: +b -a"]), [both]);
     }
 

@@ -104,11 +104,11 @@ fn two_ways_in_one_moment_do_not_overlap() {
         _ => None,
     });
     let opened = changes.iter().filter(|c| matches!(c.id, holm_model::ElementId::Path(_)));
-    let opened = opened.filter_map(|c| match &c.change {
+    let mut opened = opened.filter_map(|c| match &c.change {
         ElementChangeKind::Opened { at, .. } => Some(*at),
         _ => None,
     });
-    assert_eq!((opened.last(), closed), (Some(Millis(101)), Some(Millis(101))));
+    assert_eq!((opened.next_back(), closed), (Some(Millis(101)), Some(Millis(101))));
 }
 
 #[test]
