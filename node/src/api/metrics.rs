@@ -107,6 +107,7 @@ fn tenant_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
         ("holm_fold_refused_attributes_total", fold.refused_attributes),
         ("holm_fold_out_of_order_total", fold.out_of_order),
         ("holm_fold_clock_corrected_total", fold.clock_corrected),
+        ("holm_fold_clock_rewritten_total", fold.clock_rewritten),
         ("holm_replica_documents", replica.documents),
         ("holm_replica_documents_over_budget", replica.documents_over_budget),
         ("holm_replica_document_bytes", replica.document_bytes),
