@@ -14,6 +14,8 @@ pub(crate) struct Chance {
     pub(crate) flight: StdRng,
     /// What is written where.
     pub(crate) load: StdRng,
+    /// How the clocks run.
+    pub(crate) clocks: StdRng,
     /// What the byzantine do.
     pub(crate) malice: StdRng,
 }
@@ -26,6 +28,7 @@ impl Chance {
             nodes: stream(seed, "nodes"),
             flight: stream(seed, "flight"),
             load: stream(seed, "load"),
+            clocks: stream(seed, "clocks"),
             malice: stream(seed, "malice"),
         }
     }

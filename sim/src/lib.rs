@@ -11,6 +11,7 @@
 //! ([`store`]); faults come from a script ([`plan`]); [`run()`] judges at the end.
 
 mod chance;
+mod clocks;
 pub mod geo;
 mod idle;
 mod malice;

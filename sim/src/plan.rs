@@ -92,6 +92,8 @@ pub struct Plan {
     pub absent: Vec<usize>,
     /// How long a disk needs.
     pub disk_ms: u64,
+    /// How far the nodes' raw clocks are off at most, in parts per million to either side.
+    pub drift_ppm: u32,
     /// Whether nodes hold leases, each second as the real node does.
     pub leases: bool,
 }
@@ -113,6 +115,7 @@ impl Plan {
             byzantine: Vec::new(),
             absent: Vec::new(),
             disk_ms: 5,
+            drift_ppm: 50,
             leases: true,
         }
     }

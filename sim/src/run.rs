@@ -5,6 +5,7 @@ use std::time::Instant;
 use holm_mesh_proto::DocumentStore;
 use serde_json::{Value, json};
 
+use crate::clocks::ClockWatch;
 use crate::plan::Plan;
 use crate::scenario::{Params, Scenario, ScenarioError};
 use crate::store::Hash;
@@ -89,6 +90,7 @@ pub fn run_plan(name: &str, plan: Plan, seed: u64) -> Outcome {
         .iter()
         .map(|(name, (bytes, messages))| ((*name).to_owned(), json!([bytes, messages])))
         .collect();
+    let clock_width_ms = sizes.clocks.widths_ms();
     let json = json!({
         "scenario": name, "seed": seed, "sites": world.sites.len(),
         "p99_ms": spreading.p99_ms, "p50_ms": spreading.p50_ms,
@@ -102,6 +104,8 @@ pub fn run_plan(name: &str, plan: Plan, seed: u64) -> Outcome {
         "heal_round_trips": world.watch.heal_round_trips(),
         "max_node_bytes": sizes.most_bytes, "largest_maps": sizes.largest(),
         "sent_bytes_s_mean": traffic.mean, "sent_bytes_s_max": traffic.most,
+        "clock_checks": sizes.clocks.checks, "clock_untrue": sizes.clocks.untrue,
+        "clock_width_ms_p50": clock_width_ms[0], "clock_width_ms_p99": clock_width_ms[1],
         "sessions": world.watch.sessions, "broken_sessions": world.watch.broken_sessions,
         "dropped_frames": world.watch.dropped_frames,
         "links_mean": links.iter().sum::<usize>() as f64 / links.len().max(1) as f64,
@@ -128,10 +132,12 @@ fn pass(world: &mut World, end_us: u64, sizes: &mut Sizes) {
 struct Sizes {
     most_bytes: u64,
     most: std::collections::BTreeMap<&'static str, (usize, usize)>,
+    clocks: ClockWatch,
 }
 
 impl Sizes {
     fn look(&mut self, world: &World) {
+        self.clocks.look(world);
         for (_, site) in world.honest() {
             let footprint = site.node.footprint();
             self.most_bytes = self.most_bytes.max(footprint.bytes);
@@ -244,6 +250,9 @@ fn judge(world: &World, converged: bool, sizes: &Sizes) -> Vec<String> {
     }
     if sizes.most_bytes > most_bytes(world.sites.len()) {
         problems.push(format!("a node's protocol state took {} bytes", sizes.most_bytes));
+    }
+    if let Some(first) = &sizes.clocks.first {
+        problems.push(format!("{} bounds of clocks are not true: {first}", sizes.clocks.untrue));
     }
     // What nobody honest wrote must not have come in as a tenant.
     for (site, node) in world.honest() {

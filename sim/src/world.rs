@@ -13,6 +13,7 @@ use holm_model::{DocId, DocVersion, Millis, NodeName, SiteId, TenantId};
 use rand::RngExt;
 
 use crate::chance::Chance;
+use crate::clocks::RawClock;
 use crate::geo::Globe;
 use crate::plan::{Act, Plan};
 use crate::queue::Queue;
@@ -23,7 +24,7 @@ pub(crate) use faults::doc;
 use sessions::Talk;
 
 /// The wall clock when a world begins.
-const WALL_MS: u64 = 1_800_000_000_000;
+pub(crate) const WALL_MS: u64 = 1_800_000_000_000;
 /// How often a node holds a lease, as the real one does.
 const LEASE_US: u64 = 1_000_000;
 
@@ -37,11 +38,14 @@ pub struct Site {
     pub up: bool,
     /// Whether it lies.
     pub byzantine: bool,
-    ahead_ms: i64,
+    pub(crate) ahead_ms: i64,
+    /// When its wall clock was last set.
+    pub(crate) set_us: u64,
+    pub(crate) clock: RawClock,
     slow_us: u64,
     /// Grows with every start: events of an earlier life are void.
     life: u32,
-    active: BTreeMap<usize, u64>,
+    pub(crate) active: BTreeMap<usize, u64>,
     /// Frames that the byzantine saw or sent, to use again.
     pub(crate) captured: Vec<Bytes>,
 }
@@ -207,7 +211,11 @@ impl World {
         }
         let now_ms = self.now_us / 1_000;
         let wall = (WALL_MS + now_ms).saturating_add_signed(site.ahead_ms);
-        let now = Now { mono_ms: now_ms, wall: Millis(wall) };
+        let now = Now {
+            mono_ms: now_ms,
+            wall: Millis(wall),
+            clock: site.clock.stamp(self.now_us, site.ahead_ms),
+        };
         site.store.set_now(self.now_us);
         if let Event::Learned { version, .. } = &event {
             self.watch.visible(version, node, self.now_us);
@@ -322,6 +330,8 @@ impl World {
             up: false,
             byzantine: self.plan.byzantine.contains(&site),
             ahead_ms: 0,
+            set_us: 0,
+            clock: RawClock::draw(self.plan.drift_ppm, &mut self.chance.clocks),
             slow_us: 0,
             life: 0,
             active: BTreeMap::new(),

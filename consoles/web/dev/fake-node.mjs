@@ -4,11 +4,16 @@
 //   node dev/fake-node.mjs            three sites, all heard; http://127.0.0.1:8181/login?code=fake
 //   FAKE=cut-off node dev/fake-node.mjs   this node hears nobody
 //   FAKE=off     node dev/fake-node.mjs   the planes are off
+//   FAKE=down    node dev/fake-node.mjs   a site is down, and ways between others
+//   FAKE_SITES=2000 node dev/fake-node.mjs  that many sites; 1 is a node that is alone
 //   FAKE_NODES=50000 node dev/fake-node.mjs   a large picture
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { createHash, randomUUID } from "node:crypto";
+
+import { fakeMesh } from "./fake-mesh.mjs";
+import { fakeQuestions } from "./fake-questions.mjs";
 
 const port = Number(process.env.PORT ?? 8181);
 const mode = process.env.FAKE ?? "";
@@ -16,7 +21,10 @@ const large = Number(process.env.FAKE_NODES ?? 0);
 const dist = join(import.meta.dirname, "..", "dist");
 const started = Date.now();
 const iso = (ms) => new Date(ms).toISOString();
-const sites = ["berlin", "tokyo", "saopaulo"];
+const many = Number(process.env.FAKE_SITES ?? 3);
+const sites = ["berlin", "tokyo", "saopaulo"].slice(0, many);
+// The topology stays that of three; the mesh has more.
+const meshSites = [...sites, ...Array.from({ length: Math.max(0, many - 3) }, (_, n) => `edge-${String(n + 4).padStart(4, "0")}`)];
 const cutOff = mode === "cut-off";
 const off = mode === "off";
 let generation = 7;
@@ -34,7 +42,7 @@ const node = (site, kind, name, attributes = {}, since = started - Math.floor(ra
   const known = nodes.get(id);
   if (known) {
     if (!known.sites.includes(site)) known.sites.push(site);
-  } else nodes.set(id, { id, kind, label: name, sites: [site], since: iso(since), attributes });
+  } else nodes.set(id, { id, kind, label: name, aliases: [], sites: [site], since: iso(since), attributes });
   return id;
 };
 const edge = (site, from, kind, to, attributes = {}, provenance = "observed") => {
@@ -73,7 +81,7 @@ function build() {
   edge("berlin", "as:64500", "routing", "prefix:198.51.100.0/24");
   edge("berlin", "device:gw1.berlin", "routing", "as:64500");
   for (let i = 0; nodes.size < large; i++) {
-    const site = sites[i % 3];
+    const site = sites[i % sites.length];
     const id = node(site, pick(["host", "host", "host", "service", "hop"]), `bulk-${i}`, {});
     const hub = `service:${pick(programs.slice(0, 5))}.${site}`;
     edge(site, id, "flow", i > 300 && random() < 0.7 ? [...lastHubs][i % lastHubs.length] : hub, {});
@@ -94,6 +102,7 @@ const age = (site) => {
 };
 
 const svid = { state: "valid", not_after: iso(started + 6.4 * 86400e3), renew_at: iso(started + 2.9 * 86400e3) };
+const mesh = fakeMesh(meshSites, { mode, started });
 const me = () => ({ tenant: "FAKE (dev)", role: "admin", site: "berlin", node: "berlin-1", spiffe_id: "spiffe://fake.example/site/berlin/node/berlin-1", trust_domain: "fake.example", version: "0.0.0-fake", svid });
 
 function sitesView() {
@@ -147,10 +156,10 @@ function topology(query) {
   const e = [...edges.values()].filter((x) => open(x) && ids.has(x.from) && ids.has(x.to));
   const count = (kind) => e.filter((x) => x.kind === kind).length;
   return {
-    at: iso(at ?? Date.now()), live: at === null, topology_running: !off, generation, digest: createHash("sha256").update(String(generation)).digest("hex"), nodes: off ? [] : n, edges: off ? [] : e,
+    at: iso(at ?? Date.now()), live: at === null, topology_running: !off, generation, graph_digest: createHash("sha256").update(String(generation)).digest("hex"), nodes: off ? [] : n, edges: off ? [] : e,
     shown: { nodes: n.length, edges: e.length }, total: { nodes: nodes.size, edges: edges.size },
-    coverage: { path_edges: count("path"), flow_edges: count("flow"), routing_edges: count("routing"), device_edges: count("device"), notes: ["no plane watches routing at tokyo", "the host plane at berlin is degraded: connections shorter than 2 s may be missed"] },
-    freshness: { sites: sites.map((s) => ({ site: s, as_of: age(s).as_of, state: age(s).state })), unreachable: cutOff ? ["saopaulo"] : [] }, earliest: iso(earliest),
+    coverage: { path_edges: count("path"), flow_edges: count("flow"), flow_paths: 0, routing_edges: count("routing"), device_edges: count("device"), notes: ["no plane watches routing at tokyo", "the host plane at berlin is degraded: connections shorter than 2 s may be missed"] },
+    freshness: { sites: sites.map((s) => ({ site: s, as_of: age(s).as_of, state: age(s).state })), unreachable: cutOff ? ["saopaulo"] : [] }, earliest: iso(earliest), diff: null,
   };
 }
 
@@ -162,6 +171,13 @@ function element(id) {
   return { id, kind: it.kind, label: it.label ?? id, from: it.from ?? null, to: it.to ?? null, neighbours,
     sites: it.sites.map((site, n) => ({ site, intervals: [{ from: iso(since + n * 60e3), to: iso(since + (Date.now() - since) * 0.4) }, { from: iso(since + (Date.now() - since) * 0.5), to: null }], attributes: it.attributes })) };
 }
+
+const questions = fakeQuestions({ nodes, edges, sites, iso, freshness: () => topology(new URLSearchParams()).freshness, coverage: () => topology(new URLSearchParams()).coverage });
+const body = async (request) => {
+  const parts = [];
+  for await (const part of request) parts.push(part);
+  return JSON.parse(Buffer.concat(parts).toString() || "{}");
+};
 
 const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const csp = "default-src 'self'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:";
@@ -179,6 +195,7 @@ createServer(async (request, response) => {
       case "/v1/sites": return json(200, sitesView());
       case "/v1/planes": return json(200, planes());
       case "/v1/results/latest": return json(200, results());
+      case "/v1/mesh": return json(200, mesh(Date.now()));
       case "/v1/mesh/digest": return json(200, { digest: createHash("sha256").update(`d${generation}`).digest("hex"), documents: 12 });
       case "/v1/topology": { const body = topology(url.searchParams); return body ? json(200, body) : fail(400, "invalid_argument", "at is not an RFC 3339 time"); }
       case "/v1/topology/element": { const body = element(url.searchParams.get("id") ?? ""); return body ? json(200, body) : fail(404, "not_found", "no such element"); }
@@ -189,7 +206,10 @@ createServer(async (request, response) => {
         request.on("close", () => streams.delete(response));
         return;
       }
-      default: return fail(404, "not_found", "no such path");
+      default: {
+        const answer = questions(url, request.method === "POST" ? await body(request) : null);
+        return answer ? json(200, answer) : fail(404, "not_found", "no such path");
+      }
     }
   }
   const path = normalize(url.pathname).replace(/^(\.\.[/\\])+/, "");

@@ -24,6 +24,8 @@ for _ in $(seq 300); do
     sleep 0.2
 done
 export HOLM_CHROMIUM=$chromium
+# Where the sites' folders are: a story stops one of them for a while.
+export HOLM_DEMO_DIR=$work/sites
 rm -f test-results/.session-*.json
 HOLM_CONSOLE_URLS=$(cat "$work/links.json")
 export HOLM_CONSOLE_URLS

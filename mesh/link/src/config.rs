@@ -49,6 +49,8 @@ pub struct Limits {
     pub message_ms: u64,
     /// Reconciliations and calls of others at once.
     pub serving: usize,
+    /// Milliseconds without a turn after which the event loop counts as stuck.
+    pub stuck_ms: u64,
 }
 
 impl Default for Limits {
@@ -60,6 +62,7 @@ impl Default for Limits {
             idle_ms: 10_000,
             message_ms: 30_000,
             serving: 16,
+            stuck_ms: 10_000,
         }
     }
 }

@@ -99,10 +99,17 @@ impl Driver {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut certificates = Instant::now();
         loop {
+            self.beat("waiting");
             tokio::select! {
-                event = self.swarm.select_next_some() => self.on_swarm(event),
+                event = self.swarm.select_next_some() => {
+                    self.beat("network event");
+                    self.on_swarm(event);
+                }
                 Some(event) = inlets.events.recv() => self.on_internal(event),
-                Some(inbound) = inlets.inbound.recv() => self.on_inbound(inbound),
+                Some(inbound) = inlets.inbound.recv() => {
+                    self.beat("stream of a peer");
+                    self.on_inbound(inbound);
+                }
                 command = inlets.commands.recv() => match command {
                     Some(Command::Shutdown(done)) => {
                         self.leave().await;
@@ -110,15 +117,20 @@ impl Driver {
                         let _gone = done.send(());
                         return;
                     }
-                    Some(command) => self.on_command(command),
+                    Some(command) => {
+                        self.beat("command of the node");
+                        self.on_command(command);
+                    }
                     // Every handle is gone.
                     None => return self.leave().await,
                 },
                 _ = tick.tick() => {
+                    self.beat("tick");
                     self.feed(Event::Tick);
                     self.close_mute();
                 }
                 () = tokio::time::sleep_until(certificates) => {
+                    self.beat("look at certificates");
                     self.check_certificates(false);
                     certificates = self.next_check();
                 }
@@ -126,16 +138,21 @@ impl Driver {
         }
     }
 
+    /// Says what the loop does next, for the watchdog.
+    fn beat(&self, step: &'static str) {
+        self.shared.beat.at(step, self.shared.mono_ms());
+    }
+
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Lease { tenant, as_of } => self.feed(Event::LeaseHeld { tenant, as_of }),
             Command::Publish(version) => self.feed(Event::Published(version)),
             Command::Request { peer, request, reply } => {
-                let message_ms = self.shared.config.limits.message_ms;
+                let shared = self.shared.clone();
                 let opener = self.opener_of(peer);
                 tokio::spawn(async move {
                     let result = match opener {
-                        Some(opener) => rpc::call(opener, request, message_ms).await,
+                        Some(opener) => rpc::call(&shared, opener, request).await,
                         None => Err("it is not connected".to_owned()),
                     };
                     // The caller may have given up.
@@ -148,6 +165,15 @@ impl Driver {
     }
 
     fn on_internal(&mut self, event: Internal) {
+        self.beat(match event {
+            Internal::Received { .. } => "message of a peer",
+            Internal::Learned { .. } => "news of a reconciliation",
+            Internal::SyncFinished { .. } => "end of a reconciliation",
+            Internal::IdentityChanged(_) => "change of the certificate",
+            Internal::ControlLost { .. }
+            | Internal::ControlReady { .. }
+            | Internal::Resolved { .. } => "report of a task",
+        });
         match event {
             Internal::ControlLost { connection, reason } => self.control_lost(connection, &reason),
             Internal::ControlReady { connection, stream } => self.control_ready(connection, stream),
@@ -340,6 +366,7 @@ impl Driver {
     }
 
     async fn leave(&mut self) {
+        self.shared.beat.end();
         self.feed(Event::Leaving);
         // The last words are in the queues of the writers; a moment lets them out.
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -50,14 +50,15 @@ pub(crate) async fn dial(
             let (expected, obtained) = (Box::new(expected), Box::new(proven.peer));
             return Err(HandshakeError::WrongPeer { expected, obtained });
         }
-        let hello = greet(&connection, &shared, &proven.peer).await.map_err(|error| {
+        let ours = shared.hello_for(&proven.peer).await;
+        let hello = greet(&connection, &ours).await.map_err(|error| {
             // What the peer said when it closed tells more than that a stream broke.
             match connection.close_reason() {
                 Some(reason) => closed_during_greeting(&reason, proven.peer),
                 None => error,
             }
         })?;
-        let guard = proven.judge(hello, true, &connection, address, &shared)?;
+        let guard = proven.judge(&ours, hello, true, &connection, address, &shared)?;
         Ok((guard.1, Muxer::new(connection, Some(guard.0))))
     };
     let result = match tokio::time::timeout(Duration::from_millis(ms), work).await {
@@ -83,8 +84,9 @@ pub(crate) async fn accept(
         let (mut send, mut recv) =
             connection.accept_bi().await.map_err(|e| HandshakeError::of(&e))?;
         let hello = read_hello(&mut recv, &connection).await?;
-        let guard = proven.judge(hello, false, &connection, address, &shared)?;
-        let answer = shared.hello_for(&guard.1).to_frame()?;
+        let ours = shared.hello_for(&proven.peer).await;
+        let guard = proven.judge(&ours, hello, false, &connection, address, &shared)?;
+        let answer = ours.to_frame()?;
         let written = async {
             send.write_all(&answer).await?;
             send.shutdown().await
@@ -101,7 +103,7 @@ pub(crate) async fn accept(
 }
 
 fn note(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     address: SocketAddr,
     direction: &'static str,
     result: &Result<(PeerId, Muxer), HandshakeError>,
@@ -157,6 +159,7 @@ impl Proven {
     /// Judges the Hello and enters the peer; on refusal the connection is closed with the reason.
     fn judge(
         self,
+        ours: &Hello,
         hello: Hello,
         we_dialled: bool,
         connection: &quinn::Connection,
@@ -173,7 +176,7 @@ impl Proven {
             address,
             connection: connection.clone(),
         };
-        let verdict = judge_entry(&entry, shared)
+        let verdict = judge_entry(ours, &entry, shared)
             .and_then(|()| Guard::enter(shared, entry).map(|guard| (guard, peer)));
         if let Err(error) = &verdict {
             let (code, reason) = said_to_peer(error, shared);
@@ -183,7 +186,7 @@ impl Proven {
     }
 }
 
-fn judge_entry(entry: &Entry, shared: &Shared) -> Result<(), HandshakeError> {
+fn judge_entry(ours: &Hello, entry: &Entry, shared: &Shared) -> Result<(), HandshakeError> {
     if let Some(reason) = shared.paused() {
         return Err(HandshakeError::Paused(reason));
     }
@@ -196,7 +199,7 @@ fn judge_entry(entry: &Entry, shared: &Shared) -> Result<(), HandshakeError> {
         });
     }
     let certified = entry.svid.spiffe_id().site_and_node();
-    shared.hello_for(&entry.peer).judge(&entry.hello, certified.as_ref())?;
+    ours.judge(&entry.hello, certified.as_ref())?;
     Ok(())
 }
 
@@ -237,13 +240,9 @@ fn not_proven(error: &quinn::ConnectionError, shared: &Shared, begun: Millis) ->
     }
 }
 
-async fn greet(
-    connection: &quinn::Connection,
-    shared: &Shared,
-    peer: &PeerId,
-) -> Result<Hello, HandshakeError> {
+async fn greet(connection: &quinn::Connection, ours: &Hello) -> Result<Hello, HandshakeError> {
     let failed = |error: quinn::ConnectionError| HandshakeError::of(&error);
-    let frame = shared.hello_for(peer).to_frame()?;
+    let frame = ours.to_frame()?;
     let (mut send, mut recv) = connection.open_bi().await.map_err(failed)?;
     let written = async {
         send.write_all(&frame).await?;

@@ -21,21 +21,26 @@ mod mesh;
 mod muxer;
 mod network;
 mod peer;
+mod raw_clock;
 mod rpc;
 mod shared;
 mod status;
 mod streams;
 mod sync;
+mod traffic;
 mod transport;
+mod watchdog;
 
 pub use config::{Limits, MeshConfig};
 pub use error::{CloseCode, HandshakeError, LinkError};
 pub use holm_mesh_proto::wire::MeshId;
 pub use holm_mesh_proto::{
-    ConflictView, DocumentStore, LeaseView, MemberState, PeerKey, SyncReport, SyncView, Timing,
+    ClockView, ConflictView, DocumentStore, LeaseView, MemberState, Order, PeerKey, SyncReport,
+    SyncView, Timing,
 };
 pub use libp2p_identity::PeerId;
 pub use mesh::Mesh;
 pub use peer::peer_id_of;
 pub use rpc::{PeerInfo, RpcHandler};
 pub use status::{MemberStatus, MeshStatus, RefusalView, SeedStatus};
+pub use watchdog::Stuck;

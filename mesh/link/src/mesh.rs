@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use holm_certs::{Identity, Subscription};
 use holm_mesh_proto::wire::{MAX_ADDRESSES, RpcRequest};
-use holm_mesh_proto::{DocumentStore, MemberId, MeshNode, NodeConfig, PeerKey};
+use holm_mesh_proto::{DocumentStore, MemberId, MeshNode, NodeConfig, Order, PeerKey};
 use holm_model::{DocVersion, Millis, NodeName, SiteId, TenantId};
 use libp2p_identity::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,6 +21,7 @@ use crate::rpc::RpcHandler;
 use crate::shared::{Parts, Shared};
 use crate::status::{MeshStatus, snapshot};
 use crate::transport::{HolmTransport, configure, reachable};
+use crate::watchdog::Stuck;
 use crate::{network, transport};
 
 /// Commands that wait for the event loop.
@@ -120,6 +121,7 @@ impl Mesh {
         };
         let inlets =
             Inlets { commands: command_inlet, events: event_inlet, inbound: inbound_inlet };
+        crate::watchdog::watch(&shared);
         let task = tokio::spawn(Driver::new(shared.clone(), swarm, events).run(inlets));
         Self {
             shared,
@@ -150,6 +152,21 @@ impl Mesh {
     /// What this node sees of the mesh now.
     pub fn status(&self) -> MeshStatus {
         snapshot(&self.shared, self.listen)
+    }
+
+    /// Where the event loop stands still, if it does. Never waits for it.
+    pub fn stuck(&self) -> Option<Stuck> {
+        self.shared.stuck()
+    }
+
+    /// Orders two moments of two nodes, each by that node's own wall clock, in nanoseconds since 1970.
+    /// [`Order::Concurrent`] when it cannot be told, because the bounds of the clocks overlap, a node
+    /// is not connected, or a moment lies before the connection or before the wall clock was set.
+    pub fn order(&self, a: (&PeerId, i64), b: (&PeerId, i64)) -> Order {
+        let Some((one, other)) = peer_key(a.0).zip(peer_key(b.0)) else {
+            return Order::Concurrent;
+        };
+        self.shared.node().order((one, a.1), (other, b.1))
     }
 
     /// A number that grows whenever [`Mesh::status`] changes in more than counts and times.
@@ -188,9 +205,12 @@ impl Mesh {
         method: &str,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, LinkError> {
-        let members = self.shared.node().members();
-        let found = members.iter().find(|m| m.site == *site && m.node == *node && m.connected);
-        let key = found.map(|member| member.peer);
+        let named = |node_of: &MeshNode| {
+            let members = node_of.members();
+            let found = members.iter().find(|m| m.site == *site && m.node == *node && m.connected);
+            found.map(|member| member.peer)
+        };
+        let key = self.shared.ask(named).await;
         let key = key.ok_or_else(|| LinkError::NotConnected(format!("{site}/{node}")))?;
         self.call(key, method, body).await
     }
@@ -208,6 +228,7 @@ impl Mesh {
             if tokio::time::timeout(STOP, task).await.is_err() {
                 abort.abort();
             }
+            self.shared.beat.end();
         }
         if let Some(endpoint) = take(&self.endpoint) {
             let stopping = quinn::VarInt::from_u32(CloseCode::ShuttingDown.code());
@@ -238,6 +259,7 @@ impl Mesh {
 
 impl Drop for Mesh {
     fn drop(&mut self) {
+        self.shared.beat.end();
         if let Some(task) = take(&self.task) {
             task.abort();
         }

@@ -13,6 +13,7 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 use crate::frame;
 use crate::shared::Shared;
 use crate::streams::{Opener, RPC};
+use crate::traffic::Channel;
 
 /// Who a peer is, by its verified certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +39,20 @@ pub trait RpcHandler: Send + Sync + 'static {
 
 /// Calls `method` over a new stream.
 pub(crate) async fn call(
+    shared: &Shared,
     opener: Opener,
     request: RpcRequest,
-    message_ms: u64,
 ) -> Result<Result<Vec<u8>, String>, String> {
     let frame = request.to_frame().map_err(|error| error.to_string())?;
+    let message_ms = shared.config.limits.message_ms;
     let work = async {
         let mut stream = opener.open(RPC).await?.compat();
         stream.write_all(&frame).await.map_err(|error| error.to_string())?;
         stream.flush().await.map_err(|error| error.to_string())?;
-        let (RpcResponse(result), _) =
+        shared.traffic.went(Channel::Rpc, frame.len() as u64);
+        let (RpcResponse(result), length) =
             frame::read(&mut stream).await.map_err(|error| error.to_string())?;
+        shared.traffic.came(Channel::Rpc, length);
         Ok(result)
     };
     match tokio::time::timeout(std::time::Duration::from_millis(message_ms), work).await {
@@ -62,7 +66,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, peer: PeerInfo, stream: Stream) {
     let mut stream = stream.compat();
     let message_ms = shared.config.limits.message_ms;
     let request: RpcRequest = match frame::read_within(&mut stream, message_ms).await {
-        Ok((request, _)) => request,
+        Ok((request, length)) => {
+            shared.traffic.came(Channel::Rpc, length);
+            request
+        }
         Err(error) => {
             shared.count("calls_malformed");
             tracing::debug!(%error, peer = %peer.spiffe_id, "a call did not come through");
@@ -81,6 +88,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, peer: PeerInfo, stream: Stream) {
     let Ok(frame) = frame else { return };
     // A caller that is gone needs no answer.
     if stream.write_all(&frame).await.is_ok() {
+        shared.traffic.went(Channel::Rpc, frame.len() as u64);
         drop(stream.shutdown().await);
     }
 }

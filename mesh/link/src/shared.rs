@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use holm_certs::Identity;
 use holm_mesh_proto::wire::{Hello, PROTOCOL_VERSION};
@@ -15,13 +15,18 @@ use tokio::sync::watch;
 use crate::config::MeshConfig;
 use crate::error::CloseCode;
 use crate::peer::peer_key;
+use crate::raw_clock;
 use crate::rpc::RpcHandler;
 use crate::status::RefusalView;
+use crate::traffic::Traffic;
+use crate::watchdog::{Beat, Stuck};
 
 /// Refusals that are kept, one for each address and direction.
 const MAX_REFUSALS: usize = 64;
 /// Addresses under which others see us.
 const MAX_OBSERVED: usize = 8;
+/// How soon to look again whether the protocol machine is free; it mostly is at once.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 pub(crate) struct Shared {
     pub(crate) config: MeshConfig,
@@ -31,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn DocumentStore>,
     pub(crate) rpc: Arc<dyn RpcHandler>,
     pub(crate) changes: watch::Sender<u64>,
+    pub(crate) traffic: Traffic,
+    pub(crate) beat: Beat,
     started: Instant,
     node: Mutex<MeshNode>,
     directory: Mutex<crate::directory::Directory>,
@@ -66,6 +73,8 @@ impl Shared {
             store: parts.store,
             rpc: parts.rpc,
             changes: watch::Sender::new(0),
+            traffic: Traffic::default(),
+            beat: Beat::default(),
             started: Instant::now(),
             node: Mutex::new(parts.node),
             directory: Mutex::default(),
@@ -74,12 +83,47 @@ impl Shared {
     }
 
     pub(crate) fn now(&self) -> Now {
-        let mono_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { mono_ms, wall: Millis::now() }
+        Now { mono_ms: self.mono_ms(), wall: Millis::now(), clock: raw_clock::stamp() }
+    }
+
+    /// Milliseconds since the mesh started.
+    pub(crate) fn mono_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Where the event loop stands still.
+    pub(crate) fn stuck(&self) -> Option<Stuck> {
+        self.beat.stuck(self.mono_ms(), self.config.limits.stuck_ms)
+    }
+
+    /// The protocol machine, unless a step that does not end holds it.
+    pub(crate) fn node_unless_stuck(&self) -> Result<MutexGuard<'_, MeshNode>, Stuck> {
+        let Some(stuck) = self.stuck() else { return Ok(self.node()) };
+        match self.node.try_lock() {
+            Ok(node) => Ok(node),
+            Err(TryLockError::Poisoned(error)) => Ok(error.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(stuck),
+        }
     }
 
     pub(crate) fn node(&self) -> MutexGuard<'_, MeshNode> {
         lock(&self.node)
+    }
+
+    /// Asks the protocol machine, without holding up a thread while a step of the loop holds it: what
+    /// the loop waits for may need the same threads.
+    pub(crate) async fn ask<T>(&self, question: impl Fn(&MeshNode) -> T) -> T {
+        loop {
+            let answer = match self.node.try_lock() {
+                Ok(node) => Some(question(&node)),
+                Err(TryLockError::Poisoned(error)) => Some(question(&error.into_inner())),
+                Err(TryLockError::WouldBlock) => None,
+            };
+            match answer {
+                Some(answer) => return answer,
+                None => tokio::time::sleep(ASK_AGAIN).await,
+            }
+        }
     }
 
     pub(crate) fn directory(&self) -> MutexGuard<'_, crate::directory::Directory> {
@@ -137,8 +181,11 @@ impl Shared {
     }
 
     /// This node's Hello for `peer` as of now.
-    pub(crate) fn hello_for(&self, peer: &PeerId) -> Hello {
-        let node = self.node();
+    pub(crate) async fn hello_for(&self, peer: &PeerId) -> Hello {
+        self.ask(|node| self.hello_of(node, peer)).await
+    }
+
+    fn hello_of(&self, node: &MeshNode, peer: &PeerId) -> Hello {
         let me = node.me();
         Hello {
             protocol_min: PROTOCOL_VERSION,
@@ -156,7 +203,7 @@ impl Shared {
     }
 
     /// A second live process showed the key of `peer`, which is connected or is this node.
-    pub(crate) fn report_doubled(&self, peer: &PeerId, seen: String) {
+    pub(crate) fn report_doubled(self: &Arc<Self>, peer: &PeerId, seen: String) {
         let named = if *peer == self.local {
             Some((self.config.site.clone(), self.config.node.clone()))
         } else {
@@ -164,9 +211,12 @@ impl Shared {
         };
         let (Some((site, node)), Some(key)) = (named, peer_key(peer)) else { return };
         let event = Event::Doubled { peer: key, site, node, seen };
-        // Leads to nothing but a line in the status.
-        drop(self.node().handle(event, self.now(), &*self.store));
-        self.changed();
+        let shared = self.clone();
+        tokio::task::spawn_blocking(move || {
+            // Leads to nothing but a line in the status.
+            drop(shared.node().handle(event, shared.now(), &*shared.store));
+            shared.changed();
+        });
     }
 
     pub(crate) fn note_refusal(

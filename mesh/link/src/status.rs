@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use holm_mesh_proto::{ConflictView, LeaseView, MemberState, SyncView};
+use holm_mesh_proto::{
+    ClockView, ConflictView, Counters, LeaseView, MemberState, MeshNode, SyncView,
+};
 use holm_model::{Millis, NodeName, SiteId};
 use libp2p_identity::PeerId;
 
 use crate::error::REVOKED_REMEDY;
 use crate::peer::peer_id;
 use crate::shared::Shared;
+use crate::watchdog::Stuck;
 
 /// A snapshot of the mesh as this node sees it.
 #[derive(Debug, Clone)]
@@ -27,6 +30,9 @@ pub struct MeshStatus {
     pub replicating: bool,
     /// Why it does not.
     pub paused_reason: Option<String>,
+    /// Where the event loop stands still, if it does. What it alone knows (members, leases, seeds)
+    /// may then be missing here.
+    pub stuck: Option<Stuck>,
     /// What discovery on the local network does, if it was asked for.
     pub mdns: Option<String>,
     /// Every other node that was ever heard of.
@@ -74,6 +80,9 @@ pub struct MemberStatus {
     pub rtt_ms: Option<u64>,
     /// How far its clock is ahead of ours; negative if it is behind.
     pub clock_skew_ms: Option<i64>,
+    /// What is certain about its clock and the ways there and back; `None` before its first answer on
+    /// this connection, and with a node that says no stamps.
+    pub clock: Option<ClockView>,
     /// End of its certificate, while it is connected.
     pub svid_not_after: Option<Millis>,
     /// SHA-256 of its key's SubjectPublicKeyInfo, while it is connected: what a revocation names.
@@ -112,28 +121,52 @@ pub struct RefusalView {
     pub count: u64,
 }
 
-pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
-    // One lock at a time, each for a moment.
-    let (members, advertised, seeds, leases, conflicts, clock_warnings, counters) = {
-        let node = shared.node();
+/// What the protocol machine knows.
+#[derive(Default)]
+struct Known {
+    members: Vec<holm_mesh_proto::MemberView>,
+    advertised: Vec<SocketAddr>,
+    seeds: Vec<SeedStatus>,
+    leases: Vec<LeaseView>,
+    conflicts: Vec<ConflictView>,
+    clock_warnings: Vec<String>,
+    counters: Counters,
+}
+
+impl Known {
+    fn of(node: &MeshNode) -> Self {
         let seeds = node.seeds().map(|(address, refusal, answered)| SeedStatus {
             address: address.to_owned(),
             last_refusal: refusal.map(str::to_owned),
             peer_id: answered.and_then(peer_id),
         });
-        (
-            node.members(),
-            node.me().addresses.clone(),
-            seeds.collect(),
-            node.leases(),
-            node.conflicts(),
-            node.clock_warnings(),
-            node.counters(),
-        )
+        Self {
+            members: node.members(),
+            advertised: node.me().addresses.clone(),
+            seeds: seeds.collect(),
+            leases: node.leases(),
+            conflicts: node.conflicts(),
+            clock_warnings: node.clock_warnings(),
+            counters: node.counters(),
+        }
+    }
+}
+
+pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
+    // One lock at a time, each for a moment.
+    let known = shared.node_unless_stuck().map(|node| Known::of(&node));
+    let stuck = shared.stuck();
+    let (known, held) = match known {
+        Ok(known) => (known, None),
+        Err(stuck) => (Known::default(), Some(stuck)),
     };
+    let Known { members, advertised, seeds, leases, conflicts, clock_warnings, counters } = known;
     let mut all = counters.all().clone();
     for (name, count) in shared.counters().all() {
         *all.entry(name).or_default() += count;
+    }
+    for (name, bytes) in shared.traffic.all() {
+        *all.entry(name).or_default() += bytes;
     }
     let alone = members.iter().all(|member| !member.connected);
     let revoked = || {
@@ -141,7 +174,10 @@ pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
             format!("the nodes that answer say that this node's key was revoked: {REVOKED_REMEDY}")
         })
     };
-    let paused_reason = shared.paused().or_else(revoked);
+    let stands_still = |Stuck { step, for_ms }: Stuck| {
+        format!("the mesh's event loop has been at one step ({step}) for {} s", for_ms / 1_000)
+    };
+    let paused_reason = shared.paused().or_else(|| held.map(stands_still)).or_else(revoked);
     MeshStatus {
         peer_id: shared.local,
         listen,
@@ -149,6 +185,7 @@ pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
         observed: shared.observed(),
         replicating: paused_reason.is_none(),
         paused_reason,
+        stuck: held.or(stuck),
         mdns: shared.mdns_state(),
         members: members.into_iter().map(|member| with_certificate(shared, member)).collect(),
         seeds,
@@ -178,6 +215,7 @@ fn with_certificate(shared: &Shared, member: holm_mesh_proto::MemberView) -> Mem
         last_heard: member.last_heard,
         rtt_ms: member.rtt_ms,
         clock_skew_ms: member.clock_skew_ms,
+        clock: member.clock,
         svid_not_after: entry.map(|entry| entry.svid.not_after()),
         svid_key: entry.map(|entry| entry.svid.spki_hash().0),
         last_refusal: member.last_refusal,

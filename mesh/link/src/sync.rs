@@ -16,6 +16,7 @@ use crate::driver::Internal;
 use crate::frame;
 use crate::shared::Shared;
 use crate::streams::{Opener, SYNC};
+use crate::traffic::Channel;
 
 /// Bytes that are prepared before they are written.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -76,6 +77,7 @@ async fn run(context: Context, mut session: Session, stream: Stream) -> Result<S
             let written =
                 tokio::time::timeout(Duration::from_millis(message_ms), stream.write_all(&frames));
             written.await.map_err(|_| "the peer reads nothing".to_owned())?.map_err(broken)?;
+            context.shared.traffic.went(Channel::Sync, frames.len() as u64);
         }
         stream.flush().await.map_err(broken)?;
         if session.is_done() {
@@ -85,6 +87,7 @@ async fn run(context: Context, mut session: Session, stream: Stream) -> Result<S
             .await
             .map_err(|error| error.to_string())?;
         bytes_in += length;
+        context.shared.traffic.came(Channel::Sync, length);
         let (next, learned) = take_in(&context, session, message).await?;
         session = next;
         for version in learned {

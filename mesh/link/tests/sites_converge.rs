@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Authority, Echo, Node, WEEK, config, doc, equal, eventually, start_all, tenant};
-use holm_mesh_link::{LinkError, MemberState, Mesh};
-use holm_model::Millis;
+use common::{
+    Authority, Echo, FakeStore, Node, WEEK, config, doc, equal, eventually, start_all, tenant,
+};
+use holm_mesh_link::{DocumentStore, LinkError, MemberState, Mesh};
+use holm_model::{DocId, DocVersion, Millis, SiteId, TenantId};
 use tokio::net::UdpSocket;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,4 +238,129 @@ async fn the_identity_must_be_that_of_the_configured_node() {
         text.contains("spiffe://example.org/site/berlin/node/a") && text.contains("tokyo/a"),
         "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_clocks_are_bounded_and_bytes_are_counted_by_channel() {
+    let authority = Authority::new("example.org");
+    let nodes = start_all(&authority, &["berlin", "tokyo"]).await;
+    let all: Vec<&Node> = nodes.iter().collect();
+    eventually("clocks are bounded", &all, || {
+        all.iter().all(|node| node.mesh.status().members.iter().any(|m| m.clock.is_some()))
+    })
+    .await;
+    // Both are on one machine, whose clocks they share: the truth is zero.
+    let clock = all[0].mesh.status().members[0].clock.clone().expect("bounded");
+    assert!(clock.offset_ns.0 <= 0 && 0 <= clock.offset_ns.1, "{clock:?}");
+    assert!(clock.drift_ppb.0 <= 0 && 0 <= clock.drift_ppb.1, "{clock:?}");
+    assert!(clock.one_way_out_ns.0 <= clock.one_way_out_ns.1 && clock.samples > 0);
+
+    all[0].write(1, "news");
+    eventually("the news", &all, || equal(&all)).await;
+    let (site, name) = (common::site_id("tokyo"), common::node_name());
+    let answer = all[0].mesh.request_node(&site, &name, "echo", vec![7; 1_000]).await;
+    assert_eq!(answer.expect("answered").len(), "berlin:".len() + 1_000);
+    let counts = |node: &Node| node.mesh.status().counters;
+    eventually("all channels carry something", &all, || {
+        let channels = ["control", "swim", "hint", "rpc", "sync"];
+        channels.iter().all(|channel| {
+            ["in", "out"].iter().all(|way| {
+                let name = format!("{channel}_bytes_{way}");
+                // Hints come to whoever did not write.
+                let node = if name == "hint_bytes_in" { all[1] } else { all[0] };
+                counts(node).get(name.as_str()).copied().unwrap_or_default() > 0
+            })
+        })
+    })
+    .await;
+    let (one, other) = (counts(all[0]), counts(all[1]));
+    assert!((1_000..1_200).contains(&one["rpc_bytes_out"]), "{}", one["rpc_bytes_out"]);
+    assert!((1_000..1_200).contains(&one["rpc_bytes_in"]), "{}", one["rpc_bytes_in"]);
+    assert_eq!(one["rpc_bytes_out"], other["rpc_bytes_in"], "both count the same frames");
+    assert_eq!(one["rpc_bytes_in"], other["rpc_bytes_out"]);
+}
+
+/// Permits everything, but not always at once.
+struct Gated {
+    store: FakeStore,
+    gate: Arc<std::sync::Mutex<()>>,
+}
+
+impl DocumentStore for Gated {
+    fn tenants(&self) -> Vec<TenantId> {
+        drop(self.gate.lock().expect("no test panics with it"));
+        self.store.tenants()
+    }
+
+    fn may_replicate(&self, site: &SiteId, tenant: &TenantId) -> bool {
+        drop(self.gate.lock().expect("no test panics with it"));
+        self.store.may_replicate(site, tenant)
+    }
+
+    fn documents(&self, tenant: &TenantId) -> Vec<DocVersion> {
+        self.store.documents(tenant)
+    }
+
+    fn heads(&self, tenant: &TenantId, doc: &DocId) -> Vec<[u8; 32]> {
+        self.store.heads(tenant, doc)
+    }
+
+    fn export(&self, tenant: &TenantId, doc: &DocId, have: &[[u8; 32]]) -> Result<Vec<u8>, String> {
+        self.store.export(tenant, doc, have)
+    }
+
+    fn apply(
+        &self,
+        tenant: &TenantId,
+        doc: &DocId,
+        from: &str,
+        bytes: &[u8],
+    ) -> Result<Option<DocVersion>, String> {
+        self.store.apply(tenant, doc, from, bytes)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_loop_that_stands_still_is_named_and_goes_on() {
+    let authority = Authority::new("example.org");
+    let other = Node::start(config("berlin", &[]), authority.identity("berlin", WEEK)).await;
+    let gate = Arc::new(std::sync::Mutex::new(()));
+    let store = Gated { store: FakeStore::with_tenants(&["acme"]), gate: gate.clone() };
+    let mut config = config("tokyo", &[other.address()]);
+    config.limits.stuck_ms = 1_000;
+    let identity = authority.identity("tokyo", WEEK);
+    let mesh = Mesh::start(config, identity, Arc::new(store), Arc::new(Echo)).await;
+    let mesh = mesh.expect("starts");
+    let all = [&other];
+    eventually("connected", &all, || mesh.status().members.iter().any(|m| m.connected)).await;
+    assert_eq!(mesh.status().stuck, None);
+
+    // A thread that holds the gate until it is told to let go, or nobody is left to tell it.
+    let (let_go, wait) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        let _held = gate.lock().expect("no test panics with it");
+        let _gone = wait.recv();
+    });
+    // A worker that is held up may be the one that lets the runtime's timers fire: wait without them.
+    let wait_until = |what: &str, done: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !done() {
+            assert!(began.elapsed().as_secs() < 20, "{what}: it never happened");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    wait_until("it is seen to stand still", &|| mesh.stuck().is_some());
+    let status = mesh.status();
+    let stuck = status.stuck.expect("status answers while the loop does not");
+    assert!(stuck.for_ms >= 1_000 && stuck.step != "waiting", "{stuck:?}");
+    wait_until("it is counted", &|| {
+        mesh.status().counters.get("loop_stuck").copied().unwrap_or_default() == 1
+    });
+    drop(let_go);
+    holder.join().expect("it let go");
+    eventually("it goes on", &all, || mesh.stuck().is_none()).await;
+    eventually("and is connected", &all, || mesh.status().members.iter().any(|m| m.connected))
+        .await;
+    mesh.shutdown().await;
+    assert_eq!(mesh.stuck(), None, "one that was stopped is not stuck");
 }

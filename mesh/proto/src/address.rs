@@ -4,6 +4,8 @@ use std::fmt;
 
 use holm_model::Millis;
 
+use crate::ClockStamp;
+
 /// A node's routing handle: the bytes of its PeerId (a SHA-256 multihash of its public key). An
 /// identity is a SPIFFE ID, never this.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,11 +24,21 @@ impl fmt::Debug for PeerKey {
     }
 }
 
-/// The time of an event, by two clocks.
+/// The time of an event, by all clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds since an arbitrary start; never runs backwards. All waiting is measured in it.
     pub mono_ms: u64,
     /// The wall clock; may jump. Only leases and clock estimates use it.
     pub wall: Millis,
+    /// What is said to peers about both clocks, so that they can bound the difference to theirs.
+    /// `None` where the machine has no clock that is not slewed: then nothing is said.
+    pub clock: Option<ClockStamp>,
+}
+
+impl Now {
+    /// A time without stamps for peers.
+    pub const fn plain(mono_ms: u64, wall: Millis) -> Self {
+        Self { mono_ms, wall, clock: None }
+    }
 }

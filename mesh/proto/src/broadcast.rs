@@ -150,12 +150,14 @@ impl Broadcast {
         self.eager.iter().chain(&self.lazy).copied()
     }
 
-    /// Peers that were sent this hint from here and did not send it themselves: they may be waiting
-    /// for what it tells of. Without a hint, those along the tree.
+    /// Peers that were sent this hint from here or sent it: they may be waiting for what it tells of,
+    /// also those that sent it, because whoever they asked may have gone. Without a hint, those along
+    /// the tree.
     pub(crate) fn waiting_for(&mut self, id: &HintId) -> Vec<PeerKey> {
         let Some(seen) = self.seen.get_mut(id) else { return self.eager.iter().copied().collect() };
         let told = std::mem::take(&mut seen.told);
-        told.into_iter().filter(|peer| !seen.heard.contains(peer)).collect()
+        let others = seen.heard.iter().filter(|peer| !told.contains(peer));
+        others.chain(&told).copied().collect()
     }
 
     /// A hint of our own.

@@ -2,7 +2,7 @@
 
 use holm_model::Millis;
 
-use crate::Now;
+use crate::{ClockBounds, ClockStamp, Exchange, Now, Taken};
 
 /// From this difference on, the node says whose clock is off.
 pub const SKEW_WARNING_MS: u64 = 2_000;
@@ -13,7 +13,8 @@ pub(crate) struct PeerClock {
     sequence: u64,
     asked: Option<Asked>,
     rtt_ms: Option<u64>,
-    skew_ms: Option<i64>,
+    rough_ms: Option<i64>,
+    bounds: ClockBounds,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,19 +31,39 @@ impl PeerClock {
         self.sequence
     }
 
-    /// The answer to a question; whatever was not asked is passed over.
-    pub(crate) fn answered(&mut self, sequence: u64, theirs: Millis, now: Now) {
-        let Some(asked) = self.asked.take_if(|asked| asked.sequence == sequence) else { return };
+    /// A question of the peer, with its clocks as it left.
+    pub(crate) fn asked(&mut self, left: ClockStamp, now: Now) -> Option<Taken> {
+        Some(self.bounds.pinged(left, now.clock?.raw_ns()))
+    }
+
+    /// The answer to a question; whatever was not asked is passed over. `clocks` are the peer's as
+    /// the question came and as the answer left.
+    pub(crate) fn answered(
+        &mut self,
+        sequence: u64,
+        theirs: Millis,
+        clocks: Option<(ClockStamp, ClockStamp)>,
+        now: Now,
+    ) -> Option<Taken> {
+        let asked = self.asked.take_if(|asked| asked.sequence == sequence)?;
         let rtt_ms = now.mono_ms.saturating_sub(asked.at.mono_ms);
         self.rtt_ms = Some(rtt_ms);
         let half_ms = i64::try_from(rtt_ms / 2).unwrap_or(0);
-        self.skew_ms = Some(difference(theirs, now.wall).saturating_add(half_ms));
+        self.rough_ms = Some(difference(theirs, now.wall).saturating_add(half_ms));
+        let (came, left) = clocks?;
+        let exchange = Exchange {
+            asked_ns: asked.at.clock?.raw_ns(),
+            received_ns: came.raw_ns(),
+            answered: left,
+            back_ns: now.clock?.raw_ns(),
+        };
+        Some(self.bounds.answered(exchange))
     }
 
     /// A first, rough estimate: the answerer's clock in its Hello, less an unknown half round trip.
     pub(crate) fn greeted(&mut self, theirs: Millis, now: Now) {
-        if self.skew_ms.is_none() {
-            self.skew_ms = Some(difference(theirs, now.wall));
+        if self.rough_ms.is_none() {
+            self.rough_ms = Some(difference(theirs, now.wall));
         }
     }
 
@@ -50,20 +71,77 @@ impl PeerClock {
         self.rtt_ms
     }
 
-    /// How far the peer's clock is ahead of ours; negative if it is behind.
-    pub(crate) const fn skew_ms(&self) -> Option<i64> {
-        self.skew_ms
+    pub(crate) const fn bounds(&self) -> &ClockBounds {
+        &self.bounds
+    }
+
+    /// How far the peer's clock is ahead of ours; negative if it is behind. The middle of what is
+    /// certain; a rough guess with a peer that says no stamps.
+    pub(crate) fn skew_ms(&self, now: Now) -> Option<i64> {
+        self.range_ms(now).map(|(least, most)| i64::midpoint(least, most)).or(self.rough_ms)
+    }
+
+    /// How far the peer's clock is off for certain, or by a rough guess: the end that is nearer to
+    /// none at all.
+    fn sure_ms(&self, now: Now) -> Option<i64> {
+        let nearest = |(least, most): (i64, i64)| 0.clamp(least, most.max(least));
+        self.range_ms(now).map(nearest).or(self.rough_ms)
+    }
+
+    fn range_ms(&self, now: Now) -> Option<(i64, i64)> {
+        let (least, most) = self.bounds.wall_at(now.clock?)?;
+        Some((least.div_euclid(1_000_000), most.div_euclid(1_000_000)))
     }
 }
 
-/// What to say about a clock that is off, or `None` if it is near enough.
-pub(crate) fn warning(who: &str, skew_ms: i64) -> Option<String> {
-    if skew_ms.unsigned_abs() < SKEW_WARNING_MS {
-        return None;
+/// What to say about clocks that are off. `all` are the peers' names and clocks.
+///
+/// When nearly all that can be compared differ to the same side, ours is the one: a node that is told
+/// so by its peers does not accuse them.
+pub(crate) fn warnings<'a>(
+    all: impl Iterator<Item = (String, &'a PeerClock)>,
+    now: Now,
+) -> Vec<String> {
+    let known =
+        |(who, clock): (String, &PeerClock)| Some((who, clock.sure_ms(now)?, clock.skew_ms(now)?));
+    let mut known: Vec<(String, i64, i64)> = all.filter_map(known).collect();
+    let total = known.len();
+    let mut lines = Vec::new();
+    for ahead in [true, false] {
+        let is_off = |sure_ms: i64| is_far(sure_ms) && (sure_ms < 0) == ahead;
+        let mut off: Vec<i64> =
+            known.iter().filter(|(_, sure, _)| is_off(*sure)).map(|(_, _, skew)| *skew).collect();
+        // More than half of all nodes that have a say, this one included.
+        if total < 2 || off.len() * 2 <= total + 1 {
+            continue;
+        }
+        off.sort_unstable();
+        let middle_ms = off[off.len() / 2].unsigned_abs();
+        let side = if ahead { "ahead of" } else { "behind" };
+        lines.push(format!(
+            "this node's clock is about {} s {side} the clocks of {} of {total} connected nodes: \
+             check NTP here",
+            grouped(middle_ms / 1_000),
+            off.len(),
+        ));
+        known.retain(|(_, sure, _)| !is_off(*sure));
     }
+    lines.extend(
+        known
+            .into_iter()
+            .filter_map(|(who, sure_ms, skew_ms)| is_far(sure_ms).then(|| warning(&who, skew_ms))),
+    );
+    lines
+}
+
+const fn is_far(skew_ms: i64) -> bool {
+    skew_ms.unsigned_abs() >= SKEW_WARNING_MS
+}
+
+fn warning(who: &str, skew_ms: i64) -> String {
     let seconds = skew_ms.unsigned_abs() / 1_000;
     let side = if skew_ms > 0 { "ahead of" } else { "behind" };
-    Some(format!("clock of {who} is {} s {side} this node's: check NTP at both", grouped(seconds)))
+    format!("clock of {who} is {} s {side} this node's: check NTP at both", grouped(seconds))
 }
 
 fn grouped(number: u64) -> String {
@@ -91,25 +169,61 @@ mod tests {
     #[test]
     fn a_clock_an_hour_ahead_is_named() {
         let mut clock = PeerClock::default();
-        let at = |mono_ms| Now { mono_ms, wall: Millis(1_000_000 + mono_ms) };
+        let at = |mono_ms| Now::plain(mono_ms, Millis(1_000_000 + mono_ms));
         let sequence = clock.ask(at(0));
-        clock.answered(sequence + 1, Millis(7), at(50));
-        assert_eq!(clock.skew_ms(), None, "an answer to nothing is passed over");
-        clock.answered(sequence, Millis(1_000_000 + 50 + 3_600_000), at(100));
+        clock.answered(sequence + 1, Millis(7), None, at(50));
+        assert_eq!(clock.skew_ms(at(50)), None, "an answer to nothing is passed over");
+        clock.answered(sequence, Millis(1_000_000 + 50 + 3_600_000), None, at(100));
         assert_eq!(clock.rtt_ms(), Some(100));
-        assert_eq!(clock.skew_ms(), Some(3_600_000));
-        let text = warning("tokyo/a", 3_600_000).expect("an hour is worth a warning");
-        assert!(text.contains("tokyo/a is 3,600 s ahead"), "{text}");
-        assert_eq!(warning("tokyo/a", -900), None);
+        assert_eq!(clock.skew_ms(at(100)), Some(3_600_000));
+        let lines = warnings(std::iter::once(("tokyo/a".to_owned(), &clock)), at(100));
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].contains("tokyo/a is 3,600 s ahead"), "{lines:?}");
+    }
+
+    fn off_by(ms: i64) -> PeerClock {
+        let mut clock = PeerClock::default();
+        let theirs = Millis(10_000_000_u64.saturating_add_signed(ms));
+        clock.greeted(theirs, Now::plain(0, Millis(10_000_000)));
+        clock
+    }
+
+    fn said(skews_ms: &[i64]) -> Vec<String> {
+        let clocks: Vec<PeerClock> = skews_ms.iter().map(|ms| off_by(*ms)).collect();
+        let named = clocks.iter().enumerate().map(|(nth, clock)| (format!("site-{nth}/a"), clock));
+        warnings(named, Now::plain(0, Millis(10_000_000)))
+    }
+
+    #[test]
+    fn a_node_that_differs_from_all_others_says_so_of_itself() {
+        assert!(said(&[100, -900, 1_999]).is_empty());
+        let lines = said(&[-60_000, -61_000, -62_000, 5]);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(
+            lines[0].starts_with("this node's clock is about 61 s ahead of the clocks of 3 of 4")
+        );
+        let lines = said(&[7_000, 7_000]);
+        assert!(lines.len() == 1 && lines[0].contains("about 7 s behind"), "{lines:?}");
+    }
+
+    #[test]
+    fn nobody_is_judged_by_a_minority() {
+        // One against one, two against two, and liars to either side.
+        assert!(said(&[5_000])[0].starts_with("clock of site-0/a is 5 s ahead"));
+        assert_eq!(said(&[5_000, 5_000, 0]).len(), 2);
+        let lines = said(&[9_000, -9_000, 0, 0]);
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|line| line.starts_with("clock of")), "{lines:?}");
     }
 
     #[test]
     fn hostile_times_do_not_overflow() {
         let mut clock = PeerClock::default();
-        let now = Now { mono_ms: 0, wall: Millis(0) };
-        let sequence = clock.ask(now);
-        clock.answered(sequence, Millis(u64::MAX), Now { mono_ms: u64::MAX, wall: Millis(0) });
-        assert!(clock.skew_ms().expect("answered") > 0);
-        assert!(warning("x", i64::MIN).is_some());
+        let sequence = clock.ask(Now::plain(0, Millis(0)));
+        let late = Now::plain(u64::MAX, Millis(0));
+        clock.answered(sequence, Millis(u64::MAX), None, late);
+        assert!(clock.skew_ms(late).expect("answered") > 0);
+        let lines = warnings(std::iter::repeat_n(("x".to_owned(), &clock), 3), late);
+        assert_eq!(lines.len(), 1);
     }
 }

@@ -13,6 +13,7 @@
 mod address;
 mod broadcast;
 mod clock;
+mod clock_bounds;
 mod counters;
 mod dial;
 mod leases;
@@ -27,6 +28,10 @@ pub mod wire;
 
 pub use address::{Now, PeerKey};
 pub use clock::SKEW_WARNING_MS;
+pub use clock_bounds::{
+    ClockBounds, ClockStamp, ClockView, Exchange, MAX_SAMPLES, Order, Taken, WINDOW_NS,
+    WORST_DRIFT_PPM, WORST_SLEW_PPM, order,
+};
 pub use counters::Counters;
 pub use dial::{DialOutcome, Target};
 pub use leases::MAX_AHEAD_MS;

@@ -1,5 +1,6 @@
 //! The machine as a whole: takes events, gives actions, and keeps what a node knows of its mesh.
 
+mod clocks;
 mod conflicts;
 mod footprint;
 mod hints;
@@ -15,6 +16,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::broadcast::Broadcast;
+use crate::clock_bounds::Wall;
 use crate::dial::Dialer;
 use crate::leases::Leases;
 use crate::member::{Membership, Outcome};
@@ -199,6 +201,10 @@ pub struct MeshNode {
     conflicts: Conflicts,
     known: KnownVersions,
     paused: bool,
+    /// The time of the latest event.
+    latest: Option<Now>,
+    /// Our own wall clock.
+    wall: Option<Wall>,
     counters: Counters,
 }
 
@@ -226,6 +232,8 @@ impl MeshNode {
             conflicts: Conflicts::default(),
             known: KnownVersions::default(),
             paused: false,
+            latest: None,
+            wall: None,
             counters: Counters::default(),
         }
     }
@@ -234,6 +242,7 @@ impl MeshNode {
     /// them.
     pub fn handle(&mut self, event: Event, now: Now, store: &dyn DocumentStore) -> Vec<Action> {
         let mut out = Vec::new();
+        self.look_at_clock(now);
         match event {
             Event::Connected { peer, hello, target } => {
                 self.connected(peer, hello, target.as_ref(), now, store, &mut out);
@@ -400,10 +409,8 @@ impl MeshNode {
     }
 
     fn start_syncs(&mut self, out: &mut Vec<Action>) {
-        if self.paused {
-            return;
-        }
-        for job in self.schedule.start() {
+        let Some(now) = self.latest.filter(|_| !self.paused) else { return };
+        for job in self.schedule.start(now.mono_ms) {
             let crate::schedule::Job { ticket, peer, tenant, scope } = job;
             out.push(Action::Sync { ticket, peer, tenant, scope });
         }
@@ -423,10 +430,13 @@ impl MeshNode {
                     self.counters.add("documents_pulled", report.pulled);
                     self.counters.add("documents_pushed", report.pushed);
                     self.counters.add("documents_failed", report.failed);
-                    self.counters.add("sync_bytes_out", report.bytes_out);
-                    self.counters.add("sync_bytes_in", report.bytes_in);
                 }
                 Err(_) => self.counters.count("syncs_failed"),
+            }
+            if result.is_ok() {
+                self.schedule.went_well(peer);
+            } else if self.links.contains_key(&peer) {
+                self.schedule.failed(peer, now.mono_ms, &mut self.counters);
             }
             if let Some(link) = self.links.get_mut(&peer) {
                 link.synced |= result.is_ok();

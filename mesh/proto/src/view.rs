@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use holm_model::{Millis, NodeName, SiteId, TenantId};
 
-use crate::{PeerKey, SyncReport};
+use crate::{ClockView, PeerKey, SyncReport};
 
 /// What membership says of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,9 @@ pub struct MemberView {
     pub rtt_ms: Option<u64>,
     /// How far its clock is ahead of ours; negative if it is behind.
     pub clock_skew_ms: Option<i64>,
+    /// What is certain about its clock; `None` before its first answer on this connection, and with a
+    /// node that says no stamps.
+    pub clock: Option<ClockView>,
     /// Why the latest dial failed; `None` once connected.
     pub last_refusal: Option<String>,
     /// The latest reconciliation with it.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{World, doc, key, tenant};
-use holm_mesh_proto::{Event, MemberState};
+use holm_mesh_proto::{Event, MemberState, Order};
 use holm_model::{Millis, SiteId};
 
 #[test]
@@ -135,6 +135,68 @@ fn leases_reach_everyone_and_a_clock_an_hour_off_is_named() {
         warnings[0].contains("site-4/a is 3,6") || warnings[0].contains("site-4/a is 3,5"),
         "{warnings:?}"
     );
+    // The one that is off hears the same of all others, and knows that it is the one.
+    let own = world.nodes[4].node.clock_warnings();
+    assert_eq!(own.len(), 1, "{own:?}");
+    assert!(
+        own[0].starts_with("this node's clock is about 3,600 s ahead of the clocks of 4 of 4"),
+        "{own:?}"
+    );
+}
+
+#[test]
+fn pings_bound_the_clocks_and_put_moments_in_order() {
+    let mut world = World::new(3, 12);
+    world.nodes[1].skew_ms = 90_000;
+    world.run_until(60_000, World::all_see_all_alive).expect("they meet");
+    world.run_for(3_000);
+    let members = world.nodes[0].node.members();
+    for member in &members {
+        let clock = member.clock.as_ref().expect("it answers, and says stamps");
+        let skew_ns = if member.peer == key(1) { 90_000_000_000 } else { 0 };
+        assert!(clock.wall_ns.0 <= skew_ns && skew_ns <= clock.wall_ns.1, "{clock:?}");
+        let (middle_ns, error_ns) = clock.wall_offset_ns();
+        assert!(middle_ns.abs_diff(skew_ns) <= error_ns && error_ns < 1_000_000_000, "{clock:?}");
+        let rtt_ns = member.rtt_ms.expect("measured") * 1_000_000;
+        assert!(clock.one_way_out_ns.0 <= rtt_ns && clock.one_way_in_ns.0 <= rtt_ns);
+        assert_eq!((clock.cuts, clock.wall_steps), (0, 0));
+    }
+    // A second ago by both clocks, of which one is 90 s ahead.
+    let wall_ns = |index: usize, ago_ms: u64| {
+        let wall_ms = common::WALL + world.now_ms - ago_ms;
+        wall_ms.saturating_add_signed(world.nodes[index].skew_ms).cast_signed() * 1_000_000
+    };
+    let order = |a: (usize, u64), b: (usize, u64)| {
+        let at = |(index, ago_ms)| (key(index), wall_ns(index, ago_ms));
+        world.nodes[0].node.order(at(a), at(b))
+    };
+    assert_eq!(order((1, 2_000), (0, 500)), Order::Before);
+    assert_eq!(order((0, 500), (1, 2_000)), Order::After);
+    assert_eq!(order((1, 2_000), (2, 500)), Order::Before, "two others");
+    assert_eq!(order((1, 900), (2, 900)), Order::Concurrent);
+    assert_eq!(order((1, 901), (1, 900)), Order::Before, "one clock alone is exact");
+    let stranger = (key(7), wall_ns(0, 500));
+    let known = (key(1), wall_ns(1, 2_000));
+    assert_eq!(world.nodes[0].node.order(known, stranger), Order::Concurrent);
+}
+
+#[test]
+fn a_lease_and_a_clock_that_is_three_seconds_off_are_told_on_both_sides() {
+    let mut world = World::new(2, 13);
+    world.nodes[1].skew_ms = 3_000;
+    world.run_until(60_000, World::all_see_all_alive).expect("they meet");
+    let as_of = Millis(common::WALL + world.now_ms + 3_000);
+    world.event(1, Event::LeaseHeld { tenant: tenant("acme"), as_of });
+    world.run_for(2_000);
+    let warnings = [0, 1].map(|index| world.nodes[index].node.clock_warnings());
+    assert!(warnings[0][0].starts_with("clock of site-1/a is"), "{warnings:?}");
+    assert!(warnings[0][0].contains("ahead of this node's"), "{warnings:?}");
+    assert!(warnings[1][0].starts_with("clock of site-0/a is"), "{warnings:?}");
+    assert!(warnings[1][0].contains("behind this node's"), "{warnings:?}");
+    // Its word counts, but never as a time that is not yet.
+    let leases = world.nodes[0].node.leases();
+    assert!(leases[0].as_of <= Millis(common::WALL + world.now_ms));
+    assert!(!leases[0].claims_future, "three seconds are no lie");
 }
 
 #[test]

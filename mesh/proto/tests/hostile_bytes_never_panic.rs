@@ -9,7 +9,9 @@ use holm_mesh_proto::wire::{
     Control, Frame, Hello, Hint, LeaseClaim, MAX_CONTROL_BYTES, MeshId, RpcRequest, RpcResponse,
     Sync, WireError,
 };
-use holm_mesh_proto::{DocumentStore as _, Event, MemberId, MeshNode, NodeConfig, Now, Timing};
+use holm_mesh_proto::{
+    ClockStamp, DocumentStore as _, Event, MemberId, MeshNode, NodeConfig, Now, Timing,
+};
 use holm_model::{Millis, NodeName, SiteId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -48,18 +50,22 @@ fn node(index: usize) -> MeshNode {
 
 /// Real membership datagrams: what a node sends when another connects.
 fn swim_datagrams() -> Vec<Vec<u8>> {
-    let (store, now) = (FakeStore::default(), Now { mono_ms: 0, wall: Millis(1) });
+    let (store, now) = (FakeStore::default(), Now::plain(0, Millis(1)));
     let mut node = node(1);
     let event = Event::Connected { peer: key(2), hello: hello(), target: None };
     let mut actions = node.handle(event, now, &store);
     for mono_ms in (0..3_000).step_by(20) {
-        actions.extend(node.handle(Event::Tick, Now { mono_ms, wall: Millis(1) }, &store));
+        actions.extend(node.handle(Event::Tick, Now::plain(mono_ms, Millis(1)), &store));
     }
     let swim = actions.into_iter().filter_map(|action| match action {
         holm_mesh_proto::Action::Send { message: Control::Swim(bytes), .. } => Some(bytes),
         _ => None,
     });
     swim.collect()
+}
+
+fn stamp(raw_ns: u64) -> ClockStamp {
+    ClockStamp::new(raw_ns, 1_800_000_000_000_000_000).expect("in bounds")
 }
 
 fn controls() -> Vec<Control> {
@@ -79,8 +85,9 @@ fn controls() -> Vec<Control> {
         Control::Have(vec![hint.id(), hint.id()]),
         Control::Gossip { hint, hops: 3 },
         Control::Leases(vec![lease]),
-        Control::Ping { sequence: 1, sent_at: Millis(2) },
-        Control::Pong { sequence: 1, sent_at: Millis(2) },
+        Control::Ping { sequence: 1, sent_at: Millis(2), clock: None },
+        Control::Ping { sequence: 1, sent_at: Millis(2), clock: Some(stamp(3)) },
+        Control::Pong { sequence: 1, sent_at: Millis(2), clocks: Some((stamp(4), stamp(5))) },
         Control::Prune,
         Control::Stored(version),
         Control::SvidRefresh(vec![vec![1, 2, 3]]),
@@ -163,13 +170,14 @@ fn mutated_frames_do_not_panic() {
     store.write(&tenant("acme"), doc(1), 1, b"x");
     let (controls, syncs) = (controls(), syncs());
     let mut receiver = node(2);
-    let start = Now { mono_ms: 0, wall: Millis(1) };
+    let start = Now::plain(0, Millis(1));
     let connected = Event::Connected { peer: key(1), hello: hello(), target: None };
     receiver.handle(connected, start, &store);
     let peer = SyncPeer { site: SiteId::new("b").expect("valid"), name: "b".to_owned() };
     let mut understood = 0_u64;
     for round in 0..40_000_u64 {
-        let now = Now { mono_ms: round / 100, wall: Millis(round) };
+        let now =
+            Now { mono_ms: round / 100, wall: Millis(round), clock: ClockStamp::new(round + 1, 0) };
         let mut bytes = controls[rng.random_range(0..controls.len())].to_bytes();
         mutate(&mut bytes, &mut rng);
         if let Ok(message) = Control::from_bytes(&bytes) {

@@ -35,8 +35,19 @@ api_type!(
         seeds: Vec<SeedView>,
         /// The latest handshakes that failed and connections that peers closed.
         refusals: Vec<MeshRefusal>,
+        /// Where the mesh's loop has been stuck, and for how long; `null` while it goes round.
+        stuck: Option<MeshStuck>,
         /// Two nodes with one identity, clocks that are off, and the like.
         warnings: Vec<String>,
+    }
+);
+
+api_type!(
+    /// The mesh's loop does not go round.
+    MeshStuck {
+        /// What it was doing.
+        step: String,
+        for_ms: u64,
     }
 );
 
@@ -90,10 +101,34 @@ api_type!(
         rtt_ms: Option<u64>,
         /// Its clock minus ours, about, in milliseconds.
         clock_skew_ms: Option<i64>,
+        /// The same with sound bounds, while it is connected and sends the stamps for it.
+        clock: Option<MeshClock>,
         addresses: Vec<String>,
         last_refusal: Option<String>,
         /// The latest reconciliation that this node began with it.
         last_sync: Option<MeshSync>,
+    }
+);
+
+api_type!(
+    /// What four timestamps a ping say of a peer's clock and of the ways to it and back: each interval
+    /// contains the truth as long as neither clock's crystal is off by more than 100 ppm.
+    MeshClock {
+        /// Its wall clock minus ours, in ms: the middle of the interval.
+        offset_ms: f64,
+        /// How far the truth may be from it, either way, in ms.
+        error_ms: f64,
+        /// Its clock's rate against ours, least and most, in parts per million.
+        drift_ppm_min: f64,
+        drift_ppm_max: f64,
+        /// The way there, least and most, in ms.
+        one_way_out_ms_min: f64,
+        one_way_out_ms_max: f64,
+        /// The way back, least and most, in ms.
+        one_way_in_ms_min: f64,
+        one_way_in_ms_max: f64,
+        /// Pings that the interval stands on, of the last minute.
+        samples: usize,
     }
 );
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use holm_graph::Verdict;
-use holm_mesh_link::{MemberState, MemberStatus, MeshStatus, SyncView};
+use holm_mesh_link::{ClockView, MemberState, MemberStatus, MeshStatus, SyncView};
 use holm_model::{Millis, NodeName, SiteId};
 
 use super::coverage::site_state;
 use super::error::{ApiError, ErrorBody};
 use super::mesh_types::{
-    ChannelView, CountView, MeshDocument, MeshDocuments, MeshMember, MeshRefusal, MeshSync,
-    MeshVerdict, MeshView, QuarantinedView, ReachOf, ReachView, ReachedView, SeedView, SiteLag,
-    VerdictKind,
+    ChannelView, CountView, MeshClock, MeshDocument, MeshDocuments, MeshMember, MeshRefusal,
+    MeshStuck, MeshSync, MeshVerdict, MeshView, QuarantinedView, ReachOf, ReachView, ReachedView,
+    SeedView, SiteLag, VerdictKind,
 };
 use super::topology::hex;
 use super::types::{MemberStateView, Timestamp};
@@ -101,6 +101,10 @@ fn view(state: &NodeState, tenant: &Tenant, now: Millis) -> MeshView {
         counts,
         seeds: seeds(status.as_ref()),
         refusals: refusals(status.as_ref()),
+        stuck: state
+            .mesh()
+            .and_then(holm_mesh_link::Mesh::stuck)
+            .map(|stuck| MeshStuck { step: stuck.step.to_owned(), for_ms: stuck.for_ms }),
         warnings: warnings(status.as_ref()),
         members: status.into_iter().flat_map(|status| status.members).map(member).collect(),
     }
@@ -152,9 +156,26 @@ fn member(member: MemberStatus) -> MeshMember {
         last_heard: member.last_heard.map(Timestamp),
         rtt_ms: member.rtt_ms,
         clock_skew_ms: member.clock_skew_ms,
+        clock: member.clock.map(|clock| clock_view(&clock)),
         addresses: member.addresses.iter().map(ToString::to_string).collect(),
         last_refusal: member.last_refusal,
         last_sync: member.last_sync.map(sync),
+    }
+}
+
+fn clock_view(clock: &ClockView) -> MeshClock {
+    let (middle, error) = clock.wall_offset_ns();
+    let ms = |ns: u64| ns as f64 / 1e6;
+    MeshClock {
+        offset_ms: middle as f64 / 1e6,
+        error_ms: ms(error),
+        drift_ppm_min: clock.drift_ppb.0 as f64 / 1e3,
+        drift_ppm_max: clock.drift_ppb.1 as f64 / 1e3,
+        one_way_out_ms_min: ms(clock.one_way_out_ns.0),
+        one_way_out_ms_max: ms(clock.one_way_out_ns.1),
+        one_way_in_ms_min: ms(clock.one_way_in_ns.0),
+        one_way_in_ms_max: ms(clock.one_way_in_ns.1),
+        samples: clock.samples,
     }
 }
 

@@ -77,6 +77,9 @@ fn screen(view: &MeshView, before: Option<&(Millis, MeshView)>, now: Millis) -> 
         let reason = view.replicating_reason.as_deref().unwrap_or("the mesh does not run");
         let _ = writeln!(text, "NOT REPLICATING: {}", clean(reason));
     }
+    if let Some(stuck) = &view.stuck {
+        let _ = writeln!(text, "STUCK for {} s in {}", stuck.for_ms / 1_000, clean(&stuck.step));
+    }
     for verdict in &view.verdicts {
         let mark = match verdict.kind {
             VerdictKind::CutOff => "CUT OFF",
@@ -129,13 +132,22 @@ fn members(view: &MeshView, now: Millis) -> String {
             format!("{}/{}", member.site, member.node),
             state.into(),
             member.rtt_ms.map_or("-".into(), |ms| format!("{ms} ms")),
-            member.clock_skew_ms.map_or("-".into(), |ms| format!("{ms:+} ms")),
+            clock(member),
             age(member.last_heard, now),
             lag,
             sync,
         ]);
     }
     table.to_string()
+}
+
+/// Its clock against ours with the error, where there are bounds; else about.
+fn clock(member: &MeshMember) -> String {
+    match (&member.clock, member.clock_skew_ms) {
+        (Some(clock), _) => format!("{:+.1} ± {:.1} ms", clock.offset_ms, clock.error_ms),
+        (None, Some(ms)) => format!("about {ms:+} ms"),
+        (None, None) => "-".into(),
+    }
 }
 
 /// Who reaches whom: rows say, columns are spoken of.

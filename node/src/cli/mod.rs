@@ -5,6 +5,7 @@ mod ask;
 mod client;
 mod config;
 mod credentials;
+mod doctor;
 mod mesh;
 mod mesh_top;
 mod render;
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// What the node is, whom it sees, which planes run, and why one does not.
     Status(Target),
+    /// Everything that is wrong here, the worst first, each with what to do.
+    Doctor(Target),
     /// The sites of the mesh, how fresh what they say is, and their nodes.
     Sites(Target),
     /// The merged topology of all sites.
@@ -391,6 +394,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Join(args) => mesh::join(args).await,
         Command::Up(args) => crate::daemon::up(args).await,
         Command::Status(target) => show::status(&target).await,
+        Command::Doctor(target) => doctor::run(&target).await,
         Command::Sites(target) => show::sites(&target).await,
         Command::Topology(args) => show::topology(&args).await,
         Command::Element(args) => show::element(&args).await,

@@ -159,6 +159,7 @@ mod tests {
             last_heard: None,
             rtt_ms: None,
             clock_skew_ms,
+            clock: None,
             svid_not_after: None,
             svid_key: None,
             last_refusal: None,

@@ -26,6 +26,18 @@ fn a_site_down_and_a_node_cut_off_are_told_apart_raised_and_cleared() {
     assert_eq!(all_views["documents"]["total"], 3);
     assert_eq!(all_views["lags"].as_array().map(Vec::len), Some(3));
 
+    eventually("one machine's clocks differ by nothing, within the error that is shown", || {
+        let mesh = berlin.get("/v1/mesh");
+        let members = mesh["members"].as_array()?;
+        let clocks: Vec<&Value> = members.iter().map(|member| &member["clock"]).collect();
+        clocks.iter().all(|clock| clock.is_object()).then_some(())?;
+        for clock in clocks {
+            let (offset, error) = (clock["offset_ms"].as_f64()?, clock["error_ms"].as_f64()?);
+            assert!(offset.abs() <= error, "{clock}");
+        }
+        Some(())
+    });
+
     let lima = lima.kill();
     let down = ("site_down".to_owned(), "lima".to_owned(), true);
     for node in [&berlin, &tokyo] {
@@ -42,12 +54,15 @@ fn a_site_down_and_a_node_cut_off_are_told_apart_raised_and_cleared() {
     assert_eq!(row["state"], "raised");
     let printed = berlin.place.holm(&["mesh", "top", "--once"]).succeeded();
     assert!(printed.contains("SITE DOWN") && printed.contains("berlin, tokyo tried"), "{printed}");
+    let printed = berlin.place.holm(&["doctor"]).succeeded();
+    assert!(printed.starts_with("WARNING  site lima is down"), "{printed}");
 
     let tokyo = tokyo.kill();
     eventually("who reaches nobody is cut off", || {
         let found = verdicts(&berlin);
         (found.len() == 1 && found[0].0 == "cut_off" && found[0].2).then_some(())
     });
+    berlin.place.holm(&["doctor"]).failed_naming(&["something is broken"]);
 
     let _up = [lima.start(), tokyo.start()];
     eventually("all is well again", || verdicts(&berlin).is_empty().then_some(()));

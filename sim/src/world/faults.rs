@@ -5,6 +5,7 @@ use holm_model::DocId;
 use rand::RngExt;
 
 use super::{Due, WALL_MS, World, Written, site_id};
+use crate::clocks::RawClock;
 use crate::plan::{Act, Load};
 use crate::store::{Hash, SimStore, Word};
 use crate::watch::CLOSED_MARK;
@@ -23,7 +24,10 @@ impl World {
             Act::Leave(site) => self.leave(site),
             Act::Join(site) => self.start(site),
             Act::Slow { site, extra_ms } => self.sites[site].slow_us = extra_ms * 1_000,
-            Act::Clock { site, ahead_ms } => self.sites[site].ahead_ms = ahead_ms,
+            Act::Clock { site, ahead_ms } => {
+                self.sites[site].ahead_ms = ahead_ms;
+                self.sites[site].set_us = self.now_us;
+            }
             Act::Loss(permille) => self.ways.loss_permille = permille,
         }
     }
@@ -61,6 +65,7 @@ impl World {
         }
         let wall = (WALL_MS + self.now_us / 1_000).saturating_add_signed(self.sites[site].ahead_ms);
         self.sites[site].node = self.make_node(site, wall);
+        self.sites[site].clock = RawClock::draw(self.plan.drift_ppm, &mut self.chance.clocks);
         self.start(site);
     }
 

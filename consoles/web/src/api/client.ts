@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { Changes, Diff, ElementDetail, Found, Impact, LatestResults, Me, MeshDigest, Planes, Tenants, Ranking, SideBySide, Sites, Topology } from "./types";
+import type { Changes, Diff, ElementDetail, Found, Impact, LatestResults, Me, MeshDigest, MeshView, Planes, Tenants, Ranking, SideBySide, Sites, Topology } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -90,10 +90,13 @@ function path(of: string, query: Record<string, string | number | undefined>): s
   return text ? `${of}?${text}` : of;
 }
 
+/** Names of one thing are one node, in a picture as in what changed in it: the two are joined by id. */
+const FOLD = "true";
+
 /** The paths and queries of questions, the same for the request and for "the same by API". */
-export const topologyPath = ({ at, site }: TopologyQuery): string => path("/v1/topology", { at, site, limit: MOST_ELEMENTS });
+export const topologyPath = ({ at, site }: TopologyQuery): string => path("/v1/topology", { at, site, fold: FOLD, limit: MOST_ELEMENTS });
 export const rankingPath = (at: string | undefined, limit: number): string => path("/v1/topology/spof", { at, limit });
-export const diffPath = (from: string, to: string | undefined): string => path("/v1/topology/diff", { from, to, limit: MOST_CHANGES });
+export const diffPath = (from: string, to: string | undefined): string => path("/v1/topology/diff", { from, to, fold: FOLD, limit: MOST_CHANGES });
 
 /** The question of two failures, the same for the request and for "the same by API". */
 export function sideBySideBody(left: string, right: string, at: string | undefined): object {
@@ -116,4 +119,5 @@ export const api = {
   planes: (signal?: AbortSignal) => get<Planes>("/v1/planes", signal),
   results: (signal?: AbortSignal) => get<LatestResults>("/v1/results/latest", signal),
   digest: (signal?: AbortSignal) => get<MeshDigest>("/v1/mesh/digest", signal),
+  mesh: (signal?: AbortSignal) => get<MeshView>("/v1/mesh", signal),
 };

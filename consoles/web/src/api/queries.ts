@@ -1,7 +1,8 @@
-// One hook for each answer. Data stays until the event stream says that it changed; nothing polls.
+// One hook for each answer. Data stays until the event stream says that it changed; only the mesh room asks on its own.
 import { keepPreviousData, QueryClient, useQuery } from "@tanstack/react-query";
+import { useRef } from "react";
 
-import { api, ApiError, type TopologyQuery } from "./client";
+import { api, ApiError, nodeNow, type TopologyQuery } from "./client";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -21,6 +22,32 @@ export const usePlanes = () => useQuery({ queryKey: ["planes"], queryFn: ({ sign
 export const useTenants = () => useQuery({ queryKey: ["tenants"], queryFn: ({ signal }) => api.tenants(signal), retry: false });
 export const useResults = () => useQuery({ queryKey: ["results"], queryFn: ({ signal }) => api.results(signal) });
 export const useDigest = () => useQuery({ queryKey: ["digest"], queryFn: ({ signal }) => api.digest(signal) });
+
+/** How often the mesh room asks while it is seen, in milliseconds. */
+export const MESH_EVERY_MS = 5_000;
+
+/**
+ * The mesh as this node sees it. Lags, counts and bytes grow without an event, so it is asked for again while the tab is seen,
+ * and at once when it is seen again. An answer that is large (thousands of sites) is asked for less often: four times as long as it took.
+ * `atMs` is when it came, on the node's clock.
+ */
+export const useMesh = () => {
+  const tookMs = useRef(0);
+  return useQuery({
+    queryKey: ["mesh"],
+    queryFn: async ({ signal }) => {
+      const started = performance.now();
+      const view = await api.mesh(signal);
+      tookMs.current = performance.now() - started;
+      return { view, atMs: nodeNow() };
+    },
+    refetchInterval: () => Math.max(MESH_EVERY_MS, 4 * tookMs.current),
+    refetchIntervalInBackground: false,
+    refetchOnWindowFocus: "always",
+    // Lags differ in every answer.
+    structuralSharing: false,
+  });
+};
 
 /** The picture at a moment or live. While another one is fetched the last one stays, so that nothing jumps. */
 export const useTopology = (query: TopologyQuery, enabled = true) =>

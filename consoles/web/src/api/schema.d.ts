@@ -983,6 +983,45 @@ export interface components {
             state: components["schemas"]["MemberStateView"];
             svid_not_after: components["schemas"]["Timestamp"] | null;
         };
+        /**
+         * @description What four timestamps a ping say of a peer's clock and of the ways to it and back: each interval
+         *     contains the truth as long as neither clock's crystal is off by more than 100 ppm.
+         */
+        MeshClock: {
+            /** Format: double */
+            drift_ppm_max: number;
+            /**
+             * Format: double
+             * @description Its clock's rate against ours, least and most, in parts per million.
+             */
+            drift_ppm_min: number;
+            /**
+             * Format: double
+             * @description How far the truth may be from it, either way, in ms.
+             */
+            error_ms: number;
+            /**
+             * Format: double
+             * @description Its wall clock minus ours, in ms: the middle of the interval.
+             */
+            offset_ms: number;
+            /** Format: double */
+            one_way_in_ms_max: number;
+            /**
+             * Format: double
+             * @description The way back, least and most, in ms.
+             */
+            one_way_in_ms_min: number;
+            /** Format: double */
+            one_way_out_ms_max: number;
+            /**
+             * Format: double
+             * @description The way there, least and most, in ms.
+             */
+            one_way_out_ms_min: number;
+            /** @description Pings that the interval stands on, of the last minute. */
+            samples: number;
+        };
         /** @description Two nodes with the same digest hold the same documents of the tenant. */
         MeshDigest: {
             digest: string;
@@ -1012,6 +1051,7 @@ export interface components {
         /** @description Another node of the mesh. */
         MeshMember: {
             addresses: string[];
+            clock: components["schemas"]["MeshClock"] | null;
             /**
              * Format: int64
              * @description Its clock minus ours, about, in milliseconds.
@@ -1037,6 +1077,13 @@ export interface components {
             /** @description `dialled`, `accepted` or `closed`. */
             direction: string;
             reason: string;
+        };
+        /** @description The mesh's loop does not go round. */
+        MeshStuck: {
+            /** Format: int64 */
+            for_ms: number;
+            /** @description What it was doing. */
+            step: string;
         };
         /** @description One reconciliation. */
         MeshSync: {
@@ -1099,6 +1146,7 @@ export interface components {
             replicating_reason: string | null;
             seeds: components["schemas"]["SeedView"][];
             site: string;
+            stuck: components["schemas"]["MeshStuck"] | null;
             /** @description What the views of all sites that answer come to: which site, which way, or this one. */
             verdicts: components["schemas"]["MeshVerdict"][];
             /** @description What each site says that it reaches, this one first. */

@@ -12,7 +12,7 @@ export type StreamState =
 /** The queries that an event makes stale. */
 export const STALE_BY_EVENT: Record<string, readonly string[]> = {
   topology: ["topology", "element", "whatif", "compare", "changes", "digest", "diff", "search"],
-  sites: ["sites"],
+  sites: ["sites", "mesh"],
   planes: ["planes"],
   results: ["results"],
 };

@@ -21,6 +21,7 @@ export type Tenants = Answer<"/v1/tenants">;
 export type Planes = Answer<"/v1/planes">;
 export type LatestResults = Answer<"/v1/results/latest">;
 export type MeshDigest = Answer<"/v1/mesh/digest">;
+export type MeshView = Answer<"/v1/mesh">;
 
 export type Changes = Answer<"/v1/topology/changes">;
 export type Ranking = Answer<"/v1/topology/spof">;
@@ -32,6 +33,9 @@ export type Impact = Reply<"/v1/topology/whatif">;
 export type Site = Sites["items"][number];
 export type SiteState = Site["state"];
 export type Peer = Site["nodes"][number];
+export type Verdict = MeshView["verdicts"][number];
+export type MeshMember = MeshView["members"][number];
+export type SiteLag = MeshView["lags"][number];
 export type CutOff = NonNullable<Sites["cut_off"]>;
 export type TopologyNode = Topology["nodes"][number];
 export type TopologyEdge = Topology["edges"][number];

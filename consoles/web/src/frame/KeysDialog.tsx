@@ -2,7 +2,7 @@
 import * as Dialog from "@radix-ui/react-dialog";
 
 import { Button, Kbd } from "../parts/basics";
-import { FRAME_KEYS, TOPOLOGY_KEYS, type Key } from "./keys";
+import { FRAME_KEYS, MESH_KEYS, TOPOLOGY_KEYS, type Key } from "./keys";
 
 export function KeysDialog({ open, onOpen }: { open: boolean; onOpen: (open: boolean) => void }) {
   return (
@@ -18,6 +18,7 @@ export function KeysDialog({ open, onOpen }: { open: boolean; onOpen: (open: boo
             <List title="Everywhere" keys={FRAME_KEYS} />
             <div>
               <List title="Topology" keys={TOPOLOGY_KEYS} />
+              <List title="Mesh" keys={MESH_KEYS} />
               <List title="Tables" keys={[{ keys: "↑ ↓  PgUp PgDn", does: "move between rows" }, { keys: "Enter", does: "open the row's element" }]} />
             </div>
           </div>

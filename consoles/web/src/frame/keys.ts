@@ -27,6 +27,11 @@ export const TOPOLOGY_KEYS: readonly Key[] = [
   { keys: "r", does: "arrange again" },
 ];
 
+export const MESH_KEYS: readonly Key[] = [
+  { keys: "Arrows", does: "from site to site (when the picture has the focus)" },
+  { keys: "Enter", does: "select the site" },
+];
+
 /** True where a key belongs to what is being typed. */
 export function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;

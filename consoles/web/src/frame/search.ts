@@ -19,6 +19,8 @@ export interface Search {
   by?: GroupBy;
   /** The group that is open. */
   open?: string;
+  /** The site that is selected in the picture of the mesh. */
+  focus?: string;
   /** Kinds that are not shown, comma-separated. */
   hide?: string;
   /** Table instead of picture. */
@@ -54,6 +56,8 @@ export function parseSearch(raw: Record<string, unknown>): Search {
   if (by) search.by = by;
   const open = text(raw["open"]);
   if (open) search.open = open;
+  const focus = text(raw["focus"]);
+  if (focus && SITE.test(focus)) search.focus = focus;
   const hide = names(raw["hide"], (name) => /^[a-z]{1,20}$/.test(name));
   if (hide) search.hide = hide;
   if (raw["view"] === "table") search.view = "table";
@@ -68,6 +72,7 @@ export function closeLast(search: Search): Partial<Record<keyof Search, undefine
   if (search.fail2 !== undefined) return { fail2: undefined };
   if (search.fail !== undefined) return { fail: undefined };
   if (search.open !== undefined) return { open: undefined };
+  if (search.focus !== undefined) return { focus: undefined };
   if (search.side !== undefined) return { side: undefined };
   if (search.diff !== undefined) return { diff: undefined };
   return {};

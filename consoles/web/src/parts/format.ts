@@ -50,6 +50,11 @@ export function millis(ms: number | null | undefined): string {
   return `${size >= 100 ? ms.toFixed(0) : size >= 10 ? ms.toFixed(1) : ms.toFixed(2)} ms`;
 }
 
+/** Milliseconds that were measured in whole ones: `3 ms`, `-2 ms`, `1.84 s`. */
+export function wholeMillis(ms: number): string {
+  return Math.abs(ms) >= 1000 ? millis(ms) : `${Math.round(ms)} ms`;
+}
+
 /** Whole numbers with thin spaces between thousands. */
 export function count(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");

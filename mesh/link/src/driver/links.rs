@@ -1,5 +1,6 @@
 //! Connections of the swarm and their control streams.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use holm_mesh_proto::wire::{Control, Frame};
@@ -18,7 +19,9 @@ use crate::directory::code_of;
 use crate::frame;
 use crate::peer::{peer_id, peer_key};
 use crate::rpc::PeerInfo;
+use crate::shared::Shared;
 use crate::streams::{CONTROL, Opener};
+use crate::traffic::Channel;
 
 /// Control messages that wait for a slow peer; more are dropped, which only costs time.
 const MAX_WAITING: usize = 512;
@@ -27,13 +30,16 @@ const MUTE_AFTER: Duration = Duration::from_secs(10);
 
 type Whole = Compat<Stream>;
 
+/// A frame that waits for the control stream, and what it counts as.
+type Outgoing = (Channel, Vec<u8>);
+
 /// A connection that the swarm holds.
 pub(super) struct Connection {
     peer: PeerId,
     opener: Opener,
     target: Option<Target>,
     since: Instant,
-    control: Option<mpsc::Sender<Vec<u8>>>,
+    control: Option<mpsc::Sender<Outgoing>>,
 }
 
 impl Driver {
@@ -72,8 +78,8 @@ impl Driver {
         connection.control = Some(sender);
         let (peer, target) = (connection.peer, connection.target.take());
         let (reader, writer) = tokio::io::split(stream.compat());
-        tokio::spawn(read(id, reader, self.events.clone()));
-        tokio::spawn(write(id, writer, receiver, self.events.clone()));
+        tokio::spawn(read(id, reader, self.shared.clone(), self.events.clone()));
+        tokio::spawn(write(id, writer, receiver, self.shared.clone(), self.events.clone()));
         let Some(key) = peer_key(&peer) else { return };
         let hello = self.shared.directory().of(&peer).map(|entry| entry.hello.clone());
         // The certificate may have ended in between; the connection's end is on its way.
@@ -152,7 +158,7 @@ impl Driver {
             self.shared.count("control_too_long");
             return;
         };
-        if control.try_send(frame).is_err() {
+        if control.try_send((Channel::of(message), frame)).is_err() {
             self.shared.count("control_dropped");
         }
     }
@@ -201,10 +207,18 @@ impl Driver {
     }
 }
 
-async fn read(id: ConnectionId, mut reader: ReadHalf<Whole>, events: mpsc::Sender<Internal>) {
+async fn read(
+    id: ConnectionId,
+    mut reader: ReadHalf<Whole>,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<Internal>,
+) {
     loop {
         let event = match frame::read::<Control>(&mut reader).await {
-            Ok((message, _)) => Internal::Received { connection: id, message },
+            Ok((message, length)) => {
+                shared.traffic.came(Channel::of(&message), length);
+                Internal::Received { connection: id, message }
+            }
             Err(error) => Internal::ControlLost { connection: id, reason: error.to_string() },
         };
         let ends = matches!(event, Internal::ControlLost { .. });
@@ -218,15 +232,18 @@ async fn read(id: ConnectionId, mut reader: ReadHalf<Whole>, events: mpsc::Sende
 async fn write(
     id: ConnectionId,
     mut writer: WriteHalf<Whole>,
-    mut frames: mpsc::Receiver<Vec<u8>>,
+    mut frames: mpsc::Receiver<Outgoing>,
+    shared: Arc<Shared>,
     events: mpsc::Sender<Internal>,
 ) {
-    while let Some(frame) = frames.recv().await {
+    while let Some((channel, frame)) = frames.recv().await {
         let mut result = writer.write_all(&frame).await;
+        shared.traffic.went(channel, frame.len() as u64);
         while result.is_ok()
-            && let Ok(frame) = frames.try_recv()
+            && let Ok((channel, frame)) = frames.try_recv()
         {
             result = writer.write_all(&frame).await;
+            shared.traffic.went(channel, frame.len() as u64);
         }
         if result.is_ok() {
             result = writer.flush().await;

@@ -75,11 +75,16 @@ impl MeshNode {
                     }
                 }
             }
-            Control::Ping { sequence, .. } => {
-                let message = Control::Pong { sequence, sent_at: now.wall };
+            Control::Ping { sequence, clock, .. } => {
+                // It is answered in the moment in which it is taken up.
+                let clocks = now.clock.map(|clock| (clock, clock));
+                let message = Control::Pong { sequence, sent_at: now.wall, clocks };
                 out.push(Action::Send { peer, message });
+                self.pinged(peer, clock, now);
             }
-            Control::Pong { sequence, sent_at } => self.pong(peer, sequence, sent_at, now),
+            Control::Pong { sequence, sent_at, clocks } => {
+                self.pong(peer, sequence, sent_at, clocks, now);
+            }
             Control::Prune => self.broadcast.prune(peer),
             Control::Stored(version) => {
                 if self.may_hear(peer, &version.tenant, store) && !self.known.holds(&version) {

@@ -8,7 +8,7 @@ use holm_model::{Millis, TenantId};
 
 use super::overlay::{ALL, some_down};
 use super::{Action, MeshNode};
-use crate::clock::{PeerClock, warning};
+use crate::clock::PeerClock;
 use crate::member::{Known, MAX_MEMBERS};
 use crate::wire::{Control, Hello, MAX_ADDRESSES};
 use crate::{DocumentStore, MemberId, MemberState, MemberView, Now, PeerKey, Target};
@@ -49,7 +49,7 @@ pub(super) struct Link {
     pings: u32,
     heard_ms: u64,
     next_ping_ms: u64,
-    clock: PeerClock,
+    pub(super) clock: PeerClock,
 }
 
 impl Link {
@@ -72,15 +72,6 @@ impl MeshNode {
         others.map(|(id, state)| self.member(id, state)).collect()
     }
 
-    /// What to say about clocks that are off, one line a peer.
-    pub fn clock_warnings(&self) -> Vec<String> {
-        let warn = |link: &Link| {
-            let who = format!("{}/{}", link.hello.site, link.hello.node);
-            warning(&who, link.clock.skew_ms()?)
-        };
-        self.links.values().filter_map(warn).collect()
-    }
-
     fn member(&self, id: &MemberId, state: State) -> MemberView {
         let link = self.links.get(&id.peer);
         MemberView {
@@ -99,7 +90,8 @@ impl MeshNode {
             connected_since: link.map(|link| link.since),
             last_heard: self.last_heard.get(&id.peer).copied(),
             rtt_ms: link.and_then(|link| link.clock.rtt_ms()),
-            clock_skew_ms: link.and_then(|link| link.clock.skew_ms()),
+            clock_skew_ms: link.and_then(|link| link.clock.skew_ms(self.latest?)),
+            clock: link.and_then(|link| link.clock.bounds().view(self.latest?.clock?)),
             last_refusal: self.dialer.refusal_of(id.peer).map(str::to_owned),
             last_sync: self.last_sync.get(&id.peer).cloned(),
         }
@@ -239,15 +231,6 @@ impl MeshNode {
         self.timing.sync_ms.saturating_mul(self.stretch(2, 8))
     }
 
-    pub(super) fn pong(&mut self, peer: PeerKey, sequence: u64, theirs: Millis, now: Now) {
-        if let Some(link) = self.links.get_mut(&peer) {
-            link.clock.answered(sequence, theirs, now);
-            if let Some(rtt_ms) = link.clock.rtt_ms() {
-                self.overlay.measured(peer, rtt_ms);
-            }
-        }
-    }
-
     /// Pings, and closes what is silent or too much.
     pub(super) fn tend_links(&mut self, now: Now, out: &mut Vec<Action>) {
         let ping_ms = self.timing.ping_ms.saturating_mul(self.stretch(3, 6));
@@ -262,7 +245,7 @@ impl MeshNode {
                 let pause_ms = if link.pings < 2 { self.timing.ping_ms / 2 } else { ping_ms };
                 link.next_ping_ms = now.mono_ms.saturating_add(pause_ms);
                 let sequence = link.clock.ask(now);
-                let message = Control::Ping { sequence, sent_at: now.wall };
+                let message = Control::Ping { sequence, sent_at: now.wall, clock: now.clock };
                 out.push(Action::Send { peer: *peer, message });
             }
         }

@@ -10,7 +10,7 @@ use super::{
     Frame, MAX_CONTROL_BYTES, MAX_HINT_BYTES, WireError, bad, check_length, decode, fixed,
     generated, missing, node, peer_key, site, tenant, version_from, version_to,
 };
-use crate::PeerKey;
+use crate::{ClockStamp, PeerKey};
 
 /// Most ids in one message of hint ids.
 pub const MAX_IDS: usize = 256;
@@ -96,6 +96,8 @@ pub enum Control {
         sequence: u64,
         /// The sender's wall clock.
         sent_at: Millis,
+        /// The sender's clocks, if it says them.
+        clock: Option<ClockStamp>,
     },
     /// Answers a [`Control::Ping`].
     Pong {
@@ -103,6 +105,8 @@ pub enum Control {
         sequence: u64,
         /// The answerer's wall clock.
         sent_at: Millis,
+        /// The answerer's clocks when the question came and when this left, if it says them.
+        clocks: Option<(ClockStamp, ClockStamp)>,
     },
     /// "I get your hints from elsewhere already; only tell me their ids."
     Prune,
@@ -127,12 +131,19 @@ impl Control {
             Self::Leases(leases) => {
                 Body::Leases(generated::Leases { leases: leases.iter().map(lease_to).collect() })
             }
-            Self::Ping { sequence, sent_at } => {
-                Body::Ping(generated::Ping { sequence: *sequence, sent_at_ms: sent_at.0 })
-            }
-            Self::Pong { sequence, sent_at } => {
-                Body::Pong(generated::Pong { sequence: *sequence, sent_at_ms: sent_at.0 })
-            }
+            Self::Ping { sequence, sent_at, clock } => Body::Ping(generated::Ping {
+                sequence: *sequence,
+                sent_at_ms: sent_at.0,
+                raw_ns: clock.map_or(0, |clock| clock.raw_ns().unsigned_abs()),
+                wall_ahead_ns: clock.map_or(0, ClockStamp::wall_ahead_ns),
+            }),
+            Self::Pong { sequence, sent_at, clocks } => Body::Pong(generated::Pong {
+                sequence: *sequence,
+                sent_at_ms: sent_at.0,
+                received_raw_ns: clocks.map_or(0, |(came, _)| came.raw_ns().unsigned_abs()),
+                raw_ns: clocks.map_or(0, |(_, left)| left.raw_ns().unsigned_abs()),
+                wall_ahead_ns: clocks.map_or(0, |(_, left)| left.wall_ahead_ns()),
+            }),
             Self::Prune => Body::Prune(generated::Nothing {}),
             Self::Stored(version) => Body::Stored(version_to(version)),
             Self::SvidRefresh(chain) => {
@@ -159,8 +170,20 @@ impl Frame for Control {
             Body::Gossip(gossip) => gossip_from(&gossip)?,
             Body::Have(ids) => Self::Have(ids_from("have", &ids)?),
             Body::Leases(leases) => leases_from(&leases)?,
-            Body::Ping(p) => Self::Ping { sequence: p.sequence, sent_at: Millis(p.sent_at_ms) },
-            Body::Pong(p) => Self::Pong { sequence: p.sequence, sent_at: Millis(p.sent_at_ms) },
+            Body::Ping(p) => Self::Ping {
+                sequence: p.sequence,
+                sent_at: Millis(p.sent_at_ms),
+                clock: stamp("ping", p.raw_ns, p.wall_ahead_ns)?,
+            },
+            Body::Pong(p) => Self::Pong {
+                sequence: p.sequence,
+                sent_at: Millis(p.sent_at_ms),
+                clocks: stamp("pong", p.received_raw_ns, p.wall_ahead_ns)?.zip(stamp(
+                    "pong",
+                    p.raw_ns,
+                    p.wall_ahead_ns,
+                )?),
+            },
             Body::Prune(_) => Self::Prune,
             Body::Stored(version) => {
                 check_length("stored", version.encoded_len(), MAX_HINT_BYTES)?;
@@ -173,6 +196,18 @@ impl Frame for Control {
             Body::Swim(bytes) => Self::Swim(bytes),
         })
     }
+}
+
+fn stamp(
+    what: &'static str,
+    raw_ns: u64,
+    wall_ahead_ns: i64,
+) -> Result<Option<ClockStamp>, WireError> {
+    if raw_ns == 0 {
+        return Ok(None);
+    }
+    let stamp = ClockStamp::new(raw_ns, wall_ahead_ns);
+    stamp.map(Some).ok_or_else(|| bad(what, "raw_ns", "no clock shows that"))
 }
 
 fn gossip_from(gossip: &generated::Gossip) -> Result<Control, WireError> {

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use holm_mesh_proto::sync::{Session, SyncPeer};
 use holm_mesh_proto::wire::{Control, Frame, Hello, MeshId, PROTOCOL_VERSION, Sync};
 use holm_mesh_proto::{
-    Action, DialOutcome, Event, MemberId, MemberState, MeshNode, NodeConfig, Now, PeerKey,
-    SyncReport, Target, Timing,
+    Action, ClockStamp, DialOutcome, Event, MemberId, MemberState, MeshNode, NodeConfig, Now,
+    PeerKey, SyncReport, Target, Timing,
 };
 use holm_model::{Millis, NodeName, SiteId};
 use rand::rngs::StdRng;
@@ -25,6 +25,8 @@ pub struct SimNode {
     pub store: FakeStore,
     pub up: bool,
     pub skew_ms: i64,
+    /// What its raw clock showed when the world began.
+    raw_base_ns: u64,
     group: usize,
 }
 
@@ -92,7 +94,8 @@ impl World {
         for index in 0..count {
             let node = world.make(index, WALL);
             let store = FakeStore::with_tenants(&["acme"]);
-            world.nodes.push(SimNode { node, store, up: true, skew_ms: 0, group: 0 });
+            let raw_base_ns = 1 + index as u64 * 1_000_000_007;
+            world.nodes.push(SimNode { node, store, up: true, skew_ms: 0, raw_base_ns, group: 0 });
             world.at(index as u64, Due::Tick(index));
         }
         world
@@ -188,7 +191,10 @@ impl World {
     pub fn event(&mut self, index: usize, event: Event) {
         let node = &mut self.nodes[index];
         let wall = (WALL + self.now_ms).saturating_add_signed(node.skew_ms);
-        let now = Now { mono_ms: self.now_ms, wall: Millis(wall) };
+        let raw_ns = node.raw_base_ns + self.now_ms * 1_000_000;
+        let ahead_ns = (wall * 1_000_000).cast_signed() - raw_ns.cast_signed();
+        let clock = ClockStamp::new(raw_ns, ahead_ns);
+        let now = Now { mono_ms: self.now_ms, wall: Millis(wall), clock };
         let actions = node.node.handle(event, now, &node.store);
         for action in actions {
             self.act(index, action);

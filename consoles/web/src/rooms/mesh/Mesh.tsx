@@ -1,110 +1,159 @@
-// The mesh: who is heard, how old, with what certificate, and what this node counted.
+// The mesh: what is down and who saw it, the mesh drawn, who reaches whom, nodes, documents, traffic and everything that was dropped.
 import { useMemo } from "react";
 
-import { isLoggedOut } from "../../api/client";
-import { useDigest, useSites } from "../../api/queries";
-import type { Peer, Site, Sites } from "../../api/types";
+import { ApiError, isLoggedOut } from "../../api/client";
+import { MESH_EVERY_MS, useMesh, useSites } from "../../api/queries";
+import type { MeshView, Site, Sites } from "../../api/types";
 import { useNow } from "../../frame/clock";
 import { inScope, useUrl } from "../../frame/scope";
-import { Age, Copy, Failure, SameBy, Section, State, Time, Toned, Waiting } from "../../parts/basics";
-import { ahead, count, millis, NOT_MEASURED, plural, shortDigest } from "../../parts/format";
+import { Age, Button, Failure, Nothing, SameBy, Section, State, Time, Waiting } from "../../parts/basics";
+import { count, plural, span } from "../../parts/format";
 import { StateMark } from "../../parts/icons";
-import { PEER_LOOKS, SITE_LOOKS, skewTone, svidTone } from "../../parts/states";
+import { SITE_LOOKS } from "../../parts/states";
 import { ExportMenu, Table, type Column } from "../../parts/table";
+import { Counters } from "./Counters";
+import { Documents } from "./Documents";
+import { Handshakes } from "./Handshakes";
+import { lagText, seenOf } from "./lag";
+import { MeshPicture, type Drawn } from "./MeshPicture";
+import { nodeRows } from "./nodes";
+import { Nodes } from "./Nodes";
+import { reachOf } from "./reach";
+import { ReachMatrix } from "./ReachMatrix";
 import { Tenants } from "./Tenants";
+import { Traffic, useRates } from "./Traffic";
+import { about } from "./verdicts";
+import { Verdicts } from "./Verdicts";
 import "./mesh.css";
 
-interface PeerRow extends Peer {
-  site: string;
+/** An answer older than this is marked: three were missed. */
+const OLD_MS = 3 * MESH_EVERY_MS;
+
+interface SiteRow extends Site {
+  lagMs: number | null;
 }
 
-const SITE_COLUMNS: readonly Column<Site>[] = [
+const SITE_COLUMNS: readonly Column<SiteRow>[] = [
   { id: "site", title: "Site", width: "minmax(110px, 1fr)", value: (row) => row.site, show: (row) => <strong>{row.site}</strong> },
   { id: "state", title: "State", width: "130px", value: (row) => row.state, show: (row) => <State look={SITE_LOOKS[row.state]} /> },
+  { id: "lag_ms", title: "Lag", width: "96px", numeric: true, value: (row) => row.lagMs, show: (row) => (row.is_self ? <span className="faint">none</span> : lagText(row.lagMs)) },
   { id: "as_of", title: "Picture as of", width: "130px", value: (row) => row.as_of, show: (row) => <Age iso={row.as_of} /> },
   { id: "last_heard", title: "Last heard", width: "150px", value: (row) => row.last_heard, show: (row) => <Time iso={row.last_heard} /> },
   { id: "nodes", title: "Nodes", width: "80px", numeric: true, value: (row) => row.nodes.length },
   { id: "elements", title: "Elements it holds open", width: "minmax(180px, 1fr)", numeric: true, value: (row) => row.elements.nodes + row.elements.edges, show: (row) => <>{count(row.elements.nodes)} nodes, {count(row.elements.edges)} edges</> },
 ];
 
-const PEER_COLUMNS: readonly Column<PeerRow>[] = [
-  { id: "node", title: "Node", width: "minmax(110px, 1fr)", value: (row) => row.node, show: (row) => <span className="mono" title={`${row.spiffe_id ?? "not connected: its identity was not verified"}\n${row.peer_id}`}>{row.node}</span> },
-  { id: "site", title: "Site", width: "100px", value: (row) => row.site },
-  { id: "state", title: "State", width: "108px", value: (row) => row.state, show: (row) => <State look={PEER_LOOKS[row.state]} /> },
-  { id: "connected", title: "Connection", width: "108px", value: (row) => (row.connected ? "open" : "none"), show: (row) => (row.state === "self" ? <span className="faint">itself</span> : row.connected ? "open" : <span className="faint">none</span>) },
-  { id: "rtt_ms", title: "Round trip", width: "92px", numeric: true, value: (row) => row.rtt_ms, show: (row) => (row.rtt_ms === null ? <Dash /> : millis(row.rtt_ms)) },
-  { id: "clock_skew_ms", title: "Clock skew", width: "96px", numeric: true, value: (row) => row.clock_skew_ms, show: (row) => (row.clock_skew_ms === null ? <Dash /> : <Toned tone={skewTone(row.clock_skew_ms)}>{millis(row.clock_skew_ms)}</Toned>) },
-  { id: "svid_not_after", title: "SVID ends", width: "104px", value: (row) => row.svid_not_after, show: (row) => <SvidEnd iso={row.svid_not_after} /> },
-  { id: "addresses", title: "Address", width: "minmax(140px, 1.3fr)", value: (row) => row.addresses.join(" "), show: (row) => <span className="mono" title={row.addresses.join("\n")}>{row.addresses[0] ?? NOT_MEASURED}</span> },
-  { id: "last_refusal", title: "Last refusal", width: "minmax(130px, 1.3fr)", value: (row) => row.last_refusal, show: (row) => (row.last_refusal ? <span title={row.last_refusal}>{row.last_refusal}</span> : <span className="faint">none</span>) },
-];
-
-function Dash() {
-  return <span className="faint" title="not measured">{NOT_MEASURED}</span>;
-}
-
-function SvidEnd({ iso }: { iso: string | null }) {
-  const now = useNow();
-  if (iso === null) return <Dash />;
-  return <span title={iso}><Toned tone={svidTone(iso, now)}>{ahead(iso, now)}</Toned></span>;
-}
-
 export function Mesh() {
+  const mesh = useMesh();
   const sites = useSites();
+  const error = mesh.data ? null : mesh.error;
   return (
     <div className="room">
-      <header className="room-head"><h1>Mesh</h1><DigestLine /></header>
-      {sites.error && !isLoggedOut(sites.error) && <Failure error={sites.error} again={() => void sites.refetch()} />}
-      {sites.isPending && <Waiting rows={8} />}
-      {sites.data && <Loaded sites={sites.data} />}
-      <SameBy path="/v1/sites" cli="holm sites" />
+      <header className="room-head"><h1>Mesh</h1>{mesh.data && <Summary view={mesh.data.view} />}</header>
+      {error && !isLoggedOut(error) && <Failure error={error} again={() => void mesh.refetch()} />}
+      {mesh.isPending && <Waiting rows={8} />}
+      {mesh.data && <Loaded view={mesh.data.view} answer={{ atMs: mesh.data.atMs, cameMs: mesh.dataUpdatedAt, failed: failedText(mesh.failureReason), again: () => void mesh.refetch() }} sites={sites.data} />}
+      <SameBy path="/v1/mesh" cli="holm mesh top" />
     </div>
   );
 }
 
-function DigestLine() {
-  const digest = useDigest();
-  if (!digest.data) return null;
-  return (
-    <p className="faint" title="Equal digests mean that two nodes hold the same documents.">
-      {plural(digest.data.documents, "document")}, digest <span className="mono">{shortDigest(digest.data.digest)}</span> <Copy text={digest.data.digest} label="Copy the whole digest" />
-    </p>
-  );
+/** How the shown answer stands: when it came, on the node's clock and on the reader's, and why no newer one did. */
+interface Answered {
+  atMs: number;
+  cameMs: number;
+  failed: string | null;
+  again: () => void;
 }
 
-function Loaded({ sites }: { sites: Sites }) {
+function failedText(reason: unknown): string | null {
+  if (reason === null || reason === undefined) return null;
+  return reason instanceof ApiError && reason.status !== 0 ? reason.message : "this node does not answer";
+}
+
+function Summary({ view }: { view: MeshView }) {
+  const open = view.members.filter((member) => member.connected).length;
+  return <p className="faint">as {view.site}/{view.node} sees it; {open} of {plural(view.members.length, "other node")} connected to it</p>;
+}
+
+function Loaded({ view, answer, sites }: { view: MeshView; answer: Answered; sites: Sites | undefined }) {
   const url = useUrl();
-  const scoped = useMemo(() => {
-    const within = inScope(url);
-    return sites.items.filter((site) => within(site.site));
-  }, [sites, url]);
-  const peers = useMemo(() => scoped.flatMap((site) => site.nodes.map((node): PeerRow => ({ ...node, site: site.site }))), [scoped]);
+  const within = useMemo(() => inScope(url), [url]);
+  const reach = useMemo(() => reachOf(view), [view]);
+  const drawn = useMemo((): Drawn => ({
+    view, reach, seen: seenOf(reach.sites.filter(within), view.lags), troubled: new Set(view.verdicts.flatMap(about)),
+  }), [view, reach, within]);
+  const rows = useMemo(() => nodeRows(view, sites).filter((row) => within(row.site)), [view, sites, within]);
+  const rates = useRates(view, answer.cameMs);
+  const alone = reach.sites.length < 2;
+  const at = new Date(answer.atMs).toISOString();
+  const counts = useMemo(() => Object.fromEntries(view.counts.map((each) => [each.name, each.count])), [view.counts]);
   return (
     <>
-      {!sites.mesh_running && <p className="notice tone-warn-soft" role="note"><StateMark mark="triangle" tone="warn" /> The mesh does not run at this node: it observes and serves its own site only.</p>}
-      {sites.conflicts.map((conflict) => <p key={conflict} className="notice tone-bad-soft" role="note"><StateMark mark="square" tone="bad" /> {conflict}</p>)}
-      <Section title="Sites" note={<>as {sites.self_site} sees them</>} actions={<ExportMenu what="sites" at={new Date().toISOString()} columns={SITE_COLUMNS} rows={scoped} />} flush>
-        <Table label="Sites" columns={SITE_COLUMNS} rows={scoped} rowKey={(row) => row.site} empty="No site in this scope." />
+      <Old answer={answer} />
+      <Warnings view={view} sites={sites} />
+      <Verdicts view={view} alone={alone} />
+      <Section title="The mesh drawn" note={alone ? undefined : "colour is the lag, shape the state"}>
+        {drawn.seen.length === 0
+          ? <Nothing title="No site in this scope">Choose another scope in the bar.</Nothing>
+          : <OldPicture drawn={drawn} answer={answer} />}
+        {alone && <Nothing title="This site is alone">A mesh needs a second site: make a token with <code>holm token create --site S</code> here, and <code>holm join TOKEN</code> there.</Nothing>}
       </Section>
-      <Section title="Nodes" note={plural(peers.length, "node")} actions={<ExportMenu what="nodes" at={new Date().toISOString()} columns={PEER_COLUMNS} rows={peers} />} flush>
-        <Table label="Nodes" columns={PEER_COLUMNS} rows={peers} rowKey={(row) => `${row.site}/${row.node}`} empty="No node in this scope." />
-      </Section>
+      {!alone && <Section title="Who reaches whom" note="rows say, columns are spoken of"><ReachMatrix reach={reach} within={within} /></Section>}
+      <Nodes rows={rows} at={at} />
+      {sites && <SiteTable sites={sites} view={view} within={within} at={at} />}
+      <Documents held={view.documents} at={at} />
+      <Traffic view={view} rates={rates} />
+      <Handshakes view={view} />
       <Tenants />
       <Section title="Counters" note="since this node started">
-        <Counters counters={sites.counters} />
+        <Counters counters={counts} />
       </Section>
     </>
   );
 }
 
-export function Counters({ counters }: { counters: Record<string, number> }) {
-  const entries = Object.entries(counters).sort(([a], [b]) => a.localeCompare(b));
-  if (entries.length === 0) return <p className="faint">Nothing was counted yet.</p>;
+/** True once the shown answer is older than it should be. */
+function useOld({ atMs, failed }: Answered): boolean {
+  return useNow() - atMs > OLD_MS || failed !== null;
+}
+
+function OldPicture({ drawn, answer }: { drawn: Drawn; answer: Answered }) {
+  return <MeshPicture drawn={drawn} old={useOld(answer)} />;
+}
+
+function Old({ answer }: { answer: Answered }) {
+  const now = useNow();
+  if (!useOld(answer)) return null;
+  const { atMs, failed, again } = answer;
   return (
-    <dl className="counters">
-      {entries.map(([name, value]) => (
-        <div key={name}><dt>{name.replaceAll("_", " ")}</dt><dd>{count(value)}</dd></div>
-      ))}
-    </dl>
+    <div className="notice tone-warn-soft" role="note">
+      <StateMark mark="clock" tone="warn" />
+      <span className="grow">No newer answer{failed ? `: ${failed}` : ""}. What is shown is of <Time iso={new Date(atMs).toISOString()} />, {span(now - atMs)} old. The node is asked again by itself.</span>
+      <Button onClick={again}>Ask now</Button>
+    </div>
+  );
+}
+
+function Warnings({ view, sites }: { view: MeshView; sites: Sites | undefined }) {
+  const warnings = [...new Set([...view.warnings, ...(sites?.conflicts ?? [])])];
+  return (
+    <>
+      {sites && !sites.mesh_running && <p className="notice tone-warn-soft" role="note"><StateMark mark="triangle" tone="warn" /> The mesh does not run at this node: it observes and serves its own site only.</p>}
+      {!view.replicating && <p className="notice tone-bad-soft" role="note"><StateMark mark="square" tone="bad" /> <span>Not replicating: {view.replicating_reason ?? "the mesh does not run at this node"}</span></p>}
+      {warnings.map((warning) => <p key={warning} className="notice tone-warn-soft" role="note"><StateMark mark="triangle" tone="warn" /> {warning}</p>)}
+    </>
+  );
+}
+
+function SiteTable({ sites, view, within, at }: { sites: Sites; view: MeshView; within: (site: string) => boolean; at: string }) {
+  const rows = useMemo(() => {
+    const lags = new Map(view.lags.map((lag) => [lag.site, lag.lag_ms]));
+    return sites.items.filter((site) => within(site.site)).map((site): SiteRow => ({ ...site, lagMs: lags.get(site.site) ?? null }));
+  }, [sites, view.lags, within]);
+  return (
+    <Section title="Sites" note={<>as {sites.self_site} sees them</>} actions={<ExportMenu what="sites" at={at} columns={SITE_COLUMNS} rows={rows} />} flush>
+      <Table label="Sites" columns={SITE_COLUMNS} rows={rows} rowKey={(row) => row.site} empty="No site in this scope." />
+    </Section>
   );
 }

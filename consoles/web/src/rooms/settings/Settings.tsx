@@ -9,7 +9,7 @@ import { setTheme, useTheme, type Theme } from "../../frame/theme";
 import { Copy, Failure, Nothing, SameBy, Section, State, Time, Toned, Waiting } from "../../parts/basics";
 import { ahead } from "../../parts/format";
 import { PLANE_LOOKS, svidTone } from "../../parts/states";
-import { Counters } from "../mesh/Mesh";
+import { Counters } from "../mesh/Counters";
 import "./settings.css";
 
 export function Settings() {

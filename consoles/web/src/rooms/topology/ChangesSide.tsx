@@ -3,8 +3,8 @@ import { useMemo, useState } from "react";
 
 import { diffPath, isLoggedOut } from "../../api/client";
 import { useSetUrl, useUrl } from "../../frame/scope";
-import { Failure, Time, Waiting } from "../../parts/basics";
-import { count } from "../../parts/format";
+import { ElementLink, Failure, Time, Waiting } from "../../parts/basics";
+import { count, plural } from "../../parts/format";
 import type { Change } from "../../parts/graph/model";
 import { PickList } from "../../parts/pick";
 import { CHANGE_LOOKS, CHANGES, type ChangedElement, type Comparison } from "./changes";
@@ -46,7 +46,8 @@ function Lists({ comparison }: { comparison: Comparison }) {
           );
         })}
       </div>
-      {total === 0 && <p className="side-note">Nothing changed between these moments.</p>}
+      {total === 0 && <p className="side-note">{comparison.unknown.total > 0 ? "Nothing is known to have changed between these moments." : "Nothing changed between these moments."}</p>}
+      {comparison.unknown.total > 0 && <Unknown unknown={comparison.unknown} />}
       {items.length < total && <p className="faint side-note">Showing {count(items.length)} of {count(total)}.</p>}
       <PickList
         label="Changed elements"
@@ -58,6 +59,23 @@ function Lists({ comparison }: { comparison: Comparison }) {
         show={(item) => <Row item={item} />}
       />
     </>
+  );
+}
+
+/** Most of them that are listed. */
+const UNKNOWN_MOST = 50;
+
+function Unknown({ unknown: { items, total } }: { unknown: Comparison["unknown"] }) {
+  return (
+    <details className="side-note">
+      <summary>Of {plural(total, "more element")} it is not known whether attributes changed: those of one of the moments were forgotten.</summary>
+      <ul>
+        {items.slice(0, UNKNOWN_MOST).map((item) => (
+          <li key={item.id}><ElementLink id={item.id} /> <span className="faint">{item.keys.length > 0 ? item.keys.join(", ") : "all attributes"}, known from <Time iso={item.known_from} /></span></li>
+        ))}
+      </ul>
+      {total > UNKNOWN_MOST && <p className="faint">and {count(total - Math.min(UNKNOWN_MOST, items.length))} more; the API has them.</p>}
+    </details>
   );
 }
 

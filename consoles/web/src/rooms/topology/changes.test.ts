@@ -5,7 +5,7 @@ import { compared, comparisonOf, withVanished } from "./changes";
 
 const at = "2026-11-21T04:00:00.000Z";
 const none = { items: [], total: 0 };
-const answer = (lists: Record<string, unknown>) => ({ from: at, to: at, freshness: { sites: [], unreachable: [] }, appeared: none, vanished: none, returned: none, changed: none, ...lists }) as unknown as Diff;
+const answer = (lists: Record<string, unknown>) => ({ from: at, to: at, freshness: { sites: [], unreachable: [] }, appeared: none, vanished: none, returned: none, changed: none, unknown: none, ...lists }) as unknown as Diff;
 const node = (id: string): Topology["nodes"][number] => ({ id, kind: "host", label: id, sites: ["berlin"], since: at, aliases: [], attributes: {} });
 const edge = (from: string, to: string): Topology["edges"][number] => ({ id: `${from}|flow|${to}`, from, to, kind: "flow", sites: ["berlin"], since: at, provenance: "observed", attributes: {} });
 const topology = (nodes: Topology["nodes"], edges: Topology["edges"]) => ({ nodes, edges }) as unknown as Topology;

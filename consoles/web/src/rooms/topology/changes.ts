@@ -18,6 +18,8 @@ export interface Comparison {
   /** Of each class, however many were sent. */
   totals: Record<Change, number>;
   by: ReadonlyMap<string, Change>;
+  /** Elements whose attributes may have changed: those of one of the moments were forgotten. */
+  unknown: Diff["unknown"];
 }
 
 export const CHANGES: readonly Change[] = ["appeared", "vanished", "returned", "changed"];
@@ -36,7 +38,7 @@ export function comparisonOf(diff: Diff): Comparison {
   const totals = { appeared: diff.appeared.total, vanished: diff.vanished.total, returned: diff.returned.total, changed: diff.changed.total };
   // What is in two classes shows the one that says more: it was gone, rather than it was rewritten.
   const by = new Map([...items].reverse().map((each) => [each.id, each.change]));
-  return { from: diff.from, to: diff.to, items, totals, by };
+  return { from: diff.from, to: diff.to, items, totals, by, unknown: diff.unknown };
 }
 
 /** The later picture with what vanished since the earlier one; an edge only where both its ends are drawn. */
