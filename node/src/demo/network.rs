@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::process::Command;
 
 use super::relay::Relays;
@@ -34,9 +34,13 @@ impl Network {
     /// Namespaces if they are wanted and can be made, else loopback.
     pub(super) async fn make(want_namespaces: bool) -> anyhow::Result<Self> {
         if want_namespaces && is_root() {
-            remove_stale().await;
             let namespaces = Namespaces { id: std::process::id() };
-            match namespaces.make().await {
+            // Two demos would have the same addresses on this machine.
+            let made = match remove_stale().await {
+                None => namespaces.make().await,
+                Some(other) => Err(anyhow!("another demo, process {other}, has its addresses")),
+            };
+            match made {
                 Ok(()) => return Ok(Self::Namespaces(namespaces)),
                 Err(error) => {
                     namespaces.remove().await;
@@ -222,20 +226,23 @@ impl Namespaces {
     }
 }
 
-/// Removes what a demo that was killed left behind.
-async fn remove_stale() {
-    let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
+/// Removes what a demo that was killed left behind. The process of one that runs, if any does.
+async fn remove_stale() -> Option<u32> {
+    let entries = std::fs::read_dir("/run/netns").ok()?;
+    let mut running = None;
     for entry in entries.flatten() {
         let name = entry.file_name();
         let id = name.to_str().and_then(|name| {
             name.strip_prefix(PREFIX)?.strip_prefix('-')?.split('-').next()?.parse::<u32>().ok()
         });
-        if let Some(id) = id
-            && !std::path::Path::new(&format!("/proc/{id}")).exists()
-        {
+        let Some(id) = id else { continue };
+        if std::path::Path::new(&format!("/proc/{id}")).exists() {
+            running = Some(id);
+        } else {
             Namespaces { id }.remove().await;
         }
     }
+    running
 }
 
 async fn ip(arguments: &[&str]) -> anyhow::Result<()> {

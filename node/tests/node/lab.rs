@@ -18,43 +18,42 @@ struct Net {
 }
 
 impl Net {
+    /// `None` where namespaces, links or filters cannot be made.
     fn new() -> Option<Self> {
-        let usable = runs("nft", &["list", "ruleset"]) && runs("ip", &["netns", "list"]);
         let net = Self { id: std::process::id() };
-        let made = usable && runs("ip", &["netns", "add", &net.bridge()]);
-        if !made {
-            println!("skipped: it needs root, `ip` and `nft`");
-            return None;
-        }
         let bridge = net.bridge();
-        ip(&["-n", &bridge, "link", "add", "br0", "type", "bridge"]);
-        ip(&["-n", &bridge, "link", "set", "br0", "up"]);
-        for site in 0..SITES.len() {
-            net.add(site);
+        let made = ip(&["netns", "add", &bridge])
+            && ip(&["-n", &bridge, "link", "add", "br0", "type", "bridge"])
+            && ip(&["-n", &bridge, "link", "set", "br0", "up"])
+            && (0..SITES.len()).all(|site| net.add(site));
+        if !made {
+            println!("skipped: it needs root, `ip`, `nft` and network namespaces");
         }
-        Some(net)
+        made.then_some(net)
     }
 
-    fn add(&self, site: usize) {
+    fn add(&self, site: usize) -> bool {
         let (name, bridge, wan) = (self.name(site), self.bridge(), format!("w{site}"));
-        ip(&["netns", "add", &name]);
-        ip(&["-n", &name, "link", "set", "lo", "up"]);
-        let peer = ["type", "veth", "peer", "name", &wan, "netns", &bridge];
-        ip(&[&["-n", &name, "link", "add", "wan"], &peer[..]].concat());
-        ip(&["-n", &bridge, "link", "set", &wan, "master", "br0", "up"]);
-        ip(&["-n", &name, "addr", "add", &format!("{}/24", wan_ip(site)), "dev", "wan"]);
-        ip(&["-n", &name, "link", "set", "wan", "up"]);
-        // From this test to the site's API, whatever happens between the sites.
         let (outside, [near, far]) = (self.outside(site), self.console_ips(site));
-        let peer = ["type", "veth", "peer", "name", "console", "netns", &name];
-        ip(&[&["link", "add", &outside], &peer[..]].concat());
-        ip(&["addr", "add", &format!("{near}/30"), "dev", &outside]);
-        ip(&["link", "set", &outside, "up"]);
-        ip(&["-n", &name, "addr", "add", &format!("{far}/30"), "dev", "console"]);
-        ip(&["-n", &name, "link", "set", "console", "up"]);
+        let veth = |place: &[&str], end: &str, other: &str, there: &str| {
+            let rest = ["link", "add", end, "type", "veth", "peer", "name", other, "netns", there];
+            ip(&[place, &rest[..]].concat())
+        };
         let table =
             "add table inet lab; add chain inet lab in { type filter hook input priority 0; }";
-        assert!(nft(&name, table), "nftables in {name}");
+        ip(&["netns", "add", &name])
+            && ip(&["-n", &name, "link", "set", "lo", "up"])
+            && veth(&["-n", &name], "wan", &wan, &bridge)
+            && ip(&["-n", &bridge, "link", "set", &wan, "master", "br0", "up"])
+            && ip(&["-n", &name, "addr", "add", &format!("{}/24", wan_ip(site)), "dev", "wan"])
+            && ip(&["-n", &name, "link", "set", "wan", "up"])
+            // From this test to the site's API, whatever happens between the sites.
+            && veth(&[], &outside, "console", &name)
+            && ip(&["addr", "add", &format!("{near}/30"), "dev", &outside])
+            && ip(&["link", "set", &outside, "up"])
+            && ip(&["-n", &name, "addr", "add", &format!("{far}/30"), "dev", "console"])
+            && ip(&["-n", &name, "link", "set", "console", "up"])
+            && nft(&name, table)
     }
 
     /// What `site` drops: datagrams from the sites in `from`. Nothing else is dropped any more.
@@ -127,9 +126,8 @@ fn runs(program: &str, args: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-#[track_caller]
-fn ip(args: &[&str]) {
-    assert!(runs("ip", args), "ip {}", args.join(" "));
+fn ip(args: &[&str]) -> bool {
+    runs("ip", args)
 }
 
 fn nft(netns: &str, rules: &str) -> bool {
