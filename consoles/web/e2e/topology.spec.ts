@@ -56,7 +56,7 @@ for (const theme of THEMES) {
       await page.route(/\/v1\/topology(\?|$)/, (route) => route.fulfill({ json: new URL(route.request().url()).searchParams.has("at") ? topology : later }));
       const list = (items: unknown[]) => ({ items, total: items.length });
       await page.route(/\/v1\/topology\/diff/, (route) => route.fulfill({ json: {
-        from, to: topology.at, freshness: topology.freshness, appeared: list([gone.id]), vanished: list([ghost.id, ...(line ? [line.id] : [])]), returned: list([again.id]),
+        from, to: topology.at, freshness: topology.freshness, appeared: list([gone.id]), vanished: list([ghost.id, ...(line ? [line.id] : [])]), returned: list([again.id]), unknown: list([]),
         changed: list([{ id: other.id, attributes: [{ key: "server.port", before: "8080", after: "8443" }] }]),
       } }));
       await open(page, node.origin, `/topology?diff=${encodeURIComponent(from)}`, "Topology");

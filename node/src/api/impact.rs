@@ -173,7 +173,7 @@ fn select<'a>(
             return Err(ApiError::bad_request(what));
         }
         let found = moment.select(&selector).map_err(|error| match &selector {
-            Selector::Element(id) => names::not_there(moment, id),
+            Selector::Element(id) => names::not_there(asked, moment, id),
             Selector::Listed { .. } => ApiError::not_found(error.to_string()),
         })?;
         all.push((target.as_str(), found));

@@ -26,10 +26,15 @@ pub(super) fn parse(moment: &Moment, name: &str, text: &str) -> Result<ElementId
 }
 
 /// The node that `text` in the parameter `name` means, by any of its names.
-pub(super) fn node(moment: &Moment, name: &str, text: &str) -> Result<u32, ApiError> {
+pub(super) fn node(
+    asked: &Asked,
+    moment: &Moment,
+    name: &str,
+    text: &str,
+) -> Result<u32, ApiError> {
     match parse(moment, name, text)? {
         ElementId::Node(id) => {
-            moment.find(&id).ok_or_else(|| not_there(moment, &ElementId::Node(id)))
+            moment.find(&id).ok_or_else(|| not_there(asked, moment, &ElementId::Node(id)))
         }
         ElementId::Edge(_) | ElementId::Path(_) | ElementId::Alias(_) => {
             Err(ApiError::bad_request(format!("{name}={}: it is no node", clipped(text))))
@@ -38,14 +43,43 @@ pub(super) fn node(moment: &Moment, name: &str, text: &str) -> Result<u32, ApiEr
 }
 
 /// The error for an element that is not in the topology at a moment.
-pub(super) fn not_there(moment: &Moment, id: &ElementId) -> ApiError {
-    missing(&id.to_string(), "is not in the topology at that time", &near(moment, &id.to_string()))
+pub(super) fn not_there(asked: &Asked, moment: &Moment, id: &ElementId) -> ApiError {
+    let text = id.to_string();
+    recorded(asked, id).unwrap_or_else(|| {
+        missing(&text, "is not in the topology at that time", &near(moment, &text))
+    })
+}
+
+/// The error for an element that is not there at the moment asked about, but was recorded at others:
+/// it says until when it was there, or since when it is.
+fn recorded(asked: &Asked, id: &ElementId) -> Option<ApiError> {
+    let element = asked.graph().element(id)?;
+    let intervals = element.sites.iter().flat_map(|site| site.intervals.as_slice());
+    let last =
+        intervals.max_by_key(|interval| (interval.to.is_none(), interval.to, interval.from))?;
+    let text: String = id.to_string().chars().take(600).collect();
+    Some(ApiError::not_found(match last.to {
+        Some(to) => {
+            let before = Timestamp(Millis(to.0.saturating_sub(1)));
+            format!(
+                "{text} is not in the topology at that time: it was there until {}; ask with at={before}",
+                Timestamp(to)
+            )
+        }
+        None => format!(
+            "{text} is not in the topology at that time: it is there since {}",
+            Timestamp(last.from)
+        ),
+    }))
 }
 
 /// The error for a node around which nothing can be shown at `at`.
 pub(super) fn no_centre(asked: &Asked, at: Option<Millis>, centre: &NodeId) -> ApiError {
     let when = at.map_or_else(|| "now".into(), |at| format!("at {}", Timestamp(at)));
     let text = centre.to_string();
+    if let Some(error) = recorded(asked, &ElementId::Node(centre.clone())) {
+        return error;
+    }
     match asked.moment(at) {
         Ok(moment) => {
             missing(&text, &format!("is not in the topology {when}"), &near(&moment, &text))

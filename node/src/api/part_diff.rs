@@ -6,7 +6,7 @@ use holm_graph::{
     AttributeChange, ChangedElement, Diff, ElementsOf, Folding, Snapshot, SnapshotFilter,
     TopologyGraph, UnknownAttributes,
 };
-use holm_model::{Attributes, ElementId, IntervalSet, Millis};
+use holm_model::{Attributes, EdgeId, ElementId, IntervalSet, Millis};
 
 use super::error::ApiError;
 use super::questions::Asked;
@@ -33,11 +33,12 @@ pub(super) fn between(
     let filter = SnapshotFilter { limit: None, ..filter.clone() };
     // What lies around a node that was not there is nothing.
     let shown = |at| graph.snapshot(at, &filter).map(seen).unwrap_or_default();
-    let mut earlier = shown(from);
+    let folding = if filter.fold_aliases { graph.folding(to) } else { Folding::default() };
+    // By the names of the end, as in the whole diff: what got another name meanwhile did not go.
+    let mut earlier = renamed(shown(from), &folding);
     asked.go_on()?;
     let later = shown(to);
     asked.go_on()?;
-    let folding = if filter.fold_aliases { graph.folding(to) } else { Folding::default() };
     let mut diff = Diff::default();
     let mut appeared = Vec::new();
     let mut returned = Vec::new();
@@ -50,11 +51,18 @@ pub(super) fn between(
         if after.since > from && was_gone(&graph, &folding, &filter, &id, (from, to)) {
             returned.push(id.clone());
         }
+        let mut attributes = attribute_changes(&before.attributes, &after.attributes);
         if let Some(known_from) = before.known_from.max(after.known_from) {
-            diff.unknown.push(UnknownAttributes { id, known_from, keys: Vec::new() });
-            continue;
+            // What is missing at one end may be forgotten; what both ends have is certain.
+            let certain =
+                |change: &AttributeChange| change.before.is_some() && change.after.is_some();
+            let keys = attributes.iter().filter(|change| !certain(change));
+            let keys: Vec<Box<str>> = keys.map(|change| change.key.clone()).collect();
+            if !keys.is_empty() {
+                diff.unknown.push(UnknownAttributes { id: id.clone(), known_from, keys });
+            }
+            attributes.retain(certain);
         }
-        let attributes = attribute_changes(&before.attributes, &after.attributes);
         if !attributes.is_empty() {
             diff.changed.push(ChangedElement { id, attributes });
         }
@@ -88,6 +96,38 @@ fn seen(snapshot: Snapshot) -> BTreeMap<ElementId, Shown> {
         (ElementId::Edge(edge.id), Shown { since, attributes, known_from })
     });
     nodes.chain(edges).collect()
+}
+
+/// The elements by the names that `folding` shows; those that come to have one name are one.
+fn renamed(all: BTreeMap<ElementId, Shown>, folding: &Folding) -> BTreeMap<ElementId, Shown> {
+    let mut named: BTreeMap<ElementId, Shown> = BTreeMap::new();
+    for (id, shown) in all {
+        let id = match id {
+            ElementId::Node(node) => ElementId::Node(folding.shown(&node).clone()),
+            ElementId::Edge(edge) => {
+                let (from, to) = (folding.shown(&edge.from), folding.shown(&edge.to));
+                if from == to && edge.from != edge.to {
+                    // Between two names of one thing: not drawn any more.
+                    continue;
+                }
+                ElementId::Edge(EdgeId { from: from.clone(), kind: edge.kind, to: to.clone() })
+            }
+            other => other,
+        };
+        match named.get_mut(&id) {
+            None => {
+                named.insert(id, shown);
+            }
+            Some(one) => {
+                one.since = one.since.min(shown.since);
+                one.known_from = one.known_from.max(shown.known_from);
+                for (key, value) in shown.attributes {
+                    one.attributes.entry(key).or_insert(value);
+                }
+            }
+        }
+    }
+    named
 }
 
 fn first(mut ids: Vec<ElementId>, limit: usize) -> ElementsOf {

@@ -85,7 +85,7 @@ pub(crate) async fn neighbours(
     };
     answer(state, &caller, move |asked| {
         let moment = asked.moment(at)?;
-        let centre = names::node(&moment, "id", &query.id)?;
+        let centre = names::node(asked, &moment, "id", &query.id)?;
         let found = asked.tenant.search(|scratch| moment.neighbourhood(centre, &around, scratch));
         let view = |&(node, distance): &(u32, u32)| NearbyNode {
             id: moment.node(node).to_string(),
@@ -129,7 +129,7 @@ pub(crate) async fn dependents(
     let limit = limit(query.limit, 1_000)?;
     answer(state, &caller, move |asked| {
         let moment = asked.moment(at)?;
-        let node = names::node(&moment, "id", &query.id)?;
+        let node = names::node(asked, &moment, "id", &query.id)?;
         let found = asked.tenant.search(|scratch| moment.hangs_on(node, scratch));
         let names = found.iter().take(limit).map(|&node| moment.node(node).to_string());
         Ok(DependentList {

@@ -82,8 +82,8 @@ pub(crate) async fn paths(
     answer(state, &caller, move |asked| {
         let moment = asked.moment(at)?;
         let routes = RouteQuery {
-            from: names::node(&moment, "from", &query.from)?,
-            to: names::node(&moment, "to", &query.to)?,
+            from: names::node(asked, &moment, "from", &query.from)?,
+            to: names::node(asked, &moment, "to", &query.to)?,
             metric: match query.metric {
                 MetricView::Hops => Metric::Hops,
                 MetricView::Latency => Metric::Latency,
