@@ -29,6 +29,13 @@ const MAX_SOCKETS: usize = 256;
 /// Longest time between two looks at whether anybody still waits for the trace.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
+/// Whether the kernel gives error queues.
+pub(super) fn available() -> std::io::Result<()> {
+    let socket = UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+    Ok(())
+}
+
 pub(super) async fn trace(
     request: Request,
     rate: u32,

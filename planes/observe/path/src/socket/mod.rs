@@ -27,6 +27,9 @@ pub enum TraceError {
     /// The kernel gives no raw socket.
     #[error("no raw socket ({0}): grant CAP_NET_RAW (setcap cap_net_raw+ep, or AmbientCapabilities=)")]
     NoRawSocket(std::io::Error),
+    /// The kernel gives no error queue either.
+    #[error("neither a raw socket nor a UDP error queue ({0}): grant CAP_NET_RAW")]
+    NoErrorQueue(std::io::Error),
     /// Without raw sockets only UDP works.
     #[error("{0} probes need CAP_NET_RAW; without it only udp works")]
     NeedsRawSocket(&'static str),
@@ -165,9 +168,18 @@ impl Tracer {
         Self { method: Method::ErrorQueue, commands: None, counters, rate }
     }
 
-    /// The best that this process may.
-    pub fn best(rate: u32) -> Self {
-        Self::raw(rate).unwrap_or_else(|_| Self::unprivileged(rate))
+    /// The best that this process may, and why not more.
+    ///
+    /// # Errors
+    /// Neither raw sockets nor error queues are to be had.
+    pub fn best(rate: u32) -> Result<(Self, Option<TraceError>), TraceError> {
+        match Self::raw(rate) {
+            Ok(tracer) => Ok((tracer, None)),
+            Err(reason) => match errqueue::available() {
+                Ok(()) => Ok((Self::unprivileged(rate), Some(reason))),
+                Err(error) => Err(TraceError::NoErrorQueue(error)),
+            },
+        }
     }
 
     /// By what means it works.

@@ -53,6 +53,12 @@ impl Network {
         Self { nodes, hops, loss: 0.0, reorder: false, quotes_ttl: true, seed }
     }
 
+    /// The same network, where flows take other ways.
+    pub(crate) fn reseeded(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
     pub(crate) fn address(node: usize) -> IpAddr {
         IpAddr::from([10, 0, (node >> 8) as u8, node as u8])
     }

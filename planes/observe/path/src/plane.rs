@@ -1,0 +1,232 @@
+//! The plane: the ways to every other site and to the configured targets, again and again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use holm_model::SiteId;
+use holm_plane::{Plane, PlaneContext, PlaneError, PlaneRun};
+use rand::RngExt;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+use crate::engine::Multipath;
+use crate::outcome::{self, Seen};
+use crate::socket::{Method, Request, TraceError, Tracer};
+use crate::wire::Protocol;
+
+/// A new target is traced within this time, at a moment of its own.
+const FIRST_WITHIN: Duration = Duration::from_secs(20);
+const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Looks at the ways to the other sites and the configured targets.
+#[derive(Debug)]
+pub struct PathPlane {
+    config: Config,
+}
+
+impl PathPlane {
+    /// The plane of a configuration that was checked.
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+}
+
+impl Plane for PathPlane {
+    fn name(&self) -> &'static str {
+        "path"
+    }
+
+    fn run(&self, context: PlaneContext, shutdown: CancellationToken) -> PlaneRun<'_> {
+        Box::pin(run(&self.config, context, shutdown))
+    }
+}
+
+/// One thing to trace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Job {
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+    /// The site, if it is a node of the mesh.
+    pub(crate) peer: Option<SiteId>,
+}
+
+/// One trace that ended.
+pub(crate) struct Traced {
+    pub(crate) job: Job,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) result: Result<Multipath, String>,
+    pub(crate) took: Duration,
+    pub(crate) method: Method,
+    fatal: bool,
+}
+
+async fn run(
+    config: &Config,
+    mut context: PlaneContext,
+    shutdown: CancellationToken,
+) -> Result<(), PlaneError> {
+    config.check().map_err(PlaneError)?;
+    let Some(tracer) = open(config, &context) else { return Ok(()) };
+    let mut due: BTreeMap<Job, Instant> = BTreeMap::new();
+    let mut running: JoinSet<Traced> = JoinSet::new();
+    let mut under_way: BTreeSet<Job> = BTreeSet::new();
+    let mut seen: HashMap<Job, Seen> = HashMap::new();
+    let mut changed = true;
+    loop {
+        if changed {
+            let jobs = jobs(config, &mut context);
+            due.retain(|job, _| jobs.contains(job));
+            seen.retain(|job, _| jobs.contains(job));
+            for job in jobs {
+                due.entry(job).or_insert_with(|| Instant::now() + part_of(FIRST_WITHIN));
+            }
+            context.health.set_counter("targets", due.len() as u64);
+        }
+        let now = Instant::now();
+        for (job, at) in &mut due {
+            if *at > now || under_way.len() >= config.max_concurrent {
+                continue;
+            }
+            // A tenth is jitter, so that sites do not trace in step.
+            *at = now + config.interval - config.interval / 20 + part_of(config.interval / 10);
+            if under_way.insert(job.clone()) {
+                let seed = seed(&context, job);
+                running.spawn(trace(job.clone(), tracer.clone(), config.clone(), seed));
+            } else {
+                context.health.count("skipped", 1);
+            }
+        }
+        for (name, count) in tracer.counters().all() {
+            context.health.set_counter(name, count);
+        }
+        changed = false;
+        tokio::select! {
+            () = tokio::time::sleep(wait(&due, under_way.len() < config.max_concurrent)) => {}
+            Some(ended) = running.join_next(), if !running.is_empty() => {
+                let traced =
+                    ended.map_err(|error| PlaneError(format!("a trace panicked: {error}")))?;
+                under_way.remove(&traced.job);
+                context.health.count("traces", 1);
+                if let (true, Err(error)) = (traced.fatal, &traced.result) {
+                    return Err(PlaneError(error.clone()));
+                }
+                if traced.result.is_err() {
+                    context.health.count("failures", 1);
+                }
+                if due.contains_key(&traced.job) {
+                    let before = seen.remove(&traced.job);
+                    if let Some(now) = outcome::report(&traced, before, config, &context) {
+                        seen.insert(traced.job, now);
+                    }
+                }
+            }
+            told = context.peers.changed() => match told {
+                Ok(()) => changed = true,
+                // The node stops.
+                Err(_) => return Ok(()),
+            },
+            () = shutdown.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// The tracer, and what the health says of it; `None` if nothing is permitted.
+fn open(config: &Config, context: &PlaneContext) -> Option<Tracer> {
+    const REMEDY: &str = "grant CAP_NET_RAW to the node (AmbientCapabilities=CAP_NET_RAW)";
+    match Tracer::best(config.rate) {
+        Ok((tracer, None)) => {
+            context.health.running(&format!("{}, {}", tracer.method(), config.protocol.as_str()));
+            Some(tracer)
+        }
+        Ok((tracer, Some(reason))) => {
+            let what = "udp only, one probe of a flow at a time, no label stacks";
+            let reason = format!("{what}: {reason}");
+            context.health.degraded(&tracer.method().to_string(), &reason, REMEDY);
+            Some(tracer)
+        }
+        Err(reason) => {
+            context.health.off(&reason.to_string(), REMEDY);
+            None
+        }
+    }
+}
+
+fn jobs(config: &Config, context: &mut PlaneContext) -> BTreeSet<Job> {
+    let configured = config.targets.iter().map(|target| Job {
+        name: target.name.clone(),
+        host: target.target.clone(),
+        protocol: target.protocol.unwrap_or(config.protocol),
+        port: target.port.unwrap_or(config.port),
+        peer: None,
+    });
+    let mut jobs: BTreeSet<Job> = configured.collect();
+    if config.mesh {
+        let peers = context.peers.borrow_and_update();
+        jobs.extend(peers.iter().map(|peer| Job {
+            name: format!("{}/{}", peer.site, peer.node),
+            // A dual-stack socket tells IPv4 addresses within IPv6.
+            host: peer.address.to_canonical().to_string(),
+            protocol: config.protocol,
+            port: config.port,
+            peer: Some(peer.site.clone()),
+        }));
+    } else {
+        // Seen, so that it is not told again at once.
+        let _ = context.peers.borrow_and_update();
+    }
+    jobs
+}
+
+async fn trace(job: Job, tracer: Tracer, config: Config, seed: u64) -> Traced {
+    let begin = Instant::now();
+    let method = tracer.method();
+    let done = |job, address, result, fatal| Traced {
+        job,
+        address,
+        result,
+        took: begin.elapsed(),
+        method,
+        fatal,
+    };
+    let address = match crate::resolve(&job.host, LOOKUP_LIMIT).await {
+        Ok(address) => address,
+        Err(error) => return done(job, None, Err(error), false),
+    };
+    let request = Request {
+        protocol: job.protocol,
+        port: job.port,
+        options: config.options(),
+        flow_seed: seed,
+        ..Request::to(address)
+    };
+    match tracer.trace(request).await {
+        Ok(result) => done(job, Some(address), Ok(result), false),
+        Err(error) => {
+            let fatal = matches!(error, TraceError::Socket(_) | TraceError::Stopped);
+            done(job, Some(address), Err(error.to_string()), fatal)
+        }
+    }
+}
+
+fn wait(due: &BTreeMap<Job, Instant>, room: bool) -> Duration {
+    let next = due.values().min().filter(|_| room);
+    let wait = next.map_or(LONGEST_WAIT, |at| at.saturating_duration_since(Instant::now()));
+    wait.clamp(Duration::from_millis(10), LONGEST_WAIT)
+}
+
+fn part_of(time: Duration) -> Duration {
+    time.mul_f64(rand::rng().random_range(0.0..1.0))
+}
+
+/// The same for each trace of a pair, so that its flows keep their ports (FNV-1a).
+fn seed(context: &PlaneContext, job: &Job) -> u64 {
+    let bytes = [context.site.as_str(), "|", &job.host].into_iter().flat_map(str::bytes);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

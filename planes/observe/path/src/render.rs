@@ -1,0 +1,92 @@
+//! A trace for people and for other programs.
+
+use std::fmt::Write;
+
+use crate::engine::Multipath;
+
+/// The result as one JSON document.
+///
+/// # Errors
+/// None that a result can bring about; serde_json's own.
+pub fn to_json(result: &Multipath) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(result)
+}
+
+/// The ways as a graph that Graphviz reads. A node is an interface at a hop: one that answers at two
+/// hops stands twice.
+pub fn to_dot(result: &Multipath) -> String {
+    let mut dot = String::from("digraph path {\n  rankdir=LR;\n  node [shape=box];\n");
+    for hop in &result.hops {
+        if hop.interfaces.is_empty() {
+            let _ = writeln!(dot, "  \"{} *\" [label=\"*\", style=dashed];", hop.ttl);
+        }
+        for interface in &hop.interfaces {
+            let labels: String =
+                interface.labels.iter().map(|label| format!("\\nMPLS {}", label.label)).collect();
+            let nat = if interface.rewritten { "\\nNAT" } else { "" };
+            let _ = writeln!(
+                dot,
+                "  \"{} {}\" [label=\"{}\\n{:.2} ms{labels}{nat}\"];",
+                hop.ttl, interface.address, interface.address, interface.rtt.min_ms
+            );
+        }
+    }
+    for link in &result.links {
+        let style = if link.flows.is_empty() { " [style=dotted]" } else { "" };
+        let (from, to) = (link.ttl, link.ttl + 1);
+        let _ = writeln!(dot, "  \"{from} {}\" -> \"{to} {}\"{style};", link.from, link.to);
+    }
+    // Around a silent hop nobody knows which interface leads where.
+    for pair in result.hops.windows(2) {
+        let ends = |hop: &crate::engine::Hop| -> Vec<String> {
+            if hop.interfaces.is_empty() {
+                return vec![format!("{} *", hop.ttl)];
+            }
+            hop.interfaces.iter().map(|i| format!("{} {}", hop.ttl, i.address)).collect()
+        };
+        if pair.iter().any(|hop| hop.interfaces.is_empty()) {
+            for from in ends(&pair[0]) {
+                for to in ends(&pair[1]) {
+                    let _ = writeln!(dot, "  \"{from}\" -> \"{to}\" [style=dashed];");
+                }
+            }
+        }
+    }
+    dot.push_str("}\n");
+    dot
+}
+
+/// The result as lines of text: a line an interface.
+pub fn to_text(result: &Multipath) -> String {
+    let mut text = String::new();
+    for hop in &result.hops {
+        let loss = if hop.loss.forwarding > 0 {
+            format!("  {} of {} lost", hop.loss.forwarding, hop.loss.sent)
+        } else {
+            String::new()
+        };
+        if hop.interfaces.is_empty() {
+            let _ = writeln!(text, "{:>3}  *{loss}", hop.ttl);
+        }
+        for (index, interface) in hop.interfaces.iter().enumerate() {
+            let ttl = if index == 0 { hop.ttl.to_string() } else { String::new() };
+            let labels: String =
+                interface.labels.iter().map(|l| format!("  MPLS {}", l.label)).collect();
+            let nat = if interface.rewritten { "  NAT" } else { "" };
+            let more = if index == 0 { loss.as_str() } else { "" };
+            let _ = writeln!(
+                text,
+                "{ttl:>3}  {:<39} {:>9.3} ms  {:>3} flows{labels}{nat}{more}",
+                interface.address.to_string(),
+                interface.rtt.min_ms,
+                interface.flows.len()
+            );
+        }
+    }
+    let bound = match result.failure_bound {
+        Some(bound) => format!("a branch was missed with a probability of at most {bound:.3}"),
+        None => "what may be missing is not known".to_owned(),
+    };
+    let _ = writeln!(text, "{}: {} probes, {bound}", result.outcome.as_str(), result.probes);
+    text
+}
