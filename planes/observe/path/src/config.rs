@@ -87,7 +87,10 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         let day = Duration::from_secs(86_400);
         let rules = [
-            ((Duration::from_secs(10)..=day).contains(&self.interval), "interval: it goes from 10 s to one day"),
+            (
+                (Duration::from_secs(10)..=day).contains(&self.interval),
+                "interval: it goes from 10 s to one day",
+            ),
             (self.port > 0, "port: it goes from 1 to 65535"),
             ((1e-6..=0.5).contains(&self.epsilon), "epsilon: it goes from 0.000001 to 0.5"),
             ((1..=16).contains(&self.flows), "flows: it goes from 1 to 16"),

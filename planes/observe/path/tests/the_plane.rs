@@ -26,7 +26,8 @@ impl FactSink for Heard {
     fn observe_alias(&self, _: &AliasObservation<'_>) {}
 
     fn observe_path(&self, path: &PathObservation<'_>) {
-        let text = format!("{} {} {} {}", path.agent.name, path.target.name, path.flow, path.hops.len());
+        let text =
+            format!("{} {} {} {}", path.agent.name, path.target.name, path.flow, path.hops.len());
         self.paths.lock().expect("whole").push(text);
     }
 }

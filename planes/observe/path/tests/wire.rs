@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use holm_path::socket::{Matched, Matching};
 use holm_path::wire::{
-    Answer, FlowKey, Identity, Meaning, Packet, Protocol, build, ones_complement,
-    parse_extensions, parse_icmp_v4, parse_icmp_v6, parse_tcp,
+    Answer, FlowKey, Identity, Meaning, Packet, Protocol, build, ones_complement, parse_extensions,
+    parse_icmp_v4, parse_icmp_v6, parse_tcp,
 };
 use proptest::prelude::*;
 
 fn packet(protocol: Protocol, v6: bool, ttl: u8, token: u16, nonce: u64) -> Packet {
-    let (source, target) = if v6 { ("2001:db8::1", "2001:db8::2") } else { ("192.0.2.1", "192.0.2.2") };
+    let (source, target) =
+        if v6 { ("2001:db8::1", "2001:db8::2") } else { ("192.0.2.1", "192.0.2.2") };
     Packet {
         protocol,
         source: source.parse().expect("valid"),
@@ -42,11 +43,13 @@ fn heard(datagram: &[u8], v6: bool) -> Option<holm_path::wire::Heard> {
 /// The transport checksum over a whole packet, which is zero when it is right.
 fn transport_sum(packet: &Packet, bytes: &[u8]) -> u16 {
     let v6 = packet.target.is_ipv6();
-    let (addresses, segment) = if v6 { (&bytes[8..40], &bytes[40..]) } else { (&bytes[12..20], &bytes[20..]) };
+    let (addresses, segment) =
+        if v6 { (&bytes[8..40], &bytes[40..]) } else { (&bytes[12..20], &bytes[20..]) };
     let mut pseudo = addresses.to_vec();
     pseudo.extend((segment.len() as u16).to_be_bytes());
     pseudo.extend([0, packet.protocol.number(v6)]);
-    let start = if packet.protocol == Protocol::Icmp && !v6 { 0 } else { ones_complement(0, &pseudo) };
+    let start =
+        if packet.protocol == Protocol::Icmp && !v6 { 0 } else { ones_complement(0, &pseudo) };
     !ones_complement(start, segment)
 }
 
@@ -211,7 +214,10 @@ fn real_and_hostile_captures_are_read() {
             let of_v6 = packet.get(40..).and_then(|icmp| parse_icmp_v6(icmp, Ipv6Addr::LOCALHOST));
             for heard in [parse_icmp_v4(&packet), of_v6].into_iter().flatten() {
                 if let Answer::Error { meaning, extensions, .. } = heard.answer {
-                    assert!(matches!(meaning, Meaning::Exceeded | Meaning::Unreachable { .. } | Meaning::TooBig(_)));
+                    assert!(matches!(
+                        meaning,
+                        Meaning::Exceeded | Meaning::Unreachable { .. } | Meaning::TooBig(_)
+                    ));
                     labels.extend(extensions.labels.iter().map(|label| label.label));
                     interfaces.extend(extensions.interfaces);
                 }

@@ -277,9 +277,7 @@ fn is_uneven(table: &Table, ttl: u8) -> bool {
         *before.entry(*to).or_default() += 1;
     }
     let many = |degrees: &BTreeMap<u16, usize>| degrees.values().any(|degree| *degree > 1);
-    let unlike = |degrees: &BTreeMap<u16, usize>| {
-        degrees.values().min() != degrees.values().max()
-    };
+    let unlike = |degrees: &BTreeMap<u16, usize>| degrees.values().min() != degrees.values().max();
     let meshed = (here >= next && many(&after)) || (next >= here && many(&before));
     meshed || (here < next && unlike(&after)) || (here > next && unlike(&before))
 }

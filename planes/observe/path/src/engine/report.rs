@@ -11,10 +11,8 @@ use super::{Algorithm, Hop, HopLoss, Interface, Link, Multipath, Outcome, ReplyK
 
 pub(super) fn report(trace: &Trace) -> Multipath {
     let table = &trace.table;
-    let last = (1..=table.max_ttl())
-        .rev()
-        .find(|ttl| !table.hop(*ttl).vertices.is_empty())
-        .unwrap_or(0);
+    let last =
+        (1..=table.max_ttl()).rev().find(|ttl| !table.hop(*ttl).vertices.is_empty()).unwrap_or(0);
     let losses = losses(trace);
     let hops: Vec<Hop> = (1..=last)
         .map(|ttl| {
@@ -132,7 +130,8 @@ fn links(trace: &Trace, ttl: u8) -> Vec<Link> {
             links.entry((0, index)).or_default();
         }
     }
-    let address = |hop: &HopTable, index: u16| hop.vertices.get(usize::from(index)).map(|v| v.address);
+    let address =
+        |hop: &HopTable, index: u16| hop.vertices.get(usize::from(index)).map(|v| v.address);
     links
         .into_iter()
         .filter_map(|((from, to), flows)| {
@@ -180,7 +179,8 @@ fn losses(trace: &Trace) -> HashMap<u8, HopLoss> {
         }
         let loss = losses.entry(sent.ttl).or_default();
         loss.lost += 1;
-        let went_further = ttls.get(&sent.flow).is_some_and(|t| t.range(sent.ttl + 1..).count() > 0);
+        let went_further =
+            ttls.get(&sent.flow).is_some_and(|t| t.range(sent.ttl + 1..).count() > 0);
         let far = if went_further { farthest.get(&sent.flow).copied().unwrap_or(0) } else { whole };
         if far > sent.ttl {
             loss.terminal += 1;

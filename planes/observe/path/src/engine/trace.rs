@@ -384,6 +384,7 @@ impl Trace {
             let mut last = self.table.ends.values().copied().max().unwrap_or(max);
             // Ways of other lengths: on while an interface of the last hop forwards.
             while last < max
+                && !self.looped
                 && self.table.hop(last).vertices.iter().any(|vertex| !vertex.ends())
                 && !self.is_past_answers(last)
             {

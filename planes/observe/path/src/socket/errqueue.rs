@@ -14,8 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
-use rand::rngs::StdRng;
 use rand::RngExt;
+use rand::rngs::StdRng;
 
 use super::{Counters, Request, TraceError, raw, source_of};
 use crate::engine::{Multipath, Probe, Reply, ReplyKind, Trace};
@@ -215,14 +215,7 @@ impl Run {
 }
 
 fn reply(from: IpAddr, kind: ReplyKind) -> Reply {
-    Reply {
-        from,
-        kind,
-        quoted_ttl: None,
-        labels: Vec::new(),
-        interface: None,
-        rewritten: false,
-    }
+    Reply { from, kind, quoted_ttl: None, labels: Vec::new(), interface: None, rewritten: false }
 }
 
 fn open(source: IpAddr, port: u16, to: SocketAddr) -> std::io::Result<UdpSocket> {

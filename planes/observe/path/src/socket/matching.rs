@@ -144,9 +144,8 @@ impl Matching {
                 match quote.protocol {
                     Protocol::Udp => {
                         // A NAT sets the checksum anew and leaves the identification; some set that anew.
-                        let by_checksum = self.probe(&key(quote.checksum.into()), quote.nonce, |_| {
-                            false
-                        });
+                        let by_checksum =
+                            self.probe(&key(quote.checksum.into()), quote.nonce, |_| false);
                         let by_identification = || {
                             quote.identification.map_or(Matched::Foreign, |token| {
                                 self.probe(&key(token.into()), quote.nonce, |_| true)

@@ -25,7 +25,9 @@ use crate::wire::Protocol;
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// The kernel gives no raw socket.
-    #[error("no raw socket ({0}): grant CAP_NET_RAW (setcap cap_net_raw+ep, or AmbientCapabilities=)")]
+    #[error(
+        "no raw socket ({0}): grant CAP_NET_RAW (setcap cap_net_raw+ep, or AmbientCapabilities=)"
+    )]
     NoRawSocket(std::io::Error),
     /// The kernel gives no error queue either.
     #[error("neither a raw socket nor a UDP error queue ({0}): grant CAP_NET_RAW")]

@@ -239,7 +239,8 @@ impl Driver {
         self.tokens = (self.tokens + refill).min((self.rate * BURST_MS / 1_000.0).max(1.0));
         self.refilled = now;
         let mut wake = now + Duration::from_secs(1);
-        let first = if self.turns.is_empty() { 0 } else { now.subsec_micros() as usize % self.turns.len() };
+        let first =
+            if self.turns.is_empty() { 0 } else { now.subsec_micros() as usize % self.turns.len() };
         for turn in 0..self.turns.len() {
             let id = self.turns[(first + turn) % self.turns.len()];
             let Some(active) = self.traces.get_mut(&id) else { continue };
@@ -249,8 +250,14 @@ impl Driver {
             while self.tokens >= 1.0 {
                 let Some(probe) = active.trace.next(self.begin.elapsed()) else { break };
                 self.tokens -= 1.0;
-                let sent =
-                    send(&self.sockets, &mut self.matching, active, probe, id, self.begin.elapsed());
+                let sent = send(
+                    &self.sockets,
+                    &mut self.matching,
+                    active,
+                    probe,
+                    id,
+                    self.begin.elapsed(),
+                );
                 match sent {
                     Sent::Left => Counters::add(&self.counters.sent),
                     Sent::Refused => Counters::add(&self.counters.send_errors),
@@ -390,7 +397,8 @@ fn send(
         packet.identity = draw(&mut active.rng);
     }
     let Some(bytes) = build(&packet) else { return Sent::Refused };
-    let socket = if packet.target.is_ipv4() { Some(&sockets.send_v4) } else { sockets.send_v6.as_ref() };
+    let socket =
+        if packet.target.is_ipv4() { Some(&sockets.send_v4) } else { sockets.send_v6.as_ref() };
     let to = SocketAddr::new(packet.target, 0);
     match socket.map(|socket| socket.try_send_to(&bytes, to)) {
         Some(Ok(_)) => Sent::Left,

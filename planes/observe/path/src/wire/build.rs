@@ -88,8 +88,7 @@ fn v4(packet: &Packet, source: Ipv4Addr, target: Ipv4Addr, segment: &[u8]) -> Ve
 
 /// RFC 8200 §3.
 fn v6(packet: &Packet, source: Ipv6Addr, target: Ipv6Addr, segment: &[u8]) -> Vec<u8> {
-    let first =
-        6 << 28 | u32::from(packet.traffic_class) << 20 | packet.flow.label & 0x000f_ffff;
+    let first = 6 << 28 | u32::from(packet.traffic_class) << 20 | packet.flow.label & 0x000f_ffff;
     let mut bytes = first.to_be_bytes().to_vec();
     bytes.extend(u16::try_from(segment.len()).unwrap_or(u16::MAX).to_be_bytes());
     bytes.extend([packet.protocol.number(true), packet.ttl]);
@@ -167,9 +166,9 @@ fn pseudo(packet: &Packet, length: usize) -> u16 {
 
 /// The ones' complement sum of RFC 1071, not inverted, from `start` on.
 pub fn ones_complement(start: u16, bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|pair| {
-        u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0))
-    });
+    let words = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)));
     // At most 32,768 words of 16 bits: no overflow.
     fold(words.take(32_768).fold(u32::from(start), |sum, word| sum + word))
 }

@@ -14,7 +14,9 @@ pub use reply::{Answer, Heard, Meaning, Quote, parse_icmp_v4, parse_icmp_v6, par
 use serde::{Deserialize, Serialize};
 
 /// What probes are made of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// Echo requests: the flow is the identifier and the checksum.

@@ -69,7 +69,10 @@ impl Network {
 
     pub(crate) fn links(&self) -> BTreeSet<(IpAddr, IpAddr)> {
         let of = |(from, node): (usize, &Node)| {
-            node.next.iter().map(move |to| (Self::address(from), Self::address(*to))).collect::<Vec<_>>()
+            node.next
+                .iter()
+                .map(move |to| (Self::address(from), Self::address(*to)))
+                .collect::<Vec<_>>()
         };
         self.nodes.iter().enumerate().flat_map(of).collect()
     }
@@ -120,6 +123,9 @@ pub(crate) fn run(network: &Network, options: TraceOptions) -> (Multipath, Durat
                 let at = now + Duration::from_millis(u64::from(ttl) * 2 + jitter);
                 arrivals.push(Reverse((at, number, node, left)));
             }
+        }
+        if trace.is_over() {
+            break;
         }
         let arrival = arrivals.peek().map(|Reverse((at, ..))| *at);
         let Some(next) = [arrival, trace.wake_at()].into_iter().flatten().min() else { break };

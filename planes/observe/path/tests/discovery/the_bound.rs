@@ -46,14 +46,19 @@ fn random_diamonds_are_missed_no_more_often_than_stated() {
             let network = Network::of(&random_widths(&mut rng), seed);
             let (result, _) = run(&network, with(algorithm));
             assert_eq!(result.outcome, Outcome::Reached);
-            assert!(found(&result).is_subset(&(0..network.nodes.len()).map(Network::address).collect()));
+            assert!(
+                found(&result).is_subset(&(0..network.nodes.len()).map(Network::address).collect())
+            );
             assert!(links(&result).is_subset(&network.links()), "no link is made up");
             failed += u32::from(found(&result).len() < network.nodes.len());
             bounds.push(bound(&result));
             probes += u64::from(result.probes);
         }
         let most = most_failures(&bounds);
-        println!("{algorithm:?}: {failed} of {runs} missed an interface, {most:.0} allowed, {} probes each", probes / runs);
+        println!(
+            "{algorithm:?}: {failed} of {runs} missed an interface, {most:.0} allowed, {} probes each",
+            probes / runs
+        );
         assert!(f64::from(failed) <= most, "{algorithm:?}: {failed} > {most}");
     }
 }

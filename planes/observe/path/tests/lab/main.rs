@@ -64,16 +64,24 @@ fn middles(width: usize, v6: bool) -> BTreeSet<IpAddr> {
 fn every_way_of_a_diamond_is_found_by_every_protocol_over_both_families() {
     for width in [2, 4, 8] {
         let Some(lab) = lab(Plan { width, ..Plan::default() }) else { return };
-        for (target, protocol) in
-            [(TARGET_V4, Protocol::Udp), (TARGET_V6, Protocol::Udp), (TARGET_V4, Protocol::Tcp), (TARGET_V6, Protocol::Tcp)]
-        {
+        for (target, protocol) in [
+            (TARGET_V4, Protocol::Udp),
+            (TARGET_V6, Protocol::Udp),
+            (TARGET_V4, Protocol::Tcp),
+            (TARGET_V6, Protocol::Tcp),
+        ] {
             // With the chance of missing one at one place in a million these tests do not fail by chance.
             let options = TraceOptions { epsilon: 1e-6, ..TraceOptions::default() };
-            let requests = (0..RUNS).map(|_| Request { options: options.clone(), ..request(target, protocol) });
+            let requests = (0..RUNS)
+                .map(|_| Request { options: options.clone(), ..request(target, protocol) });
             for result in traces(&lab, false, requests.collect()) {
                 assert_eq!(result.outcome, Outcome::Reached, "{target} {protocol:?}");
                 assert_eq!(result.hops.len(), 4);
-                assert_eq!(addresses(&result, 2), middles(width, target.contains(':')), "{protocol:?}");
+                assert_eq!(
+                    addresses(&result, 2),
+                    middles(width, target.contains(':')),
+                    "{protocol:?}"
+                );
                 assert_eq!(result.hops[2].interfaces.len(), width, "b has an interface for each");
                 assert!(result.hops.iter().all(|hop| !hop.per_packet && !hop.meshed));
                 assert!(result.failure_bound.is_some_and(|bound| bound < 1e-4));
@@ -153,5 +161,9 @@ fn an_address_that_nobody_has_ends_in_silence_or_a_refusal() {
     let of = Request { options, ..request("10.3.0.99", Protocol::Udp) };
     let result = traces(&lab, false, vec![of]).remove(0);
     assert!(!result.reached());
-    assert!(matches!(result.outcome, Outcome::Silent | Outcome::Unreachable(_)), "{:?}", result.outcome);
+    assert!(
+        matches!(result.outcome, Outcome::Silent | Outcome::Unreachable(_)),
+        "{:?}",
+        result.outcome
+    );
 }

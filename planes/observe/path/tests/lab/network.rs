@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) limited: bool,
     /// All packets come back by the first of them.
     pub(crate) asymmetric: bool,
+    /// Addresses that the target has besides its own: 10.3.0.3 and on.
+    pub(crate) more_targets: u8,
 }
 
 /// The namespaces; gone when it is dropped.
@@ -71,6 +73,8 @@ impl Lab {
         let back6 = to(back, &|i| format!("fd00:4:{i:x}::1"), "fd00:1::/64");
         lab.routes("a", &format!("{forth4}-6 {forth6}"))?;
         lab.routes("b", &format!("{back4}-6 {back6}"))?;
+        let more = (3..3 + plan.more_targets).map(|i| format!("addr add 10.3.0.{i}/24 dev to-b\n"));
+        lab.routes("d", &more.collect::<String>())?;
         if plan.silent {
             let rules = "add table inet t\nadd chain inet t o { type filter hook output priority 0; }\n\
                          add rule inet t o icmp type time-exceeded drop\n\
@@ -103,7 +107,10 @@ impl Lab {
         let (ns1, ns2) = (self.of(one), self.of(other));
         let (if1, if2) = (format!("to-{other}"), format!("to-{one}"));
         ip(
-            &["link", "add", &if1, "netns", &ns1, "type", "veth", "peer", "name", &if2, "netns", &ns2],
+            &[
+                "link", "add", &if1, "netns", &ns1, "type", "veth", "peer", "name", &if2, "netns",
+                &ns2,
+            ],
             "",
         )?;
         for (ns, interface, host) in [(&ns1, &if1, 1), (&ns2, &if2, 2)] {
