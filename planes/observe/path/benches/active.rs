@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use holm_path::engine::{Multipath, TraceOptions};
 use holm_path::socket::{Request, Tracer};
-use network::{Lab, Plan, TARGET_V4};
+use network::{Lab, Plan, TARGET_V4, TARGET_V6};
 
 const RUNS: [(usize, usize); 4] = [(2, 200), (4, 400), (8, 200), (16, 100)];
 const CONCURRENT: u8 = 200;
@@ -112,6 +112,14 @@ fn of_hop(ttl: usize, width: usize, target: IpAddr) -> BTreeSet<IpAddr> {
     let all = |form: &dyn Fn(usize) -> String| {
         (1..=width).map(|i| form(i).parse().expect("an address")).collect()
     };
+    if target.is_ipv6() {
+        return match ttl {
+            1 => BTreeSet::from(["fd00:1::2".parse().expect("an address")]),
+            2 => all(&|i| format!("fd00:2:{i:x}::2")),
+            3 => all(&|i| format!("fd00:4:{i:x}::2")),
+            _ => BTreeSet::from([target]),
+        };
+    }
     match ttl {
         1 => BTreeSet::from(["10.1.0.2".parse().expect("an address")]),
         2 => all(&|i| format!("10.2.{i}.2")),
@@ -134,14 +142,16 @@ fn scamper(lab: &Lab) -> Option<Cost> {
     Some(Cost { probes, seconds })
 }
 
-/// Traces to as many targets at once, each twice, through one raw socket: every interface must be one of
+/// Traces to as many IPv4 targets at once, each twice, and as many to one IPv6 target, through a raw socket
+/// each: every interface must be one of
 /// its hop, every target its own, and no flow may seem to take two ways.
 fn many_at_once() {
     let width = 8;
     let plan = Plan { width, more_targets: CONCURRENT / 2, ..Plan::default() };
     let Ok(lab) = Lab::build(plan) else { return };
     let targets = (0..CONCURRENT).map(|i| IpAddr::from([10, 3, 0, 3 + i / 2]));
-    let targets: Vec<IpAddr> = targets.collect();
+    let v6: IpAddr = TARGET_V6.parse().expect("an address");
+    let targets: Vec<IpAddr> = targets.chain(std::iter::repeat_n(v6, CONCURRENT.into())).collect();
     let (results, counters) = lab.at_source(|| {
         runtime().block_on(async {
             let tracer = Tracer::raw(RATE).expect("root");
@@ -168,7 +178,10 @@ fn many_at_once() {
         crossed += result.duplicates as usize;
     }
     let reached = results.iter().filter(|result| result.reached()).count();
-    println!("path: {reached} of {CONCURRENT} traces at once reached their target; {counters:?}");
+    println!(
+        "path: {reached} of {} traces at once reached their target; {counters:?}",
+        results.len()
+    );
     report("trace_200_cross_matches", crossed as f64, "replies", 0.0, results.len());
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn trace(
     let stop = Arc::new(());
     let held = Arc::clone(&stop);
     let run = tokio::task::spawn_blocking(move || {
-        Run::new(request, source, rate, counters, held).to_its_end()
+        Run::new(request, source, rate, counters, held).until_over()
     });
     let result = run.await.map_err(|_| TraceError::Stopped)?;
     drop(stop);
@@ -98,7 +98,7 @@ impl Run {
         }
     }
 
-    fn to_its_end(mut self) -> Result<Multipath, TraceError> {
+    fn until_over(mut self) -> Result<Multipath, TraceError> {
         let ports = raw::flows(&self.request, self.request.options.whole_flows, &mut self.rng);
         let mut next_send = Duration::ZERO;
         loop {

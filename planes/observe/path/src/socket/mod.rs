@@ -143,11 +143,14 @@ impl Counters {
     }
 }
 
+/// A trace to make, and where its result goes.
+type Command = (Request, oneshot::Sender<Result<Multipath, TraceError>>);
+
 /// Makes traces; clones share the sockets. The task behind it ends with the last of them.
 #[derive(Clone)]
 pub struct Tracer {
     method: Method,
-    commands: Option<mpsc::Sender<(Request, oneshot::Sender<Result<Multipath, TraceError>>)>>,
+    commands: Option<mpsc::Sender<Command>>,
     counters: Arc<Counters>,
     rate: u32,
 }

@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
 use super::matching::{Matched, Matching};
-use super::{Counters, Request, TraceError, source_of};
+use super::{Command, Counters, Request, TraceError, source_of};
 use crate::engine::{MAX_FLOWS, Multipath, Probe, Reply, ReplyKind, Trace};
 use crate::wire::{
     Answer, FlowKey, Heard, Identity, Meaning, Packet, Protocol, build, parse_icmp_v4,
@@ -30,7 +30,6 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const BURST_MS: f64 = 20.0;
 
 type Done = oneshot::Sender<Result<Multipath, TraceError>>;
-type Command = (Request, Done);
 
 pub(super) fn start(
     rate: u32,

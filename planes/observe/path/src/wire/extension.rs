@@ -89,7 +89,7 @@ pub fn parse_extensions(bytes: &[u8]) -> Extensions {
 }
 
 fn read_labels(object: &[u8], extensions: &mut Extensions) {
-    extensions.malformed |= object.len() % 4 != 0;
+    extensions.malformed |= !object.len().is_multiple_of(4);
     let room = MAX_LABELS.saturating_sub(extensions.labels.len());
     let entries = object.chunks_exact(4).take(room).map(|entry| Label {
         label: u32::from(entry[0]) << 12 | u32::from(entry[1]) << 4 | u32::from(entry[2]) >> 4,

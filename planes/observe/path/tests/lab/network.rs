@@ -144,7 +144,6 @@ impl Lab {
     }
 
     /// What a command prints that runs in the source's namespace.
-    #[allow(dead_code, reason = "the bench has peers, the tests have none")]
     pub(crate) fn output(&self, command: &[&str]) -> Result<String, String> {
         let source = self.of("s");
         let output = Command::new("ip")
