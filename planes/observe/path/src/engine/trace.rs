@@ -106,6 +106,8 @@ impl Trace {
     /// The next probe to send at `now`, if one may leave. It is taken to have left.
     pub fn next(&mut self, now: Duration) -> Option<Probe> {
         self.advance(now);
+        // Not before the last reply, even if the caller's clock was read before it.
+        let now = self.now;
         if self.outcome.is_some() || self.in_flight >= self.options.max_in_flight {
             return None;
         }

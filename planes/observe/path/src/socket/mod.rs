@@ -1,7 +1,7 @@
 //! Many traces at once through few sockets.
 //!
 //! With `CAP_NET_RAW` one raw socket a family hears all ICMP errors and another sends whole packets;
-//! [`matching`] knows which probe of which trace a reply belongs to. Without it, UDP sockets and their
+//! [`Matching`] knows which probe of which trace a reply belongs to. Without it, UDP sockets and their
 //! error queues do the same for one trace (`errqueue`), and say so.
 
 mod errqueue;
