@@ -16,7 +16,7 @@ use crate::outcome::{self, Seen};
 use crate::socket::{Method, Request, TraceError, Tracer};
 use crate::wire::Protocol;
 
-/// A new target is traced within this time, at a moment of its own.
+/// A new target is traced within this time and a tenth of the interval, at a moment of its own.
 const FIRST_WITHIN: Duration = Duration::from_secs(20);
 const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -83,7 +83,9 @@ async fn run(
             due.retain(|job, _| jobs.contains(job));
             seen.retain(|job, _| jobs.contains(job));
             for job in jobs {
-                due.entry(job).or_insert_with(|| Instant::now() + part_of(FIRST_WITHIN));
+                due.entry(job).or_insert_with(|| {
+                    Instant::now() + part_of(FIRST_WITHIN.min(config.interval / 10))
+                });
             }
             context.health.set_counter("targets", due.len() as u64);
         }

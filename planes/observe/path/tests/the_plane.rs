@@ -65,7 +65,7 @@ fn context(heard: &Arc<Heard>, peers: watch::Receiver<Vec<VantagePeer>>) -> Plan
 
 #[tokio::test]
 async fn peers_and_targets_are_traced_and_told() {
-    let config = "[[targets]]\nname = \"self\"\ntarget = \"127.0.0.1\"\n\
+    let config = "interval = \"10s\"\n[[targets]]\nname = \"self\"\ntarget = \"127.0.0.1\"\n\
                   [[targets]]\nname = \"nowhere\"\ntarget = \"nowhere.invalid\"\n";
     let config: Config = toml::from_str(config).expect("valid");
     let heard = Arc::new(Heard::default());

@@ -19,7 +19,7 @@ mod stopping;
 mod table;
 mod trace;
 
-pub use result::{Hop, HopLoss, Interface, Link, Multipath, Outcome, Rtt};
+pub use result::{FlowWay, Hop, HopLoss, Interface, Link, Multipath, Outcome, Rtt};
 pub use stopping::{Stopping, miss};
 pub use trace::Trace;
 
