@@ -24,8 +24,8 @@ use crate::wire::{
 const MAX_TRACES: usize = 1_000;
 /// Datagrams read before probes are sent again.
 const READ_AT_ONCE: usize = 256;
-/// Receive buffer: a burst of replies to all traces.
-const RECEIVE_BUFFER: usize = 4 << 20;
+/// Buffers of the kernel: a burst of probes and replies of all traces.
+const BUFFER: usize = 4 << 20;
 /// Most milliseconds of the rate that may leave at once.
 const BURST_MS: f64 = 20.0;
 
@@ -45,8 +45,9 @@ pub(super) fn start(
 struct Sockets {
     icmp_v4: UdpSocket,
     icmp_v6: Option<UdpSocket>,
-    send_v4: UdpSocket,
-    send_v6: Option<UdpSocket>,
+    /// Not tokio's: a probe is sent at once or is lost, never waited for.
+    send_v4: std::net::UdpSocket,
+    send_v6: Option<std::net::UdpSocket>,
     /// Only while TCP is traced: they hear every segment of this machine.
     tcp_v4: Option<UdpSocket>,
     tcp_v6: Option<UdpSocket>,
@@ -58,8 +59,8 @@ const WHOLE_PACKETS: i32 = 255;
 impl Sockets {
     fn open() -> std::io::Result<Self> {
         Ok(Self {
-            icmp_v4: raw(Domain::IPV4, 1)?,
-            icmp_v6: raw(Domain::IPV6, 58).ok(),
+            icmp_v4: heard(Domain::IPV4, 1)?,
+            icmp_v6: heard(Domain::IPV6, 58).ok(),
             send_v4: raw(Domain::IPV4, WHOLE_PACKETS)?,
             send_v6: raw(Domain::IPV6, WHOLE_PACKETS).ok(),
             tcp_v4: None,
@@ -68,13 +69,18 @@ impl Sockets {
     }
 }
 
-/// A raw socket under the type that tokio has for sockets with datagrams.
-fn raw(domain: Domain, protocol: i32) -> std::io::Result<UdpSocket> {
+/// A raw socket under the type that the libraries have for sockets with datagrams.
+fn heard(domain: Domain, protocol: i32) -> std::io::Result<UdpSocket> {
+    UdpSocket::from_std(raw(domain, protocol)?)
+}
+
+fn raw(domain: Domain, protocol: i32) -> std::io::Result<std::net::UdpSocket> {
     let socket = Socket::new(domain, Type::RAW, Some(protocol.into()))?;
     socket.set_nonblocking(true)?;
     // Without the privilege the kernel gives less; losses then count as such.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    UdpSocket::from_std(std::net::UdpSocket::from(OwnedFd::from(socket)))
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    Ok(std::net::UdpSocket::from(OwnedFd::from(socket)))
 }
 
 struct Active {
@@ -225,7 +231,7 @@ impl Driver {
                 (&mut self.sockets.tcp_v4, Domain::IPV4)
             };
             if socket.is_none() {
-                *socket = Some(raw(domain, 6).map_err(TraceError::NoRawSocket)?);
+                *socket = Some(heard(domain, 6).map_err(TraceError::NoRawSocket)?);
             }
         }
         Ok(source)
@@ -399,7 +405,7 @@ fn send(
     let socket =
         if packet.target.is_ipv4() { Some(&sockets.send_v4) } else { sockets.send_v6.as_ref() };
     let to = SocketAddr::new(packet.target, 0);
-    match socket.map(|socket| socket.try_send_to(&bytes, to)) {
+    match socket.map(|socket| socket.send_to(&bytes, to)) {
         Some(Ok(_)) => Sent::Left,
         _ => Sent::Refused,
     }
