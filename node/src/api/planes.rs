@@ -15,6 +15,9 @@ use super::types::{
 };
 use crate::daemon::{Caller, NodeState, RESULTS_TABLE, SIGNALS_TABLE};
 
+/// What rows can be asked for.
+const TABLES: [&str; 5] =
+    [RESULTS_TABLE, "host_connections", "path_changes", "path_results", SIGNALS_TABLE];
 const MAX_ROWS: usize = 10_000;
 
 /// The planes of this node: whether they observe, how, why not, and what they counted.
@@ -104,7 +107,7 @@ fn probe_result(row: &Row, site: &SiteId) -> ProbeResult {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RowsQuery {
-    /// The table: `active_results`, `host_connections`, `signals`.
+    /// The table: `active_results`, `host_connections`, `path_changes`, `path_results`, `signals`.
     table: String,
     /// Only rows at or after this moment.
     since: Option<String>,
@@ -124,10 +127,11 @@ pub(crate) async fn rows(
     Query(query): Query<RowsQuery>,
 ) -> Result<Json<RowList>, ApiError> {
     let tenant = state.tenant(&caller)?;
-    if ![RESULTS_TABLE, "host_connections", SIGNALS_TABLE].contains(&query.table.as_str()) {
+    if !TABLES.contains(&query.table.as_str()) {
         return Err(ApiError::not_found(format!(
-            "there is no table {}; there are {RESULTS_TABLE}, host_connections and {SIGNALS_TABLE}",
-            query.table
+            "there is no table {}; there are {}",
+            query.table,
+            TABLES.join(", ")
         )));
     }
     let limit = query.limit.unwrap_or(100);

@@ -11,6 +11,7 @@ mod mesh_top;
 mod render;
 mod show;
 mod tenant;
+mod trace;
 
 use std::path::PathBuf;
 
@@ -79,6 +80,8 @@ pub(crate) enum Command {
     WhatIf(ask::WhatIfArgs),
     /// The ways between two nodes.
     Path(ask::PathArgs),
+    /// Find the ways that packets take from this machine to a target, all of them.
+    Trace(trace::TraceArgs),
     /// Single points of failure, worst first.
     Spof(ask::SpofArgs),
     /// The nodes around one, nearest first.
@@ -265,7 +268,7 @@ pub(crate) struct ElementArgs {
 pub(crate) struct RowsArgs {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// The table: active_results, host_connections or signals.
+    /// The table: active_results, host_connections, path_changes, path_results or signals.
     pub(crate) table: String,
     /// How many.
     #[arg(long, default_value_t = 20)]
@@ -400,6 +403,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Element(args) => show::element(&args).await,
         Command::WhatIf(args) => ask::what_if(args).await,
         Command::Path(args) => ask::path(&args).await,
+        Command::Trace(args) => trace::run(args).await,
         Command::Spof(args) => ask::spof(&args).await,
         Command::Neighbours(args) => ask::neighbours(&args).await,
         Command::Dependents(args) => ask::dependents(&args).await,

@@ -83,6 +83,10 @@ impl Config {
             .host
             .check()
             .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
+        self.planes
+            .path
+            .check()
+            .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
         if self.node.tenants.iter().any(|tenant| tenant.as_str() == crate::daemon::ROSTER_TENANT) {
             return Err(ConfigError::Value {
                 key: "node.tenants",

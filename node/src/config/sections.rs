@@ -155,6 +155,7 @@ impl Log {
 pub(crate) struct Planes {
     pub(crate) active: holm_active::Config,
     pub(crate) host: holm_host::Config,
+    pub(crate) path: holm_path::Config,
 }
 
 fn name<T: std::str::FromStr>(value: &'static str) -> T

@@ -337,9 +337,11 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
     let mut host = config.planes.host.clone();
     // The nodes' own traffic is what the active plane and the mesh report already.
     host.ignore_ports.push(state.api_port());
-    let known: [(&'static str, bool, Arc<dyn Plane>); 2] = [
+    let path = &config.planes.path;
+    let known: [(&'static str, bool, Arc<dyn Plane>); 3] = [
         ("active", active.enabled, Arc::new(holm_active::ActivePlane::new(active.clone()))),
         ("host", host.enabled, Arc::new(holm_host::HostPlane::new(host.clone()))),
+        ("path", path.enabled, Arc::new(holm_path::PathPlane::new(path.clone()))),
     ];
     for (name, enabled, plane) in known {
         planes.push(if enabled {

@@ -18,11 +18,12 @@ pub(crate) use client::Client;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What keeps a node quiet and quick: no discovery, no planes.
-const QUIET: [(&str, &str); 4] = [
+const QUIET: [(&str, &str); 5] = [
     ("HOLM_MESH_MDNS", "false"),
     ("HOLM_MESH_REDIAL_MAX", "1s"),
     ("HOLM_PLANES_ACTIVE_ENABLED", "false"),
     ("HOLM_PLANES_HOST_ENABLED", "false"),
+    ("HOLM_PLANES_PATH_ENABLED", "false"),
 ];
 
 /// A temporary folder for the folders of nodes.
