@@ -2144,7 +2144,7 @@ export interface operations {
     rows: {
         parameters: {
             query: {
-                /** @description The table: `active_results`, `host_connections`, `signals`. */
+                /** @description The table: `active_results`, `host_connections`, `path_changes`, `path_results`, `signals`. */
                 table: string;
                 /** @description Only rows at or after this moment. */
                 since?: string;
