@@ -45,14 +45,14 @@ pub(super) fn node(
 /// The error for an element that is not in the topology at a moment.
 pub(super) fn not_there(asked: &Asked, moment: &Moment, id: &ElementId) -> ApiError {
     let text = id.to_string();
-    recorded(asked, id).unwrap_or_else(|| {
+    recorded(asked, id, "at that time").unwrap_or_else(|| {
         missing(&text, "is not in the topology at that time", &near(moment, &text))
     })
 }
 
 /// The error for an element that is not there at the moment asked about, but was recorded at others:
 /// it says until when it was there, or since when it is.
-fn recorded(asked: &Asked, id: &ElementId) -> Option<ApiError> {
+fn recorded(asked: &Asked, id: &ElementId, when: &str) -> Option<ApiError> {
     let element = asked.graph().element(id)?;
     let intervals = element.sites.iter().flat_map(|site| site.intervals.as_slice());
     let last =
@@ -62,12 +62,12 @@ fn recorded(asked: &Asked, id: &ElementId) -> Option<ApiError> {
         Some(to) => {
             let before = Timestamp(Millis(to.0.saturating_sub(1)));
             format!(
-                "{text} is not in the topology at that time: it was there until {}; ask with at={before}",
+                "{text} is not in the topology {when}: it was there until {}; ask with at={before}",
                 Timestamp(to)
             )
         }
         None => format!(
-            "{text} is not in the topology at that time: it is there since {}",
+            "{text} is not in the topology {when}: it is there since {}",
             Timestamp(last.from)
         ),
     }))
@@ -77,7 +77,7 @@ fn recorded(asked: &Asked, id: &ElementId) -> Option<ApiError> {
 pub(super) fn no_centre(asked: &Asked, at: Option<Millis>, centre: &NodeId) -> ApiError {
     let when = at.map_or_else(|| "now".into(), |at| format!("at {}", Timestamp(at)));
     let text = centre.to_string();
-    if let Some(error) = recorded(asked, &ElementId::Node(centre.clone())) {
+    if let Some(error) = recorded(asked, &ElementId::Node(centre.clone()), &when) {
         return error;
     }
     match asked.moment(at) {

@@ -230,7 +230,8 @@ fn questions_about_what_is_not_there_name_what_is_near() {
     let near = ask(json!({ "target": "attribute:holm.plane.activ=off" }));
     assert!(near.error().1.contains("near it: attribute:holm.plane.active=off"), "{}", near.body);
     let then = client.get("/v1/topology?around=site:berlin&at=2020-01-01T00:00:00Z");
-    assert!(then.error().1.contains("at 2020-01-01T00:00:00.000Z"), "{}", then.body);
+    let told = then.error().1;
+    assert!(told.contains("at 2020-01-01T00:00:00.000Z: it is there since"), "{told}");
     node.place.holm(&["topology", "--around", "site:berlni"]).failed_naming(&["site:berlin"]);
 
     // What is asked for twice, or cannot be, is refused and not guessed.
