@@ -10,6 +10,7 @@ import sys
 # A crate may depend on crates of a lower number, and on these of its own number.
 LAYERS = {
     "crdt/model": 0,
+    "deploy/bench": 0,
     "certs": 1,
     "crdt/moment": 1,
     "crdt/graph": 2,

@@ -5,10 +5,11 @@
 #[path = "spine/nodes.rs"]
 mod nodes;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use holm_bench::report;
 use holm_certs::files::IdentityDir;
 use holm_graph::{Fold, FoldLimits};
 use holm_model::{
@@ -141,30 +142,4 @@ fn tell_story(arguments: &[&str]) -> Result<serde_json::Value, String> {
         let errors = String::from_utf8_lossy(&output.stderr);
         errors.lines().last().unwrap_or_default().to_owned()
     })
-}
-
-fn report(name: &str, value: f64, unit: &str, bound: f64, n: usize) {
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    println!("bench {name} {value:.1} {unit} bound {bound} ({profile} profile)");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")),
-        PathBuf::from,
-    );
-    let folder = target.join("bench");
-    let json = format!(
-        "{{\"name\":\"{name}\",\"value\":{value:.3},\"unit\":\"{unit}\",\"n\":{n},\"profile\":\"{profile}\",\"machine\":\"{}\"}}\n",
-        machine()
-    );
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
-    if let Err(error) = written {
-        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
-    }
-}
-
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("unknown cpu");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{} x{cores}", model.trim_start_matches([' ', '\t', ':']).replace(['"', '\\'], ""))
 }

@@ -1,10 +1,10 @@
 //! The numbers of `[mesh]` in bench.toml that a simulation can measure.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::scenario::{Params, Scenario};
 use crate::{Outcome, median, run};
+use holm_bench::report;
 
 /// Longer than the 600 s in which 2,000 nodes renew their leases once.
 const QUIET_HOURS: f64 = 0.17;
@@ -23,16 +23,16 @@ pub fn all(only: Option<&str>) -> Result<bool, String> {
             p99.push(outcome.number("p99_ms"));
             dup.push(outcome.number("duplicates_per_message"));
         }
-        held &= report("broadcast_500_p99_ms", median(&mut p99), "ms", 158.0, 5);
-        held &= report("broadcast_500_dup", median(&mut dup), "duplicates/message", 3.6, 5);
+        held &= held_to("broadcast_500_p99_ms", median(&mut p99), "ms", 158.0, 5);
+        held &= held_to("broadcast_500_dup", median(&mut dup), "duplicates/message", 3.6, 5);
     }
     if wanted("broadcast_2000_dup") || wanted("sim_2000_wall_s") {
         let began = Instant::now();
         let outcome = broadcast(2_000, 80, 1)?;
         let wall_s = began.elapsed().as_secs_f64();
         let dup = outcome.number("duplicates_per_message");
-        held &= report("broadcast_2000_dup", dup, "duplicates/message", 5.0, 1);
-        held &= report("sim_2000_wall_s", wall_s, "s", 600.0, 1);
+        held &= held_to("broadcast_2000_dup", dup, "duplicates/message", 5.0, 1);
+        held &= held_to("sim_2000_wall_s", wall_s, "s", 600.0, 1);
     }
     if wanted("quiet_traffic_kib_s") {
         let params = Params { sites: Some(2_000), hours: Some(QUIET_HOURS), ..Params::seeded(1) };
@@ -42,16 +42,16 @@ pub fn all(only: Option<&str>) -> Result<bool, String> {
             "also: the busiest node sends {:.2} KiB/s",
             outcome.number("sent_bytes_s_max") / 1_024.0
         );
-        held &= report("quiet_traffic_kib_s", kib_s, "KiB/s", 2.0, 1);
+        held &= held_to("quiet_traffic_kib_s", kib_s, "KiB/s", 2.0, 1);
     }
     if wanted("heal_round_trips") {
         let outcome = checked("day-apart", &Params::seeded(1))?;
         held &=
-            report("heal_round_trips", outcome.number("heal_round_trips"), "round trips", 3.0, 1);
+            held_to("heal_round_trips", outcome.number("heal_round_trips"), "round trips", 3.0, 1);
     }
     if wanted("idle_reconcile_bytes") {
         let bytes = crate::idle_round_bytes(10_000)?;
-        held &= report("idle_reconcile_bytes", bytes as f64, "bytes/peer/round", 350.0, 1);
+        held &= held_to("idle_reconcile_bytes", bytes as f64, "bytes/peer/round", 350.0, 1);
     }
     Ok(held)
 }
@@ -81,20 +81,8 @@ fn checked(name: &str, params: &Params) -> Result<Outcome, String> {
     }
 }
 
-/// Prints the number and writes it where the other benches write theirs; whether the bound holds.
-fn report(name: &str, value: f64, unit: &str, bound: f64, n: usize) -> bool {
-    println!("bench {name} {value:.3} {unit} bound {bound}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")),
-        PathBuf::from,
-    );
-    let json =
-        format!("{{\"name\":\"{name}\",\"value\":{value:.4},\"unit\":\"{unit}\",\"n\":{n}}}\n");
-    let folder = target.join("bench");
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
-    if let Err(error) = written {
-        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
-    }
+/// Says what was measured; whether the bound holds.
+fn held_to(name: &str, value: f64, unit: &str, bound: f64, n: usize) -> bool {
+    report(name, value, unit, bound, n);
     value <= bound
 }

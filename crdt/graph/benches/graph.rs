@@ -5,9 +5,9 @@
 //! 1,000,000 flow edges of ten intervals each between 250,000 services.
 
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::time::Instant;
 
+use holm_bench::report;
 use holm_graph::{Fold, FoldLimits, Folded, SiteElement, SnapshotFilter, TopologyGraph};
 use holm_model::{
     AliasId, Attributes, EdgeId, EdgeKind, EdgeObservation, ElementId, Interval, IntervalSet,
@@ -213,20 +213,4 @@ fn resident_mib() -> f64 {
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
-}
-
-fn report(name: &str, value: f64, unit: &str, bound: f64, n: usize) {
-    println!("bench {name} {value:.2} {unit} bound {bound}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
-        PathBuf::from,
-    );
-    let json =
-        format!("{{\"name\":\"{name}\",\"value\":{value:.3},\"unit\":\"{unit}\",\"n\":{n}}}\n");
-    let folder = target.join("bench");
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
-    if let Err(error) = written {
-        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
-    }
 }

@@ -1,9 +1,9 @@
 //! The numbers of `[spine]` that the graph holds: `cargo bench -p holm-graph`.
 
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::time::Instant;
 
+use holm_bench::report;
 use holm_graph::{Fold, FoldLimits, Folded};
 use holm_model::{EdgeKind, EdgeObservation, Millis, NodeKind, NodeRef};
 
@@ -45,29 +45,4 @@ fn main() {
     }
     runs.sort_by(f64::total_cmp);
     report("fold_unchanged_ns", runs[RUNS / 2], "ns/observation", BOUND_NS, EDGES * ROUNDS * RUNS);
-}
-
-fn report(name: &str, value: f64, unit: &str, bound: f64, n: usize) {
-    println!("bench {name} {value:.1} {unit} bound {bound}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
-        PathBuf::from,
-    );
-    let folder = target.join("bench");
-    let json = format!(
-        "{{\"name\":\"{name}\",\"value\":{value:.3},\"unit\":\"{unit}\",\"n\":{n},\"machine\":\"{}\"}}\n",
-        machine()
-    );
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
-    if let Err(error) = written {
-        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
-    }
-}
-
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("unknown cpu");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{} x{cores}", model.trim_start_matches([' ', '\t', ':']).replace(['"', '\\'], ""))
 }

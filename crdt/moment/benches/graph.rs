@@ -10,9 +10,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::time::Instant;
 
+use holm_bench::report;
 use holm_model::{EdgeKind, NodeId, NodeKind};
 use holm_moment::{
     Around, Limits, Metric, Moment, MomentBuilder, RouteQuery, Scratch, Selection, Toward, WhatIf,
@@ -300,20 +300,4 @@ fn timed<T>(runs: usize, mut work: impl FnMut() -> T) -> (f64, T) {
     }
     times.sort_by(f64::total_cmp);
     (times[times.len() / 2], last)
-}
-
-fn report(name: &str, value: f64, unit: &str, bound: f64, n: usize) {
-    println!("bench {name} {value:.3} {unit} bound {bound}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
-        PathBuf::from,
-    );
-    let json =
-        format!("{{\"name\":\"{name}\",\"value\":{value:.4},\"unit\":\"{unit}\",\"n\":{n}}}\n");
-    let folder = target.join("bench");
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
-    if let Err(error) = written {
-        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
-    }
 }

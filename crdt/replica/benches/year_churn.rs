@@ -8,9 +8,10 @@
 //! them. `HOLM_CHURN_MONTHS` is 12.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use holm_bench::report;
 use holm_graph::{ElementChange, ElementChangeKind};
 use holm_model::{ElementId, Millis, NodeName, SiteId, TenantId};
 use holm_replica::{Applied, DataKey, MemoryDisk, Replica};
@@ -240,20 +241,4 @@ fn ms(time: Duration) -> f64 {
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
-}
-
-fn report(name: &str, value: f64, unit: &str, bound: f64, n: usize) {
-    println!("bench {name} {value:.3} {unit} bound {bound}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
-        PathBuf::from,
-    );
-    let folder = target.join("bench");
-    let json =
-        format!("{{\"name\":\"{name}\",\"value\":{value:.4},\"unit\":\"{unit}\",\"n\":{n}}}\n");
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
-    if let Err(error) = written {
-        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
-    }
 }

@@ -5,9 +5,9 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Instant;
 
+use holm_bench::{Peer, report, report_beside};
 use holm_flow::{Batch, Carrier, Decoder, Limits};
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
@@ -20,7 +20,7 @@ fn main() {
         // 30 v5 records, 10 v9 records, one sampled packet.
         let cycle = [netflow_v5(30), v9_data(10), sflow(1, 128)];
         let mrps = rate(&[v9_templates()], &cycle, 20_000, 41);
-        report("decode_mixed_mrps", mrps, "M records/s", 10.0, 20_000 * 41 * RUNS, None);
+        report("decode_mixed_mrps", mrps, "M records/s", 10.0, 20_000 * 41 * RUNS);
     }
     if wants("decode_template") {
         let cycle = [v9_data(12), ipfix_data(12)];
@@ -28,8 +28,8 @@ fn main() {
         let mrps = rate(&templates, &cycle, 30_000, 24);
         let peer = peer_rate(&templates, &cycle, 24);
         println!("netflow_parser 1.0.6: {peer:.2} M records/s of the same datagrams");
-        let peer = Some(("netflow_parser 1.0.6", peer));
-        report("decode_template_mrps", mrps, "M records/s", 8.0, 30_000 * 24 * RUNS, peer);
+        let peer = Some(Peer { name: "netflow_parser 1.0.6", value: peer });
+        report_beside("decode_template_mrps", mrps, "M records/s", 8.0, 30_000 * 24 * RUNS, peer);
     }
     if wants("decode_sflow") {
         let small = rate(&[], &[sflow(1, 128)], 200_000, 1);
@@ -38,7 +38,7 @@ fn main() {
         let datagram = sflow(6, 128);
         println!("sFlow of six samples: {} bytes", datagram.len());
         let mdps = rate(&[], &[datagram], 60_000, 1);
-        report("decode_sflow_mdps", mdps, "M datagrams/s", 2.0, 60_000 * RUNS, None);
+        report("decode_sflow_mdps", mdps, "M datagrams/s", 2.0, 60_000 * RUNS);
     }
 }
 
@@ -91,28 +91,6 @@ fn peer_rate(warm: &[Vec<u8>], cycle: &[Vec<u8>], per_cycle: usize) -> f64 {
     }
     rates.sort_by(f64::total_cmp);
     rates[rates.len() / 2]
-}
-
-type Peer<'a> = Option<(&'a str, f64)>;
-
-fn report(name: &str, value: f64, unit: &str, bound: f64, n: usize, peer: Peer<'_>) {
-    println!("bench {name} {value:.2} {unit} bound {bound}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target")),
-        PathBuf::from,
-    );
-    let peer = peer.map_or_else(String::new, |(name, value)| {
-        format!(",\"peer\":{{\"name\":\"{name}\",\"value\":{value:.3}}}")
-    });
-    let json = format!(
-        "{{\"name\":\"{name}\",\"value\":{value:.3},\"unit\":\"{unit}\",\"n\":{n}{peer}}}\n"
-    );
-    let folder = target.join("bench");
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
-    if let Err(error) = written {
-        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
-    }
 }
 
 /// Numbers that differ from record to record, the same in every run.

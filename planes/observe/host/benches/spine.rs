@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use holm_bench::report;
 use holm_graph::{Fold, FoldLimits};
 use holm_host::{Config, Kernel, NetworkNamespace, Processes, Tracker};
 use holm_model::{AliasObservation, EdgeObservation, NodeObservation, PathObservation, Row};
@@ -88,7 +89,7 @@ fn main() {
         "ebpf: kernel {kernel_us:.3} us + user {user_us:.3} us an event; its row, made after the fold, \
          another {row_us:.3} us"
     );
-    report("ebpf_event_us", kernel_us + user_us, measured.events);
+    report("ebpf_event_us", kernel_us + user_us, "us", BOUND_US, measured.events);
 }
 
 #[derive(Default)]
@@ -138,29 +139,4 @@ fn storm(kernel: &mut Kernel, mut tracker: Tracker) -> Measured {
         measured.events += events;
     }
     measured
-}
-
-fn report(name: &str, value: f64, n: usize) {
-    println!("bench {name} {value:.3} us bound {BOUND_US}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target")),
-        PathBuf::from,
-    );
-    let folder = target.join("bench");
-    let json = format!(
-        "{{\"name\":\"{name}\",\"value\":{value:.3},\"unit\":\"us\",\"n\":{n},\"machine\":\"{}\"}}\n",
-        machine()
-    );
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
-    if let Err(error) = written {
-        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
-    }
-}
-
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("unknown cpu");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{} x{cores}", model.trim_start_matches([' ', '\t', ':']).replace(['"', '\\'], ""))
 }

@@ -8,9 +8,9 @@ mod network;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use holm_bench::report;
 use holm_path::engine::{Multipath, TraceOptions};
 use holm_path::socket::{Request, Tracer};
 use network::{Lab, Plan, TARGET_V4, TARGET_V6};
@@ -183,29 +183,4 @@ fn many_at_once() {
         results.len()
     );
     report("trace_200_cross_matches", crossed as f64, "replies", 0.0, results.len());
-}
-
-fn report(name: &str, value: f64, unit: &str, bound: f64, n: usize) {
-    println!("bench {name} {value:.4} {unit} bound {bound}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target")),
-        PathBuf::from,
-    );
-    let folder = target.join("bench");
-    let json = format!(
-        "{{\"name\":\"{name}\",\"value\":{value:.4},\"unit\":\"{unit}\",\"n\":{n},\"machine\":\"{}\"}}\n",
-        machine()
-    );
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join(format!("{name}.json")), json));
-    if let Err(error) = written {
-        eprintln!("bench {name}: cannot write to {}: {error}", folder.display());
-    }
-}
-
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("unknown cpu");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{} x{cores}", model.trim_start_matches([' ', '\t', ':']).replace(['"', '\\'], ""))
 }
