@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holm_model::{EdgeId, ElementId, Interval, IntervalSet, Millis};
+use holm_model::{EdgeId, ElementId, Interval, IntervalSet, Millis, is_measured};
 
 use crate::joining::Joined;
 use crate::records::Records;
@@ -203,7 +203,7 @@ impl TopologyGraph {
     }
 
     /// How many elements were opened, closed and changed in each of `buckets` equal parts of `[from, to)`, by
-    /// any site. Empty if the window is.
+    /// any site; measured values, which change all the time, do not count. Empty if the window is.
     pub fn changes(&self, from: Millis, to: Millis, buckets: usize) -> Vec<ChangeCount> {
         let width = to.since(from);
         if width == 0 || buckets == 0 {
@@ -225,7 +225,8 @@ impl TopologyGraph {
                     counts[i].closed += 1;
                 }
             }
-            for value in record.past.iter().flat_map(|past| past.as_slice()) {
+            let past = record.past.iter().flat_map(|past| past.as_slice());
+            for value in past.filter(|value| !is_measured(&value.key)) {
                 if let Some(i) = bucket(value.until) {
                     counts[i].changed += 1;
                 }

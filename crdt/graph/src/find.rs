@@ -53,6 +53,8 @@ pub struct FoundNode {
     pub id: NodeId,
     /// The name that fits; the same as `id`, or another that is folded into it.
     pub matched: NodeId,
+    /// What is said of it that fits, if its names do not: the key and the value.
+    pub attribute: Option<(Box<str>, Box<str>)>,
 }
 
 /// The first nodes that fit a text, and how many do.
@@ -91,13 +93,13 @@ impl TopologyGraph {
             };
             let names = || joined.all(index).filter_map(|n| self.nodes[n as usize].as_ref());
             let fits = |slot: &NodeSlot| {
-                let fit = fit_of(slot, &wanted, address).or_else(|| {
-                    let mut said = said_at(&slot.records, at, &None);
-                    let fits = |value: &str| value.to_lowercase().contains(&wanted);
-                    let told = said.any(|(_, r)| r.attributes(at).values().any(|v| fits(v)));
-                    told.then_some(Fit::Attribute)
-                })?;
-                Some((fit, FoundNode { id: node.id.clone(), matched: slot.id.clone() }))
+                let fit = fit_of(slot, &wanted, address);
+                let attribute = match fit {
+                    Some(_) => None,
+                    None => Some(attribute_that_fits(slot, &wanted, at)?),
+                };
+                let (id, matched) = (node.id.clone(), slot.id.clone());
+                Some((fit.unwrap_or(Fit::Attribute), FoundNode { id, matched, attribute }))
             };
             let best = names().filter_map(fits).min();
             if let Some(best) = best
@@ -120,6 +122,17 @@ impl TopologyGraph {
             || edges.filter_map(|&e| self.edges[e as usize].as_ref()).any(|e| said(&e.records))
             || paths.into_iter().any(|path| said(&path.records))
     }
+}
+
+/// The first thing that is said of a node at `at` and that fits.
+fn attribute_that_fits(node: &NodeSlot, wanted: &str, at: Millis) -> Option<(Box<str>, Box<str>)> {
+    let said = said_at(&node.records, at, &None);
+    let fitting = said.filter_map(|(_, record)| {
+        let attributes = record.attributes(at);
+        let fits = |(_, value): &(&Box<str>, &Box<str>)| value.to_lowercase().contains(wanted);
+        attributes.iter().find(fits).map(|(key, value)| (key.clone(), value.clone()))
+    });
+    fitting.min()
 }
 
 /// How well a node's own name fits.

@@ -164,6 +164,13 @@ impl TopologyGraph {
     /// The joining at `at`, and between which moments it is the same.
     fn join_names(&self, at: Millis, heard: &Heard) -> (Joined, Millis, Millis) {
         let (mut from, mut to) = (Millis(0), Millis(u64::MAX));
+        for since in self.plans_change_at() {
+            if since <= at {
+                from = from.max(since);
+            } else {
+                to = to.min(since);
+            }
+        }
         let mut statements = Vec::new();
         for alias in self.aliases.iter() {
             for (_, record) in alias.records.iter() {
@@ -186,6 +193,6 @@ impl TopologyGraph {
                 statements.push(Statement { site, ends: alias.ends, host_id });
             }
         }
-        (proof::join(self, &statements), from, to)
+        (proof::join(self, &statements, &self.plans(at)), from, to)
     }
 }

@@ -17,6 +17,7 @@ mod joining;
 mod moment;
 mod order;
 mod paths;
+mod plans;
 mod reach;
 mod records;
 mod serving;

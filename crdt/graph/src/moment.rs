@@ -1,14 +1,18 @@
 //! The graph at one moment, laid out for questions about routes and failures.
 
-use holm_model::{EdgeKind, Millis, NodeId, SiteId};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use holm_model::{AddressScope, EdgeKind, Millis, NodeId, NodeKind, SiteId};
 use holm_moment::{Moment, MomentBuilder};
 
 use crate::TopologyGraph;
+use crate::joining::Joined;
+use crate::plans::{PEER_SITE, Plans};
+use crate::records::{Record, SiteIndex};
 use crate::snapshot::said_at;
-use crate::topology::{EdgeSlot, NodeIndex};
+use crate::topology::NodeIndex;
 
-/// The attribute of a path edge that says that it ends at a node of that site.
-const PEER_SITE: &str = "holm.peer.site";
 /// Attributes of a path edge that say what a round trip along it typically takes, in ms.
 const ROUND_TRIPS: [&str; 2] = ["holm.probe.icmp.rtt_ms", "holm.probe.tcp.rtt_ms"];
 
@@ -16,86 +20,199 @@ impl TopologyGraph {
     /// Everything that any site holds to exist at `at`, with who recorded each node.
     ///
     /// A call to an address and port at which exactly one service was seen to serve is a call to that
-    /// service too: the caller's site sees the address only, and the other site the service. Names of
-    /// the same thing are one node ([`TopologyGraph::folding`]), found by each of them.
+    /// service too: the caller's site sees the address only, and the other site the service. Such a
+    /// service runs on the host of its address, and on the host that it names. Names of the same thing
+    /// are one node ([`TopologyGraph::folding`]), found by each of them; an address that means several
+    /// things is a node for each of these.
     pub fn moment(&self, at: Millis) -> Moment {
-        let mut builder = MomentBuilder::new();
-        let joined = self.joined(at, &None);
-        let mut handle = vec![None; self.nodes.len()];
-        let mut named = |builder: &mut MomentBuilder, node: NodeIndex| {
-            let shown = joined.shown(node);
-            if let Some(known) = handle[shown as usize] {
-                return Some(known);
-            }
-            let made = builder.node(self.id_of(shown)?.clone());
-            let others = joined.others(shown).iter().filter_map(|&other| self.id_of(other));
-            others.for_each(|other| builder.also_called(made, other));
-            handle[shown as usize] = Some(made);
-            Some(made)
-        };
-        for (node, slot) in (0..).zip(&self.nodes) {
-            let Some(slot) = slot else { continue };
-            for (site, _) in said_at(&slot.records, at, &None) {
-                let Some(index) = named(&mut builder, node) else { continue };
-                builder.recorded_by(index, &self.sites[site as usize]);
-            }
-        }
-        let serving = self.serving(at);
-        for edge in self.edges.iter().flatten() {
-            let mut sites = said_at(&edge.records, at, &None).map(|(site, _)| site).peekable();
-            if sites.peek().is_none() {
-                continue;
-            }
-            let mut end = |node: NodeIndex| named(&mut builder, node);
-            let (Some(from), Some(to)) = (end(edge.from), end(edge.to)) else { continue };
-            // From one name of a thing to another: within the thing.
-            if from == to && edge.from != edge.to {
-                continue;
-            }
-            let behind = self.services_behind(edge, at, &serving).into_iter().filter_map(&mut end);
-            let behind: Vec<u32> = behind.filter(|&n| n != from && n != to).collect();
-            builder.edge(from, edge.kind, to, round_trip_us(edge, at));
-            for service in behind {
-                builder.edge(from, EdgeKind::Flow, service, None);
-            }
-            if edge.kind == EdgeKind::Path {
-                for (_, record) in said_at(&edge.records, at, &None) {
-                    let attributes = record.attributes(at);
-                    let site = attributes.get(PEER_SITE).map(|site| SiteId::new(site));
-                    if let Some(Ok(site)) = site {
-                        builder.located_at(to, &site);
-                    }
-                }
-            }
-            // The caller's side of a flow runs where it was seen.
-            if edge.kind == EdgeKind::Flow {
-                for site in sites {
-                    builder.recorded_by(from, &self.sites[site as usize]);
-                }
-            }
-        }
-        for path in self.paths_at(at) {
-            let mut node = |id: &NodeId| named(&mut builder, self.node_named(id)?.0);
-            let ends = (node(path.id.agent()), node(path.id.target()));
-            let (Some(agent), Some(target)) = ends else { continue };
-            let hops: Vec<_> =
-                path.id.hops().iter().map(|hop| hop.as_ref().and_then(&mut node)).collect();
-            builder.path(agent, target, path.id.flow(), &hops);
-        }
-        builder.build()
+        let mut laying = Laying::new(self, at);
+        laying.nodes();
+        laying.edges();
+        laying.paths();
+        laying.places();
+        laying.builder.build()
     }
 }
 
-/// The least of the round trips along an edge that any site holds to be typical, in microseconds.
-fn round_trip_us(edge: &EdgeSlot, at: Millis) -> Option<u32> {
-    if edge.kind != EdgeKind::Path {
+/// A moment under construction.
+struct Laying<'a> {
+    graph: &'a TopologyGraph,
+    at: Millis,
+    joined: Arc<Joined>,
+    plans: Plans,
+    builder: MomentBuilder,
+    /// By node: its handle once it is there.
+    handle: Vec<Option<u32>>,
+    /// By node: whether its name means several things.
+    several: Vec<bool>,
+    /// The handles of these, by who stands for those who mean it.
+    apart: HashMap<(NodeIndex, SiteIndex), u32>,
+    /// Services, and the sites where they are seen.
+    seen: Vec<(u32, SiteIndex)>,
+}
+
+impl<'a> Laying<'a> {
+    fn new(graph: &'a TopologyGraph, at: Millis) -> Self {
+        let plans = graph.plans(at);
+        let several = graph
+            .nodes
+            .iter()
+            .map(|node| node.as_ref().is_some_and(|node| graph.means_several(node, &plans)));
+        Self {
+            graph,
+            at,
+            joined: graph.joined(at, &None),
+            several: several.collect(),
+            plans,
+            builder: MomentBuilder::new(),
+            handle: vec![None; graph.nodes.len()],
+            apart: HashMap::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// The handle of what `site` means by a node; it is there from now on.
+    fn node(&mut self, node: NodeIndex, site: SiteIndex) -> Option<u32> {
+        if self.several[node as usize] {
+            let slot = self.graph.nodes[node as usize].as_ref()?;
+            let class = self.plans.class(slot.scope, site);
+            let Self { builder, apart, plans, graph, .. } = self;
+            let entry = apart.entry((node, class));
+            return Some(*entry.or_insert_with(|| {
+                let same = |by: &SiteIndex| plans.class(slot.scope, *by) == class;
+                let all = slot.mentions.sites().filter(same).chain([site]);
+                let place = all.map(|by| &graph.sites[by as usize]).min();
+                builder.node_at(slot.id.clone(), place.unwrap_or(&graph.sites[site as usize]))
+            }));
+        }
+        let shown = self.joined.shown(node);
+        if let Some(known) = self.handle[shown as usize] {
+            return Some(known);
+        }
+        let made = self.builder.node(self.graph.id_of(shown)?.clone());
+        for other in self.joined.others(shown).iter().filter_map(|&o| self.graph.id_of(o)) {
+            self.builder.also_called(made, other);
+        }
+        self.handle[shown as usize] = Some(made);
+        Some(made)
+    }
+
+    /// The handle of what `site` means by a node, if it is there and `site` may mean it.
+    fn there(&self, node: NodeIndex, site: SiteIndex) -> Option<u32> {
+        let slot = self.graph.nodes[node as usize].as_ref()?;
+        if self.several[node as usize] {
+            let class = self.plans.class(slot.scope, site);
+            return self.apart.get(&(node, class)).copied();
+        }
+        let same = |by: SiteIndex| self.plans.same(slot.scope, by, site);
+        let is_meant = slot.scope == AddressScope::Global
+            || slot.mentions.sites().any(same)
+            || self.graph.claimants(slot, self.at).any(same);
+        self.handle[self.joined.shown(node) as usize].filter(|_| is_meant)
+    }
+
+    fn nodes(&mut self) {
+        let graph = self.graph;
+        for (node, slot) in (0..).zip(&graph.nodes) {
+            let Some(slot) = slot else { continue };
+            for (site, _) in said_at(&slot.records, self.at, &None) {
+                let Some(made) = self.node(node, site) else { continue };
+                self.builder.recorded_by(made, &graph.sites[site as usize]);
+                if slot.id.kind() == NodeKind::Service {
+                    self.seen.push((made, site));
+                }
+            }
+        }
+    }
+
+    fn edges(&mut self) {
+        let graph = self.graph;
+        let serving = graph.serving(self.at);
+        for edge in graph.edges.iter().flatten() {
+            let address = serving.address_of(graph, edge);
+            for (site, record) in said_at(&edge.records, self.at, &None) {
+                let (from, to) = (self.node(edge.from, site), self.node(edge.to, site));
+                let (Some(from), Some(to)) = (from, to) else { continue };
+                // From one name of a thing to another: within the thing.
+                if from == to && edge.from != edge.to {
+                    continue;
+                }
+                let us = round_trip_us(edge.kind, record, self.at);
+                self.builder.edge(from, edge.kind, to, us);
+                match edge.kind {
+                    EdgeKind::Flow => {
+                        let called =
+                            address.map(|a| serving.called(a, site, record, self.at, &self.plans));
+                        for service in called.into_iter().flatten() {
+                            let Some(service) = self.node(service, site) else { continue };
+                            if service != from && service != to {
+                                self.builder.edge(from, EdgeKind::Flow, service, None);
+                            }
+                        }
+                        // The caller's side of a flow runs where it was seen.
+                        self.builder.recorded_by(from, &graph.sites[site as usize]);
+                        if graph.id_of(edge.from).is_some_and(|id| id.kind() == NodeKind::Service) {
+                            self.seen.push((from, site));
+                        }
+                    }
+                    EdgeKind::Path => {
+                        let attributes = record.attributes(self.at);
+                        let peer = attributes.get(PEER_SITE).map(|site| SiteId::new(site));
+                        if let Some(Ok(peer)) = peer {
+                            self.builder.located_at(to, &peer);
+                        }
+                    }
+                    EdgeKind::Routing | EdgeKind::Device => {}
+                }
+            }
+        }
+    }
+
+    fn paths(&mut self) {
+        let graph = self.graph;
+        for path in graph.paths.iter() {
+            for (site, _) in said_at(&path.records, self.at, &None) {
+                let mut node = |id: &NodeId| self.node(graph.node_named(id)?.0, site);
+                let ends = (node(path.id.agent()), node(path.id.target()));
+                let (Some(agent), Some(target)) = ends else { continue };
+                let hops: Vec<_> =
+                    path.id.hops().iter().map(|hop| hop.as_ref().and_then(&mut node)).collect();
+                self.builder.path(agent, target, path.id.flow(), &hops);
+            }
+        }
+    }
+
+    /// What runs where, and who sees it from beside it.
+    fn places(&mut self) {
+        let graph = self.graph;
+        for (service, site, host) in graph.runs_on(self.at) {
+            if let Some((service, host)) = self.there(service, site).zip(self.there(host, site)) {
+                self.builder.runs_on(service, host);
+            }
+        }
+        let agents: Vec<Option<u32>> = (0..)
+            .zip(&graph.sites)
+            .map(|(index, site)| {
+                let agent = NodeId::new(NodeKind::Agent, site.as_str()).ok()?;
+                self.there(graph.node_named(&agent)?.0, index)
+            })
+            .collect();
+        for (service, site) in std::mem::take(&mut self.seen) {
+            if let Some(agent) = agents[site as usize] {
+                self.builder.seen_from(service, agent);
+            }
+        }
+    }
+}
+
+/// The least of the round trips along an edge that a site holds to be typical, in microseconds.
+fn round_trip_us(kind: EdgeKind, record: &Record, at: Millis) -> Option<u32> {
+    if kind != EdgeKind::Path {
         return None;
     }
-    let told = said_at(&edge.records, at, &None).flat_map(|(_, record)| {
-        let attributes = record.attributes(at);
-        ROUND_TRIPS.map(|key| attributes.get(key).and_then(|ms| ms.parse::<f64>().ok()))
-    });
-    let valid = told.flatten().filter(|ms| ms.is_finite() && *ms >= 0.0);
+    let attributes = record.attributes(at);
+    let told = ROUND_TRIPS.iter().filter_map(|key| attributes.get(*key)?.parse::<f64>().ok());
+    let valid = told.filter(|ms| ms.is_finite() && *ms >= 0.0);
     // Beyond u32 the number saturates: 71 minutes.
     valid.map(|ms| (ms * 1_000.0) as u32).min()
 }

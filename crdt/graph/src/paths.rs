@@ -141,9 +141,16 @@ impl TopologyGraph {
             Some(&index) => index,
             None => self.lay(id),
         };
+        let there = record.is_some();
         let Some(path) = &mut self.paths.slots[index as usize] else { return };
+        let was_there = path.records.get(site).is_some();
         path.records.set(site, record);
-        if !path.records.is_empty() {
+        let is_unused = path.records.is_empty();
+        if there != was_there {
+            let nodes = path.nodes.clone();
+            nodes.iter().for_each(|&node| self.mention(node, site, there));
+        }
+        if !is_unused {
             return;
         }
         let Some(path) = self.paths.remove(index) else { return };

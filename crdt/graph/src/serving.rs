@@ -1,25 +1,28 @@
-//! Which service serves at an address and port: what joins a call to the one that it reaches.
+//! Which service serves at an address and port, and on which host it runs: what joins a call to the one
+//! that it reaches, and a failing host to what fails with it.
 //!
 //! An address that is the same everywhere leads to the one service that serves there, whoever recorded
-//! it. An address of the caller's own site (private, say) leads to the service of that site; to another
-//! site's only if nothing at the caller's site has that address, and one service alone serves there. An
-//! address that every machine has (link-local, a container bridge) leads to a service of the caller's
-//! site only, and loopback to none.
+//! it. A private one leads to the service of the caller's own site if anything there has that address,
+//! else to that of the sites that share the caller's address plan ([`crate::plans`]): where no plan is
+//! proven it leads to none. Loopback leads to none either.
 
 use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
-use holm_model::{AddressScope, EdgeKind, Millis, NodeKind};
+use holm_model::{AddressScope, Attributes, EdgeKind, Millis, NodeId, NodeKind};
 
 use crate::TopologyGraph;
-use crate::records::SiteIndex;
+use crate::plans::Plans;
+use crate::records::{Record, SiteIndex};
 use crate::snapshot::said_at;
-use crate::topology::{EdgeSlot, NodeIndex};
+use crate::topology::{EdgeSlot, NodeIndex, NodeSlot};
 
 /// Where a service serves, and which ports calls go to (OpenTelemetry semantic conventions); several
 /// are separated by commas.
 const ADDRESS: &str = "server.address";
 const PORT: &str = "server.port";
+/// The name of the host that a service runs on.
+const HOST_NAME: &str = "host.name";
 
 type ByPort = HashMap<Box<str>, Vec<(SiteIndex, NodeIndex)>>;
 
@@ -35,26 +38,14 @@ impl TopologyGraph {
     /// Where services serve at `at`.
     pub(crate) fn serving(&self, at: Millis) -> Serving {
         let mut serving = Serving::default();
-        for (index, node) in (0..).zip(&self.nodes) {
-            let Some(node) = node.as_ref().filter(|n| n.id.kind() == NodeKind::Service) else {
-                continue;
-            };
-            for (site, record) in said_at(&node.records, at, &None) {
-                let attributes = record.attributes(at);
-                let Some((addresses, ports)) = attributes.get(ADDRESS).zip(attributes.get(PORT))
-                else {
-                    continue;
-                };
-                let addresses = addresses.split(',').filter_map(|a| a.parse::<IpAddr>().ok());
-                for address in addresses.map(|address| address.to_canonical()) {
-                    if address.is_loopback() || address.is_unspecified() {
-                        continue;
-                    }
-                    serving.claimed.insert((site, address));
-                    let known = serving.at.entry(address).or_default();
-                    for port in ports.split(',') {
-                        known.entry(port.into()).or_default().push((site, index));
-                    }
+        for (index, site, record) in self.services(at) {
+            let attributes = record.attributes(at);
+            let Some(ports) = attributes.get(PORT) else { continue };
+            for address in addresses(&attributes) {
+                serving.claimed.insert((site, address));
+                let known = serving.at.entry(address).or_default();
+                for port in ports.split(',') {
+                    known.entry(port.into()).or_default().push((site, index));
                 }
             }
         }
@@ -70,45 +61,92 @@ impl TopologyGraph {
         serving
     }
 
-    /// The services that a flow to an address reaches, by the ports that it goes to.
-    pub(crate) fn services_behind(
-        &self,
-        edge: &EdgeSlot,
-        at: Millis,
-        serving: &Serving,
-    ) -> Vec<NodeIndex> {
+    /// The hosts that services run on: the one whose name a service goes with, if that is a name of the
+    /// site's own, and those that have the addresses at which it serves.
+    pub(crate) fn runs_on(&self, at: Millis) -> Vec<(NodeIndex, SiteIndex, NodeIndex)> {
         let mut found = Vec::new();
-        if edge.kind != EdgeKind::Flow || serving.at.is_empty() {
-            return found;
-        }
-        let host = self.id_of(edge.to).filter(|id| id.kind() == NodeKind::Host);
-        let address = host.and_then(|id| id.name().parse::<IpAddr>().ok());
-        let Some(address) = address.map(|address| address.to_canonical()) else { return found };
-        if !serving.at.contains_key(&address) {
-            return found;
-        }
-        for (site, record) in said_at(&edge.records, at, &None) {
+        for (service, site, record) in self.services(at) {
             let attributes = record.attributes(at);
-            let called = attributes.get(PORT).into_iter().flat_map(|called| called.split(','));
-            found.extend(called.filter_map(|port| serving.reached(site, address, port)));
+            let host = |name: &str| self.node_named(&NodeId::new(NodeKind::Host, name).ok()?);
+            let own = |slot: &NodeSlot| self.claimants(slot, at).any(|by| by == site);
+            let named = attributes.get(HOST_NAME).and_then(|name| host(name));
+            let named = named.filter(|(_, slot)| own(slot)).map(|(host, _)| host);
+            let addresses = addresses(&attributes);
+            let at_addresses = addresses.filter_map(|a| host(&a.to_string()).map(|(host, _)| host));
+            found.extend(named.into_iter().chain(at_addresses).map(|host| (service, site, host)));
         }
-        found.sort_unstable();
-        found.dedup();
         found
+    }
+
+    /// The sites that say at `at` that a node has another name.
+    pub(crate) fn claimants(&self, node: &NodeSlot, at: Millis) -> impl Iterator<Item = SiteIndex> {
+        let aliases = node.aliases.iter().filter_map(|&alias| self.aliases.get(alias));
+        aliases.flat_map(move |alias| said_at(&alias.records, at, &None).map(|(site, _)| site))
+    }
+
+    /// What each site says of each service.
+    fn services(&self, at: Millis) -> impl Iterator<Item = (NodeIndex, SiteIndex, &Record)> {
+        let nodes = (0..).zip(&self.nodes).filter_map(|(i, node)| Some((i, node.as_ref()?)));
+        let services = nodes.filter(|(_, node)| node.id.kind() == NodeKind::Service);
+        services.flat_map(move |(index, node)| {
+            said_at(&node.records, at, &None).map(move |(site, record)| (index, site, record))
+        })
     }
 }
 
+/// The addresses at which a service serves and that mean a machine to others than itself.
+fn addresses(attributes: &Attributes) -> impl Iterator<Item = IpAddr> {
+    let all = attributes.get(ADDRESS).into_iter().flat_map(|all| all.split(','));
+    let all = all.filter_map(|address| address.parse::<IpAddr>().ok());
+    let all = all.map(|address| address.to_canonical());
+    all.filter(|address| !address.is_loopback() && !address.is_unspecified())
+}
+
 impl Serving {
-    /// The service that a call from `site` to `address` and `port` reaches, if it is certain which.
-    fn reached(&self, site: SiteIndex, address: IpAddr, port: &str) -> Option<NodeIndex> {
-        let there = self.at.get(&address)?.get(port)?;
-        let own = || there.iter().filter(|(by, _)| *by == site).map(|(_, service)| *service);
-        match AddressScope::of(address) {
-            AddressScope::Global => only(there.iter().map(|(_, service)| *service)),
-            AddressScope::Machine => only(own()),
-            AddressScope::Site if self.claimed.contains(&(site, address)) => only(own()),
-            AddressScope::Site => only(there.iter().map(|(_, service)| *service)),
+    /// The address that a flow goes to, if any service serves there.
+    pub(crate) fn address_of(&self, graph: &TopologyGraph, edge: &EdgeSlot) -> Option<IpAddr> {
+        if edge.kind != EdgeKind::Flow || self.at.is_empty() {
+            return None;
         }
+        let host = graph.id_of(edge.to).filter(|id| id.kind() == NodeKind::Host)?;
+        let address = host.name().parse::<IpAddr>().ok()?.to_canonical();
+        self.at.contains_key(&address).then_some(address)
+    }
+
+    /// The services that a flow to an address reaches, by the ports that `site` saw it go to.
+    pub(crate) fn called(
+        &self,
+        address: IpAddr,
+        site: SiteIndex,
+        record: &Record,
+        at: Millis,
+        plans: &Plans,
+    ) -> Vec<NodeIndex> {
+        let attributes = record.attributes(at);
+        let ports = attributes.get(PORT).into_iter().flat_map(|called| called.split(','));
+        ports.filter_map(|port| self.reached(site, address, port, plans)).collect()
+    }
+
+    /// The service that a call from `site` to `address` and `port` reaches, if it is certain which.
+    fn reached(
+        &self,
+        site: SiteIndex,
+        address: IpAddr,
+        port: &str,
+        plans: &Plans,
+    ) -> Option<NodeIndex> {
+        let there = self.at.get(&address)?.get(port)?.iter();
+        let scope = AddressScope::of(address);
+        let is_own = self.claimed.contains(&(site, address));
+        only(
+            there
+                .filter(|(by, _)| match scope {
+                    AddressScope::Global => true,
+                    AddressScope::Site | AddressScope::Machine if is_own => *by == site,
+                    AddressScope::Site | AddressScope::Machine => plans.same(scope, *by, site),
+                })
+                .map(|(_, service)| *service),
+        )
     }
 }
 

@@ -1,13 +1,16 @@
 //! The merged view of what all sites recorded about one tenant.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
-use holm_model::{EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, SiteId};
+use holm_model::{AddressScope, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, SiteId};
 
 use crate::SiteElement;
 use crate::aliases::{AliasIndex, Aliases};
 use crate::joining::KeptJoinings;
 use crate::order::KeptOrder;
 use crate::paths::{PathIndex, Paths};
+use crate::plans::{Mentions, Reached, scope_of};
 use crate::records::{Record, Records, SetDigest, SiteIndex, hash_record};
 
 pub(crate) type NodeIndex = u32;
@@ -22,6 +25,10 @@ pub(crate) struct NodeSlot {
     pub(crate) into: Vec<EdgeIndex>,
     pub(crate) paths: Vec<PathIndex>,
     pub(crate) aliases: Vec<AliasIndex>,
+    /// How far its name means the same.
+    pub(crate) scope: AddressScope,
+    /// Who speaks of it; counted where it matters, for names that may mean several things.
+    pub(crate) mentions: Mentions,
 }
 
 impl NodeSlot {
@@ -54,6 +61,8 @@ pub struct TopologyGraph {
     pub(crate) edges: Vec<Option<EdgeSlot>>,
     free_edges: Vec<EdgeIndex>,
     edge_index: HashMap<(NodeIndex, EdgeKind, NodeIndex), EdgeIndex>,
+    /// Path edges that end at nodes of other sites.
+    pub(crate) to_peers: BTreeSet<EdgeIndex>,
     pub(crate) paths: Paths,
     pub(crate) aliases: Aliases,
     /// How many edges of each kind anyone has ever recorded, in order of [`EdgeKind::ALL`].
@@ -214,6 +223,8 @@ impl TopologyGraph {
             into: Vec::new(),
             paths: Vec::new(),
             aliases: Vec::new(),
+            scope: scope_of(id),
+            mentions: Mentions::Nobody,
         };
         self.named += 1;
         let index = match self.free_nodes.pop() {
@@ -232,8 +243,12 @@ impl TopologyGraph {
 
     fn set_node(&mut self, id: &NodeId, site: SiteIndex, record: Option<Record>) {
         let index = self.intern_node(id);
-        if let Some(node) = &mut self.nodes[index as usize] {
-            node.records.set(site, record);
+        let there = record.is_some();
+        let Some(node) = &mut self.nodes[index as usize] else { return };
+        let was_there = node.records.get(site).is_some();
+        node.records.set(site, record);
+        if there != was_there {
+            self.mention(index, site, there);
         }
         self.forget_if_unused(index);
     }
@@ -246,8 +261,18 @@ impl TopologyGraph {
             None => self.link(from, id.kind, to),
         };
         let Some(edge) = &mut self.edges[index as usize] else { return };
+        let before = edge.records.get(site);
+        let was_there = before.is_some();
+        let proven = (before.and_then(Reached::of), record.as_ref().and_then(Reached::of));
+        let there = record.is_some();
         edge.records.set(site, record);
-        if edge.records.is_empty() {
+        let is_unused = edge.records.is_empty();
+        self.note_peer(index, id.kind, proven);
+        if there != was_there {
+            self.mention(from, site, there);
+            self.mention(to, site, there);
+        }
+        if is_unused {
             self.unlink(index);
             self.forget_if_unused(from);
             self.forget_if_unused(to);
@@ -279,6 +304,7 @@ impl TopologyGraph {
     /// Takes an edge out of the lists of its ends in constant time: the last one moves up.
     fn unlink(&mut self, index: EdgeIndex) {
         let Some(edge) = self.edges[index as usize].take() else { return };
+        self.to_peers.remove(&index);
         self.free_edges.push(index);
         self.edge_index.remove(&(edge.from, edge.kind, edge.to));
         self.edges_by_kind[edge.kind as usize] -= 1;

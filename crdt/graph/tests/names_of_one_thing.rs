@@ -119,8 +119,11 @@ fn a_global_address_or_the_same_machine_id_proves_it() {
 
 #[test]
 fn a_call_to_a_private_address_stays_at_the_callers_site_if_that_has_it() {
-    let impacted = |address: &str, tokyo: &[&str]| -> Vec<String> {
+    let impacted = |reached: &str, address: &str, tokyo: &[&str]| -> Vec<String> {
         let mut graph = TopologyGraph::new();
+        let probe = format!("agent:tokyo|path|host:{reached}");
+        let peer = [("holm.peer.site", "berlin")];
+        put_with(&mut graph, "tokyo", &probe, (1, Some(5)), &[(1, &peer)]);
         let serves = [("server.address", address), ("server.port", "8080")];
         put_with(&mut graph, "berlin", "service:billing", (1, None), &[(1, &serves)]);
         let call = format!("service:frontend|flow|host:{address}");
@@ -135,12 +138,23 @@ fn a_call_to_a_private_address_stays_at_the_callers_site_if_that_has_it() {
         let impact = moment.what_if(&question, Limits::default(), None, &mut Scratch::default());
         impact.impacted_services.items.iter().map(|s| s.id.to_string()).collect()
     };
-    assert_eq!(impacted("172.17.0.2", &[]), [""; 0], "a container's address is of every machine");
-    assert_eq!(impacted("10.0.0.2", &[]), ["service:frontend"], "nothing at tokyo has it");
-    assert_eq!(impacted("10.0.0.2", &["8080"]), [""; 0], "tokyo's own service");
-    assert_eq!(impacted("10.0.0.2", &["9999"]), [""; 0], "tokyo's own address");
-    assert_eq!(impacted("192.0.2.2", &["9999"]), ["service:frontend"], "the same everywhere");
-    assert_eq!(impacted("192.0.2.2", &["8080"]), [""; 0], "two serve there");
+    let (one_plan, apart) = ("10.9.9.9", "192.0.2.9");
+    let none = [""; 0];
+    assert_eq!(impacted(one_plan, "172.17.0.2", &[]), none, "a container's is of every machine");
+    assert_eq!(
+        impacted(one_plan, "10.0.0.2", &[]),
+        ["service:frontend"],
+        "nothing at tokyo has it"
+    );
+    assert_eq!(impacted(apart, "10.0.0.2", &[]), none, "it may be another machine of tokyo's");
+    assert_eq!(impacted(one_plan, "10.0.0.2", &["8080"]), none, "tokyo's own service");
+    assert_eq!(impacted(one_plan, "10.0.0.2", &["9999"]), none, "tokyo's own address");
+    assert_eq!(
+        impacted(apart, "192.0.2.2", &["9999"]),
+        ["service:frontend"],
+        "the same everywhere"
+    );
+    assert_eq!(impacted(apart, "192.0.2.2", &["8080"]), none, "two serve there");
 }
 
 fn database() -> TopologyGraph {

@@ -6,18 +6,23 @@ use hashbrown::HashMap;
 use holm_model::{EdgeKind, NodeId, SiteId};
 
 use crate::adjacency::{Layer, Rows};
-use crate::moment::{FlowPaths, Moment, NO_NODE, NO_WEIGHT};
+use crate::moment::{FlowPaths, Moment, NO_EDGE, NO_NODE, NO_WEIGHT};
 
 /// Collects what holds at one moment. Handles are numbers of this builder; [`Moment`] has its own.
 #[derive(Debug, Default)]
 pub struct MomentBuilder {
     nodes: Vec<NodeId>,
     index: HashMap<NodeId, u32>,
+    /// Nodes whose name means something else at other sites, by where it means this.
+    apart: HashMap<(NodeId, SiteId), u32>,
+    places: HashMap<u32, SiteId>,
     edges: Vec<(u32, EdgeKind, u32, u32)>,
     paths: Vec<CollectedPath>,
     recorded_by: Vec<(u32, SiteId)>,
     located_at: Vec<(u32, SiteId)>,
     also_called: Vec<(NodeId, u32)>,
+    runs_on: Vec<(u32, u32)>,
+    seen_from: Vec<(u32, u32)>,
 }
 
 #[derive(Debug)]
@@ -44,6 +49,29 @@ impl MomentBuilder {
         })
     }
 
+    /// The handle of what `id` means at `place`, where that is not what it means elsewhere: a private
+    /// address that two sites use, say. It is there from now on.
+    pub fn node_at(&mut self, id: NodeId, place: &SiteId) -> u32 {
+        let next = as_index(self.nodes.len());
+        let Self { nodes, places, .. } = self;
+        *self.apart.entry((id, place.clone())).or_insert_with_key(|(id, place)| {
+            nodes.push(id.clone());
+            places.insert(next, place.clone());
+            next
+        })
+    }
+
+    /// That a service runs on a host: it fails with it.
+    pub fn runs_on(&mut self, service: u32, host: u32) {
+        self.runs_on.push((service, host));
+    }
+
+    /// That an agent sees the node where it is itself: while the agent is there, the node is not cut
+    /// off.
+    pub fn seen_from(&mut self, node: u32, agent: u32) {
+        self.seen_from.push((node, agent));
+    }
+
     /// An edge between two nodes, with its measured latency in microseconds where one is known. The
     /// same edge twice is one edge, with the smaller latency.
     pub fn edge(&mut self, from: u32, kind: EdgeKind, to: u32, latency_us: Option<u32>) {
@@ -67,15 +95,15 @@ impl MomentBuilder {
         self.located_at.push((node, site.clone()));
     }
 
-    /// That the node has another name, by which it is found too. That name must be no node of its own.
+    /// That the node has another name, by which it is found too.
     pub fn also_called(&mut self, node: u32, name: &NodeId) {
         self.also_called.push((name.clone(), node));
     }
 
     /// The moment, in order of ids: whatever the order of the calls before.
     pub fn build(self) -> Moment {
-        let Self { nodes, edges, paths, recorded_by, located_at, also_called, .. } = self;
-        let (nodes, place) = sorted(nodes);
+        let Self { nodes, edges, paths, recorded_by, located_at, also_called, places, .. } = self;
+        let (nodes, place) = sorted(nodes, &places);
         let at = |handle: u32| place[handle as usize];
         let mut edges: Vec<_> =
             edges.into_iter().map(|(from, kind, to, us)| (at(from), kind, at(to), us)).collect();
@@ -97,6 +125,10 @@ impl MomentBuilder {
         for (node, site) in located_at {
             located.entry(site).or_default().push(at(node));
         }
+        for nodes in located.values_mut() {
+            nodes.sort_unstable();
+            nodes.dedup();
+        }
         let mut also_called: Vec<(NodeId, u32)> =
             also_called.into_iter().map(|(name, node)| (name, at(node))).collect();
         also_called.sort_unstable();
@@ -104,13 +136,40 @@ impl MomentBuilder {
         let names = also_called.iter().cloned();
         let paths = flow_paths(count, paths, at);
         let agents = agents(&nodes);
+        let pairs = |pairs: &[(u32, u32)]| -> Vec<(u32, u32)> {
+            let mut pairs: Vec<_> = pairs.iter().map(|&(a, b)| (at(a), at(b))).collect();
+            pairs.retain(|(a, b)| a != b);
+            pairs.sort_unstable();
+            pairs.dedup();
+            pairs
+        };
+        let runs_on = pairs(&self.runs_on);
+        let mut ties = pairs(&self.seen_from);
+        ties.extend_from_slice(&runs_on);
+        ties.sort_unstable();
+        ties.dedup();
+        let calls = edges.iter().zip(0..).filter(|((_, kind, ..), _)| *kind == EdgeKind::Flow);
+        let calls = calls.map(|(&(from, _, to, _), i)| (i, from, to));
+        let untold = |pairs: &[(u32, u32)]| -> Vec<(u32, u32, u32)> {
+            pairs.iter().map(|&(a, b)| (NO_EDGE, a, b)).collect()
+        };
+        let on_hosts = untold(&runs_on);
+        let ties = untold(&ties);
+        let (index, several) = by_name(names.chain(nodes.iter().cloned().zip(0..)));
+        let shared = places.into_iter().map(|(handle, place)| (at(handle), place));
         let mut moment = Moment {
-            index: names.chain(nodes.iter().cloned().zip(0..)).collect(),
+            place: shared
+                .filter(|(node, _)| several.contains_key(&nodes[*node as usize]))
+                .collect(),
+            index,
+            several,
             also_called,
+            flow_edges: calls.clone().count(),
+            flow: Layer::of(count, calls.chain(on_hosts.iter().copied())),
+            ties: Layer::of(count, ties.iter().copied()),
             observed_agents: observed_agents(&paths, &agents),
             all: layer(None),
             path: layer(Some(EdgeKind::Path)),
-            flow: layer(Some(EdgeKind::Flow)),
             routing: layer(Some(EdgeKind::Routing)),
             device: layer(Some(EdgeKind::Device)),
             paths,
@@ -131,10 +190,36 @@ impl MomentBuilder {
     }
 }
 
-/// The ids in order, and where each handle went.
-fn sorted(nodes: Vec<NodeId>) -> (Vec<NodeId>, Vec<u32>) {
+/// Who goes by each name: the one, or where there are several the first, and then all of these.
+fn by_name(
+    names: impl Iterator<Item = (NodeId, u32)>,
+) -> (HashMap<NodeId, u32>, HashMap<NodeId, Vec<u32>>) {
+    let mut index: HashMap<NodeId, u32> = HashMap::new();
+    let mut several: HashMap<NodeId, Vec<u32>> = HashMap::new();
+    for (name, node) in names {
+        let first = *index.entry(name.clone()).or_insert(node);
+        if first != node {
+            several.entry(name).or_insert_with(|| vec![first]).push(node);
+        }
+    }
+    for (name, nodes) in &mut several {
+        nodes.sort_unstable();
+        nodes.dedup();
+        index.insert(name.clone(), nodes[0]);
+    }
+    (index, several)
+}
+
+/// The ids in order, those alike by where they mean what, and where each handle went.
+fn sorted(nodes: Vec<NodeId>, places: &HashMap<u32, SiteId>) -> (Vec<NodeId>, Vec<u32>) {
     let mut order: Vec<(NodeId, u32)> = nodes.into_iter().zip(0..).collect();
-    order.sort_unstable();
+    if places.is_empty() {
+        order.sort_unstable();
+    } else {
+        order.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then_with(|| places.get(&a.1).cmp(&places.get(&b.1)))
+        });
+    }
     let mut place = vec![0; order.len()];
     for (new, (_, old)) in order.iter().enumerate() {
         place[*old as usize] = as_index(new);

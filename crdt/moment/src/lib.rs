@@ -10,6 +10,7 @@
 mod adjacency;
 mod builder;
 mod impact;
+mod layers;
 mod moment;
 mod names;
 mod reach;
@@ -24,6 +25,7 @@ pub use impact::{
     BrokenPath, Coverage, Impact, ImpactDiff, ImpactedPrefix, ImpactedService, Listed, PrefixLoss,
     ReroutedPath, RouteStatus, SloIndex, impact_diff,
 };
+pub use layers::{LayeredRoute, RouteLayer};
 pub use moment::Moment;
 pub use names::nearest;
 pub use routes::{Metric, ObservedPath, Route, RouteQuery};

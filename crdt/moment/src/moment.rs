@@ -6,12 +6,14 @@ use std::sync::OnceLock;
 use hashbrown::HashMap;
 use holm_model::{EdgeId, EdgeKind, ElementId, NodeId, NodeKind, SiteId};
 
-use crate::adjacency::{Layer, Rows};
+use crate::adjacency::{Hop, Layer, Rows};
 use crate::reach::Arrivals;
 use crate::spof::Ranked;
 
 /// A hop that did not answer.
 pub(crate) const NO_NODE: u32 = u32::MAX;
+/// What is known to belong together by no edge that anyone recorded.
+pub(crate) const NO_EDGE: u32 = u32::MAX;
 /// An edge whose latency nobody measured.
 pub(crate) const NO_WEIGHT: u32 = u32::MAX;
 
@@ -19,8 +21,12 @@ pub(crate) const NO_WEIGHT: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub struct Moment {
     pub(crate) nodes: Vec<NodeId>,
-    /// By every name, folded ones among them.
+    /// By every name, folded ones among them; the first where several go by it.
     pub(crate) index: HashMap<NodeId, u32>,
+    /// Names that mean several things: all of these, in order.
+    pub(crate) several: HashMap<NodeId, Vec<u32>>,
+    /// By node: at which site its name means this, if that is another thing elsewhere.
+    pub(crate) place: BTreeMap<u32, SiteId>,
     /// Names that are folded into another node, in order.
     pub(crate) also_called: Vec<(NodeId, u32)>,
     pub(crate) from: Vec<u32>,
@@ -29,7 +35,12 @@ pub struct Moment {
     pub(crate) latency_us: Vec<u32>,
     pub(crate) all: Layer,
     pub(crate) path: Layer,
+    /// Who needs whom: calls, and services on the hosts that they run on ([`NO_EDGE`]).
     pub(crate) flow: Layer,
+    pub(crate) flow_edges: usize,
+    /// What is where something else is, without an edge: services on their hosts, and with the agents
+    /// of the sites that see them.
+    pub(crate) ties: Layer,
     pub(crate) routing: Layer,
     pub(crate) device: Layer,
     pub(crate) paths: FlowPaths,
@@ -101,9 +112,40 @@ impl Moment {
         self.nodes.is_empty()
     }
 
-    /// The number of a node in this moment, by any of its names.
+    /// The number of a node in this moment, by any of its names; the first of several.
     pub fn find(&self, id: &NodeId) -> Option<u32> {
         self.index.get(id).copied()
+    }
+
+    /// All nodes that go by a name, in order: mostly one. A private address may be one thing at one
+    /// site and another elsewhere ([`Self::place`]).
+    pub fn find_all(&self, id: &NodeId) -> &[u32] {
+        match self.several.get(id) {
+            Some(several) => several,
+            None => self.index.get(id).map_or(&[], std::slice::from_ref),
+        }
+    }
+
+    /// The site where the node's name means this node, if it means another elsewhere.
+    pub fn place(&self, index: u32) -> Option<&SiteId> {
+        self.place.get(&index)
+    }
+
+    /// The hosts on which a service runs, in order.
+    pub fn hosts_of(&self, service: u32) -> impl Iterator<Item = u32> {
+        let on = self.flow.out.of(service).iter();
+        on.filter(|hop| hop.edge == NO_EDGE).map(|hop| hop.node)
+    }
+
+    /// The agents that see a node where they are themselves, in order.
+    pub fn agents_with(&self, node: u32) -> impl Iterator<Item = u32> {
+        let tied = self.ties.out.of(node).iter().map(|hop| hop.node);
+        tied.filter(|&other| self.kind_of(other) == NodeKind::Agent)
+    }
+
+    /// All that is next to a node: by edges of any kind, and by where it is.
+    pub(crate) fn beside(&self, node: u32) -> impl Iterator<Item = Hop> {
+        self.all.around(node).chain(self.ties.around(node))
     }
 
     /// All names of a node, the one that it is shown by first.
@@ -112,10 +154,17 @@ impl Moment {
         std::iter::once(self.node(index)).chain(others.map(|(name, _)| name)).cloned().collect()
     }
 
-    /// The number of an edge in this moment.
+    /// The number of an edge in this moment; the first of several.
     pub fn find_edge(&self, id: &EdgeId) -> Option<u32> {
-        let (from, to) = (self.find(&id.from)?, self.find(&id.to)?);
-        self.edge_between(from, id.kind, to)
+        self.find_edges(id).next()
+    }
+
+    /// All edges that go by an id: mostly one.
+    pub fn find_edges(&self, id: &EdgeId) -> impl Iterator<Item = u32> {
+        let (from, to) = (self.find_all(&id.from), self.find_all(&id.to));
+        let ends = from.iter().flat_map(move |&from| to.iter().map(move |&to| (from, to)));
+        let kind = id.kind;
+        ends.filter_map(move |(from, to)| self.edge_between(from, kind, to))
     }
 
     /// The node of a number that this moment gave.

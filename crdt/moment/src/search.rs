@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holm_model::{EdgeKind, NodeKind};
 
-use crate::adjacency::{Hop, Layer};
+use crate::adjacency::Hop;
 use crate::builder::as_index;
 use crate::moment::Moment;
 use crate::reach::Crossing;
@@ -53,7 +53,7 @@ impl Marks {
     }
 
     pub(crate) fn has(&self, i: u32) -> bool {
-        self.marked[i as usize] == self.round
+        self.marked.get(i as usize) == Some(&self.round)
     }
 
     /// Whether it was not there before.
@@ -134,7 +134,8 @@ impl Moment {
         found
     }
 
-    /// Connected components over all edges whatever their direction: the number of each node's, in
+    /// Connected components over all edges whatever their direction, and over what is known to be in
+    /// one place: the number of each node's, in
     /// order of their least node; and how many there are.
     pub fn components(&self) -> (Vec<u32>, usize) {
         let mut component = vec![u32::MAX; self.nodes.len()];
@@ -147,7 +148,7 @@ impl Moment {
             component[root as usize] = count;
             queue.push(root);
             while let Some(node) = queue.pop() {
-                for hop in self.all.around(node) {
+                for hop in self.beside(node) {
                     let mark = &mut component[hop.node as usize];
                     if *mark == u32::MAX {
                         *mark = count;
@@ -179,7 +180,7 @@ impl Moment {
             seen.clear(self.nodes.len());
             let roots = self.agents.iter().copied().filter(|&agent| !gone_nodes.has(agent));
             let open = |hop: &Hop| !gone_nodes.has(hop.node) && !gone_edges.has(hop.edge);
-            flood(&self.all, roots, seen, queue, open);
+            flood(self, roots, seen, queue, open);
         }
         let cut = |&node: &u32| {
             self.home[node as usize] && !scratch.gone_nodes.has(node) && !scratch.seen.has(node)
@@ -196,7 +197,7 @@ impl Moment {
         lost.clear(self.nodes.len());
         for node in (0..as_index(self.nodes.len())).filter(|&node| self.home[node as usize]) {
             if !gone_nodes.has(node) && !lost.has(node) {
-                let size = flood(&self.all, [node].into_iter(), lost, queue, open);
+                let size = flood(self, [node].into_iter(), lost, queue, open);
                 if largest.is_none_or(|(most, _)| size > most) {
                     largest = Some((size, node));
                 }
@@ -204,7 +205,7 @@ impl Moment {
         }
         seen.clear(self.nodes.len());
         if let Some((_, root)) = largest {
-            flood(&self.all, [root].into_iter(), seen, queue, open);
+            flood(self, [root].into_iter(), seen, queue, open);
         }
     }
 
@@ -222,7 +223,7 @@ impl Moment {
             let largest = (0..count).rev().max_by_key(|&c| sizes[c]);
             return component.iter().map(|&c| Some(c as usize) == largest).collect();
         }
-        flood(&self.all, self.agents.iter().copied(), seen, queue, |_| true);
+        flood(self, self.agents.iter().copied(), seen, queue, |_| true);
         (0..as_index(self.nodes.len())).map(|node| seen.has(node)).collect()
     }
 }
@@ -239,7 +240,7 @@ impl Scratch {
 
 /// Marks all that `roots` reach along hops that `open` lets through; how many were new.
 pub(crate) fn flood(
-    layer: &Layer,
+    moment: &Moment,
     roots: impl Iterator<Item = u32>,
     seen: &mut Marks,
     queue: &mut Vec<u32>,
@@ -249,7 +250,7 @@ pub(crate) fn flood(
     queue.extend(roots.filter(|&root| seen.add(root)));
     let mut count = queue.len();
     while let Some(node) = queue.pop() {
-        for hop in layer.around(node) {
+        for hop in moment.beside(node) {
             if open(&hop) && seen.add(hop.node) {
                 queue.push(hop.node);
                 count += 1;

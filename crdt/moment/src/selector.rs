@@ -17,6 +17,13 @@ pub enum Selector {
     /// One node or edge. A prefix, an AS, a device and a site stand for more than their node: see
     /// [`Moment::select`].
     Element(ElementId),
+    /// What a name means at one site, if it means another thing elsewhere.
+    Placed {
+        /// The name.
+        node: NodeId,
+        /// Where.
+        site: SiteId,
+    },
     /// These elements, found by the caller (by an attribute, say), under a name.
     Listed {
         /// What they have in common.
@@ -53,7 +60,8 @@ fn hint(near: &[String]) -> String {
 }
 
 impl Moment {
-    /// The elements that `selector` stands for. An edge and most nodes stand for themselves.
+    /// The elements that `selector` stands for. An edge and most nodes stand for themselves; a name
+    /// that means several things stands for all of them.
     /// - `site:S` is the site, its agent, what is known as a part of it (its nodes' addresses), and the
     ///   services that only S recorded: those that run there.
     /// - `prefix:P` is the prefix, and the hosts and hops whose address it holds.
@@ -67,6 +75,12 @@ impl Moment {
         let mut selection = Selection::default();
         match selector {
             Selector::Element(id) => self.add(id, &mut selection)?,
+            Selector::Placed { node, site } => {
+                let there = |index: &&u32| self.place(**index) == Some(site);
+                let found = self.find_all(node).iter().find(there);
+                let unknown = || self.unknown(&format!("{node}@{site}"));
+                selection.nodes.push(*found.ok_or_else(unknown)?);
+            }
             Selector::Listed { name, elements } => {
                 if elements.is_empty() {
                     return Err(UnknownTarget { target: name.clone(), near: Vec::new() });
@@ -86,7 +100,14 @@ impl Moment {
     fn add(&self, id: &ElementId, selection: &mut Selection) -> Result<(), UnknownTarget> {
         self.add_plain(id, selection)?;
         let ElementId::Node(node) = id else { return Ok(()) };
-        let Some(index) = self.find(node) else { return Ok(()) };
+        for &index in self.find_all(node) {
+            self.add_parts(node, index, selection);
+        }
+        Ok(())
+    }
+
+    /// What is a part of a node.
+    fn add_parts(&self, node: &NodeId, index: u32, selection: &mut Selection) {
         match node.kind() {
             NodeKind::Site => self.add_site(node.name(), selection),
             NodeKind::Prefix => self.add_prefix(node.name(), selection),
@@ -104,17 +125,20 @@ impl Moment {
             }
             NodeKind::Agent | NodeKind::Hop | NodeKind::Host | NodeKind::Service => {}
         }
-        Ok(())
     }
 
     fn add_plain(&self, id: &ElementId, selection: &mut Selection) -> Result<(), UnknownTarget> {
-        let found = match id {
-            ElementId::Node(node) => self.find(node).map(|index| selection.nodes.push(index)),
-            ElementId::Edge(edge) => self.find_edge(edge).map(|index| selection.edges.push(index)),
+        let before = (selection.nodes.len(), selection.edges.len());
+        match id {
+            ElementId::Node(node) => selection.nodes.extend(self.find_all(node)),
+            ElementId::Edge(edge) => selection.edges.extend(self.find_edges(edge)),
             // What packets did, and what things are called, does not fail: nodes and edges do.
-            ElementId::Path(_) | ElementId::Alias(_) => None,
-        };
-        found.ok_or_else(|| self.unknown(&id.to_string()))
+            ElementId::Path(_) | ElementId::Alias(_) => {}
+        }
+        if before == (selection.nodes.len(), selection.edges.len()) {
+            return Err(self.unknown(&id.to_string()));
+        }
+        Ok(())
     }
 
     fn add_site(&self, name: &str, selection: &mut Selection) {
@@ -146,7 +170,8 @@ impl Moment {
         let names: Vec<String> = if target.contains('|') {
             (0..self.from.len()).map(|i| self.edge(as_index(i)).to_string()).collect()
         } else {
-            self.nodes.iter().map(ToString::to_string).collect()
+            let others = self.also_called.iter().map(|(name, _)| name);
+            self.nodes.iter().chain(others).map(ToString::to_string).collect()
         };
         let near = nearest(target, names.iter().map(String::as_str), SUGGESTIONS);
         UnknownTarget {

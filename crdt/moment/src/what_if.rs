@@ -102,7 +102,7 @@ impl Moment {
         Coverage {
             flow_paths: self.paths.len(),
             path_edges: self.path.out.len(),
-            flow_edges: self.flow.out.len(),
+            flow_edges: self.flow_edges,
             routing_edges: self.routing.out.len(),
             device_edges: self.device.out.len(),
         }

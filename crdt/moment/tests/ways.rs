@@ -136,6 +136,9 @@ proptest! {
             for other in neighbours(&plan, n) {
                 prop_assert_eq!(of(n), of(other));
             }
+            for (_, other) in plan.ties().filter(|(a, _)| *a == n) {
+                prop_assert_eq!(of(n), of(other));
+            }
         }
         prop_assert_eq!(seen.len(), count);
     }

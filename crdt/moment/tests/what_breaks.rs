@@ -126,6 +126,14 @@ impl Naive<'_> {
                     }
                 }
             }
+            for (a, b) in self.plan.ties() {
+                let gone = self.nodes.contains(&a) || self.nodes.contains(&b);
+                for (x, y) in [(a, b), (b, a)] {
+                    if x == node && (all || !gone) && found.insert(y) {
+                        stack.push(y);
+                    }
+                }
+            }
         }
         found
     }
@@ -181,6 +189,11 @@ impl Naive<'_> {
                     && !distance.contains_key(&from)
                 {
                     distance.insert(from, step + 1);
+                }
+            }
+            for &(service, host) in &self.plan.runs_on {
+                if distance.get(&host) == Some(&step) {
+                    distance.entry(service).or_insert(step + 1);
                 }
             }
         }

@@ -7,6 +7,7 @@ use holm_model::{AddressScope, NodeId, NodeKind};
 
 use super::Joined;
 use crate::TopologyGraph;
+use crate::plans::Plans;
 use crate::records::SiteIndex;
 use crate::topology::{NodeIndex, next_index};
 
@@ -63,6 +64,7 @@ struct Claim {
 /// Sets of meant names under construction. Every set is known by its most telling name.
 struct Proof<'a> {
     graph: &'a TopologyGraph,
+    plans: &'a Plans,
     index: HashMap<(Option<SiteIndex>, NodeIndex), Meant>,
     node: Vec<NodeIndex>,
     parent: Vec<Meant>,
@@ -71,9 +73,10 @@ struct Proof<'a> {
 
 /// Joins what `statements` prove to be one. The order of the statements does not matter: names are
 /// joined kind by kind, and what a kind joins is decided before any of it is joined.
-pub(super) fn join(graph: &TopologyGraph, statements: &[Statement]) -> Joined {
+pub(super) fn join(graph: &TopologyGraph, statements: &[Statement], plans: &Plans) -> Joined {
     let mut proof = Proof {
         graph,
+        plans,
         index: HashMap::new(),
         node: Vec::new(),
         parent: Vec::new(),
@@ -113,6 +116,12 @@ impl Proof<'_> {
                 self.ambiguous.extend((y == everywhere).then_some(b));
                 continue;
             }
+            let of_others = [a, b].into_iter().filter(|&end| self.others_mean_it(end, statement));
+            let of_others: Vec<NodeIndex> = of_others.collect();
+            if !of_others.is_empty() {
+                self.ambiguous.extend(of_others);
+                continue;
+            }
             let (at_a, at_b) = (self.meant(a, x, statement.site), self.meant(b, y, statement.site));
             for (node, role, meant) in [(a, x, at_a), (b, y, at_b)] {
                 if let (Role::HostName, Some(id)) = (role, &statement.host_id) {
@@ -133,7 +142,21 @@ impl Proof<'_> {
         claims
     }
 
+    /// Whether sites speak of an address that do not mean by it what the site of the statement does.
+    fn others_mean_it(&self, end: NodeIndex, statement: &Statement) -> bool {
+        let slot =
+            self.graph.nodes[end as usize].as_ref().filter(|s| s.scope != AddressScope::Global);
+        slot.is_some_and(|slot| {
+            let same = |by| self.plans.same(slot.scope, by, statement.site);
+            slot.mentions.sites().any(|by| !same(by))
+        })
+    }
+
     fn meant(&mut self, node: NodeIndex, role: Role, site: SiteIndex) -> Meant {
+        let site = match role {
+            Role::Address(scope) => self.plans.class(scope, site),
+            Role::HostName | Role::Device | Role::Service => site,
+        };
         let site = (!role.is_global()).then_some(site);
         let next = next_index(self.node.len());
         let meant = *self.index.entry((site, node)).or_insert(next);

@@ -8,7 +8,10 @@ use holm_graph::{
     AttributeChange, ChangedElement, Diff, EdgeView, ElementsOf, NodeView, SiteElement, Snapshot,
     UnknownAttributes,
 };
-use holm_model::{Attributes, EdgeId, ElementId, Interval, IntervalSet, Millis, NodeId, SiteId};
+use holm_model::{
+    AddressScope, Attributes, EdgeId, EdgeKind, ElementId, Interval, IntervalSet, Millis, NodeId,
+    SiteId,
+};
 pub(crate) use names::Names;
 
 /// The last record of each site about each element.
@@ -125,12 +128,42 @@ impl Model {
 
     /// Which names mean the same thing at `at`.
     pub(crate) fn names(&self, at: Millis) -> Names {
-        Names::of_statements(self.0.iter().filter(|(_, e)| e.intervals.contains(at)).filter_map(
-            |((site, id), _)| match id {
-                ElementId::Alias(alias) => Some((site, alias)),
-                _ => None,
-            },
-        ))
+        let there = self.0.iter().filter(|(_, e)| e.intervals.contains(at));
+        let said = there.filter_map(|((site, id), _)| match id {
+            ElementId::Alias(alias) => Some((site, alias)),
+            _ => None,
+        });
+        Names::of_statements(said, &self.plans(at), &|node| self.who_speaks_of(node))
+    }
+
+    /// Every site that says anything of a node, at any time.
+    fn who_speaks_of(&self, node: &NodeId) -> BTreeSet<SiteId> {
+        let speaks = self.0.keys().filter(|(_, id)| nodes_of(id).contains(node));
+        speaks.map(|(site, _)| site.clone()).collect()
+    }
+
+    /// Sites that reached one another by an address that is not the same everywhere, by `at`.
+    fn plans(&self, at: Millis) -> Vec<BTreeSet<SiteId>> {
+        let mut plans: Vec<BTreeSet<SiteId>> = Vec::new();
+        for ((site, id), element) in &self.0 {
+            let ElementId::Edge(EdgeId { kind: EdgeKind::Path, to, .. }) = id else { continue };
+            let Some(peer) = element.attributes.get("holm.peer.site") else { continue };
+            let since = element.intervals.as_slice()[0].from;
+            let scope = names::scope(to);
+            if since <= at && scope.is_some_and(|scope| scope != AddressScope::Global) {
+                let peer = SiteId::new(peer).expect("valid");
+                let mut both = BTreeSet::from([site.clone(), peer]);
+                plans.retain(|plan| {
+                    let apart = plan.is_disjoint(&both);
+                    if !apart {
+                        both.extend(plan.iter().cloned());
+                    }
+                    apart
+                });
+                plans.push(both);
+            }
+        }
+        plans
     }
 
     pub(crate) fn diff(&self, from: Millis, to: Millis) -> Diff {

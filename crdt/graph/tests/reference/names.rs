@@ -39,7 +39,16 @@ impl Names {
         (!within).then_some(EdgeId { from, kind: edge.kind, to })
     }
 
-    pub(crate) fn of_statements<'a>(all: impl Iterator<Item = (&'a SiteId, &'a AliasId)>) -> Self {
+    pub(crate) fn of_statements<'a>(
+        all: impl Iterator<Item = (&'a SiteId, &'a AliasId)>,
+        plans: &[BTreeSet<SiteId>],
+        who_speaks_of: &dyn Fn(&NodeId) -> BTreeSet<SiteId>,
+    ) -> Self {
+        // The least of the sites that share a plan stands for all of them.
+        let stands = |site: &SiteId| -> SiteId {
+            let plan = plans.iter().find(|plan| plan.contains(site));
+            plan.and_then(|plan| plan.first()).unwrap_or(site).clone()
+        };
         let mut ambiguous = BTreeSet::new();
         let mut sets: Vec<Set> = Vec::new();
         let mut claims: Vec<(Class, Meant, Meant)> = Vec::new();
@@ -51,7 +60,15 @@ impl Names {
                 ambiguous.extend([a, b].into_iter().filter(everywhere).cloned());
                 continue;
             }
-            let [at_a, at_b] = [a, b].map(|node| meant(site, node));
+            let private = |n: &&NodeId| scope(n) == Some(AddressScope::Site);
+            let others = |n: &NodeId| who_speaks_of(n).iter().any(|by| stands(by) != stands(site));
+            let of_others = |n: &&NodeId| private(n) && others(n);
+            if of_others(&a) || of_others(&b) {
+                ambiguous.extend([a, b].into_iter().filter(of_others).cloned());
+                continue;
+            }
+            let who = |node: &NodeId| if private(&node) { stands(site) } else { site.clone() };
+            let [at_a, at_b] = [a, b].map(|node| meant(&who(node), node));
             add(&mut sets, [at_a.clone()].into());
             add(&mut sets, [at_b.clone()].into());
             match x.cmp(&y) {
@@ -137,7 +154,7 @@ fn meant(site: &SiteId, node: &NodeId) -> Meant {
     ((!everywhere).then(|| site.clone()), node.clone())
 }
 
-fn scope(node: &NodeId) -> Option<AddressScope> {
+pub(super) fn scope(node: &NodeId) -> Option<AddressScope> {
     let may_be = matches!(node.kind(), NodeKind::Host | NodeKind::Hop);
     node.name().parse::<IpAddr>().ok().filter(|_| may_be).map(AddressScope::of)
 }

@@ -1,5 +1,6 @@
 //! What is cut off with each node: articulation points over all edges (Hopcroft, Tarjan 1973).
 
+use crate::adjacency::Hop;
 use crate::builder::as_index;
 use crate::moment::Moment;
 
@@ -37,6 +38,18 @@ impl Moment {
     }
 }
 
+/// The hop of a number next to a node, by edges of any kind and by where it is.
+fn beside(moment: &Moment, node: u32, mut at: usize) -> Option<&Hop> {
+    for rows in [&moment.all.out, &moment.all.into, &moment.ties.out, &moment.ties.into] {
+        let hops = rows.of(node);
+        match hops.get(at) {
+            Some(hop) => return Some(hop),
+            None => at -= hops.len(),
+        }
+    }
+    None
+}
+
 /// A depth-first walk.
 struct Walk {
     /// By node: when it was found.
@@ -57,11 +70,9 @@ impl Walk {
         let mut stack = vec![(root, NONE, 0_usize)];
         self.enter(moment, root);
         while let Some(&mut (node, parent, ref mut next)) = stack.last_mut() {
-            let out = moment.all.out.of(node);
-            let into = moment.all.into.of(node);
             let at = *next;
             *next += 1;
-            if let Some(hop) = out.get(at).or_else(|| into.get(at.wrapping_sub(out.len()))) {
+            if let Some(hop) = beside(moment, node, at) {
                 let other = hop.node as usize;
                 if self.found[other] == NONE {
                     self.enter(moment, hop.node);

@@ -29,6 +29,10 @@ pub struct Plan {
     pub names: Vec<NodeId>,
     pub edges: Vec<(usize, EdgeKind, usize)>,
     pub paths: Vec<FlowPath>,
+    /// Services on hosts.
+    pub runs_on: Vec<(usize, usize)>,
+    /// What is where an agent is.
+    pub seen_from: Vec<(usize, usize)>,
     order: Option<u64>,
 }
 
@@ -83,7 +87,20 @@ impl Plan {
                 path.hops.iter().map(|hop| hop.map(|hop| builder.node(self.id(hop)))).collect();
             builder.path(agent, target, &path.flow, &hops);
         }
+        for &(service, host) in &self.runs_on {
+            let (service, host) = (builder.node(self.id(service)), builder.node(self.id(host)));
+            builder.runs_on(service, host);
+        }
+        for &(node, agent) in &self.seen_from {
+            let (node, agent) = (builder.node(self.id(node)), builder.node(self.id(agent)));
+            builder.seen_from(node, agent);
+        }
         builder.build()
+    }
+
+    /// What is in one place though no edge says so.
+    pub fn ties(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.runs_on.iter().chain(&self.seen_from).copied()
     }
 }
 
@@ -122,11 +139,21 @@ pub fn plan() -> impl Strategy<Value = Plan> {
         let path = (0..count, 0..count, 0..3_u8, proptest::collection::vec(hop, 0..4));
         let edges = proptest::collection::btree_set(edge, 0..24);
         let paths = proptest::collection::vec(path, 0..5);
-        (Just(names), edges, paths).prop_map(|(names, edges, paths)| Plan {
-            names,
-            edges: edges.into_iter().collect(),
-            paths: flow_paths(paths),
-            order: None,
+        let ties = proptest::collection::vec((0..count, 0..count), 0..5);
+        (Just(names), edges, paths, ties).prop_map(|(names, edges, paths, ties)| {
+            let between = |from: NodeKind, to: NodeKind| {
+                let these =
+                    |&(a, b): &(usize, usize)| (names[a].kind(), names[b].kind()) == (from, to);
+                ties.iter().copied().filter(these).collect()
+            };
+            Plan {
+                runs_on: between(NodeKind::Service, NodeKind::Host),
+                seen_from: between(NodeKind::Service, NodeKind::Agent),
+                names,
+                edges: edges.into_iter().collect(),
+                paths: flow_paths(paths),
+                order: None,
+            }
         })
     })
 }

@@ -1,0 +1,161 @@
+//! What is where: services on their hosts and beside their site's agent, and addresses that mean one
+//! thing here and another there.
+
+mod put;
+
+use holm_graph::TopologyGraph;
+use holm_model::Millis;
+use holm_moment::{Impact, Limits, Metric, Moment, RouteQuery, Scratch, Selector, WhatIf};
+use put::{id, node, put, put_with};
+
+const NOW: Millis = Millis(50);
+
+fn fails(moment: &Moment, target: &str) -> Impact {
+    let selector = match target.split_once('@') {
+        Some((name, site)) => {
+            Selector::Placed { node: node(name), site: site.parse().expect("valid") }
+        }
+        None => Selector::Element(id(target)),
+    };
+    let failed = moment.select(&selector).expect("it is there");
+    let question = WhatIf { failed, ..WhatIf::default() };
+    moment.what_if(&question, Limits::default(), None, &mut Scratch::default())
+}
+
+fn impacted(moment: &Moment, target: &str) -> Vec<String> {
+    let services = fails(moment, target).impacted_services.items;
+    services.iter().map(|s| format!("{} {}", s.distance, s.id)).collect()
+}
+
+fn broken(moment: &Moment, target: &str) -> Vec<String> {
+    let broken = fails(moment, target).broken_paths.items;
+    broken.iter().map(|pair| format!("{} {}", pair.from, pair.to)).collect()
+}
+
+fn serves(graph: &mut TopologyGraph, site: &str, service: &str, address: &str, host: &str) {
+    let says = [("server.address", address), ("server.port", "8080"), ("host.name", host)];
+    put_with(graph, site, service, (1, None), &[(1, &says)]);
+}
+
+fn probes(graph: &mut TopologyGraph, from: &str, to: &str, address: &str) {
+    let peer = [("holm.peer.site", to)];
+    let edge = format!("agent:{from}|path|host:{address}");
+    put_with(graph, from, &edge, (1, None), &[(1, &peer)]);
+}
+
+/// A shop at tokyo, called from berlin, where only the address is seen.
+fn shop() -> TopologyGraph {
+    let mut graph = TopologyGraph::new();
+    probes(&mut graph, "berlin", "tokyo", "10.2.0.1");
+    serves(&mut graph, "tokyo", "service:stock", "10.2.0.5", "db");
+    put(&mut graph, "tokyo", "host:10.2.0.5|alias|host:db", (1, None));
+    serves(&mut graph, "tokyo", "service:report", "", "db");
+    let call = [("server.port", "8080")];
+    put_with(&mut graph, "berlin", "service:web|flow|host:10.2.0.5", (1, None), &[(1, &call)]);
+    graph
+}
+
+#[test]
+fn what_runs_on_a_host_fails_with_it_and_so_does_what_calls_it() {
+    let moment = shop().moment(NOW);
+    let expected = ["1 service:report", "1 service:stock", "1 service:web"];
+    assert_eq!(impacted(&moment, "host:db"), expected);
+    assert_eq!(impacted(&moment, "host:10.2.0.5"), expected);
+    assert_eq!(impacted(&moment, "host:10.2.0.1"), [""; 0], "nothing was seen to run there");
+    let ranking = moment.spof(10);
+    let db = ranking.items.iter().find(|spof| spof.id.name() == "db").expect("it breaks something");
+    assert_eq!(db.impacted_services, 3);
+}
+
+#[test]
+fn a_host_name_is_its_own_sites() {
+    let mut graph = shop();
+    // Another machine of that name, at a site that says nothing of its addresses.
+    serves(&mut graph, "berlin", "service:other", "", "db");
+    assert!(!impacted(&graph.moment(NOW), "host:db").contains(&"1 service:other".to_owned()));
+}
+
+#[test]
+fn a_service_is_not_cut_off_while_the_agent_beside_it_is_there() {
+    let mut graph = shop();
+    put(&mut graph, "berlin", "agent:berlin", (1, None));
+    let cut = |graph: &TopologyGraph, target: &str| -> Vec<String> {
+        let cut = fails(&graph.moment(NOW), target).disconnected.items;
+        cut.iter().map(ToString::to_string).collect()
+    };
+    // Without an agent at tokyo the shop hangs on the call from berlin, where the caller lives on.
+    assert_eq!(cut(&graph, "host:10.2.0.5"), ["service:report"]);
+    assert_eq!(cut(&graph, "service:web"), ["host:db", "service:report", "service:stock"]);
+    put(&mut graph, "tokyo", "agent:tokyo", (1, None));
+    assert_eq!(cut(&graph, "host:10.2.0.5"), [""; 0]);
+    assert_eq!(cut(&graph, "service:web"), [""; 0]);
+}
+
+/// Both sites lead over a router of the same private address to a host of the other.
+fn routers() -> TopologyGraph {
+    let mut graph = TopologyGraph::new();
+    for (site, to) in [("berlin", "192.0.2.1"), ("tokyo", "192.0.2.2")] {
+        put(&mut graph, site, &format!("agent:{site}|path|hop:192.168.1.1"), (1, None));
+        put(&mut graph, site, &format!("hop:192.168.1.1|path|host:{to}"), (1, None));
+    }
+    graph
+}
+
+#[test]
+fn a_private_address_of_two_sites_is_two_things() {
+    let mut graph = routers();
+    let moment = graph.moment(NOW);
+    assert_eq!(moment.find_all(&node("hop:192.168.1.1")).len(), 2);
+    let far = RouteQuery {
+        from: moment.find(&node("agent:berlin")).expect("there"),
+        to: moment.find(&node("host:192.0.2.2")).expect("there"),
+        metric: Metric::Hops,
+        directed: true,
+        edge_kinds: None,
+        count: 1,
+    };
+    assert_eq!(moment.routes(&far, &mut Scratch::default()), []);
+    let both = ["agent:berlin host:192.0.2.1", "agent:tokyo host:192.0.2.2"];
+    assert_eq!(broken(&moment, "hop:192.168.1.1"), both);
+    assert_eq!(broken(&moment, "hop:192.168.1.1@tokyo"), both[1..]);
+    let elsewhere =
+        Selector::Placed { node: node("hop:192.168.1.1"), site: "osaka".parse().expect("valid") };
+    assert!(moment.select(&elsewhere).is_err());
+
+    // Nodes of the one reach nodes of the other by a private address: one plan, one router.
+    probes(&mut graph, "tokyo", "berlin", "192.168.7.7");
+    let moment = graph.moment(NOW);
+    assert_eq!(moment.find_all(&node("hop:192.168.1.1")).len(), 1);
+    assert_eq!(
+        moment
+            .routes(
+                &RouteQuery {
+                    from: moment.find(&node("agent:berlin")).expect("there"),
+                    to: moment.find(&node("host:192.0.2.2")).expect("there"),
+                    ..far
+                },
+                &mut Scratch::default()
+            )
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn an_address_that_another_site_uses_for_something_else_is_not_folded() {
+    let mut graph = TopologyGraph::new();
+    put(&mut graph, "berlin", "host:10.0.0.5|alias|host:db", (1, None));
+    let shown =
+        |graph: &TopologyGraph| graph.folding(NOW).shown(&node("host:10.0.0.5")).to_string();
+    assert_eq!(shown(&graph), "host:db");
+    put(&mut graph, "tokyo", "service:web|flow|host:10.0.0.5", (1, None));
+    assert_eq!(shown(&graph), "host:10.0.0.5");
+    assert_eq!(*graph.folding(NOW).ambiguous, [node("host:10.0.0.5")]);
+    probes(&mut graph, "tokyo", "berlin", "10.0.0.9");
+    assert_eq!(shown(&graph), "host:db");
+    assert_eq!(graph.folding(NOW).ambiguous.len(), 0);
+    put::withdraw(&mut graph, "tokyo", "agent:tokyo|path|host:10.0.0.9");
+    assert_eq!(shown(&graph), "host:10.0.0.5");
+    put::withdraw(&mut graph, "tokyo", "service:web|flow|host:10.0.0.5");
+    assert_eq!(shown(&graph), "host:db");
+}
