@@ -129,8 +129,9 @@ fn attribute_that_fits(node: &NodeSlot, wanted: &str, at: Millis) -> Option<(Box
     let said = said_at(&node.records, at, &None);
     let fitting = said.filter_map(|(_, record)| {
         let attributes = record.attributes(at);
-        let fits = |(_, value): &(&Box<str>, &Box<str>)| value.to_lowercase().contains(wanted);
-        attributes.iter().find(fits).map(|(key, value)| (key.clone(), value.clone()))
+        let mut all = attributes.iter();
+        let first = all.find(|(_, value)| value.to_lowercase().contains(wanted))?;
+        Some((first.0.clone(), first.1.clone()))
     });
     fitting.min()
 }

@@ -22,7 +22,7 @@ pub(crate) enum Mentions {
     #[default]
     Nobody,
     One(SiteIndex, u32),
-    Many(Box<Vec<(SiteIndex, u32)>>),
+    Many(Vec<(SiteIndex, u32)>),
 }
 
 impl Mentions {
@@ -47,7 +47,7 @@ impl Mentions {
                 *count += 1;
                 return false;
             }
-            Self::One(one, count) => *self = Self::Many(Box::new(vec![(*one, *count), (site, 1)])),
+            Self::One(one, count) => *self = Self::Many(vec![(*one, *count), (site, 1)]),
             Self::Many(many) => match many.iter_mut().find(|(one, _)| *one == site) {
                 Some((_, count)) => {
                     *count += 1;
