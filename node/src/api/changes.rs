@@ -16,7 +16,7 @@ use super::impact_types::{
 };
 use super::params::{Given, When, limit, moment, window, within};
 use super::questions::answer;
-use super::topology_types::FreshnessView;
+use super::topology_types::{CoverageView, FreshnessView};
 use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
 
@@ -58,7 +58,7 @@ pub(crate) async fn diff(
             false => graph.diff(from, to, limit),
         };
         drop(graph);
-        Ok(diff_view(from, to, diff, asked.freshness()))
+        Ok(diff_view(from, to, diff, asked.coverage(Some(to)), asked.freshness()))
     })
     .await
 }
@@ -68,6 +68,7 @@ pub(super) fn diff_view(
     from: Millis,
     to: Millis,
     diff: Diff,
+    coverage: CoverageView,
     freshness: FreshnessView,
 ) -> DiffView {
     let text = |value: Option<Box<str>>| value.map(String::from);
@@ -96,6 +97,7 @@ pub(super) fn diff_view(
         returned: list(diff.returned),
         changed: ChangedList { items: changed.collect(), total: diff.changed_total },
         unknown: UnknownChangeList { items: unknown.collect(), total: diff.unknown_total },
+        coverage,
         freshness,
     }
 }
@@ -137,7 +139,11 @@ pub(crate) async fn changes(
             closed: count.closed,
             changed: count.changed,
         });
-        Ok(ChangeList { items: items.collect() })
+        Ok(ChangeList {
+            items: items.collect(),
+            coverage: asked.coverage(Some(to)),
+            freshness: asked.freshness(),
+        })
     })
     .await
 }

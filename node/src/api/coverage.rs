@@ -1,7 +1,7 @@
 //! What an answer stands on: what is watched, and how fresh each site's part is.
 
 use holm_graph::{SiteFreshness, SiteState};
-use holm_model::{EdgeKind, Millis};
+use holm_model::{EdgeKind, Millis, NodeId};
 use holm_plane::PlaneState;
 
 use super::topology_types::{CoverageView, FreshnessView, SiteFreshnessView};
@@ -14,19 +14,24 @@ const MAX_NAMED: usize = 5;
 /// What an answer at `at` stands on.
 pub(super) fn coverage(state: &NodeState, tenant: &Tenant, at: Option<Millis>) -> CoverageView {
     let at = at.unwrap_or_else(Millis::now);
-    let (coverage, earliest, ambiguous) = {
+    let (coverage, earliest, ambiguous, apart) = {
         let graph = tenant.graph();
-        (graph.coverage(at), graph.earliest(), graph.folding(at).ambiguous)
+        let (coverage, earliest) = (graph.coverage(at), graph.earliest());
+        (coverage, earliest, graph.folding(at).ambiguous, graph.names_apart(at))
     };
     let mut notes = notes(state, tenant, at, earliest, &coverage.never_recorded);
     if !ambiguous.is_empty() {
-        let named: Vec<String> =
-            ambiguous.iter().take(MAX_NAMED).map(ToString::to_string).collect();
-        let more = ambiguous.len().saturating_sub(named.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         notes.push(format!(
-            "names that could mean several things are not folded: {}{more}",
-            named.join(", ")
+            "names that could mean several things are not folded: {}",
+            first_names(&ambiguous)
+        ));
+    }
+    if !apart.is_empty() {
+        notes.push(format!(
+            "private addresses that sites use without proof that they share one address plan are drawn as one and judged \
+             site by site (ask for one as {}@SITE): {}",
+            apart[0],
+            first_names(&apart)
         ));
     }
     CoverageView {
@@ -37,6 +42,13 @@ pub(super) fn coverage(state: &NodeState, tenant: &Tenant, at: Option<Millis>) -
         device_edges: coverage.device_edges,
         notes,
     }
+}
+
+fn first_names(names: &[NodeId]) -> String {
+    let named: Vec<String> = names.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+    let more = names.len().saturating_sub(named.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
 }
 
 /// Whether any plane of this node records topology.

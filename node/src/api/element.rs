@@ -50,7 +50,7 @@ pub(crate) async fn element(
     let fold = query.fold.unwrap_or(true);
     answer(state, &caller, move |asked| {
         // What is no id may be near one; what is one may be of an element that is long gone.
-        let id: ElementId = match query.id.parse() {
+        let id = match names::id(&query.id) {
             Ok(id) => id,
             Err(_) => names::parse(&*asked.moment(at)?, "id", &query.id)?,
         };
@@ -102,6 +102,7 @@ fn detail(
     };
     let aliases_total = aliases.len() as u64;
     aliases.truncate(limit);
+    let there = element.sites.iter().any(|site| site.intervals.contains(at));
     Ok(ElementDetail {
         neighbours: neighbours.items.iter().map(|n| neighbour(&id, n)).collect(),
         neighbours_total: neighbours.total,
@@ -115,6 +116,9 @@ fn detail(
         sites: element.sites.into_iter().map(site).collect(),
         aliases,
         aliases_total,
+        there,
+        coverage: asked.coverage(Some(at)),
+        freshness: asked.freshness(),
     })
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,7 +18,6 @@ use holm_graph::Snapshot;
 use holm_model::SiteId;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::error::{ApiError, ErrorBody};
@@ -124,18 +123,13 @@ fn written(
     snapshot: Snapshot,
     place: OwnedSemaphorePermit,
 ) -> Body {
-    let until = Instant::now() + READ_WITHIN;
     let Snapshot { nodes, edges, .. } = snapshot;
     let (mut nodes, mut edges) = (nodes.into_iter(), edges.into_iter());
     let mut begun = false;
     let mut ended = false;
-    let chunks = std::iter::from_fn(move || {
+    let next = move || -> Option<io::Result<Bytes>> {
         // Kept until all was sent, or the client is gone.
         let _place = &place;
-        if Instant::now() > until && !ended {
-            ended = true;
-            return Some(Err(io::Error::from(io::ErrorKind::TimedOut)));
-        }
         let mut chunk = String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
         if !std::mem::replace(&mut begun, true) {
             format.begin(&mut chunk);
@@ -151,8 +145,52 @@ fn written(
             }
         }
         (!chunk.is_empty()).then(|| Ok(Bytes::from(chunk)))
-    });
-    Body::from_stream(futures::stream::iter(chunks))
+    };
+    Body::from_stream(futures::stream::iter(Sending::within(READ_WITHIN, next)))
+}
+
+/// What is left to be sent. When the time is over it is let go, place and picture, also if the client
+/// takes nothing any more and so nobody asks for the next part.
+struct Sending<F> {
+    next: Arc<Mutex<Option<F>>>,
+    ended: bool,
+}
+
+impl<F> Sending<F>
+where
+    F: FnMut() -> Option<io::Result<Bytes>> + Send + 'static,
+{
+    fn within(time: Duration, next: F) -> Self {
+        let next = Arc::new(Mutex::new(Some(next)));
+        let sent = Arc::downgrade(&next);
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            if let Some(sent) = sent.upgrade() {
+                sent.lock().unwrap_or_else(PoisonError::into_inner).take();
+            }
+        });
+        Self { next, ended: false }
+    }
+}
+
+impl<F: FnMut() -> Option<io::Result<Bytes>>> Iterator for Sending<F> {
+    type Item = io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let mut left = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = match &mut *left {
+            Some(next) => next(),
+            None => Some(Err(io::Error::from(io::ErrorKind::TimedOut))),
+        };
+        self.ended = !matches!(part, Some(Ok(_)));
+        if self.ended {
+            left.take();
+        }
+        part
+    }
 }
 
 fn attribute_keys(snapshot: &Snapshot) -> BTreeSet<Box<str>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// A stream whose reads fail once nothing was read or written for `limit`.
+/// A stream whose reads and writes fail once nothing was read or written for `limit`.
 pub(super) struct Idle<S> {
     inner: S,
     limit: Duration,
@@ -46,11 +46,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Idle<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
-        if written.is_ready() {
+        if let Poll::Ready(written) = Pin::new(&mut self.inner).poll_write(context, bytes) {
             self.moved();
+            return Poll::Ready(written);
         }
-        written
+        // Who takes nothing for that long does not read any more.
+        self.until.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

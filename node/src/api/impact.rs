@@ -82,10 +82,11 @@ impl Question {
         let moment = asked.moment(self.at)?;
         let failed = select(asked, &moment, &self.failed, self.at)?;
         let drained = select(asked, &moment, &self.drained, self.at)?;
-        for (target, found) in &drained {
-            if let Some((other, _)) = failed.iter().find(|(_, other)| other == found) {
+        for (target, drained) in &drained {
+            for (other, failed) in &failed {
+                let Some(both) = in_both(&moment, drained, failed) else { continue };
                 let what = format!(
-                    "{target} is drained and {other} fails, and they are the same: it does the one or the other"
+                    "{target} is drained and {other} fails, and {both} is in both: it does the one or the other"
                 );
                 return Err(ApiError::new(ErrorCode::Validation, what));
             }
@@ -164,7 +165,14 @@ fn select<'a>(
                 }
                 Selector::Listed { name: target.clone(), elements }
             }
-            None => Selector::Element(names::parse(moment, "target", target)?),
+            None => {
+                match (names::parse(moment, "target", target)?, names::placed(moment, target)) {
+                    (ElementId::Node(id), Some((node, site))) if moment.find(&id).is_none() => {
+                        Selector::Placed { node, site }
+                    }
+                    (id, _) => Selector::Element(id),
+                }
+            }
         };
         if let Selector::Element(id @ (ElementId::Path(_) | ElementId::Alias(_))) = &selector {
             let what = format!(
@@ -174,11 +182,21 @@ fn select<'a>(
         }
         let found = moment.select(&selector).map_err(|error| match &selector {
             Selector::Element(id) => names::not_there(asked, moment, id),
-            Selector::Listed { .. } => ApiError::not_found(error.to_string()),
+            Selector::Placed { .. } | Selector::Listed { .. } => {
+                ApiError::not_found(error.to_string())
+            }
         })?;
         all.push((target.as_str(), found));
     }
     Ok(all)
+}
+
+/// Something that is in both, if anything is.
+fn in_both(moment: &Moment, a: &Selection, b: &Selection) -> Option<String> {
+    let node = a.nodes.iter().find(|node| b.nodes.binary_search(node).is_ok());
+    let edge = || a.edges.iter().find(|edge| b.edges.binary_search(edge).is_ok());
+    node.map(|&node| moment.node(node).to_string())
+        .or_else(|| edge().map(|&edge| moment.edge(edge).to_string()))
 }
 
 fn together(selections: Vec<(&str, Selection)>) -> Selection {

@@ -249,8 +249,36 @@ api_type!(
         /// The kinds of the edges that lead so.
         #[schema(value_type = Vec<super::topology_types::EdgeKindView>)]
         kinds: Vec<EdgeKind>,
+        /// No edge: the one runs on the other, or is at the same site. It is no hop.
+        same_place: bool,
     }
 );
+
+/// What a way is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LayerView {
+    /// Where packets go.
+    Network,
+    /// Who calls whom.
+    Calls,
+}
+
+impl LayerView {
+    pub(super) const fn layer(self) -> holm_moment::RouteLayer {
+        match self {
+            Self::Network => holm_moment::RouteLayer::Network,
+            Self::Calls => holm_moment::RouteLayer::Calls,
+        }
+    }
+
+    pub(super) const fn of(layer: holm_moment::RouteLayer) -> Self {
+        match layer {
+            holm_moment::RouteLayer::Network => Self::Network,
+            holm_moment::RouteLayer::Calls => Self::Calls,
+        }
+    }
+}
 
 api_type!(
     /// A way between two nodes.
@@ -310,6 +338,8 @@ api_type!(
         live: bool,
         /// Shortest first.
         routes: Vec<RouteView>,
+        /// What the ways are made of.
+        layer: LayerView,
         /// Whether ways only follow edges as they point.
         directed: bool,
         /// The first of the observed paths on which the one comes before the other.
@@ -392,7 +422,11 @@ api_type!(
         items: Vec<String>,
         /// For those that were found by another of their names: by which.
         matched: std::collections::BTreeMap<String, String>,
+        /// For those that were found by what is said of them: the attribute, as `key=value`.
+        attributes: std::collections::BTreeMap<String, String>,
         total: u64,
+        coverage: CoverageView,
+        freshness: FreshnessView,
     }
 );
 
@@ -457,6 +491,8 @@ api_type!(
         changed: ChangedList,
         /// There at both; whether attributes changed is not known any more.
         unknown: UnknownChangeList,
+        /// Of the later moment.
+        coverage: CoverageView,
         freshness: FreshnessView,
     }
 );
@@ -467,7 +503,7 @@ api_type!(
         from: Timestamp,
         opened: u64,
         closed: u64,
-        /// Values of attributes that were written anew.
+        /// Values of attributes that were written anew, without measured ones (round trips).
         changed: u64,
     }
 );
@@ -476,5 +512,8 @@ api_type!(
     /// How much happened when.
     ChangeList {
         items: Vec<ChangeBucket>,
+        /// Of where the window ends.
+        coverage: CoverageView,
+        freshness: FreshnessView,
     }
 );

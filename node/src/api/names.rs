@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use holm_graph::SnapshotFilter;
-use holm_model::{ElementId, Millis, NodeId};
+use holm_model::{ElementId, ElementIdError, Millis, NodeId, SiteId};
 use holm_moment::{Moment, nearest};
 
 use super::error::ApiError;
@@ -14,9 +14,16 @@ use super::types::Timestamp;
 /// Most names that an error suggests.
 const SUGGESTIONS: usize = 5;
 
+/// The id that `text` is, written in the one way to write it.
+pub(super) fn id(text: &str) -> Result<ElementId, ElementIdError> {
+    let id: ElementId = text.parse()?;
+    // What was recorded in another way, if anything was, is still found as it was recorded.
+    Ok(id.canonical().unwrap_or(id))
+}
+
 /// The id in the parameter `name`; a text that is none may be near one that is there.
 pub(super) fn parse(moment: &Moment, name: &str, text: &str) -> Result<ElementId, ApiError> {
-    text.parse().map_err(|error: holm_model::ElementIdError| {
+    id(text).map_err(|error| {
         let what = format!("{name}={}: {error}", clipped(text));
         match near(moment, text).as_slice() {
             [] => ApiError::bad_request(what),
@@ -33,13 +40,45 @@ pub(super) fn node(
     text: &str,
 ) -> Result<u32, ApiError> {
     match parse(moment, name, text)? {
-        ElementId::Node(id) => {
-            moment.find(&id).ok_or_else(|| not_there(asked, moment, &ElementId::Node(id)))
-        }
+        ElementId::Node(id) => match (moment.find_all(&id), placed(moment, text)) {
+            ([], Some((id, site))) => {
+                let all = moment.find_all(&id).iter().copied();
+                let mut there = all.filter(|&node| moment.place(node) == Some(&site));
+                there.next().ok_or_else(|| {
+                    ApiError::not_found(format!(
+                        "{name}={}: {id} means nothing of {site}'s own",
+                        clipped(text)
+                    ))
+                })
+            }
+            ([], None) => Err(not_there(asked, moment, &ElementId::Node(id))),
+            ([one], _) => Ok(*one),
+            (several, _) => Err(ApiError::bad_request(format!(
+                "{name}={id}: it means several things; ask for one: {}",
+                one_of(moment, &id, several)
+            ))),
+        },
         ElementId::Edge(_) | ElementId::Path(_) | ElementId::Alias(_) => {
             Err(ApiError::bad_request(format!("{name}={}: it is no node", clipped(text))))
         }
     }
+}
+
+/// `name@site`: what a name means at one site, where it means another thing elsewhere.
+pub(super) fn placed(moment: &Moment, text: &str) -> Option<(NodeId, SiteId)> {
+    let (name, site) = text.rsplit_once('@')?;
+    let ElementId::Node(name) = id(name).ok()? else { return None };
+    let site = SiteId::new(site).ok()?;
+    (moment.find_all(&name).len() > 1).then_some((name, site))
+}
+
+/// How to ask for each of the things that a name means: by its place, or by another name of it.
+fn one_of(moment: &Moment, name: &NodeId, several: &[u32]) -> String {
+    let ways = several.iter().map(|&node| match moment.place(node) {
+        Some(site) => format!("{name}@{site}"),
+        None => moment.node(node).to_string(),
+    });
+    ways.collect::<Vec<_>>().join(" or ")
 }
 
 /// The error for an element that is not in the topology at a moment.
@@ -124,7 +163,7 @@ fn missing(what: &str, how: &str, near: &[String]) -> ApiError {
 /// Names that `text` may have meant: those near it, or for an edge the edges of its ends.
 fn near(moment: &Moment, text: &str) -> Vec<String> {
     let near = moment.unknown(text).near;
-    let Ok(ElementId::Edge(wanted)) = text.parse() else { return near };
+    let Ok(ElementId::Edge(wanted)) = id(text) else { return near };
     if !near.is_empty() {
         return near;
     }

@@ -30,7 +30,7 @@ struct Bounds {
     node: usize,
     /// At once, of one tenant.
     tenant: usize,
-    /// Waiting, of all tenants.
+    /// Waiting, of one tenant.
     waiting: usize,
     /// Exports that are being sent.
     exports: usize,
@@ -38,7 +38,7 @@ struct Bounds {
 }
 
 const BOUNDS: Bounds =
-    Bounds { node: 8, tenant: 4, waiting: 64, exports: 2, wait: Duration::from_secs(5) };
+    Bounds { node: 8, tenant: 4, waiting: 32, exports: 2, wait: Duration::from_secs(5) };
 
 /// The places of this node for questions.
 pub(crate) struct Questions {
@@ -46,9 +46,14 @@ pub(crate) struct Questions {
     node: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     /// Only of tenants that this node has.
-    tenants: Mutex<BTreeMap<TenantId, Arc<Semaphore>>>,
-    waiting: AtomicUsize,
+    tenants: Mutex<BTreeMap<TenantId, Arc<OfTenant>>>,
     pub(super) counters: Arc<Counters>,
+}
+
+/// The places of one tenant, and how many wait for one.
+struct OfTenant {
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
 }
 
 /// What became of questions.
@@ -76,7 +81,6 @@ impl Questions {
             node: Arc::new(Semaphore::new(bounds.node)),
             exports: Arc::new(Semaphore::new(bounds.exports)),
             tenants: Mutex::default(),
-            waiting: AtomicUsize::new(0),
             counters: Arc::default(),
         }
     }
@@ -90,15 +94,18 @@ impl Questions {
         self.counters.asked.fetch_add(1, Ordering::Relaxed);
         let of_tenant = {
             let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(Semaphore::new(self.bounds.tenant));
+            let new = || {
+                let places = Arc::new(Semaphore::new(self.bounds.tenant));
+                Arc::new(OfTenant { places, waiting: AtomicUsize::new(0) })
+            };
             Arc::clone(tenants.entry(tenant.clone()).or_insert_with(new))
         };
         let places = async {
             // The tenant's first: who waits for others of its own keeps no place of the node.
-            let own = of_tenant.acquire_owned().await.ok()?;
+            let own = Arc::clone(&of_tenant.places).acquire_owned().await.ok()?;
             Some([own, Arc::clone(&self.node).acquire_owned().await.ok()?])
         };
-        let waiting = Waiting::begin(&self.waiting);
+        let waiting = Waiting::begin(&of_tenant.waiting);
         let placed = if waiting.others < self.bounds.waiting {
             tokio::time::timeout(self.bounds.wait, places).await.ok().flatten()
         } else {
@@ -277,7 +284,8 @@ mod tests {
         drop(questions.place(&tenant("a")).await.expect("free again"));
         assert_eq!(questions.counters.asked.load(Ordering::Relaxed), 5);
         assert_eq!(questions.counters.refused_busy.load(Ordering::Relaxed), 2);
-        assert_eq!(questions.waiting.load(Ordering::Relaxed), 0);
+        let tenants = questions.tenants.lock().expect("not poisoned");
+        assert!(tenants.values().all(|one| one.waiting.load(Ordering::Relaxed) == 0));
     }
 
     #[tokio::test]

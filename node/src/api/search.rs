@@ -46,8 +46,15 @@ pub(crate) async fn search(
         let found = asked.graph().search(&query.q, at, limit, fold);
         let by_another = found.items.iter().filter(|found| found.id != found.matched);
         let pair = |found: &FoundNode| (found.id.to_string(), found.matched.to_string());
+        let by_attribute = |found: &FoundNode| {
+            let (key, value) = found.attribute.as_ref()?;
+            Some((found.id.to_string(), format!("{key}={value}")))
+        };
         Ok(FoundList {
             matched: by_another.map(pair).collect(),
+            attributes: found.items.iter().filter_map(by_attribute).collect(),
+            coverage: asked.coverage(Some(at)),
+            freshness: asked.freshness(),
             items: found.items.iter().map(|found| found.id.to_string()).collect(),
             total: found.total,
         })

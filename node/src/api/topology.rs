@@ -89,7 +89,7 @@ pub(crate) async fn topology(
         asked.go_on()?;
         let nodes: Vec<NodeView> = snapshot.nodes.into_iter().map(node_view).collect();
         let edges: Vec<EdgeView> = snapshot.edges.into_iter().map(edge_view).collect();
-        let freshness = asked.freshness();
+        let (coverage, freshness) = (asked.coverage(Some(at)), asked.freshness());
         let diff = since.zip(changes);
         Ok(Topology {
             at: Timestamp(at),
@@ -101,8 +101,10 @@ pub(crate) async fn topology(
             total: ElementCount { nodes: snapshot.total_nodes, edges: snapshot.total_edges },
             nodes,
             edges,
-            coverage: asked.coverage(Some(at)),
-            diff: diff.map(|(since, changes)| diff_view(since, at, changes, freshness.clone())),
+            diff: diff.map(|(since, changes)| {
+                diff_view(since, at, changes, coverage.clone(), freshness.clone())
+            }),
+            coverage,
             freshness,
             earliest: earliest.map(Timestamp),
         })
@@ -177,7 +179,7 @@ pub(super) fn part(
     }
     let depth = within("depth", depth.unwrap_or(1) as usize, MAX_DEPTH as usize)? as u32;
     let centre = centre.map(|(name, node)| match node.parse::<NodeId>() {
-        Ok(node) => Ok((node, depth)),
+        Ok(node) => Ok((node.canonical().unwrap_or(node), depth)),
         Err(error) => Err(ApiError::bad_request(format!("{name}={}: {error}", clipped(node)))),
     });
     Ok(SnapshotFilter {

@@ -191,6 +191,11 @@ api_type!(
         aliases: Vec<AliasView>,
         /// How many there are.
         aliases_total: u64,
+        /// Whether any site held it to be there at the moment that was asked for; what a site says of it is told whole
+        /// either way. An alias is there while it is held.
+        there: bool,
+        coverage: CoverageView,
+        freshness: FreshnessView,
     }
 );
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use holm_graph::PathView;
-use holm_model::{EdgeId, EdgeKind, Millis, NodeId};
-use holm_moment::{Metric, Moment, ObservedPath, Route, RouteQuery};
+use holm_model::{EdgeId, EdgeKind, Millis, NodeId, NodeKind};
+use holm_moment::{LayeredRoute, Metric, Moment, ObservedPath, RouteLayer, RouteQuery};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,7 +14,8 @@ use super::element::intervals;
 use super::error::{ApiError, ErrorBody};
 use super::impact::route;
 use super::impact_types::{
-    ObservedPathView, RouteStatusView, RouteView, SeenPathList, SeenPathView, StepView, WaysView,
+    LayerView, ObservedPathView, RouteStatusView, RouteView, SeenPathList, SeenPathView, StepView,
+    WaysView,
 };
 use super::names;
 use super::params::{Given, When, limit, moment, window, within};
@@ -42,7 +43,11 @@ pub(crate) struct WaysQuery {
     #[serde(default)]
     #[param(inline)]
     metric: MetricView,
-    /// Only along edges of this kind. All otherwise.
+    /// What a way is made of: `network` (path, routing and device edges) or `calls` (flow edges). Otherwise calls
+    /// where the start is a service, and the network where it is not; if there is none, the other.
+    #[param(inline)]
+    layer: Option<LayerView>,
+    /// Only along edges of this kind, within the layer. All of the layer's otherwise; its layer where none is given.
     #[param(value_type = Option<EdgeKindView>)]
     kind: Option<EdgeKind>,
     /// Only as edges point: `true` (otherwise). `false` also takes edges against their direction; each step says which.
@@ -61,6 +66,28 @@ pub(crate) enum MetricView {
     #[default]
     Hops,
     Latency,
+}
+
+/// The layers to look in, the first that has a way.
+fn layers(
+    layer: Option<LayerView>,
+    kind: Option<EdgeKind>,
+    from: NodeKind,
+) -> Result<Vec<RouteLayer>, ApiError> {
+    let of_kind = kind.map(|kind| match kind {
+        EdgeKind::Flow => RouteLayer::Calls,
+        EdgeKind::Path | EdgeKind::Routing | EdgeKind::Device => RouteLayer::Network,
+    });
+    match (layer.map(LayerView::layer), of_kind) {
+        (Some(layer), Some(of_kind)) if layer != of_kind => {
+            Err(ApiError::bad_request("kind: edges of this kind are in the other layer"))
+        }
+        (Some(layer), _) | (None, Some(layer)) => Ok(vec![layer]),
+        (None, None) => {
+            let first = RouteLayer::between(from);
+            Ok(vec![first, first.other()])
+        }
+    }
 }
 
 /// The shortest ways between two nodes, the observed paths from the one to the other, and how wide the
@@ -95,16 +122,27 @@ pub(crate) async fn paths(
         let ends = (routes.from, routes.to);
         let seen = since.map(|since| seen(asked, &moment, ends, (since, until), limit));
         asked.go_on()?;
-        let found = asked.tenant.search(|scratch| moment.routes(&routes, scratch));
+        let layers = layers(query.layer, query.kind, moment.node(ends.0).kind())?;
+        let (mut layer, mut found) = (layers[0], Vec::new());
+        for other in layers {
+            found = asked.tenant.search(|scratch| moment.layered_routes(&routes, other, scratch));
+            asked.go_on()?;
+            if !found.is_empty() {
+                layer = other;
+                break;
+            }
+        }
+        let core = found.first().map_or(ends, |first| first.ends);
+        let ecmp_width = asked.tenant.search(|scratch| moment.ecmp_width(core.0, core.1, scratch));
         asked.go_on()?;
-        let ecmp_width = asked.tenant.search(|scratch| moment.ecmp_width(ends.0, ends.1, scratch));
-        asked.go_on()?;
-        let observed = moment.observed_paths(ends.0, ends.1);
+        let observed = moment.observed_between(ends.0, ends.1);
+        let view = |route| route_view(&moment, ends, query.kind, layer, route);
         Ok(WaysView {
             at: Timestamp(until),
             live: at.is_none(),
+            layer: LayerView::of(layer),
             directed: routes.directed,
-            routes: found.into_iter().map(|route| route_view(&moment, query.kind, route)).collect(),
+            routes: found.into_iter().map(view).collect(),
             observed_total: observed.len() as u64,
             observed: observed.into_iter().take(limit).map(observed_view).collect(),
             seen,
@@ -157,12 +195,29 @@ fn seen(
     }
 }
 
-fn route_view(moment: &Moment, kind: Option<EdgeKind>, route: Route) -> RouteView {
+fn route_view(
+    moment: &Moment,
+    (from, to): (u32, u32),
+    kind: Option<EdgeKind>,
+    layer: RouteLayer,
+    found: LayeredRoute,
+) -> RouteView {
+    let LayeredRoute { route, starts_beside, ends_beside, .. } = found;
     let hops = route.nodes.len().saturating_sub(1);
     let measured = hops > route.unmeasured as usize;
+    let asked = |known: EdgeKind| {
+        let of_layer = (known == EdgeKind::Flow) == (layer == RouteLayer::Calls);
+        of_layer && kind.is_none_or(|kind| kind == known)
+    };
+    let beside = || StepView { direction: DirectionView::Out, kinds: Vec::new(), same_place: true };
+    let (before, after) = (starts_beside.then(beside), ends_beside.then(beside));
+    let steps = route.nodes.windows(2).map(|pair| step(moment, &asked, &pair[0], &pair[1]));
+    let start = starts_beside.then(|| moment.node(from));
+    let end = ends_beside.then(|| moment.node(to));
+    let nodes = start.into_iter().chain(&route.nodes).chain(end);
     RouteView {
-        steps: route.nodes.windows(2).map(|pair| step(moment, kind, &pair[0], &pair[1])).collect(),
-        nodes: route.nodes.iter().map(ToString::to_string).collect(),
+        steps: before.into_iter().chain(steps).chain(after).collect(),
+        nodes: nodes.map(ToString::to_string).collect(),
         hops,
         latency_ms: measured.then(|| route.latency_us as f64 / 1_000.0),
         unmeasured: route.unmeasured,
@@ -170,17 +225,22 @@ fn route_view(moment: &Moment, kind: Option<EdgeKind>, route: Route) -> RouteVie
     }
 }
 
-/// How `to` follows from `from`: along edges of `kind`, or of any.
-fn step(moment: &Moment, kind: Option<EdgeKind>, from: &NodeId, to: &NodeId) -> StepView {
+/// How `to` follows from `from`, along edges of the kinds that are `asked` for.
+fn step(
+    moment: &Moment,
+    asked: &impl Fn(EdgeKind) -> bool,
+    from: &NodeId,
+    to: &NodeId,
+) -> StepView {
     let leading = |from: &NodeId, to: &NodeId| -> Vec<EdgeKind> {
         let id = |kind| EdgeId { from: from.clone(), kind, to: to.clone() };
         let there = |kind: &EdgeKind| moment.find_edge(&id(*kind)).is_some();
-        let asked = |known: &EdgeKind| kind.is_none_or(|kind| kind == *known);
-        EdgeKind::ALL.iter().copied().filter(asked).filter(there).collect()
+        EdgeKind::ALL.iter().copied().filter(|kind| asked(*kind)).filter(there).collect()
     };
     let kinds = leading(from, to);
     if kinds.is_empty() {
-        return StepView { direction: DirectionView::In, kinds: leading(to, from) };
+        let kinds = leading(to, from);
+        return StepView { direction: DirectionView::In, kinds, same_place: false };
     }
-    StepView { direction: DirectionView::Out, kinds }
+    StepView { direction: DirectionView::Out, kinds, same_place: false }
 }

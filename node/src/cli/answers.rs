@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::render::{Table, clean};
 use crate::api::impact_types::{
     AgentTarget, BrokenPathView, ChangeList, CompareView, ComponentList, DependentList, DiffView,
-    FoundList, ImpactView, ImpactedServiceView, NeighbourList, RouteStatusView, RouteView,
-    SpofList, WaysView,
+    FoundList, ImpactView, ImpactedServiceView, LayerView, NeighbourList, RouteStatusView,
+    RouteView, SpofList, WaysView,
 };
 use crate::api::topology_types::{CoverageView, DirectionView, FreshnessView};
 use crate::api::types::SiteStateView;
@@ -114,11 +114,18 @@ pub(super) fn ways_text(ways: &WaysView) -> String {
     }
     if ways.routes.is_empty() {
         text.push_str("no way between them is known");
+        text.push_str(match ways.layer {
+            LayerView::Network => " in the network",
+            LayerView::Calls => " by calls",
+        });
         text.push_str(if ways.directed {
             " as edges point; --undirected also looks against them\n"
         } else {
             "\n"
         });
+    }
+    if ways.routes.iter().flat_map(|route| &route.steps).any(|step| step.same_place) {
+        text.push_str("· is no hop: the one runs on the other, or both are at one site\n");
     }
     for path in &ways.observed {
         let _ = writeln!(text, "seen: {} (flow {})", way(&path.route), clean(&path.flow));
@@ -150,7 +157,11 @@ pub(super) fn ways_text(ways: &WaysView) -> String {
 fn steps(route: &RouteView) -> String {
     let mut text = route.nodes.first().map(|first| clean(first)).unwrap_or_default();
     for (node, step) in route.nodes.iter().skip(1).zip(&route.steps) {
-        text.push_str(if step.direction == DirectionView::Out { " → " } else { " ← " });
+        text.push_str(match step.direction {
+            _ if step.same_place => " · ",
+            DirectionView::Out => " → ",
+            DirectionView::In => " ← ",
+        });
         text.push_str(&clean(node));
     }
     text
@@ -173,7 +184,9 @@ pub(super) fn changes_text(list: &ChangeList) -> String {
             part.changed.to_string(),
         ]);
     }
-    table.to_string()
+    let mut text = table.to_string();
+    stands_on(&mut text, &list.coverage, &list.freshness);
+    text
 }
 
 pub(super) fn spof_text(list: &SpofList) -> String {
@@ -223,6 +236,7 @@ pub(super) fn diff_text(diff: &DiffView) -> String {
         let told = format!("{}: {keys}, before {}", element.id, element.known_from);
         let _ = writeln!(text, "  ? {}", clean(&told));
     }
+    stands_on(&mut text, &diff.coverage, &diff.freshness);
     text
 }
 
@@ -325,13 +339,15 @@ pub(super) fn cut_short(text: &mut String, what: &str, shown: usize, total: u64)
 pub(super) fn found_text(found: &FoundList) -> String {
     let mut text = String::new();
     for id in &found.items {
-        let by = found.matched.get(id).map_or(String::new(), |name| format!("  (by {name})"));
+        let by = found.matched.get(id).or_else(|| found.attributes.get(id));
+        let by = by.map_or(String::new(), |by| format!("  (by {by})"));
         let _ = writeln!(text, "{}", clean(&format!("{id}{by}")));
     }
     if found.total == 0 {
         text.push_str("nothing fits\n");
     }
     cut_short(&mut text, "nodes", found.items.len(), found.total);
+    stands_on(&mut text, &found.coverage, &found.freshness);
     text
 }
 
@@ -343,7 +359,8 @@ mod tests {
 
     #[test]
     fn a_way_shows_where_it_goes_against_an_edge_and_how_much_of_it_was_measured() {
-        let step = |direction| StepView { direction, kinds: vec![EdgeKind::Flow] };
+        let step =
+            |direction| StepView { direction, kinds: vec![EdgeKind::Flow], same_place: false };
         let route = RouteView {
             nodes: vec!["agent:a".into(), "host:b".into(), "service:c".into()],
             steps: vec![step(DirectionView::Out), step(DirectionView::In)],

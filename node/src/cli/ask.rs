@@ -50,6 +50,10 @@ pub(crate) struct PathArgs {
     /// `hops`, or `latency` as far as it was measured.
     #[arg(long, default_value = "hops")]
     metric: String,
+    /// What it is made of: `network` or `calls`; otherwise calls from a service and the network from anything else, and
+    /// the other where there is none.
+    #[arg(long)]
+    layer: Option<String>,
     /// Only along edges of this kind.
     #[arg(long)]
     kind: Option<String>,
@@ -223,7 +227,9 @@ pub(super) async fn path(args: &PathArgs) -> anyhow::Result<()> {
     query.append_pair("count", &args.count.to_string()).append_pair("metric", &args.metric);
     query.append_pair("directed", if args.undirected { "false" } else { "true" });
     check_time("--since", args.since.as_deref())?;
-    for (name, value) in [("kind", &args.kind), ("at", &args.at), ("since", &args.since)] {
+    let given =
+        [("layer", &args.layer), ("kind", &args.kind), ("at", &args.at), ("since", &args.since)];
+    for (name, value) in given {
         if let Some(value) = value {
             query.append_pair(name, value);
         }
