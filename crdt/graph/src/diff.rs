@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use holm_model::{EdgeId, ElementId, Interval, IntervalSet, Millis, is_measured};
 
 use crate::joining::Joined;
-use crate::records::Records;
-use crate::snapshot::said_at;
+use crate::records::{Record, Records, SiteIndex};
+use crate::snapshot::{Heard, said_at};
 use crate::topology::NodeSlot;
 use crate::{ElementsOf, TopologyGraph};
 
@@ -79,36 +79,39 @@ impl TopologyGraph {
     /// What changed from `from` to `to`, at most `limit` of each list by id; totals count all. Every name
     /// stands for itself.
     pub fn diff(&self, from: Millis, to: Millis, limit: usize) -> Diff {
-        self.compare(from, to, limit, &Joined::default())
+        self.compare(from, to, limit, &Part::whole(&Joined::default()))
     }
 
     /// As [`TopologyGraph::diff`], with the names that mean the same thing at `to` joined at both
     /// moments: by the ids that a folded snapshot of `to` shows. Paths and aliases keep theirs.
     pub fn diff_folded(&self, from: Millis, to: Millis, limit: usize) -> Diff {
-        self.compare(from, to, limit, &self.joined(to, &None))
+        self.compare(from, to, limit, &Part::whole(&self.joined(to, &None)))
     }
 
-    fn compare(&self, from: Millis, to: Millis, limit: usize, joined: &Joined) -> Diff {
+    pub(crate) fn compare(&self, from: Millis, to: Millis, limit: usize, part: &Part<'_>) -> Diff {
+        let Part { joined, heard, shown } = part;
         let mut diff = Diff::default();
-        let mut take = |id: ElementId, when: &IntervalSet, said: &[&Records]| match (
-            when.contains(from),
-            when.contains(to),
-        ) {
-            (false, true) => diff.appeared.add(id),
-            (true, false) => diff.vanished.add(id),
-            (true, true) => {
-                if when.interval_at(from) != when.interval_at(to) {
-                    diff.returned.add(id.clone());
-                }
-                let (attributes, unknown) = self.attribute_changes(said, from, to);
-                if let Some((known_from, keys)) = unknown {
-                    diff.unknown.push(UnknownAttributes { id: id.clone(), known_from, keys });
-                }
-                if !attributes.is_empty() {
-                    diff.changed.push(ChangedElement { id, attributes });
-                }
+        let mut take = |id: ElementId, when: &IntervalSet, said: &[&Records]| {
+            if shown.as_ref().is_some_and(|shown| !shown.contains(&id)) {
+                return;
             }
-            (false, false) => {}
+            match (when.contains(from), when.contains(to)) {
+                (false, true) => diff.appeared.add(id),
+                (true, false) => diff.vanished.add(id),
+                (true, true) => {
+                    if when.interval_at(from) != when.interval_at(to) {
+                        diff.returned.add(id.clone());
+                    }
+                    let (attributes, unknown) = self.attribute_changes(said, heard, from, to);
+                    if let Some((known_from, keys)) = unknown {
+                        diff.unknown.push(UnknownAttributes { id: id.clone(), known_from, keys });
+                    }
+                    if !attributes.is_empty() {
+                        diff.changed.push(ChangedElement { id, attributes });
+                    }
+                }
+                (false, false) => {}
+            }
         };
         for (index, node) in (0..).zip(&self.nodes) {
             let Some(node) = node.as_ref().filter(|_| joined.shown(index) == index) else {
@@ -119,7 +122,7 @@ impl TopologyGraph {
             let slots: Vec<&NodeSlot> =
                 names.filter_map(|&n| self.nodes[n as usize].as_ref()).collect();
             let said: Vec<&Records> = slots.iter().map(|slot| &slot.records).collect();
-            take(ElementId::Node(node.id.clone()), &self.existence(&slots), &said);
+            take(ElementId::Node(node.id.clone()), &self.existence(&slots, heard), &said);
         }
         let mut several: BTreeMap<EdgeId, Vec<(Option<EdgeId>, &Records)>> = BTreeMap::new();
         for edge in self.edges.iter().flatten() {
@@ -127,7 +130,11 @@ impl TopologyGraph {
             let Some((from_id, to_id)) = self.id_of(from).zip(self.id_of(to)) else { continue };
             let id = EdgeId { from: from_id.clone(), kind: edge.kind, to: to_id.clone() };
             if joined.others(from).is_empty() && joined.others(to).is_empty() {
-                take(ElementId::Edge(id), &all_intervals(&[&edge.records]), &[&edge.records]);
+                take(
+                    ElementId::Edge(id),
+                    &all_intervals(&[&edge.records], heard),
+                    &[&edge.records],
+                );
             } else if from != to || edge.from == edge.to {
                 several.entry(id).or_default().push((self.edge_id(edge), &edge.records));
             }
@@ -135,15 +142,15 @@ impl TopologyGraph {
         for (id, mut parts) in several {
             parts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             let said: Vec<&Records> = parts.into_iter().map(|(_, records)| records).collect();
-            take(ElementId::Edge(id), &all_intervals(&said), &said);
+            take(ElementId::Edge(id), &all_intervals(&said, heard), &said);
         }
         for path in self.paths.iter() {
             let id = ElementId::Path(path.id.clone());
-            take(id, &all_intervals(&[&path.records]), &[&path.records]);
+            take(id, &all_intervals(&[&path.records], heard), &[&path.records]);
         }
         for alias in self.aliases.iter() {
             let id = ElementId::Alias(alias.id.clone());
-            take(id, &all_intervals(&[&alias.records]), &[&alias.records]);
+            take(id, &all_intervals(&[&alias.records], heard), &[&alias.records]);
         }
         for list in [&mut diff.appeared, &mut diff.vanished, &mut diff.returned] {
             list.keep(limit);
@@ -161,10 +168,11 @@ impl TopologyGraph {
     fn attribute_changes(
         &self,
         said: &[&Records],
+        heard: &Heard,
         from: Millis,
         to: Millis,
     ) -> (Vec<AttributeChange>, Option<Forgotten>) {
-        let may_differ = said.iter().flat_map(|records| records.iter()).any(|(_, r)| {
+        let may_differ = said.iter().flat_map(|records| told(records, heard)).any(|(_, r)| {
             let spoke = r.intervals.contains(from) != r.intervals.contains(to);
             let says = !r.attributes.is_empty() || r.past.is_some();
             (spoke && says) || r.was_written(from, to) || r.known_again(from).is_some()
@@ -173,7 +181,7 @@ impl TopologyGraph {
             return (Vec::new(), None);
         }
         let at = |at| {
-            let said = said.iter().flat_map(|records| said_at(records, at, &None));
+            let said = said.iter().flat_map(|records| said_at(records, at, heard));
             self.merge_attributes(said, at)
         };
         let ((before, known_before), (after, known_after)) = (at(from), at(to));
@@ -182,7 +190,7 @@ impl TopologyGraph {
         let mut nothing_known = false;
         if known_from.is_some() {
             for at in [from, to] {
-                let said = said.iter().flat_map(|records| said_at(records, at, &None));
+                let said = said.iter().flat_map(|records| said_at(records, at, heard));
                 for past in said.filter_map(|(_, record)| record.past.as_ref()) {
                     nothing_known |= at < past.known_from();
                     unknown.extend(past.unknown_at(at).into_iter().map(Box::from));
@@ -236,18 +244,42 @@ impl TopologyGraph {
     }
 
     /// When a node was there: as any site says, or as an edge that ends in it or a path over it.
-    fn existence(&self, names: &[&NodeSlot]) -> IntervalSet {
+    fn existence(&self, names: &[&NodeSlot], heard: &Heard) -> IntervalSet {
         let implied: Vec<_> = names.iter().flat_map(|node| self.implied(node)).collect();
-        let implied = implied.iter().flat_map(|(_, set)| set.as_slice()).copied();
-        let own = names.iter().flat_map(|node| intervals(&node.records));
+        let counts = |site| heard.as_ref().is_none_or(|heard| heard.contains(site));
+        let implied = implied.iter().filter(|(site, _)| counts(site));
+        let implied = implied.flat_map(|(_, set)| set.as_slice()).copied();
+        let own = names.iter().flat_map(|node| intervals(&node.records, heard));
         IntervalSet::from_intervals(own.chain(implied))
     }
 }
 
-fn intervals(records: &Records) -> impl Iterator<Item = Interval> {
-    records.iter().flat_map(|(_, record)| record.intervals.as_slice()).copied()
+/// What of the topology is compared, and by whose words.
+pub(crate) struct Part<'a> {
+    pub(crate) joined: &'a Joined,
+    pub(crate) heard: Heard,
+    /// Only these elements; `None` for all, paths and aliases among them.
+    pub(crate) shown: Option<BTreeSet<ElementId>>,
 }
 
-fn all_intervals(said: &[&Records]) -> IntervalSet {
-    IntervalSet::from_intervals(said.iter().flat_map(|records| intervals(records)))
+impl<'a> Part<'a> {
+    fn whole(joined: &'a Joined) -> Self {
+        Self { joined, heard: None, shown: None }
+    }
+}
+
+/// The records of the sites that count.
+fn told<'a>(
+    records: &'a Records,
+    heard: &'a Heard,
+) -> impl Iterator<Item = (SiteIndex, &'a Record)> {
+    records.iter().filter(|(site, _)| heard.as_ref().is_none_or(|heard| heard.contains(site)))
+}
+
+fn intervals<'a>(records: &'a Records, heard: &'a Heard) -> impl Iterator<Item = Interval> {
+    told(records, heard).flat_map(|(_, record)| record.intervals.as_slice()).copied()
+}
+
+fn all_intervals(said: &[&Records], heard: &Heard) -> IntervalSet {
+    IntervalSet::from_intervals(said.iter().flat_map(|records| intervals(records, heard)))
 }

@@ -16,6 +16,7 @@ mod freshness;
 mod joining;
 mod moment;
 mod order;
+mod part_diff;
 mod paths;
 mod plans;
 mod reach;

@@ -88,17 +88,38 @@ impl TopologyGraph {
     /// # Errors
     /// [`UnknownNode`] if `filter.around` names a node that is not there at `at`.
     pub fn snapshot(&self, at: Millis, filter: &SnapshotFilter) -> Result<Snapshot, UnknownNode> {
-        let heard: Heard = filter
-            .sites
-            .as_ref()
-            .map(|sites| sites.iter().filter_map(|s| self.site_named(s)).collect());
-        let joined = if filter.fold_aliases { self.joined(at, &heard) } else { Arc::default() };
+        self.snapshot_by_names_of(at, at, filter)
+    }
+
+    /// The same, where names are folded as they are at `named`.
+    pub(crate) fn snapshot_by_names_of(
+        &self,
+        at: Millis,
+        named: Millis,
+        filter: &SnapshotFilter,
+    ) -> Result<Snapshot, UnknownNode> {
+        let heard = self.heard(filter);
+        let joined = self.joined_for(filter, named, &heard);
         let asked = Asked { at, heard, joined, filter };
         let found = match &filter.around {
             Some((centre, depth)) => self.near(centre, *depth, &asked)?,
             None => self.whole(&asked),
         };
         Ok(self.views(&asked, found))
+    }
+
+    pub(crate) fn heard(&self, filter: &SnapshotFilter) -> Heard {
+        let sites = filter.sites.as_ref();
+        sites.map(|sites| sites.iter().filter_map(|s| self.site_named(s)).collect())
+    }
+
+    pub(crate) fn joined_for(
+        &self,
+        filter: &SnapshotFilter,
+        at: Millis,
+        heard: &Heard,
+    ) -> Arc<Joined> {
+        if filter.fold_aliases { self.joined(at, heard) } else { Arc::default() }
     }
 
     fn whole(&self, asked: &Asked<'_>) -> Found<'_> {

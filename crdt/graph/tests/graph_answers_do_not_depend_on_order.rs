@@ -143,6 +143,16 @@ proptest! {
             }
             let other = Millis(41 - at.0);
             let (from, to) = (at.min(other), at.max(other));
+            // A part that leaves nothing out is the whole, however it is chosen.
+            let sites = Some((0..4).map(|n| SiteId::new(&format!("site-{n}")).expect("valid")).collect());
+            for fold_aliases in [true, false].into_iter().filter(|_| at.0 % 7 == 0) {
+                let part = SnapshotFilter { sites: sites.clone(), fold_aliases, ..Default::default() };
+                let whole = SnapshotFilter { fold_aliases, ..Default::default() };
+                prop_assert_eq!(
+                    replayed.diff_of_part(&part, from, to, 9),
+                    replayed.diff_of_part(&whole, from, to, 9)
+                );
+            }
             prop_assert_eq!(replayed.diff(from, to, 1_000), model.diff(from, to));
             prop_assert_eq!(replayed.diff(from, to, 1_000), shuffled.diff(from, to, 1_000));
             prop_assert_eq!(replayed.diff_folded(from, to, 1_000), model.diff_folded(from, to));

@@ -3,7 +3,7 @@
 mod put;
 
 use holm_graph::{SnapshotFilter, TopologyGraph};
-use holm_model::{Millis, NodeKind};
+use holm_model::{EdgeKind, ElementId, Millis, NodeKind};
 use holm_moment::{Limits, Scratch, Selector, WhatIf};
 use put::{id, node, put, put_with};
 
@@ -178,6 +178,31 @@ fn a_folded_diff_speaks_of_what_a_folded_picture_shows() {
     assert_eq!(names(&diff.vanished), ["service:old|flow|host:db", "service:old"]);
     let plain = graph.diff(Millis(5), NOW, 10);
     assert_eq!(names(&plain.appeared)[0], "service:web|flow|host:10.0.0.1");
+}
+
+#[test]
+fn a_diff_of_a_part_invents_nothing_where_only_names_changed() {
+    let mut graph = TopologyGraph::new();
+    for host in ["10.0.0.1", "10.0.0.2"] {
+        put(&mut graph, "b", &format!("service:web|flow|host:{host}"), (1, None));
+    }
+    put(&mut graph, "b", "host:10.0.0.1|alias|host:db", (1, Some(20)));
+    put(&mut graph, "b", "host:10.0.0.2|alias|host:db", (10, None));
+    let part = |kinds: &[EdgeKind], depth: Option<u32>| SnapshotFilter {
+        edge_kinds: (!kinds.is_empty()).then(|| kinds.to_vec()),
+        around: depth.map(|depth| (node("service:web"), depth)),
+        ..folded()
+    };
+    let nothing = holm_graph::Diff::default();
+    for (from, to) in [(5, 15), (15, 25), (5, 25)].map(|(a, b)| (Millis(a), Millis(b))) {
+        let whole = graph.diff_of_part(&folded(), from, to, 9);
+        let about_names = |id: &ElementId| matches!(id, ElementId::Alias(_));
+        let mut came_and_went = whole.appeared.items.iter().chain(&whole.vanished.items);
+        assert!(came_and_went.all(about_names), "{whole:?}");
+        for part in [part(&[EdgeKind::Flow], None), part(&[], Some(1)), part(&[], Some(2))] {
+            assert_eq!(graph.diff_of_part(&part, from, to, 9), nothing, "{from:?} {to:?} {part:?}");
+        }
+    }
 }
 
 #[test]

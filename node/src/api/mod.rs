@@ -21,7 +21,6 @@ mod mesh_view;
 mod metrics;
 mod names;
 pub(crate) mod params;
-mod part_diff;
 mod planes;
 mod questions;
 mod search;

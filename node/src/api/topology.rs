@@ -14,7 +14,6 @@ use super::coverage::topology_running;
 use super::error::{ApiError, ErrorBody};
 use super::names;
 use super::params::{Given, When, clipped, moment, window, within};
-use super::part_diff;
 use super::questions::{Asked, answer};
 use super::topology_types::{EdgeView, NodeView, Provenance, Topology};
 use super::types::{ElementCount, Timestamp};
@@ -84,8 +83,7 @@ pub(crate) async fn topology(
         };
         let snapshot = snapshot.map_err(|error| names::no_centre(asked, asked_at, &error.node))?;
         asked.go_on()?;
-        let changes =
-            since.map(|since| part_diff::between(asked, &filter, since, at, limit)).transpose()?;
+        let changes = since.map(|since| asked.graph().diff_of_part(&filter, since, at, limit));
         asked.go_on()?;
         let nodes: Vec<NodeView> = snapshot.nodes.into_iter().map(node_view).collect();
         let edges: Vec<EdgeView> = snapshot.edges.into_iter().map(edge_view).collect();
