@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use holm_graph::SnapshotFilter;
+use holm_graph::{SnapshotFilter, TopologyGraph};
 use holm_model::{ElementId, ElementIdError, Millis, NodeId, SiteId};
 use holm_moment::{Moment, nearest};
 
@@ -89,15 +89,19 @@ pub(super) fn not_there(asked: &Asked, moment: &Moment, id: &ElementId) -> ApiEr
     })
 }
 
-/// The error for an element that is not there at the moment asked about, but was recorded at others:
-/// it says until when it was there, or since when it is.
+/// The error for an element that is not there at the moment asked about, but was recorded at others.
 fn recorded(asked: &Asked, id: &ElementId, when: &str) -> Option<ApiError> {
-    let element = asked.graph().element(id)?;
+    told_of_other_times(&asked.graph(), id, when).map(ApiError::not_found)
+}
+
+/// Until when an element was there that is not there `when` it was asked for, or since when it is.
+fn told_of_other_times(graph: &TopologyGraph, id: &ElementId, when: &str) -> Option<String> {
+    let element = graph.element(id)?;
     let intervals = element.sites.iter().flat_map(|site| site.intervals.as_slice());
     let last =
         intervals.max_by_key(|interval| (interval.to.is_none(), interval.to, interval.from))?;
     let text: String = id.to_string().chars().take(600).collect();
-    Some(ApiError::not_found(match last.to {
+    Some(match last.to {
         Some(to) => {
             let before = Timestamp(Millis(to.0.saturating_sub(1)));
             format!(
@@ -109,7 +113,7 @@ fn recorded(asked: &Asked, id: &ElementId, when: &str) -> Option<ApiError> {
             "{text} is not in the topology {when}: it is there since {}",
             Timestamp(last.from)
         ),
-    }))
+    })
 }
 
 /// The error for a node around which nothing can be shown at `at`.
@@ -179,4 +183,42 @@ fn near(moment: &Moment, text: &str) -> Vec<String> {
         .collect();
     of_ends.sort_unstable();
     of_ends.into_iter().take(SUGGESTIONS).map(|(_, id)| id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holm_graph::SiteElement;
+    use holm_model::{Attributes, Interval, IntervalSet, PastValues};
+
+    #[test]
+    fn what_is_gone_is_told_with_until_when_and_how_to_ask_for_it() {
+        let mut graph = TopologyGraph::new();
+        let mut put = |site: &str, id: &str, from: u64, to: Option<u64>| {
+            let interval = Interval { from: Millis(from), to: to.map(Millis) };
+            let element = SiteElement {
+                id: id.parse().expect("valid"),
+                intervals: IntervalSet::from_intervals([interval]),
+                attributes: Attributes::new(),
+                attributes_at: Millis(0),
+                past: PastValues::default(),
+            };
+            graph.apply(&site.parse().expect("valid"), element);
+        };
+        put("berlin", "agent:berlin|path|host:gone", 1_000, Some(3_000));
+        put("tokyo", "host:gone", 1_000, Some(5_000));
+        put("tokyo", "host:here", 4_000, None);
+        let told =
+            |id: &str| told_of_other_times(&graph, &id.parse().expect("valid"), "at that time");
+        assert_eq!(
+            told("host:gone").as_deref(),
+            Some(
+                "host:gone is not in the topology at that time: it was there until 1970-01-01T00:00:05.000Z; \
+                 ask with at=1970-01-01T00:00:04.999Z"
+            )
+        );
+        let since = told("host:here").expect("it is known");
+        assert!(since.ends_with("it is there since 1970-01-01T00:00:04.000Z"), "{since}");
+        assert_eq!(told("host:never"), None);
+    }
 }

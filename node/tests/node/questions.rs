@@ -56,16 +56,33 @@ fn a_site_that_fails_takes_its_probed_paths_with_it_and_any_node_can_tell() {
     let path = berlin.place.holm(&["path", "agent:berlin", &format!("host:{host}")]);
     assert!(path.succeeded().contains("1 hops"));
 
-    // The edge points from the agent to the host: there is no way back along it.
+    // The edge points from the agent to the host, and there is no way back along it: what goes back goes
+    // from the agent beside that host to a host of the other site.
     let back = format!("/v1/topology/paths?to=agent:berlin&from=host:{host}");
-    let none = berlin.get(&back);
-    assert_eq!((&none["directed"], &none["routes"]), (&json!(true), &json!([])), "{none}");
+    let way = berlin.get(&back);
+    let other = berlin.place.mesh.ip();
+    let nodes =
+        json!([format!("host:{host}"), "agent:tokyo", format!("host:{other}"), "agent:berlin"]);
+    assert_eq!((&way["layer"], &way["routes"][0]["nodes"]), (&json!("network"), &nodes), "{way}");
+    let steps = way["routes"][0]["steps"].as_array().expect("a list");
+    let same_place: Vec<_> = steps.iter().map(|step| &step["same_place"]).collect();
+    assert_eq!(same_place, [&json!(true), &json!(false), &json!(true)], "{way}");
+    assert_eq!(way["routes"][0]["hops"], 1, "what is in one place is no hop: {way}");
+    for layer in ["calls", "network&kind=routing"] {
+        let none = berlin.get(&format!("{back}&layer={layer}"));
+        assert_eq!((&none["directed"], &none["routes"]), (&json!(true), &json!([])), "{none}");
+    }
+    let mixed = berlin.place.client().get(&format!("{back}&layer=network&kind=flow"));
+    assert_eq!(mixed.status, 400, "{}", mixed.body);
     let against = berlin.get(&format!("{back}&directed=false"));
     assert_eq!(against["routes"][0]["steps"][0]["direction"], "in", "{against}");
     assert_eq!(against["routes"][0]["steps"][0]["kinds"], json!(["path"]), "{against}");
     let (host_id, back) = (format!("host:{host}"), "agent:berlin");
-    let none = berlin.place.holm(&["path", &host_id, back]).succeeded();
-    assert!(none.contains("--undirected"), "{none}");
+    let by_calls = ["path", &host_id, back, "--layer", "calls"];
+    let none = berlin.place.holm(&by_calls).succeeded();
+    assert!(none.contains("by calls as edges point; --undirected"), "{none}");
+    let way = berlin.place.holm(&["path", &host_id, back]).succeeded();
+    assert!(way.contains(&format!("{host_id} · agent:tokyo → host:{other} · {back}")), "{way}");
     let against = berlin.place.holm(&["path", &host_id, back, "--undirected"]).succeeded();
     assert!(against.contains(&format!("{host_id} ← {back}")), "{against}");
     assert!(against.contains(" of 1 hops measured"), "{against}");
@@ -109,10 +126,23 @@ fn a_site_that_fails_takes_its_probed_paths_with_it_and_any_node_can_tell() {
     assert_eq!(kinds["diff"]["appeared"]["items"], json!(["site:berlin", "site:tokyo"]), "{kinds}");
     let printed =
         berlin.place.holm(&["changes", "2020-01-01T00:00Z", "--buckets", "2"]).succeeded();
-    assert!(printed.starts_with("FROM") && printed.lines().count() == 3, "{printed}");
+    let parts = printed.lines().filter(|line| line.starts_with("20")).count();
+    assert!(printed.starts_with("FROM") && parts == 2, "{printed}");
     let changes = berlin.get("/v1/topology/changes?from=2020-01-01T00:00:00Z&buckets=10");
     assert!(changes["items"][9]["opened"].as_u64().is_some_and(|n| n >= 4), "{changes}");
     assert_eq!(changes["items"].as_array().map(Vec::len), Some(10));
+    for path in ["element?id=site:tokyo", "search?q=tokyo", "changes?from=1", "diff?from=1"] {
+        let answer = berlin.get(&format!("/v1/topology/{path}"));
+        assert!(answer["coverage"]["notes"].is_array(), "{path}: {answer}");
+        assert!(answer["freshness"]["sites"].is_array(), "{path}: {answer}");
+    }
+    let early = berlin.get("/v1/topology/element?id=site:tokyo&at=1000");
+    assert_eq!(early["there"], false, "{early}");
+
+    let part = json!({ "target": "site:tokyo", "drain": ["agent:tokyo"] });
+    let part = berlin.place.client().post("/v1/topology/whatif", &part);
+    assert_eq!(part.status, 422, "{}", part.body);
+    assert!(part.error().1.contains("agent:tokyo is in both"), "{}", part.body);
 }
 
 #[test]
@@ -229,6 +259,13 @@ fn questions_about_what_is_not_there_name_what_is_near() {
     }
     let near = ask(json!({ "target": "attribute:holm.plane.activ=off" }));
     assert!(near.error().1.contains("near it: attribute:holm.plane.active=off"), "{}", near.body);
+    for (written, canonical) in
+        [("host:LIMA.", "host:lima "), ("host:::ffff:192.0.2.7", "host:192.0.2.7 ")]
+    {
+        let answer = client.get(&format!("/v1/topology/element?id={written}"));
+        assert_eq!(answer.status, 404, "{written}: {}", answer.body);
+        assert!(answer.error().1.starts_with(canonical), "{}", answer.body);
+    }
     let then = client.get("/v1/topology?around=site:berlin&at=2020-01-01T00:00:00Z");
     let told = then.error().1;
     assert!(told.contains("at 2020-01-01T00:00:00.000Z: it is there since"), "{told}");

@@ -598,7 +598,7 @@ export interface components {
         ChangeBucket: {
             /**
              * Format: int64
-             * @description Values of attributes that were written anew.
+             * @description Values of attributes that were written anew, without measured ones (round trips).
              */
             changed: number;
             /** Format: int64 */
@@ -609,6 +609,9 @@ export interface components {
         };
         /** @description How much happened when. */
         ChangeList: {
+            /** @description Of where the window ends. */
+            coverage: components["schemas"]["CoverageView"];
+            freshness: components["schemas"]["FreshnessView"];
             items: components["schemas"]["ChangeBucket"][];
         };
         /** @description An element with other attributes. */
@@ -714,6 +717,8 @@ export interface components {
             appeared: components["schemas"]["ElementList"];
             /** @description There at both, with other attributes. */
             changed: components["schemas"]["ChangedList"];
+            /** @description Of the later moment. */
+            coverage: components["schemas"]["CoverageView"];
             freshness: components["schemas"]["FreshnessView"];
             from: components["schemas"]["Timestamp"];
             /** @description There at both, and gone in between. */
@@ -765,6 +770,8 @@ export interface components {
              * @description How many there are.
              */
             aliases_total: number;
+            coverage: components["schemas"]["CoverageView"];
+            freshness: components["schemas"]["FreshnessView"];
             from: string | null;
             /** @description As it is shown, by whichever of its names it was asked for. */
             id: string;
@@ -786,6 +793,11 @@ export interface components {
              */
             neighbours_total: number;
             sites: components["schemas"]["ElementSite"][];
+            /**
+             * @description Whether any site held it to be there at the moment that was asked for; what a site says of it is told whole
+             *     either way. An alias is there while it is held.
+             */
+            there: boolean;
             to: string | null;
         };
         /** @description The first elements of a list, by id, and how many there are. */
@@ -847,6 +859,12 @@ export interface components {
         };
         /** @description The first nodes that fit, best first, and how many do. */
         FoundList: {
+            /** @description For those that were found by what is said of them: the attribute, as `key=value`. */
+            attributes: {
+                [key: string]: string;
+            };
+            coverage: components["schemas"]["CoverageView"];
+            freshness: components["schemas"]["FreshnessView"];
             /** @description The ids by which they are shown. */
             items: string[];
             /** @description For those that were found by another of their names: by which. */
@@ -937,6 +955,11 @@ export interface components {
             site: string;
             used: boolean;
         };
+        /**
+         * @description What a way is made of.
+         * @enum {string}
+         */
+        LayerView: "network" | "calls";
         /** @description A link that opens the console, once, within ten minutes. */
         LoginLink: {
             expires_at: components["schemas"]["Timestamp"];
@@ -1532,6 +1555,8 @@ export interface components {
             direction: components["schemas"]["DirectionView"];
             /** @description The kinds of the edges that lead so. */
             kinds: components["schemas"]["EdgeKind"][];
+            /** @description No edge: the one runs on the other, or is at the same site. It is no hop. */
+            same_place: boolean;
         };
         /**
          * @description Whether this node's certificate lets it replicate.
@@ -1634,6 +1659,8 @@ export interface components {
             /** @description Shortest ways along path edges that share no edge: the width of load balancing, at most 64. */
             ecmp_width: number;
             freshness: components["schemas"]["FreshnessView"];
+            /** @description What the ways are made of. */
+            layer: components["schemas"]["LayerView"];
             live: boolean;
             /** @description The first of the observed paths on which the one comes before the other. */
             observed: components["schemas"]["ObservedPathView"][];
@@ -3013,7 +3040,12 @@ export interface operations {
                 count?: number;
                 /** @description `hops` (otherwise), or `latency` as far as it was measured. */
                 metric?: "hops" | "latency";
-                /** @description Only along edges of this kind. All otherwise. */
+                /**
+                 * @description What a way is made of: `network` (path, routing and device edges) or `calls` (flow edges). Otherwise calls
+                 *     where the start is a service, and the network where it is not; if there is none, the other.
+                 */
+                layer?: "network" | "calls";
+                /** @description Only along edges of this kind, within the layer. All of the layer's otherwise; its layer where none is given. */
                 kind?: components["schemas"]["EdgeKind"];
                 /** @description Only as edges point: `true` (otherwise). `false` also takes edges against their direction; each step says which. */
                 directed?: boolean;
