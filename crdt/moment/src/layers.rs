@@ -88,7 +88,8 @@ impl Moment {
                 Metric::Hops => (0, 0),
                 Metric::Latency => (*unmeasured, *latency_us),
             };
-            (measured, nodes.len(), found.ends)
+            let beside = u8::from(found.starts_beside) + u8::from(found.ends_beside);
+            (measured, nodes.len(), beside, found.ends)
         });
         found.truncate(query.count);
         found
