@@ -69,6 +69,13 @@ impl Secret {
         derived
     }
 
+    /// A label that only holders of this key can make for `purpose`.
+    pub(crate) fn label(&self, purpose: &[u8]) -> [u8; 16] {
+        let mut label = [0; 16];
+        label.copy_from_slice(&self.derive(purpose).0[..16]);
+        label
+    }
+
     /// As an AES-256-GCM key; `None` never: the length fits.
     pub(crate) fn cipher(&self) -> Option<LessSafeKey> {
         UnboundKey::new(&AES_256_GCM, &self.0).ok().map(LessSafeKey::new)

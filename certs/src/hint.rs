@@ -1,9 +1,14 @@
 //! Sealed hints: what a node that may replicate a tenant can read, and nobody else.
 //!
-//! A sealed hint, numbers big-endian, at most [`MAX_SEALED_HINT_BYTES`]:
+//! A sealed hint, at most [`MAX_SEALED_HINT_BYTES`]:
 //! ```text
-//! version u8 = 1 | tag 16 | generation u32 | salt 12 | nonce 12 | AES-256-GCM of the hint, 16 longer
+//! version u8 = 2 | topic 16 | salt 12 | nonce 12 | AES-256-GCM of the hint, 16 longer
 //! ```
+//! The topic is the first 16 bytes of HMAC-SHA256(hint key, `"holm hint topic v1" 00 | hour u64`), the hour
+//! counted since 1970 by the sealing node's clock, big-endian. Who has the key finds the tenant and the
+//! generation by it, an hour early or late; to anybody else it is random, says nothing of the tenant,
+//! not even its tag, and is another one in the next hour.
+//!
 //! The key of each is HMAC-SHA256(hint key, `"holm hint v1" 00 | salt`): 24 random bytes a hint, so that
 //! thousands of sites may share a key for years. AAD = all before the sealed bytes ‖ what the caller adds.
 //!
@@ -23,7 +28,6 @@ use crate::bytes::{Reader, Writer};
 use crate::clock::show;
 use crate::delivery::{KeyDelivery, Secret};
 use crate::sealing::{SEAL_BYTES, SealingSecret};
-use crate::tenancy::VERSION;
 use crate::tenant::TenantTag;
 
 /// How long after a generation begins hints of older ones are still opened: 1 hour.
@@ -34,7 +38,11 @@ pub const MAX_SEALED_HINT_BYTES: usize = 4096;
 pub const HINT_OVERHEAD_BYTES: usize = HEADER_BYTES + SEAL_BYTES;
 
 const SALT_BYTES: usize = 12;
-const HEADER_BYTES: usize = 1 + 16 + 4 + SALT_BYTES + NONCE_LEN;
+const HEADER_BYTES: usize = 1 + TOPIC_BYTES + SALT_BYTES + NONCE_LEN;
+const TOPIC_BYTES: usize = 16;
+/// Of the format. The first had the tenant's tag in clear and never left a node.
+const VERSION: u8 = 2;
+const HOUR_MS: u64 = 3_600_000;
 
 /// Why a hint was not sealed or not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,16 +54,11 @@ pub enum HintError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// No key of that generation.
+    /// No key that is held here gives its topic, in this hour or the ones beside it.
     #[error(
-        "no key of generation {generation} of the tenant {tag} is held here; it comes with the roster if this site may replicate the tenant"
+        "no key for the hint is held here: this site may not replicate the tenant, the key has yet to come with the roster, or a clock is off by more than an hour"
     )]
-    NoKey {
-        /// Whose tenant.
-        tag: TenantTag,
-        /// Which generation.
-        generation: u32,
-    },
+    NoKey,
     /// There is no key to seal with now.
     #[error(
         "no key of the tenant {tag} is in use here at {}; it comes with the roster if this site may replicate the tenant: until then peers learn by anti-entropy", show(*now)
@@ -97,7 +100,7 @@ impl HintError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "malformed",
-            Self::NoKey { .. } => "no_key",
+            Self::NoKey => "no_key",
             Self::NoneInUse { .. } => "none_in_use",
             Self::NotOpened { .. } => "not_opened",
             Self::Retired { .. } => "retired",
@@ -191,12 +194,12 @@ impl Keyring {
         }
         let tag = self.tag;
         let none = HintError::NoneInUse { tag, now };
-        let Some((generation, key)) = self.in_use(now) else { return Err(none) };
+        let Some((_, key)) = self.in_use(now) else { return Err(none) };
         let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_LEN]);
         rng.fill_bytes(&mut salt);
         rng.fill_bytes(&mut nonce);
         let mut header = Writer::default();
-        header.u8(VERSION).raw(&tag.0).u32(generation).raw(&salt).raw(&nonce);
+        header.u8(VERSION).raw(&topic_of(key, hour_of(now))).raw(&salt).raw(&nonce);
         let Some(cipher) = message_key(key, &salt).cipher() else { return Err(none) };
         let mut sealed = hint.to_vec();
         let aad = Aad::from([&header.0, aad].concat());
@@ -213,25 +216,45 @@ impl Keyring {
     /// # Errors
     /// [`HintError`] says why not; drop the hint and count it by [`HintError::code`].
     pub fn open(&self, sealed: &[u8], aad: &[u8], now: Millis) -> Result<Vec<u8>, HintError> {
-        let (header, body) = read_hint(sealed)?;
-        let Header { tag, generation, salt, nonce } = header;
-        if tag != self.tag {
-            return Err(HintError::Malformed { reason: "it is of another tenant" });
-        }
+        let header = read_hint(sealed)?;
+        let mut topics = self.topics(hour_of(now));
+        let found = topics.find(|(topic, _)| *topic == header.topic);
+        let (_, generation) = found.ok_or(HintError::NoKey)?;
+        self.open_with(generation, sealed, aad, now)
+    }
+
+    /// Opens with the key of `generation`, which the topic named.
+    pub(crate) fn open_with(
+        &self,
+        generation: u32,
+        sealed: &[u8],
+        aad: &[u8],
+        now: Millis,
+    ) -> Result<Vec<u8>, HintError> {
+        let Header { salt, nonce, .. } = read_hint(sealed)?;
+        let tag = self.tag;
         let held = self.generations.get(&generation).and_then(|g| g.hint_key.as_ref());
-        let Some(key) = held else { return Err(HintError::NoKey { tag, generation }) };
+        let key = held.ok_or(HintError::NoKey)?;
         if let Some(since) = self.retired(generation, now) {
             return Err(HintError::Retired { tag, generation, since });
         }
         let refused = HintError::NotOpened { tag };
         let Some(cipher) = message_key(key, &salt).cipher() else { return Err(refused) };
         let aad = Aad::from([&sealed[..HEADER_BYTES], aad].concat());
-        let mut bytes = body.to_vec();
+        let mut bytes = sealed[HEADER_BYTES..].to_vec();
         let nonce = Nonce::assume_unique_for_key(nonce);
         match cipher.open_in_place(nonce, aad, &mut bytes) {
             Ok(plain) => Ok(plain.to_vec()),
             Err(_) => Err(refused),
         }
+    }
+
+    /// The topics of `hour` and the hours beside it, and the generation that each is of.
+    pub(crate) fn topics(&self, hour: u64) -> impl Iterator<Item = (Topic, u32)> {
+        let hours = hour.saturating_sub(1)..=hour.saturating_add(1);
+        let held =
+            self.generations.iter().filter_map(|(&number, g)| Some((number, g.hint_key.as_ref()?)));
+        held.flat_map(move |(number, key)| hours.clone().map(move |at| (topic_of(key, at), number)))
     }
 }
 
@@ -244,37 +267,41 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// Of which tenant a sealed hint says it is: whose keyring to try.
-///
-/// # Errors
-/// [`HintError`] if it is no sealed hint.
-pub fn hint_tag(sealed: &[u8]) -> Result<TenantTag, HintError> {
-    read_hint(sealed).map(|(header, _)| header.tag)
+/// What a sealed hint is about, for who has the key.
+pub(crate) type Topic = [u8; TOPIC_BYTES];
+
+/// The topic that a sealed hint bears.
+pub(crate) fn topic_in(sealed: &[u8]) -> Result<Topic, HintError> {
+    read_hint(sealed).map(|header| header.topic)
+}
+
+pub(crate) const fn hour_of(now: Millis) -> u64 {
+    now.0 / HOUR_MS
+}
+
+fn topic_of(hint_key: &Secret, hour: u64) -> Topic {
+    hint_key.label(&[&b"holm hint topic v1\0"[..], &hour.to_be_bytes()].concat())
 }
 
 struct Header {
-    tag: TenantTag,
-    generation: u32,
+    topic: Topic,
     salt: [u8; SALT_BYTES],
     nonce: [u8; NONCE_LEN],
 }
 
-fn read_hint(sealed: &[u8]) -> Result<(Header, &[u8]), HintError> {
+fn read_hint(sealed: &[u8]) -> Result<Header, HintError> {
     let (bytes, max) = (sealed.len(), MAX_SEALED_HINT_BYTES);
     if bytes > max {
         return Err(HintError::TooLarge { bytes, max });
     }
     let mut reader = Reader(sealed);
     if reader.u8() != Some(VERSION) {
-        return Err(HintError::Malformed { reason: "its version is not 1" });
+        return Err(HintError::Malformed { reason: "its version is not 2" });
     }
-    let mut read = || {
-        let (tag, generation) = (TenantTag(reader.array()?), reader.u32()?);
-        Some(Header { tag, generation, salt: reader.array()?, nonce: reader.array()? })
-    };
+    let mut read =
+        || Some(Header { topic: reader.array()?, salt: reader.array()?, nonce: reader.array()? });
     let header = read().filter(|_| bytes >= HINT_OVERHEAD_BYTES);
-    let header = header.ok_or(HintError::Malformed { reason: "it ends too early" })?;
-    Ok((header, &sealed[HEADER_BYTES..]))
+    header.ok_or(HintError::Malformed { reason: "it ends too early" })
 }
 
 fn message_key(hint_key: &Secret, salt: &[u8; SALT_BYTES]) -> Secret {

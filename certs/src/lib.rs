@@ -26,6 +26,7 @@ mod error;
 pub mod files;
 mod grant;
 mod hint;
+mod hint_keys;
 mod holding;
 mod id;
 mod identity;
@@ -58,9 +59,8 @@ pub use delivery::{KeyDelivery, MAX_RECIPIENTS, Recipient};
 pub use erasure::{ErasedAt, Erasure, ErasureAttestation};
 pub use error::{CertName, SvidError};
 pub use grant::{Creator, Grant, GrantRevocation, GrantTerms, TenantCreation};
-pub use hint::{
-    HINT_OVERHEAD_BYTES, HintError, KEY_OVERLAP, Keyring, MAX_SEALED_HINT_BYTES, hint_tag,
-};
+pub use hint::{HINT_OVERHEAD_BYTES, HintError, KEY_OVERLAP, Keyring, MAX_SEALED_HINT_BYTES};
+pub use hint_keys::HintKeys;
 pub use holding::{
     MAX_DELIVERIES, MAX_GENERATIONS, MAX_GRANTS_PER_SITE, MAX_SITES_PER_TENANT, Verdict,
 };

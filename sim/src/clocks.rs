@@ -1,6 +1,6 @@
 //! The nodes' clocks, and whether what the nodes prove about each other's is true.
 
-use holm_mesh_proto::ClockStamp;
+use holm_mesh_proto::{ClockStamp, ToldOffset, narrow, over};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -11,6 +11,8 @@ use crate::world::{WALL_MS, World, key};
 const SETTING_US: u64 = 60_000_000;
 /// Above so many sites it is not looked at every time what all know of all.
 const MOST_SITES: usize = 64;
+/// Neighbours whose word on a third clock is heard.
+const TELLERS: usize = 4;
 
 /// A machine's raw clock: neither set nor slewed, and never quite right.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,8 @@ pub(crate) struct ClockWatch {
     /// The first of those.
     pub(crate) first: Option<String>,
     widths_us: Vec<u64>,
+    /// With what neighbours say of the same clock.
+    narrowed_us: Vec<u64>,
 }
 
 impl ClockWatch {
@@ -85,6 +89,17 @@ impl ClockWatch {
         let truth = other.clock.raw_ns(now_us) - site.clock.raw_ns(now_us);
         self.judge(node, peer, "raw", truth, (least, most));
         self.widths_us.push(most.abs_diff(least) / 1_000);
+        let ways = site.active.keys().filter(|teller| **teller != peer).filter_map(|teller| {
+            let told = world.sites.get(*teller).filter(|told| !told.byzantine)?;
+            let at_raw_ns = told.clock.raw_ns(now_us);
+            let offset_ns = told.node.clock_of(key(peer))?.offset_at(at_raw_ns)?;
+            let teller_ns = site.node.clock_of(key(*teller))?.offset_at(now.raw_ns())?;
+            over(teller_ns, now.raw_ns(), ToldOffset { offset_ns, at_raw_ns })
+        });
+        if let Some(range) = narrow(Some((least, most)), ways.take(TELLERS)).offset_ns {
+            self.judge(node, peer, "raw, over others,", truth, range);
+            self.narrowed_us.push(range.1.abs_diff(range.0) / 1_000);
+        }
         let settled = now_us.saturating_sub(other.set_us) >= SETTING_US;
         if let Some(range) = bounds.wall_at(now).filter(|_| settled) {
             let truth = (other.ahead_ms - site.ahead_ms) * 1_000_000;
@@ -105,6 +120,11 @@ impl ClockWatch {
     /// Median and 99th percentile of the widths, in milliseconds.
     pub(crate) fn widths_ms(&self) -> [f64; 2] {
         [50, 99].map(|percent| percentile_ms(&mut self.widths_us.clone(), percent))
+    }
+
+    /// The same with what neighbours say.
+    pub(crate) fn narrowed_ms(&self) -> [f64; 2] {
+        [50, 99].map(|percent| percentile_ms(&mut self.narrowed_us.clone(), percent))
     }
 }
 

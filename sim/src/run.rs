@@ -91,6 +91,7 @@ pub fn run_plan(name: &str, plan: Plan, seed: u64) -> Outcome {
         .map(|(name, (bytes, messages))| ((*name).to_owned(), json!([bytes, messages])))
         .collect();
     let clock_width_ms = sizes.clocks.widths_ms();
+    let clock_narrowed_ms = sizes.clocks.narrowed_ms();
     let json = json!({
         "scenario": name, "seed": seed, "sites": world.sites.len(),
         "p99_ms": spreading.p99_ms, "p50_ms": spreading.p50_ms,
@@ -106,6 +107,7 @@ pub fn run_plan(name: &str, plan: Plan, seed: u64) -> Outcome {
         "sent_bytes_s_mean": traffic.mean, "sent_bytes_s_max": traffic.most,
         "clock_checks": sizes.clocks.checks, "clock_untrue": sizes.clocks.untrue,
         "clock_width_ms_p50": clock_width_ms[0], "clock_width_ms_p99": clock_width_ms[1],
+        "clock_narrowed_ms_p50": clock_narrowed_ms[0], "clock_narrowed_ms_p99": clock_narrowed_ms[1],
         "sessions": world.watch.sessions, "broken_sessions": world.watch.broken_sessions,
         "dropped_frames": world.watch.dropped_frames,
         "links_mean": links.iter().sum::<usize>() as f64 / links.len().max(1) as f64,

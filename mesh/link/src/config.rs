@@ -26,6 +26,9 @@ pub struct MeshConfig {
     pub seeds: Vec<String>,
     /// Whether to look for nodes on the local network.
     pub mdns: bool,
+    /// The latest version of the protocol to speak, while nodes of an older release are to be joined by
+    /// newer ones; [`holm_mesh_proto::wire::PROTOCOL_VERSION`] otherwise.
+    pub protocol_at_most: u32,
     /// Intervals.
     pub timing: Timing,
     /// Bounds.
@@ -47,8 +50,10 @@ pub struct Limits {
     pub idle_ms: u64,
     /// Milliseconds that one message of a reconciliation or call may take to come.
     pub message_ms: u64,
-    /// Reconciliations and calls of others at once.
+    /// Reconciliations and calls of others at once; one peer may have a quarter of them.
     pub serving: usize,
+    /// Reconciliations and calls of one peer that may wait for their turn; further ones are dropped.
+    pub waiting: usize,
     /// Milliseconds without a turn after which the event loop counts as stuck.
     pub stuck_ms: u64,
 }
@@ -62,6 +67,7 @@ impl Default for Limits {
             idle_ms: 10_000,
             message_ms: 30_000,
             serving: 16,
+            waiting: 64,
             stuck_ms: 10_000,
         }
     }

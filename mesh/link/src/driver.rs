@@ -14,12 +14,13 @@ use holm_mesh_proto::{Action, Event, PeerKey, SyncReport, Target};
 use holm_model::{DocVersion, Millis, TenantId};
 use libp2p_identity::PeerId;
 use libp2p_swarm::{ConnectionId, Stream, Swarm, SwarmEvent};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::error::{CloseCode, REVOKED_REMEDY};
 use crate::network::{Network, NetworkEvent};
 use crate::peer::{from_multiaddr, peer_id, peer_key};
+use crate::serving::Serving;
 use crate::shared::Shared;
 use crate::streams::Inbound;
 use crate::{rpc, sync};
@@ -62,7 +63,7 @@ pub(crate) struct Driver {
     /// The connection of each peer that the protocol machine knows.
     active: HashMap<PeerId, ConnectionId>,
     dials: HashMap<ConnectionId, Target>,
-    serving: Arc<Semaphore>,
+    serving: Serving,
     /// Rotates through the addresses of a seed's name.
     resolutions: usize,
 }
@@ -80,7 +81,7 @@ impl Driver {
         swarm: Swarm<Network>,
         events: mpsc::Sender<Internal>,
     ) -> Self {
-        let serving = Arc::new(Semaphore::new(shared.config.limits.serving));
+        let serving = Serving::new(&shared.config.limits);
         Self {
             shared,
             swarm,
@@ -243,11 +244,13 @@ impl Driver {
         }
         let Some(info) = self.info_of(&peer) else { return };
         let Some(key) = peer_key(&peer) else { return };
-        let (shared, events, serving) =
-            (self.shared.clone(), self.events.clone(), self.serving.clone());
-        // As many tasks may wait here as peers may have streams open; few of them work at once.
+        let Some(place) = self.serving.place(peer) else {
+            self.shared.count("streams_over_quota");
+            return;
+        };
+        let (shared, events) = (self.shared.clone(), self.events.clone());
         tokio::spawn(async move {
-            let Ok(_permit) = serving.acquire_owned().await else { return };
+            let Some(_turn) = place.turn().await else { return };
             if protocol == crate::streams::RPC {
                 return rpc::serve(shared, info, stream).await;
             }

@@ -23,6 +23,7 @@ mod network;
 mod peer;
 mod raw_clock;
 mod rpc;
+mod serving;
 mod shared;
 mod status;
 mod streams;

@@ -76,7 +76,7 @@ impl Mesh {
         let mut addresses =
             if config.advertise.is_empty() { reachable(listen) } else { config.advertise.clone() };
         addresses.truncate(MAX_ADDRESSES);
-        let node = MeshNode::new(NodeConfig {
+        let mut node = MeshNode::new(NodeConfig {
             me: MemberId {
                 site,
                 node,
@@ -89,6 +89,7 @@ impl Mesh {
             timing: config.timing.clone(),
             random_seed: rand::random(),
         });
+        node.speak_at_most(config.protocol_at_most);
         let parts = Parts { config, identity, local, store, rpc, node };
         Ok(Self::launch(Arc::new(Shared::new(parts)), key, endpoint, listen, client))
     }
@@ -162,11 +163,11 @@ impl Mesh {
     /// Orders two moments of two nodes, each by that node's own wall clock, in nanoseconds since 1970.
     /// [`Order::Concurrent`] when it cannot be told, because the bounds of the clocks overlap, a node
     /// is not connected, or a moment lies before the connection or before the wall clock was set.
-    pub fn order(&self, a: (&PeerId, i64), b: (&PeerId, i64)) -> Order {
+    pub async fn order(&self, a: (&PeerId, i64), b: (&PeerId, i64)) -> Order {
         let Some((one, other)) = peer_key(a.0).zip(peer_key(b.0)) else {
             return Order::Concurrent;
         };
-        self.shared.node().order((one, a.1), (other, b.1))
+        self.shared.ask(|node| node.order((one, a.1), (other, b.1))).await
     }
 
     /// A number that grows whenever [`Mesh::status`] changes in more than counts and times.

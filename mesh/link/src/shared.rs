@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use holm_certs::Identity;
-use holm_mesh_proto::wire::{Hello, PROTOCOL_VERSION};
+use holm_mesh_proto::wire::Hello;
 use holm_mesh_proto::{Counters, DocumentStore, Event, MeshNode, Now};
 use holm_model::Millis;
 use libp2p_identity::PeerId;
@@ -187,9 +187,10 @@ impl Shared {
 
     fn hello_of(&self, node: &MeshNode, peer: &PeerId) -> Hello {
         let me = node.me();
+        let (protocol_min, protocol_max) = node.protocol();
         Hello {
-            protocol_min: PROTOCOL_VERSION,
-            protocol_max: PROTOCOL_VERSION,
+            protocol_min,
+            protocol_max,
             mesh_id: self.config.mesh_id,
             site: me.site.clone(),
             node: me.node.clone(),

@@ -62,6 +62,8 @@ pub struct MemberStatus {
     pub spiffe_id: Option<String>,
     /// Its routing handle.
     pub peer_id: Option<PeerId>,
+    /// When its process started, by its clock.
+    pub started: Millis,
     /// Where it says it can be reached.
     pub addresses: Vec<SocketAddr>,
     /// Where it is connected from or to.
@@ -202,6 +204,7 @@ fn with_certificate(shared: &Shared, member: holm_mesh_proto::MemberView) -> Mem
     let directory = shared.directory();
     let entry = peer.as_ref().and_then(|peer| directory.of(peer)).filter(|_| member.connected);
     MemberStatus {
+        started: Millis(member.generation),
         site: member.site,
         node: member.node,
         spiffe_id: entry.map(|entry| entry.svid.spiffe_id().to_string()),

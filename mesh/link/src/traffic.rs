@@ -34,6 +34,8 @@ impl Channel {
         match message {
             Control::Graft(_)
             | Control::Gossip { .. }
+            | Control::SealedGossip { .. }
+            | Control::SealedStored(_)
             | Control::Have(_)
             | Control::Prune
             | Control::Stored(_) => Self::Hint,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Authority, Node, WEEK, config, equal, eventually};
 use holm_certs::{Identity, NodeKey, Revocation};
 use holm_mesh_link::{CloseCode, MeshId};
-use holm_mesh_proto::wire::PROTOCOL_VERSION;
+use holm_mesh_proto::wire::{OLDEST_PROTOCOL, PROTOCOL_VERSION};
 use holm_model::Millis;
 
 fn reasons(node: &Node) -> String {
@@ -174,7 +174,7 @@ async fn another_version_another_name_and_nonsense_in_the_hello() {
             "protocol version differs",
         ),
         (
-            hello(PROTOCOL_VERSION - 1, "tokyo", 1),
+            hello(OLDEST_PROTOCOL - 1, "tokyo", 1),
             CloseCode::OtherProtocol,
             "protocol version differs",
         ),

@@ -368,12 +368,12 @@ fn contradict(most: Proof, least: Proof) -> bool {
 }
 
 /// How much a rate adds up to in a time, rounded up.
-fn slack(ns: u64, ppm: i64) -> i64 {
+pub(crate) fn slack(ns: u64, ppm: i64) -> i64 {
     let added = i128::from(ns) * i128::from(ppm) / 1_000_000 + 1;
     clamp(added).saturating_add(ROUNDING_NS)
 }
 
-fn clamp(ns: i128) -> i64 {
+pub(crate) fn clamp(ns: i128) -> i64 {
     i64::try_from(ns.clamp(i128::from(i64::MIN), i128::from(i64::MAX))).unwrap_or_default()
 }
 

@@ -14,6 +14,7 @@ mod address;
 mod broadcast;
 mod clock;
 mod clock_bounds;
+mod clock_web;
 mod counters;
 mod dial;
 mod leases;
@@ -32,13 +33,14 @@ pub use clock_bounds::{
     ClockBounds, ClockStamp, ClockView, Exchange, MAX_SAMPLES, Order, Taken, WINDOW_NS,
     WORST_DRIFT_PPM, WORST_SLEW_PPM, order,
 };
+pub use clock_web::{Narrowed, ToldOffset, narrow, over};
 pub use counters::Counters;
 pub use dial::{DialOutcome, Target};
 pub use leases::MAX_AHEAD_MS;
 pub use member::MemberId;
 pub use node::{Action, Event, Footprint, MeshNode, NodeConfig};
 pub use schedule::{Scope, SyncReport};
-pub use store::DocumentStore;
+pub use store::{DocumentStore, HintKeys};
 pub use view::{ConflictView, LeaseView, MemberState, MemberView, SyncView};
 
 mod timing;

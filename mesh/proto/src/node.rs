@@ -6,6 +6,8 @@ mod footprint;
 mod hints;
 mod links;
 mod overlay;
+mod quota;
+mod sealed;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,7 +23,7 @@ use crate::dial::Dialer;
 use crate::leases::Leases;
 use crate::member::{Membership, Outcome};
 use crate::schedule::Schedule;
-use crate::wire::{Control, Hello};
+use crate::wire::{Control, Hello, OLDEST_PROTOCOL, PROTOCOL_VERSION};
 use crate::{
     ConflictView, Counters, DialOutcome, DocumentStore, LeaseView, MemberId, Now, PeerKey, Scope,
     SyncReport, SyncView, Target, Timing,
@@ -201,6 +203,8 @@ pub struct MeshNode {
     conflicts: Conflicts,
     known: KnownVersions,
     paused: bool,
+    /// The latest protocol version that this node speaks.
+    protocol_max: u32,
     /// The time of the latest event.
     latest: Option<Now>,
     /// Our own wall clock.
@@ -232,6 +236,7 @@ impl MeshNode {
             conflicts: Conflicts::default(),
             known: KnownVersions::default(),
             paused: false,
+            protocol_max: PROTOCOL_VERSION,
             latest: None,
             wall: None,
             counters: Counters::default(),
@@ -296,6 +301,17 @@ impl MeshNode {
         out
     }
 
+    /// Speaks at most this version of the protocol, while others of the mesh speak no later one: at
+    /// least [`OLDEST_PROTOCOL`]. Say it before the first event.
+    pub fn speak_at_most(&mut self, version: u32) {
+        self.protocol_max = version.clamp(OLDEST_PROTOCOL, PROTOCOL_VERSION);
+    }
+
+    /// The versions that this node speaks, for its Hello.
+    pub const fn protocol(&self) -> (u32, u32) {
+        (OLDEST_PROTOCOL, self.protocol_max)
+    }
+
     /// This node as the others know it.
     pub const fn me(&self) -> &MemberId {
         self.membership.me()
@@ -342,7 +358,7 @@ impl MeshNode {
             let allowed = hints::gate(&self.links, store);
             self.broadcast.tick(now.mono_ms, allowed, &mut self.counters)
         };
-        send_all(sends, out);
+        self.send_hints(sends, store, out);
         if !self.paused {
             self.dial_due(now, out);
             self.sync_due(now, store, out);
@@ -474,8 +490,4 @@ impl MeshNode {
             }
         }
     }
-}
-
-fn send_all(sends: Vec<(PeerKey, Control)>, out: &mut Vec<Action>) {
-    out.extend(sends.into_iter().map(|(peer, message)| Action::Send { peer, message }));
 }

@@ -1,6 +1,6 @@
 //! What the mesh asks of whoever holds the documents.
 
-use holm_model::{DocId, DocVersion, SiteId, TenantId};
+use holm_model::{DocId, DocVersion, Millis, SiteId, TenantId};
 
 /// The documents of a node, as the mesh sees them: opaque bytes that merge in any order. Methods may
 /// block on storage; the link calls [`DocumentStore::documents`], `heads`, `export` and `apply` on a
@@ -11,6 +11,12 @@ pub trait DocumentStore: Send + Sync + 'static {
 
     /// Whether a node of `peer_site` may learn `tenant`'s data and name.
     fn may_replicate(&self, peer_site: &SiteId, tenant: &TenantId) -> bool;
+
+    /// What hints of tenants are sealed with. Without keys every tenant here counts as known to the whole
+    /// mesh, and its hints go in clear to those who may replicate it: for simulations, and no others.
+    fn hint_keys(&self) -> Option<&dyn HintKeys> {
+        None
+    }
 
     /// The version of every document of `tenant`.
     fn documents(&self, tenant: &TenantId) -> Vec<DocVersion>;
@@ -37,4 +43,20 @@ pub trait DocumentStore: Send + Sync + 'static {
         from: &str,
         bytes: &[u8],
     ) -> Result<Option<DocVersion>, String>;
+}
+
+/// Seals hints for the sites that may replicate their tenant. Called on the event loop.
+pub trait HintKeys {
+    /// Whether the whole mesh may know of `tenant`: its hints are not sealed.
+    fn is_open(&self, tenant: &TenantId) -> bool;
+
+    /// Seals a hint of `tenant`; `None` when no key is in use here: no hint is sent then, and peers learn
+    /// by their next round.
+    fn seal(&self, tenant: &TenantId, hint: &[u8], now: Millis) -> Option<Vec<u8>>;
+
+    /// Opens a sealed hint: its tenant, as this node names it, and what it says.
+    ///
+    /// # Errors
+    /// The name of a counter.
+    fn open(&self, sealed: &[u8], now: Millis) -> Result<(TenantId, Vec<u8>), &'static str>;
 }

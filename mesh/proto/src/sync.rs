@@ -7,24 +7,22 @@
 //! between them can fill on both sides at once. A session that breaks loses nothing: whatever was
 //! applied stays, and the next session finds the rest.
 
+mod differences;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use holm_model::{DocId, DocVersion, SiteId, TenantId};
-use negentropy::{Id, Negentropy, NegentropyStorageVector};
 
+use self::differences::{Comparison, compare, document_of, fingerprint, reconcile_error};
 use crate::wire::{MAX_CHUNK_BYTES, MAX_DOCUMENT_BYTES, Sync};
 use crate::{DocumentStore, Scope, SyncReport};
 
 /// Documents whose heads are exchanged before the other side speaks again.
 const WINDOW: usize = 1_024;
-/// Largest negentropy message, in bytes; must be 0 or at least 4,096.
-const RECONCILE_BYTES: u64 = 128 * 1024;
 /// Most round trips to find differences: enough for a million documents that all differ.
 const MAX_ROUNDS: u64 = 512;
 /// Most differing documents in one session; the rest waits for the next.
 const MAX_DIFFERENT: usize = 65_536;
-/// Latest change time that takes part: negentropy keeps the largest number for "no bound".
-const MAX_TIMESTAMP: u64 = u64::MAX / 2;
 
 /// Why a session ended early. Whatever was applied before stays.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,8 +100,6 @@ enum State {
     },
     Done,
 }
-
-type Comparison = Negentropy<'static, NegentropyStorageVector>;
 
 #[derive(Default)]
 struct Differing {
@@ -217,6 +213,9 @@ impl Session {
     /// # Errors
     /// [`SyncError`]; the session is over and the stream is to be reset.
     pub fn handle(&mut self, message: Sync, store: &dyn DocumentStore) -> Result<(), SyncError> {
+        if !self.is_permitted(store) {
+            return Err(SyncError::NotPermitted { site: self.peer.site.clone() });
+        }
         match (&mut self.state, message) {
             (_, Sync::Chunk(bytes)) => self.chunk(bytes, store),
             (_, message) if self.incoming.is_some() => Err(unexpected(&message, "a chunk")),
@@ -332,6 +331,17 @@ impl Session {
     /// What was done so far; the driver adds the bytes.
     pub const fn report(&self) -> &SyncReport {
         &self.report
+    }
+
+    /// A grant may end while a session runs: asked again with every message and every document.
+    fn is_permitted(&self, store: &dyn DocumentStore) -> bool {
+        match &self.state {
+            State::Probing { tenant }
+            | State::Comparing { tenant, .. }
+            | State::Exchanging { tenant, .. }
+            | State::Answering { tenant, .. } => store.may_replicate(&self.peer.site, tenant),
+            State::Waiting | State::Done => true,
+        }
     }
 
     /// One answer for "not here" and "not for you": the peer learns neither.
@@ -452,6 +462,10 @@ impl Session {
         have: &[[u8; 32]],
         always: bool,
     ) -> Option<Sync> {
+        if !self.is_permitted(store) {
+            self.failed(format!("site {} may no longer replicate this tenant", self.peer.site));
+            return always.then_some(Sync::Document { doc, heads: Vec::new(), length: 0 });
+        }
         let mut bytes = store.export(tenant, &doc, have).unwrap_or_else(|error| {
             self.failed(error);
             Vec::new()
@@ -532,45 +546,6 @@ impl Session {
     fn say(&mut self, message: Sync) {
         self.out.push_back(Out::Say(message));
     }
-}
-
-fn compare(store: &dyn DocumentStore, tenant: &TenantId) -> Result<Box<Comparison>, SyncError> {
-    let mut storage = NegentropyStorageVector::new();
-    for version in store.documents(tenant) {
-        let mut id = [0; 32];
-        id[..16].copy_from_slice(&version.doc.0);
-        id[16..].copy_from_slice(&version.heads.0);
-        storage
-            .insert(version.changed_at.0.min(MAX_TIMESTAMP), Id::from_byte_array(id))
-            .map_err(reconcile_error)?;
-    }
-    storage.seal().map_err(reconcile_error)?;
-    Ok(Box::new(Negentropy::owned(storage, RECONCILE_BYTES).map_err(reconcile_error)?))
-}
-
-/// Of all versions of a tenant, in the order of their documents.
-fn fingerprint(store: &dyn DocumentStore, tenant: &TenantId) -> [u8; 16] {
-    let mut versions: Vec<_> =
-        store.documents(tenant).into_iter().map(|version| (version.doc, version.heads)).collect();
-    versions.sort_unstable_by_key(|(doc, _)| *doc);
-    let mut hasher = blake3::Hasher::new();
-    for (doc, heads) in versions {
-        hasher.update(&doc.0);
-        hasher.update(&heads.0);
-    }
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    fingerprint
-}
-
-fn document_of(id: &Id) -> DocId {
-    let mut doc = [0; 16];
-    doc.copy_from_slice(&id[..16]);
-    DocId(doc)
-}
-
-fn reconcile_error(error: negentropy::Error) -> SyncError {
-    SyncError::Reconcile(error.to_string())
 }
 
 const fn unexpected(message: &Sync, expected: &'static str) -> SyncError {

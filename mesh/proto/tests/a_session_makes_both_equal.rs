@@ -123,6 +123,45 @@ fn a_peer_that_breaks_the_protocol_is_refused() {
     }
 }
 
+#[test]
+fn a_grant_that_ends_in_the_middle_of_a_session_ends_it_before_the_next_document() {
+    let (a, b) = (FakeStore::with_tenants(&["acme"]), FakeStore::with_tenants(&["acme"]));
+    for number in 0..10 {
+        b.write(&tenant("acme"), doc(number), number, b"b's words");
+    }
+    // The side that answers loses its trust in the one that asks.
+    let mut session = Session::respond(peer("a"));
+    let open = Sync::Open { tenant: tenant("acme"), reconcile: vec![] };
+    session.handle(open, &b).expect("granted");
+    for number in 0..10 {
+        let exchange = Sync::Exchange { doc: doc(number), heads: vec![] };
+        session.handle(exchange, &b).expect("granted");
+    }
+    session.handle(Sync::Turn, &b).expect("granted");
+    let first = session.poll_transmit(&b).expect("a document");
+    assert!(matches!(first, Sync::Document { length, .. } if length > 0), "{first:?}");
+    b.refuse("a", "acme");
+    let mut rest = Vec::new();
+    while let Some(message) = session.poll_transmit(&b) {
+        rest.push(message);
+    }
+    let told = rest.iter().filter(|message| match message {
+        Sync::Document { heads, length, .. } => *length > 0 || !heads.is_empty(),
+        _ => false,
+    });
+    assert_eq!(told.count(), 0, "{rest:?}");
+    let ended = session.handle(Sync::Done, &b).expect_err("not granted");
+    assert!(matches!(ended, SyncError::NotPermitted { .. }), "{ended}");
+    b.permit("a", "acme");
+    // And the side that begins.
+    let mut session =
+        Session::initiate(peer("b"), tenant("acme"), Scope::All, &a).expect("granted");
+    while session.poll_transmit(&a).is_some() {}
+    a.refuse("b", "acme");
+    let ended = session.handle(Sync::Reconcile(vec![0x61]), &a).expect_err("not granted");
+    assert!(matches!(ended, SyncError::NotPermitted { .. }), "{ended}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

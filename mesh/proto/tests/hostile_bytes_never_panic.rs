@@ -89,6 +89,8 @@ fn controls() -> Vec<Control> {
         Control::Ping { sequence: 1, sent_at: Millis(2), clock: Some(stamp(3)) },
         Control::Pong { sequence: 1, sent_at: Millis(2), clocks: Some((stamp(4), stamp(5))) },
         Control::Prune,
+        Control::SealedGossip { sealed: vec![2; 120], hops: 3 },
+        Control::SealedStored(vec![2; 120]),
         Control::Stored(version),
         Control::SvidRefresh(vec![vec![1, 2, 3]]),
     ];

@@ -31,7 +31,7 @@ pub(crate) enum TenantCommand {
         #[arg(long)]
         site: SiteId,
         /// What it allows; both unless given.
-        #[arg(long, value_delimiter = ',')]
+        #[arg(long, visible_alias = "right", value_delimiter = ',')]
         rights: Vec<RightView>,
         /// For how many days; ten years unless given.
         #[arg(long)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use holm_mesh_proto::wire::{OLDEST_PROTOCOL, PROTOCOL_VERSION};
 use holm_model::{NodeName, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,9 @@ pub(crate) struct Mesh {
     pub(crate) seeds: Vec<String>,
     /// Whether to find peers on the local network by multicast DNS.
     pub(crate) mdns: bool,
+    /// Latest version of the mesh's protocol to speak. Lower it only while a mesh is upgraded node by node and the
+    /// release notes ask for it; put it back once every node runs the new release.
+    pub(crate) protocol_at_most: u32,
     /// Longest wait between two attempts to reach a peer that is down; it is tried for ever.
     #[serde(with = "humantime_serde")]
     pub(crate) redial_max: Duration,
@@ -183,6 +187,7 @@ impl Default for Mesh {
             advertise: Vec::new(),
             seeds: Vec::new(),
             mdns: true,
+            protocol_at_most: PROTOCOL_VERSION,
             redial_max: Duration::from_secs(60),
             stale_after: Duration::from_secs(10),
             unreachable_after: Duration::from_secs(30),
@@ -201,6 +206,15 @@ impl Mesh {
                     message: "a seed is host:port, such as \"berlin.example:4747\"".into(),
                 });
             }
+        }
+        if !(OLDEST_PROTOCOL..=PROTOCOL_VERSION).contains(&self.protocol_at_most) {
+            return Err(ConfigError::Value {
+                key: "mesh.protocol_at_most",
+                value: self.protocol_at_most.to_string(),
+                message: format!(
+                    "this release speaks the versions {OLDEST_PROTOCOL} to {PROTOCOL_VERSION}"
+                ),
+            });
         }
         if self.unreachable_after < self.stale_after {
             return Err(ConfigError::Value {

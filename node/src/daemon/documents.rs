@@ -4,17 +4,20 @@ use std::sync::{Arc, Weak};
 
 use holm_certs::Identity;
 use holm_mesh_link::{DocumentStore, PeerInfo, RpcHandler};
+use holm_mesh_proto::HintKeys;
 use holm_model::{DocId, DocVersion, Millis, SiteId, TenantId};
 use holm_replica::Replica;
 use tokio::sync::broadcast;
 
 use super::roster::Roster;
 use super::state::{Change, NodeState, Topic};
+use super::query::QUERY_METHOD;
 use super::views::VIEW_METHOD;
 use super::{Tenant, Tenants};
 use crate::enrol::{Issuing, RENEW_METHOD, RenewRequest};
 use crate::layout::Layout;
 
+const STOPPING: &str = "this node is about to stop";
 const NOT_HERE: &str = "the tenant is not replicated here";
 
 /// What the mesh reads and writes.
@@ -57,6 +60,10 @@ impl DocumentStore for Documents {
     fn may_replicate(&self, site: &SiteId, label: &TenantId) -> bool {
         *label == self.roster.tenant
             || self.roster.tenancy.may_replicate(site, label, Millis::now())
+    }
+
+    fn hint_keys(&self) -> Option<&dyn HintKeys> {
+        Some(&self.roster.tenancy)
     }
 
     fn documents(&self, label: &TenantId) -> Vec<DocVersion> {
@@ -106,17 +113,23 @@ impl RpcHandler for Calls {
     fn handle(&self, peer: &PeerInfo, method: &str, body: &[u8]) -> Result<Vec<u8>, String> {
         match method {
             RENEW_METHOD => self.renew(peer, body),
-            VIEW_METHOD => self.view(),
+            VIEW_METHOD => self.view(peer),
+            QUERY_METHOD => {
+                let state = self.state.upgrade().ok_or(STOPPING)?;
+                state.answer_query(peer, body)
+            }
             _ => Err(format!("this version does not know the call {method}")),
         }
     }
 }
 
 impl Calls {
-    /// What this node reaches. Whom a mesh's members reach is no secret among them.
-    fn view(&self) -> Result<Vec<u8>, String> {
-        let view = self.state.upgrade().and_then(|state| state.own_view(Millis::now()));
-        let view = view.ok_or("this node is about to stop")?;
+    /// What this node reaches, for sites that share a tenant with this one.
+    fn view(&self, peer: &PeerInfo) -> Result<Vec<u8>, String> {
+        let now = Millis::now();
+        let state = self.state.upgrade().ok_or(STOPPING)?;
+        state.roster.tenancy.may_ask(&peer.site, now)?;
+        let view = state.own_view(now).ok_or(STOPPING)?;
         serde_json::to_vec(&view).map_err(|error| error.to_string())
     }
 

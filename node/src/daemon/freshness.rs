@@ -146,6 +146,7 @@ mod tests {
 
     fn member(connected: bool, state: MemberState, clock_skew_ms: Option<i64>) -> MemberStatus {
         MemberStatus {
+            started: Millis(1),
             site: "tokyo".parse().expect("valid"),
             node: "n1".parse().expect("valid"),
             spiffe_id: None,

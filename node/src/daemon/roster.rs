@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use holm_certs::{Identity, Revocation, SpiffeId};
+use holm_mesh_link::MeshId;
 use holm_model::{DocId, DocVersion, Millis, NodeName, SiteId, TenantId};
 use holm_replica::{Applied, Replica};
 
@@ -32,6 +33,7 @@ impl Roster {
         node: &NodeName,
         key_of_keys: &[u8; 32],
         identity: &Identity,
+        mesh_id: Option<MeshId>,
         now: Millis,
     ) -> anyhow::Result<Self> {
         let tenant = TenantId::new(ROSTER_TENANT)?;
@@ -43,7 +45,9 @@ impl Roster {
         let key = data_key(&key_file, &tenant, key_of_keys)?;
         let (replica, report) = open_replica(Path::new(&dir), &tenant, key, site, node, now)?;
         messages.extend(report.messages);
-        let tenancy = Tenancy::open(layout, site, identity)?;
+        // Without one the mesh does not run, and no hint comes or goes.
+        let mesh_id = mesh_id.map_or([0; 16], |id| id.0);
+        let tenancy = Tenancy::open(layout, site, identity, mesh_id)?;
         Ok(Self { tenant, replica, messages, tenancy })
     }
 

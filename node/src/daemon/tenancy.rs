@@ -5,6 +5,9 @@
 //! learns neither its name nor that it is here. What the tag is called is bound once on each node, by
 //! the node that makes the tenant, by the enrolment, or by a delivery that only granted sites can read.
 
+mod hints;
+mod rights;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +25,7 @@ use holm_model::{Millis, NodeName, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use self::hints::SealedHints;
 use super::erasure::Due;
 use crate::layout::{Layout, write_file};
 
@@ -100,6 +104,7 @@ pub(crate) struct Tenancy {
     files: IdentityDir,
     site: SiteId,
     secret: SealingSecret,
+    hints: SealedHints,
     /// Raised when there may be something to sign or to deliver.
     pub(crate) wake: Notify,
 }
@@ -116,6 +121,7 @@ impl Tenancy {
         layout: &Layout,
         site: &SiteId,
         identity: &Identity,
+        mesh_id: [u8; 16],
     ) -> anyhow::Result<Self> {
         let files = crate::identity::directory(layout);
         let file = TenantsFile::load(layout)?;
@@ -134,6 +140,7 @@ impl Tenancy {
             files,
             site: site.clone(),
             secret,
+            hints: SealedHints::of_mesh(mesh_id),
             wake: Notify::new(),
         };
         tenancy.take(&statements, identity);
@@ -153,14 +160,6 @@ impl Tenancy {
     pub(crate) fn named(&self, label: &TenantId) -> Option<TenantId> {
         let tag = label.as_str().parse().ok()?;
         self.held().file.names.name_of(tag).cloned()
-    }
-
-    /// Whether a site may hold the tenant of that label, and this one may hand it on.
-    pub(crate) fn may_replicate(&self, site: &SiteId, label: &TenantId, now: Millis) -> bool {
-        let Ok(tag) = label.as_str().parse::<TenantTag>() else { return false };
-        let held = self.held();
-        let may = |site| held.book.may(site, tag, Right::Replicate, now).is_granted();
-        held.file.names.name_of(tag).is_some() && may(site) && may(&self.site)
     }
 
     /// Takes statements of the roster, whoever sent them: each is verified. Whether any was news.
@@ -188,8 +187,8 @@ impl Tenancy {
                 Err(error) => tracing::debug!(%error, "a statement about tenants is not taken"),
             }
         }
-        drop(held);
         if news {
+            self.renew_hint_keys(&held);
             self.wake.notify_one();
         }
         news
@@ -201,7 +200,10 @@ impl Tenancy {
         let id = identity.spiffe_id();
         let trust =
             Trust { domain: id.trust_domain(), bundles: &bundles, revocations: &revocations };
-        if self.held().book.retrust(trust) {
+        let mut held = self.held();
+        if held.book.retrust(trust) {
+            self.renew_hint_keys(&held);
+            drop(held);
             self.take(statements, identity);
         }
     }

@@ -119,7 +119,9 @@ fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)>
     messages.extend(report);
     let key_of_keys = key_of_keys(&files)?;
     let (site, node) = (&config.node.site, &config.node.name);
-    let roster = Arc::new(Roster::open(&layout, site, node, &key_of_keys, &identity, now)?);
+    let mesh_id = mesh_file.mesh_id();
+    let roster = Roster::open(&layout, site, node, &key_of_keys, &identity, mesh_id, now)?;
+    let roster = Arc::new(roster);
     messages.extend(roster.messages.iter().cloned());
     roster.enforce(&identity, &layout, now);
     let mut tenants = Vec::new();
@@ -313,6 +315,7 @@ fn mesh_config(state: &NodeState) -> anyhow::Result<MeshConfig> {
         api_port: state.api.get().map(SocketAddr::port),
         seeds: config.mesh.seeds.clone(),
         mdns: config.mesh.mdns,
+        protocol_at_most: config.mesh.protocol_at_most,
         timing: Timing { dial_max_ms, ..Timing::default() },
         limits: Limits::default(),
     })

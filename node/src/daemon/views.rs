@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use holm_certs::SpiffeId;
 use holm_graph::{Reached, SiteSight, Verdict, judge_reach};
-use holm_mesh_link::{MemberStatus, MeshStatus};
+use holm_mesh_link::MemberStatus;
 use holm_model::{Millis, NodeName, Row, SiteId};
 use serde::{Deserialize, Serialize};
 
@@ -115,10 +116,30 @@ fn reached_of(member: &MemberStatus, now: Millis, silent_ms: u64) -> Reached {
     }
 }
 
+/// Whether a member's key was revoked: nobody shall reach it, so that nobody does says nothing of the
+/// way. The key of one that is not connected is not known; one that started or was heard after the
+/// revocation is another under its name.
+fn is_revoked(member: &MemberStatus, revocations: &[(SpiffeId, Millis)]) -> bool {
+    let named = |id: &SpiffeId| {
+        id.site_and_node().is_some_and(|(site, node)| site == member.site && node == member.node)
+    };
+    let before = |at: Millis| {
+        member.started <= at || member.last_heard.is_none_or(|last_heard| last_heard <= at)
+    };
+    !member.connected && revocations.iter().any(|(id, at)| named(id) && before(*at))
+}
+
 /// What this node sees of the other sites.
-pub(super) fn own_view(status: &MeshStatus, own: &SiteId, now: Millis, silent_ms: u64) -> View {
+pub(super) fn own_view(
+    members: &[MemberStatus],
+    revocations: &[(SpiffeId, Millis)],
+    own: &SiteId,
+    now: Millis,
+    silent_ms: u64,
+) -> View {
     let mut reached = BTreeMap::new();
-    for member in status.members.iter().filter(|member| member.site != *own) {
+    let others = members.iter().filter(|member| member.site != *own);
+    for member in others.filter(|member| !is_revoked(member, revocations)) {
         let said = match reached_of(member, now, silent_ms) {
             Reached::Yes => ReachedWire::Yes,
             Reached::No => ReachedWire::No,
@@ -143,7 +164,10 @@ impl NodeState {
     /// What this node sees of the other sites; `None` while the mesh does not run.
     pub(crate) fn own_view(&self, now: Millis) -> Option<View> {
         let status = self.mesh()?.status();
-        Some(own_view(&status, &self.config.node.site, now, self.silent_ms()))
+        let known = self.identity.revocations();
+        let revocations: Vec<_> = known.iter().map(|r| (r.spiffe_id().clone(), r.at())).collect();
+        let own = &self.config.node.site;
+        Some(own_view(&status.members, &revocations, own, now, self.silent_ms()))
     }
 
     fn silent_ms(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Nodes as processes of their own, and a small HTTPS client that trusts what a folder trusts.
 
 mod client;
+pub(crate) mod raw;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -63,3 +63,33 @@ fn a_revoked_node_is_put_out_by_every_site_and_not_let_in_again_after_a_restart(
     let tokyo = place.start();
     agree(&[&berlin, &tokyo, &oslo]);
 }
+
+#[test]
+fn who_revoked_the_only_other_site_misses_nobody() {
+    let lab = Lab::new();
+    let berlin = lab.found("berlin").start();
+    let tokyo = lab.join(&berlin, "tokyo").start();
+    agree(&[&berlin, &tokyo]);
+    berlin.place.holm(&["revoke", "--site", "tokyo", "--reason", "sold"]).succeeded();
+    eventually("it is put out", || (!berlin.hears("tokyo")).then_some(()));
+    // Longer than two rounds of judging, after which it would be raised.
+    for _ in 0..16 {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let mesh = berlin.get("/v1/mesh");
+        assert_eq!(mesh["verdicts"], serde_json::json!([]), "nobody is missing: {mesh}");
+    }
+    // Under a new key it counts again, also when it goes.
+    let place = tokyo.stop();
+    std::fs::remove_dir_all(place.file("identity")).expect("ours");
+    std::fs::remove_dir_all(place.file("tenants")).expect("ours");
+    place.join(&berlin.token("tokyo")).succeeded();
+    let tokyo = place.start();
+    agree(&[&berlin, &tokyo]);
+    drop(tokyo.kill());
+    eventually("now it is missed", || {
+        let mesh = berlin.get("/v1/mesh");
+        let verdict = mesh["verdicts"].as_array()?.first()?.clone();
+        // With one other site nobody can say which of the two is to blame.
+        (verdict["kind"] == "undecided" && verdict["subject"] == "tokyo").then_some(())
+    });
+}

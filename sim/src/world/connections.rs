@@ -81,7 +81,7 @@ impl World {
     }
 
     pub(super) fn send(&mut self, node: usize, peer: usize, message: &Control) {
-        if matches!(message, Control::Gossip { .. }) {
+        if matches!(message, Control::Gossip { .. } | Control::SealedGossip { .. }) {
             self.watch.gossip_sends += 1;
         }
         let Ok(frame) = message.to_frame() else {
@@ -222,13 +222,13 @@ impl World {
 
 const fn kind(message: &Control) -> &'static str {
     match message {
-        Control::Gossip { .. } => "gossip",
+        Control::Gossip { .. } | Control::SealedGossip { .. } => "gossip",
         Control::Graft(_) => "graft",
         Control::Have(_) => "have",
         Control::Leases(_) => "leases",
         Control::Ping { .. } | Control::Pong { .. } => "ping",
         Control::Prune => "prune",
-        Control::Stored(_) => "stored",
+        Control::Stored(_) | Control::SealedStored(_) => "stored",
         Control::SvidRefresh(_) => "svid",
         Control::Swim(_) => "swim",
     }

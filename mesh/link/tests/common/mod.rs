@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod hostile;
+
 #[path = "../../../proto/tests/common/store.rs"]
 pub mod store;
 
@@ -106,6 +108,7 @@ pub fn config(site: &str, seeds: &[SocketAddr]) -> MeshConfig {
         api_port: Some(8443),
         seeds: seeds.iter().map(ToString::to_string).collect(),
         mdns: false,
+        protocol_at_most: holm_mesh_proto::wire::PROTOCOL_VERSION,
         timing: Timing::quick(),
         limits: Limits { handshake_ms: 2_000, idle_ms: 2_000, ..Limits::default() },
     }

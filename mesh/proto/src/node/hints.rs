@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use holm_model::{DocId, DocVersion, HeadsDigest, TenantId};
 
 use super::links::Link;
-use super::{Action, MeshNode, send_all};
+use super::{Action, MeshNode};
 use crate::wire::{Control, Hint};
 use crate::{Counters, DocumentStore, Now, PeerKey, Scope};
 
@@ -56,11 +56,36 @@ impl MeshNode {
             self.counters.count("messages_without_link");
             return;
         }
+        if !self.links.get_mut(&peer).is_some_and(|link| link.quota.takes(now.mono_ms)) {
+            self.counters.count("messages_over_quota");
+            return;
+        }
         match message {
-            Control::Gossip { hint, hops } => self.gossip(peer, hint, hops, store, out),
+            Control::Gossip { hint, hops } => {
+                if self.may_come_open(peer, &hint.version.tenant, store) {
+                    self.gossip(peer, hint, hops, store, out);
+                }
+            }
+            Control::SealedGossip { sealed, hops } => {
+                let Some((tenant, body)) = self.opened(&sealed, now, store) else { return };
+                let Some(origin) = body.origin else {
+                    self.counters.count("hints_malformed");
+                    return;
+                };
+                let hint = Hint { version: body.version(tenant), origin };
+                self.gossip(peer, hint, hops, store, out);
+            }
+            Control::SealedStored(sealed) => {
+                let Some((tenant, body)) = self.opened(&sealed, now, store) else { return };
+                if body.origin.is_some() {
+                    self.counters.count("hints_malformed");
+                    return;
+                }
+                self.stored(peer, &body.version(tenant), store, out);
+            }
             Control::Graft(ids) => {
                 let sends = self.broadcast.graft(peer, &ids, gate(&self.links, store));
-                send_all(sends, out);
+                self.send_hints(sends, store, out);
             }
             Control::Have(ids) => {
                 self.broadcast.have(peer, &ids, now.mono_ms, &mut self.counters);
@@ -87,8 +112,8 @@ impl MeshNode {
             }
             Control::Prune => self.broadcast.prune(peer),
             Control::Stored(version) => {
-                if self.may_hear(peer, &version.tenant, store) && !self.known.holds(&version) {
-                    self.fetch(peer, &version, out);
+                if self.may_come_open(peer, &version.tenant, store) {
+                    self.stored(peer, &version, store, out);
                 }
             }
             // Certificates are the driver's: it knows the chain and the clock to judge them by.
@@ -110,7 +135,7 @@ impl MeshNode {
         self.counters.count("hints_published");
         let hint = Hint { version, origin: self.membership.me().peer };
         let sends = self.broadcast.publish(hint, gate(&self.links, store), &mut self.counters);
-        send_all(sends, out);
+        self.send_hints(sends, store, out);
     }
 
     /// A reconciliation brought news: those behind us in the tree may now fetch it here.
@@ -123,11 +148,25 @@ impl MeshNode {
     ) {
         self.known.note(&version, &mut self.counters);
         let waiting = self.broadcast.waiting_for(&Hint::id_of(&version));
-        let allowed = gate(&self.links, store);
-        for peer in waiting {
-            if peer != from && allowed(peer, &version.tenant) {
-                out.push(Action::Send { peer, message: Control::Stored(version.clone()) });
-            }
+        let sends = {
+            let allowed = gate(&self.links, store);
+            let told = waiting.into_iter().filter(|peer| *peer != from);
+            let told = told.filter(|peer| allowed(*peer, &version.tenant));
+            told.map(|peer| (peer, Control::Stored(version.clone()))).collect()
+        };
+        self.send_hints(sends, store, out);
+    }
+
+    /// The peer says that it holds a version.
+    fn stored(
+        &mut self,
+        peer: PeerKey,
+        version: &DocVersion,
+        store: &dyn DocumentStore,
+        out: &mut Vec<Action>,
+    ) {
+        if self.may_hear(peer, &version.tenant, store) && !self.known.holds(version) {
+            self.fetch(peer, version, out);
         }
     }
 
@@ -145,7 +184,7 @@ impl MeshNode {
         self.counters.count("hints_received");
         let (fresh, sends) =
             self.broadcast.gossip(from, hint, hops, gate(&self.links, store), &mut self.counters);
-        send_all(sends, out);
+        self.send_hints(sends, store, out);
         let Some(hint) = fresh.filter(|hint| !self.known.holds(&hint.version)) else { return };
         // The origin has the version for certain. Without a link to it, whoever passed the hint on
         // may have it by now; if not, it says "stored" as soon as it does.

@@ -7,6 +7,7 @@ use foca::State;
 use holm_model::{Millis, TenantId};
 
 use super::overlay::{ALL, some_down};
+use super::quota::Quota;
 use super::{Action, MeshNode};
 use crate::clock::PeerClock;
 use crate::member::{Known, MAX_MEMBERS};
@@ -50,6 +51,7 @@ pub(super) struct Link {
     heard_ms: u64,
     next_ping_ms: u64,
     pub(super) clock: PeerClock,
+    pub(super) quota: Quota,
 }
 
 impl Link {
@@ -131,6 +133,7 @@ impl MeshNode {
             heard_ms: now.mono_ms,
             next_ping_ms: now.mono_ms,
             clock,
+            quota: Quota::full(now.mono_ms),
         };
         // Everything at once for whoever was away, and from the first few; the others among many only
         // add ways, and what they know is known here already or comes with their first round.

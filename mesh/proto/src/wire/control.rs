@@ -110,6 +110,15 @@ pub enum Control {
     },
     /// "I get your hints from elsewhere already; only tell me their ids."
     Prune,
+    /// A hint sealed for the sites that may replicate its tenant, and over how many nodes it came.
+    SealedGossip {
+        /// A sealed [`super::HintBody`] with its origin.
+        sealed: Vec<u8>,
+        /// Nodes that it passed, the origin not counted.
+        hops: u32,
+    },
+    /// [`Control::Stored`], sealed likewise.
+    SealedStored(Vec<u8>),
     /// "I now hold this version": whoever lacks it may fetch it here. Not passed on.
     Stored(DocVersion),
     /// The sender's renewed certificate chain, DER, leaf first.
@@ -145,6 +154,10 @@ impl Control {
                 wall_ahead_ns: clocks.map_or(0, |(_, left)| left.wall_ahead_ns()),
             }),
             Self::Prune => Body::Prune(generated::Nothing {}),
+            Self::SealedGossip { sealed, hops } => {
+                Body::SealedGossip(generated::SealedGossip { sealed: sealed.clone(), hops: *hops })
+            }
+            Self::SealedStored(sealed) => Body::SealedStored(sealed.clone()),
             Self::Stored(version) => Body::Stored(version_to(version)),
             Self::SvidRefresh(chain) => {
                 Body::SvidRefresh(generated::SvidRefresh { chain: chain.clone() })
@@ -185,6 +198,14 @@ impl Frame for Control {
                 )?),
             },
             Body::Prune(_) => Self::Prune,
+            Body::SealedGossip(generated::SealedGossip { sealed, hops }) => {
+                check_length("sealed_gossip", sealed.len(), MAX_HINT_BYTES)?;
+                Self::SealedGossip { sealed, hops }
+            }
+            Body::SealedStored(sealed) => {
+                check_length("sealed_stored", sealed.len(), MAX_HINT_BYTES)?;
+                Self::SealedStored(sealed)
+            }
             Body::Stored(version) => {
                 check_length("stored", version.encoded_len(), MAX_HINT_BYTES)?;
                 Self::Stored(version_from("stored", &version)?)

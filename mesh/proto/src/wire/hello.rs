@@ -8,10 +8,12 @@ use prost::Message;
 
 use super::{Frame, MAX_CONTROL_BYTES, WireError, bad, decode, fixed, generated, node, site};
 
-/// The protocol version that this crate speaks.
-/// Version 2: reconciliation may open with a fingerprint and exchanges up to 1,024 documents a turn;
-/// `prune` asks the peer alone to be silent, and no longer promises silence in return.
-pub const PROTOCOL_VERSION: u32 = 2;
+/// The latest protocol version that this crate speaks: hints of tenants are sealed.
+pub const PROTOCOL_VERSION: u32 = 3;
+/// The oldest protocol version that this crate speaks. Version 2: reconciliation may open with a
+/// fingerprint and exchanges up to 1,024 documents a turn; `prune` asks the peer alone to be silent, and
+/// promises no silence in return. Hints go in clear, to sites that may replicate their tenant.
+pub const OLDEST_PROTOCOL: u32 = 2;
 /// Most addresses that a node may advertise.
 pub const MAX_ADDRESSES: usize = 8;
 
@@ -97,6 +99,12 @@ pub enum Refusal {
 }
 
 impl Hello {
+    /// The version that this node, whose latest is `our_max`, speaks with the node that said this. Only
+    /// of use once [`Hello::judge`] found that there is one.
+    pub fn version_with(&self, our_max: u32) -> u32 {
+        self.protocol_max.min(our_max)
+    }
+
     /// Whether this node, whose Hello is `self`, talks to the peer whose Hello is `theirs` and whose
     /// certificate names `certified`.
     ///

@@ -3,6 +3,7 @@
 
 mod control;
 mod hello;
+mod hint_body;
 mod rpc;
 mod sync;
 
@@ -10,7 +11,8 @@ use holm_model::{DocId, DocVersion, HeadsDigest, Millis, NodeName, SiteId, Tenan
 use prost::Message;
 
 pub use control::{Control, Hint, HintId, LeaseClaim, MAX_IDS, MAX_LEASES};
-pub use hello::{Hello, MAX_ADDRESSES, MeshId, PROTOCOL_VERSION, Refusal};
+pub use hello::{Hello, MAX_ADDRESSES, MeshId, OLDEST_PROTOCOL, PROTOCOL_VERSION, Refusal};
+pub use hint_body::HintBody;
 pub use rpc::{RpcRequest, RpcResponse};
 pub use sync::{MAX_HEADS, Sync};
 

@@ -90,6 +90,12 @@ impl FakeStore {
         self.lock().refused_sites.insert((SiteId::new(site).expect("valid"), tenant(tenant_name)));
     }
 
+    /// Takes back what [`FakeStore::refuse`] said, or its contrary.
+    pub fn permit(&self, site: &str, tenant_name: &str) {
+        let key = (SiteId::new(site).expect("valid"), tenant(tenant_name));
+        self.lock().refused_sites.remove(&key);
+    }
+
     /// From now on the document can be neither applied nor exported.
     pub fn poison(&self, doc: DocId) {
         self.lock().poisoned.insert(doc);
