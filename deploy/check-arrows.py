@@ -19,6 +19,7 @@ LAYERS = {
     "planes/events": 3,
     "mesh/link": 4,
     "planes/plane": 4,
+    "planes/query": 4,
     "planes/observe": 5,
     "planes/explain": 5,
     "consoles": 6,

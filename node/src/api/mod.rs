@@ -22,6 +22,7 @@ mod metrics;
 mod names;
 pub(crate) mod params;
 mod planes;
+pub(crate) mod query;
 mod questions;
 mod search;
 mod serve;
@@ -92,6 +93,9 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         planes::latest_results,
         planes::list_planes,
         planes::rows,
+        query::export,
+        query::query,
+        query::tables,
         sites::list_sites,
         sites::me,
         stream::stream,
@@ -198,6 +202,9 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/planes", get(planes::list_planes))
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
+        .route("/v1/events/export", get(query::export))
+        .route("/v1/query", post(query::query))
+        .route("/v1/query/tables", get(query::tables))
         .route("/v1/stream", get(stream::stream))
         .route("/v1/mesh", get(mesh_view::mesh))
         .route("/v1/mesh/digest", get(mesh::digest))
@@ -268,7 +275,8 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 12] = [
+    const WITH_QUERY: [&str; 13] = [
+        "/v1/events/export",
         "/v1/rows",
         "/v1/topology",
         "/v1/topology/changes",

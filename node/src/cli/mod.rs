@@ -8,6 +8,7 @@ mod credentials;
 mod doctor;
 mod mesh;
 mod mesh_top;
+mod query;
 mod render;
 mod show;
 mod tenant;
@@ -105,6 +106,11 @@ pub(crate) enum Command {
     Results(Target),
     /// Rows of this site, newest first.
     Rows(RowsArgs),
+    /// Put a question in SQL to all sites at once.
+    Query(query::QueryArgs),
+    /// The rows of this site as files for other programs.
+    #[command(subcommand)]
+    Events(query::EventsCommand),
     /// Join tokens: each enrols one node.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -415,6 +421,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Planes(target) => show::planes(&target).await,
         Command::Results(target) => show::results(&target).await,
         Command::Rows(args) => show::rows(&args).await,
+        Command::Query(args) => query::query(args).await,
+        Command::Events(command) => query::events(command).await,
         Command::Token(TokenCommand::Create { target, site }) => {
             credentials::create_join_token(&target, site).await
         }

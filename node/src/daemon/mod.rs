@@ -6,6 +6,7 @@ mod erasure;
 mod freshness;
 mod moments;
 mod planes;
+mod query;
 mod roster;
 mod rows;
 mod state;

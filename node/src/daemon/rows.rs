@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use holm_events::RowStore;
+use holm_events::{EventStore, Kind, Table, TableError};
 use holm_model::{Row, Value};
 use holm_plane::RowSink;
 use tokio::sync::broadcast;
@@ -15,16 +15,114 @@ use super::{Change, Topic};
 pub(crate) const RESULTS_TABLE: &str = "active_results";
 const MAX_LATEST: usize = 10_000;
 
+/// The tables that planes write rows to, with their columns; a row's other columns are kept as
+/// attributes.
+pub(super) fn tables() -> Result<Vec<Table>, TableError> {
+    use Kind::{Bool, Float, Int, Text};
+    let results: &[(&str, Kind)] = &[
+        ("probe", Text),
+        ("target", Text),
+        ("kind", Text),
+        ("success", Bool),
+        ("error", Text),
+        ("duration_ms", Float),
+        ("peer.site", Text),
+        ("server.address", Text),
+        ("network.type", Text),
+    ];
+    let connections: &[(&str, Kind)] = &[
+        ("event", Text),
+        ("direction", Text),
+        ("source", Text),
+        ("source.address", Text),
+        ("source.port", Int),
+        ("destination.address", Text),
+        ("destination.port", Int),
+        ("network.type", Text),
+        ("service.name", Text),
+        ("process.pid", Int),
+        ("process.executable.name", Text),
+        ("process.command", Text),
+        ("process.note", Text),
+        ("container.id", Text),
+        ("cgroup", Text),
+        ("duration_ms", Float),
+        ("bytes_sent", Int),
+        ("bytes_received", Int),
+    ];
+    let way: &[(&str, Kind)] = &[
+        ("target", Text),
+        ("kind", Text),
+        ("protocol", Text),
+        ("peer.site", Text),
+        ("server.address", Text),
+        ("network.type", Text),
+    ];
+    let path_results: &[(&str, Kind)] = &[
+        ("success", Bool),
+        ("error", Text),
+        ("method", Text),
+        ("outcome", Text),
+        ("path.hops", Text),
+        ("path.widths", Text),
+        ("path.width", Int),
+        ("path.length", Int),
+        ("path.probes", Int),
+        ("path.epsilon", Float),
+        ("path.failure_bound", Float),
+        ("path.looped", Bool),
+        ("path.meshed", Bool),
+        ("path.per_packet", Bool),
+        ("path.rate_limited", Bool),
+        ("path.rewritten", Bool),
+        ("path.mpls", Bool),
+        ("path.lost", Int),
+        ("path.lost.terminal", Int),
+        ("path.loss.ratio", Float),
+        ("path.rtt.min_ms", Float),
+        ("path.rtt.avg_ms", Float),
+        ("path.rtt.max_ms", Float),
+        ("duration_ms", Float),
+    ];
+    let path_changes: &[(&str, Kind)] = &[
+        ("change", Text),
+        ("hops.added", Text),
+        ("hops.removed", Text),
+        ("length", Int),
+        ("length.before", Int),
+        ("reached", Bool),
+        ("rtt_ms", Float),
+        ("rtt_ms.before", Float),
+    ];
+    let signals: &[(&str, Kind)] = &[
+        ("plane", Text),
+        ("kind", Text),
+        ("severity", Text),
+        ("target", Text),
+        ("state", Text),
+        ("since", Int),
+        ("text", Text),
+    ];
+    Ok(vec![
+        Table::of_rows(RESULTS_TABLE, results)?,
+        Table::of_rows("host_connections", connections)?,
+        Table::of_rows("path_results", &[way, path_results].concat())?,
+        Table::of_rows("path_changes", &[way, path_changes].concat())?,
+        Table::of_rows(super::SIGNALS_TABLE, signals)?,
+    ])
+}
+
 /// The rows of one tenant at this site.
 pub(crate) struct TenantRows {
-    pub(crate) store: RowStore,
+    pub(crate) store: Arc<EventStore>,
     latest: Mutex<BTreeMap<(String, String), Row>>,
     latest_full: AtomicU64,
 }
 
 impl TenantRows {
     /// With the latest results among those in `store`.
-    pub(crate) fn new(store: RowStore) -> Self {
+    pub(crate) fn new(store: EventStore) -> Self {
+        let store = Arc::new(store);
         let rows = Self { store, latest: Mutex::default(), latest_full: AtomicU64::new(0) };
         let known = rows.store.newest(RESULTS_TABLE, holm_model::Millis(0), MAX_LATEST);
         match known {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::freshness::Absence;
 use super::planes::Supervised;
+use super::query::Queries;
 use super::roster::Roster;
 use super::views::Views;
 use super::{Credentials, Tenant, Tenants};
@@ -71,6 +72,7 @@ pub(crate) struct NodeState {
     pub(crate) credentials: Credentials,
     pub(crate) throttle: Throttle,
     pub(crate) questions: Questions,
+    pub(crate) queries: Queries,
     pub(crate) tenants: Tenants,
     pub(crate) roster: Arc<Roster>,
     pub(crate) changes: broadcast::Sender<Change>,
@@ -115,6 +117,7 @@ impl NodeState {
             credentials: parts.credentials,
             throttle: Throttle::default(),
             questions: Questions::default(),
+            queries: Queries::default(),
             tenants: parts.tenants,
             roster: parts.roster,
             changes: broadcast::channel(256).0,

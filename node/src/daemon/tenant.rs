@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use anyhow::Context;
-use holm_events::{RowKey, RowLimits, RowStore};
+use holm_events::{Disk, EventKey, EventStore, Limits, OldRows, Setup};
 use holm_graph::{Fold, FoldLimits, Folded, SnapshotFilter, TopologyGraph};
 use holm_model::{
     AliasObservation, DocId, DocVersion, EdgeObservation, Millis, NodeName, NodeObservation,
@@ -68,30 +68,34 @@ impl Tenant {
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("{}: cannot be made", dir.display()))?;
         let key_file = dir.join("data.key");
-        let path = dir.join("rows.redb");
-        let mut messages: Vec<String> = [dir.join("state.redb"), path.clone()]
-            .iter()
-            .filter_map(|store| emptied(store, key_file.exists()))
-            .collect();
+        let mut messages: Vec<String> =
+            emptied(&dir.join("state.redb"), key_file.exists()).into_iter().collect();
         let key = data_key(&key_file, id, key_of_keys)?;
-        let rows_key = key.derive("holm 2026-11 row store");
+        let event_key = EventKey::new(&key.derive("holm 2026-11 event store"));
+        let old = OldRows {
+            path: dir.join("rows.redb"),
+            tenant: id.clone(),
+            key: key.derive("holm 2026-11 row store"),
+        };
         let (site, node) = (config.node.site.clone(), config.node.name.clone());
         let (replica, report) = open_replica(&dir, id, key, &site, &node, now)?;
         messages.extend(report.messages);
-        let limits = RowLimits {
+        let limits = Limits {
             max_bytes: config.rows.max_bytes,
             max_age_ms: u64::try_from(config.rows.max_age.as_millis()).unwrap_or(u64::MAX),
-            queue_rows: 65_536,
+            ..Limits::default()
         };
-        let (rows, report) =
-            RowStore::open(&path, id.clone(), RowKey::new(&rows_key), limits, now)?;
-        if let Some((aside, reason)) = report.moved_aside {
-            messages.push(format!(
-                "{} was damaged ({reason}) and was moved to {}; rows of this site from before now are not shown",
-                path.display(),
-                aside.display()
-            ));
-        }
+        let (rows, report) = EventStore::open(Setup {
+            folder: dir.join("events"),
+            tenant: id.clone(),
+            key: event_key,
+            tables: super::rows::tables()?,
+            limits,
+            clock: Millis::now,
+            disk: Disk::default(),
+            old: Some(old),
+        })?;
+        messages.extend(report.messages);
         let mut graph = TopologyGraph::new();
         for (from, element) in replica.elements() {
             graph.apply(&from, element);

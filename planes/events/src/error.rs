@@ -1,39 +1,43 @@
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the row store cannot do something. No variant loses rows that were committed before.
+use parquet::errors::ParquetError;
+
+/// Why the event store cannot do something. No variant loses what was committed before.
 #[derive(Debug, thiserror::Error)]
-pub enum RowStoreError {
-    /// The file cannot be opened or created.
+pub enum EventError {
+    /// The store cannot be opened.
     #[error(
-        "row store {path}: cannot be opened: {reason}; check the folder's permissions and that no other node uses it"
+        "event store {path}: cannot be opened: {reason}; check the folder's permissions, its disk, and that no other node uses it"
     )]
     Open {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
         /// What the system said.
         reason: String,
     },
-    /// A read failed.
-    #[error("row store {path}: cannot be read: {reason}")]
+    /// A file cannot be read. If it is damaged it is set aside.
+    #[error("event file {path}: cannot be read: {reason}")]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
         reason: String,
     },
-    /// A write failed; the rows stay queued in memory and are tried again.
-    #[error(
-        "row store {path}: cannot be written: {reason}; free disk space, the rows wait in memory meanwhile"
-    )]
-    Write {
+    /// An export cannot be written.
+    #[error("export {path}: cannot be written: {reason}; free disk space or choose another folder")]
+    Export {
         /// The file.
         path: PathBuf,
         /// What the system said.
         reason: String,
     },
+    /// There is no such table.
+    #[error("there is no table {0} at this site")]
+    NoTable(String),
 }
 
-impl RowStoreError {
+impl EventError {
     pub(crate) fn open(path: &Path, reason: impl ToString) -> Self {
         Self::Open { path: path.into(), reason: reason.to_string() }
     }
@@ -42,7 +46,18 @@ impl RowStoreError {
         Self::Read { path: path.into(), reason: reason.to_string() }
     }
 
-    pub(crate) fn write(path: &Path, reason: impl ToString) -> Self {
-        Self::Write { path: path.into(), reason: reason.to_string() }
+    pub(crate) fn export(path: &Path, reason: impl ToString) -> Self {
+        Self::Export { path: path.into(), reason: reason.to_string() }
+    }
+}
+
+/// The system's error inside Parquet's, if it is one.
+pub(crate) fn io_of(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(other) => io::Error::other(other),
+        },
+        other => io::Error::other(other),
     }
 }

@@ -1,20 +1,43 @@
-//! The site-local row store: what happened, in volume, stays where it was seen.
+//! The site-local event store: what happened, in volume, stays where it was seen.
 //!
-//! What comes in: rows of one tenant, without blocking ([`RowStore::append`]). What goes out: the
-//! newest rows of a table, and counters. Rows are committed in groups (every 200 ms at most) and
-//! sealed with a key derived from the tenant's data key. Bounds on age and bytes drop the oldest
-//! rows first. What must never happen: a drop without a counter, a producer that waits for the disk,
-//! or a damaged file that keeps the node from starting.
-//!
-//! This is the bounded store of the first issue; Parquet and SQL take its place behind the same
-//! `append` (DESIGN §7).
+//! What comes in: rows and Arrow batches of one tenant, without blocking ([`EventStore::append`],
+//! [`EventStore::append_batch`]). What goes out: the newest rows of a table, snapshots of tables for
+//! questions, plain Parquet for other programs, and counters. On the way: a sealed log (group commit,
+//! 200 ms at most), then sealed Parquet by table, day and hour, small files put together, the oldest
+//! dropped when a bound of age or bytes is reached. Everything on disk is sealed with keys derived from
+//! the tenant's data key. What must never happen: a drop without a counter, a producer that waits for
+//! the disk, an acknowledged row that a crash loses or doubles, a damaged file that keeps the node from
+//! starting. `docs/formats/event-files.md` has the formats.
 
-mod block;
+mod counters;
+mod disk;
 mod error;
+mod export;
+mod file;
+mod held;
+mod key;
+mod limits;
+mod newest;
+mod old;
 mod quiet;
+mod roller;
+mod rows;
+mod sealed;
+mod shelf;
 mod store;
+mod table;
+mod wal;
+mod writer;
 
-pub use block::RowKey;
-pub use error::RowStoreError;
+pub use counters::{EventStats, TableStats};
+pub use disk::{Disk, Fuse};
+pub use error::EventError;
+pub use export::Exported;
+pub use file::EventFile;
+pub use key::EventKey;
+pub use limits::{Limits, TableLimits};
+pub use old::OldRows;
 pub use quiet::Quiet;
-pub use store::{OpenReport, RowLimits, RowStats, RowStore};
+pub use rows::{text_of_bytes, value_at};
+pub use store::{EventStore, OpenReport, QueueFull, Setup, Snapshot};
+pub use table::{ATTRIBUTES, Kind, SITE, TIME, Table, TableError};

@@ -1,137 +1,221 @@
-//! The store: a bounded queue, one writer thread, one redb file.
+//! The store of one tenant: what it is handed, and what it can be asked.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
 use holm_model::{Millis, Row, TenantId};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
-use crate::{Quiet, RowKey, RowStoreError};
+use crate::counters::{Counters, EventStats, TableStats};
+use crate::disk::Disk;
+use crate::error::EventError;
+use crate::file::{EventFile, Shelving};
+use crate::held::{Held, TableBatches};
+use crate::key::EventKey;
+use crate::limits::Limits;
+use crate::old::OldRows;
+use crate::roller::Roller;
+use crate::rows::from_batch;
+use crate::shelf::{Reason, Shelf, set_aside};
+use crate::table::{Table, weight};
+use crate::writer::Writer;
 
-/// Sealed blocks by sequence number.
-const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
-/// For each block: newest row's time in ms, rows, bytes.
-const INDEX: TableDefinition<'_, u64, (u64, u32, u32)> = TableDefinition::new("index");
+/// Most tables that rows may make by themselves, beside those that are registered.
+pub(crate) const MAX_TABLES: usize = 128;
+/// About what a row weighs beside its columns, and for each of them.
+const ROW_BYTES: usize = 96;
+const VALUE_BYTES: usize = 56;
 
-const GROUP_COMMIT: Duration = Duration::from_millis(200);
-const MAX_ROWS_PER_BLOCK: usize = 4_096;
-const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
-
-/// How much is kept. Whatever bound is reached first drops the oldest block.
-#[derive(Debug, Clone, Copy)]
-pub struct RowLimits {
-    /// Most bytes of sealed blocks.
-    pub max_bytes: u64,
-    /// Longest time a row is kept, in milliseconds.
-    pub max_age_ms: u64,
-    /// Most rows that wait for the writer.
-    pub queue_rows: usize,
+/// What a store is made of.
+pub struct Setup {
+    /// The folder, of this store alone.
+    pub folder: PathBuf,
+    /// Whose events these are.
+    pub tenant: TenantId,
+    /// What seals them.
+    pub key: EventKey,
+    /// The tables that are known; rows of others make a table with [`crate::ATTRIBUTES`] alone.
+    pub tables: Vec<Table>,
+    /// Bounds.
+    pub limits: Limits,
+    /// The wall clock.
+    pub clock: fn() -> Millis,
+    /// The disk; tests let it fail.
+    pub disk: Disk,
+    /// The row store of an earlier version, whose rows are taken over.
+    pub old: Option<OldRows>,
 }
 
-/// What was found when the store was opened.
+/// The queue has no room; the batch's rows are lost and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueFull;
+
+/// What was found when the store was opened, for people.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
-    /// Set if the file was damaged: where it was moved to. The store starts empty then.
-    pub moved_aside: Option<(PathBuf, String)>,
+    /// One sentence each.
+    pub messages: Vec<String>,
 }
 
-/// Counters since the store was opened, and its size now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RowStats {
-    /// Rows made durable.
-    pub committed: u64,
-    /// Rows dropped because the queue was full.
-    pub dropped_queue_full: u64,
-    /// Rows dropped because they were the oldest when a bound was reached.
-    pub dropped_oldest: u64,
-    /// Failed writes (a full disk, say); their rows waited and were tried again.
-    pub write_failures: u64,
-    /// Blocks that could not be opened when read.
-    pub unreadable_blocks: u64,
-    /// Rows kept now.
-    pub rows: u64,
-    /// Bytes of sealed blocks kept now.
-    pub bytes: u64,
-}
-
-#[derive(Default)]
-struct Counters {
-    committed: AtomicU64,
-    dropped_queue_full: AtomicU64,
-    dropped_oldest: AtomicU64,
-    write_failures: AtomicU64,
-    unreadable_blocks: AtomicU64,
-    rows: AtomicU64,
-    bytes: AtomicU64,
-    last_error: Mutex<Option<String>>,
-}
-
-enum Message {
-    Row(Row),
+pub(crate) enum Message {
+    Batch(Arc<Table>, RecordBatch, usize),
     Flush(SyncSender<()>),
+    Roll,
+    Row(Row, usize),
 }
 
-struct Shared {
-    path: PathBuf,
-    tenant: TenantId,
-    key: RowKey,
-    database: Quiet,
-    limits: RowLimits,
-    counters: Counters,
+/// What the threads of a store share.
+pub(crate) struct Shared {
+    pub(crate) shelving: Shelving,
+    pub(crate) limits: Limits,
+    pub(crate) clock: fn() -> Millis,
+    pub(crate) tables: RwLock<BTreeMap<Box<str>, Arc<Table>>>,
+    held: Mutex<Held>,
+    /// Something was frozen, or became files, or the store stops.
+    pub(crate) turned: Condvar,
+    pub(crate) counters: Counters,
+    pub(crate) queued_bytes: AtomicUsize,
+    pub(crate) stopping: AtomicBool,
 }
 
-/// The rows of one tenant at this site. Dropping it commits what waits and ends the writer.
-pub struct RowStore {
+/// A table at one moment: what a question reads. Files stay on the disk while this is held.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The table.
+    pub table: Arc<Table>,
+    /// Its files, oldest hour first.
+    pub files: Vec<Arc<EventFile>>,
+    /// What is not in a file yet, in the order it came.
+    pub batches: Vec<RecordBatch>,
+}
+
+/// The events of one tenant at this site. Dropping it commits what waits and ends its threads.
+pub struct EventStore {
     shared: Arc<Shared>,
-    queue: Option<SyncSender<Message>>,
-    writer: Option<JoinHandle<()>>,
+    queue: Option<Sender<Message>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-impl RowStore {
-    /// Opens `path`, or creates it. A damaged file is moved aside, never deleted.
+impl std::fmt::Debug for EventStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventStore").field("folder", &self.shared.shelving.root).finish()
+    }
+}
+
+impl EventStore {
+    /// Opens the folder, or makes it: takes away what a crash left half done, reads the log back, takes
+    /// over the rows of an earlier version. A damaged file is set aside, never deleted.
     ///
     /// # Errors
-    /// [`RowStoreError::Open`] if neither the file nor a fresh one can be used.
-    pub fn open(
-        path: &Path,
-        tenant: TenantId,
-        key: RowKey,
-        limits: RowLimits,
-        now: Millis,
-    ) -> Result<(Self, OpenReport), RowStoreError> {
-        let (database, report) = open_database(path, now)?;
-        let shared = Arc::new(Shared {
-            path: path.into(),
-            tenant,
-            key,
-            database: Quiet::new("rows.redb", database),
+    /// [`EventError::Open`] if the folder cannot be used.
+    pub fn open(setup: Setup) -> Result<(Self, OpenReport), EventError> {
+        let Setup { folder, tenant, key, tables, limits, clock, disk, old } = setup;
+        let failed = |error: io::Error| EventError::open(&folder, error);
+        disk.create_folder(&folder).map_err(failed)?;
+        let shelving = Shelving {
+            disk,
+            root: folder.clone(),
+            tenant: tenant.as_str().to_owned(),
+            key: Arc::new(key),
+        };
+        let mut report = OpenReport::default();
+        let found = Shelf::look(&shelving).map_err(failed)?;
+        if found.set_aside > 0 {
+            report.messages.push(format!(
+                "{} event files in {} are damaged and were set aside (.damaged); their rows are not shown",
+                found.set_aside,
+                folder.display()
+            ));
+        }
+        let counters = Counters::default();
+        Counters::add(&counters.damaged, found.set_aside);
+        let tables = tables.into_iter().map(|table| (table.name().into(), Arc::new(table)));
+        let mut shared = Shared {
+            shelving,
             limits,
-            counters: Counters::default(),
-        });
-        let next = shared.measure()?;
-        let (queue, inbox) = mpsc::sync_channel(limits.queue_rows);
-        let writer = std::thread::Builder::new()
-            .name("row-writer".into())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || Writer { shared, next, waiting: Vec::new() }.run(&inbox)
-            })
-            .map_err(|error| RowStoreError::open(path, error))?;
-        Ok((Self { shared, queue: Some(queue), writer: Some(writer) }, report))
+            clock,
+            tables: RwLock::new(tables.collect()),
+            held: Mutex::new(Held::new(found.shelf)),
+            turned: Condvar::new(),
+            counters,
+            queued_bytes: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        };
+        shared.register_found();
+        if let Some(old) = old {
+            report.messages.extend(crate::old::take_over(&old, &mut shared)?);
+        }
+        let next = shared.replay(found.highest, &mut report).map_err(failed)?;
+        let shared = Arc::new(shared);
+        let (queue, inbox) = mpsc::channel();
+        let mut store =
+            Self { shared: Arc::clone(&shared), queue: Some(queue), threads: Vec::new() };
+        let writer = Writer::new(Arc::clone(&shared), next);
+        store.start("event-writer", move || writer.run(&inbox))?;
+        let roller = Roller::new(shared);
+        store.start("event-roller", move || roller.run())?;
+        Ok((store, report))
     }
 
-    /// Takes a row; it is durable within 200 ms. A full queue drops it and counts it.
+    fn start(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), EventError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+        let folder = &self.shared.shelving.root;
+        self.threads.push(thread.map_err(|error| EventError::open(folder, error))?);
+        Ok(())
+    }
+
+    /// Takes a row; it is durable within 200 ms. Without room it is dropped and counted.
     pub fn append(&self, row: Row) {
-        let Some(queue) = &self.queue else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            queue.try_send(Message::Row(row))
-        {
-            self.shared.counters.dropped_queue_full.fetch_add(1, Ordering::Relaxed);
+        let text = row.columns.values().map(|value| match value {
+            holm_model::Value::Text(text) => text.len(),
+            _ => 0,
+        });
+        let bytes = ROW_BYTES + VALUE_BYTES * row.columns.len() + text.sum::<usize>();
+        // Dropped and counted there.
+        let _ = self.send(Message::Row(row, bytes), bytes, 1);
+    }
+
+    /// Takes a batch of a registered table; it is durable within 200 ms.
+    ///
+    /// # Errors
+    /// [`QueueFull`]. A batch of an unknown table or with other columns is refused and counted instead.
+    pub fn append_batch(&self, table: &str, batch: RecordBatch) -> Result<(), QueueFull> {
+        let rows = batch.num_rows() as u64;
+        let known = self.shared.table(table).filter(|known| {
+            Arc::ptr_eq(known.schema(), batch.schema_ref()) || known.schema() == batch.schema_ref()
+        });
+        let Some(known) = known else {
+            Counters::add(&self.shared.counters.refused, rows);
+            return Ok(());
+        };
+        if rows == 0 {
+            return Ok(());
         }
+        let bytes = weight(&batch);
+        self.send(Message::Batch(known, batch, bytes), bytes, rows)
+    }
+
+    fn send(&self, message: Message, bytes: usize, rows: u64) -> Result<(), QueueFull> {
+        let shared = &self.shared;
+        let waiting = shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
+        // One batch always fits, however large.
+        let room = waiting == 0 || waiting + bytes <= shared.limits.queue_bytes;
+        let sent = room && self.queue.as_ref().is_some_and(|queue| queue.send(message).is_ok());
+        if sent {
+            return Ok(());
+        }
+        shared.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        Counters::add(&shared.counters.dropped_queue_full, rows);
+        Err(QueueFull)
     }
 
     /// Waits until every row that was appended before is durable, or its write failed.
@@ -145,313 +229,277 @@ impl RowStore {
         }
     }
 
-    /// The newest rows of `table` at or after `since`, newest first, at most `limit`.
+    /// Makes files of everything that is in the log now and waits for it, unless the disk refuses.
+    pub fn roll(&self) {
+        self.flush();
+        if let Some(queue) = &self.queue {
+            let _ = queue.send(Message::Roll);
+        }
+        self.flush();
+        let failures = || self.shared.counters.stats().write_failures;
+        let before = failures();
+        let mut held = self.shared.held();
+        while !held.frozen.is_empty() && failures() == before {
+            held = self.shared.wait(held, std::time::Duration::from_millis(100));
+        }
+    }
+
+    /// The tables that can be asked, by name.
+    pub fn tables(&self) -> Vec<Arc<Table>> {
+        let tables = self.shared.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.values().cloned().collect()
+    }
+
+    /// A table as it is now: all that was committed.
+    pub fn snapshot(&self, table: &str) -> Option<Snapshot> {
+        let table = self.shared.table(table)?;
+        let held = self.shared.held();
+        let files = held.shelf.of(table.name()).to_vec();
+        let batches = held.batches(table.name());
+        Some(Snapshot { table, files, batches })
+    }
+
+    /// The newest rows of `table` at or after `since`, newest first, at most `limit`. A damaged file is
+    /// set aside, counted, and passed over.
     ///
     /// # Errors
-    /// [`RowStoreError::Read`]; an unreadable block is passed over and counted instead.
-    pub fn newest(
-        &self,
-        table: &str,
-        since: Millis,
-        limit: usize,
-    ) -> Result<Vec<Row>, RowStoreError> {
-        let shared = &self.shared;
-        let read = |error: redb::Error| RowStoreError::read(&shared.path, error);
-        let transaction = shared.database.begin_read().map_err(|e| read(e.into()))?;
-        let blocks = transaction.open_table(BLOCKS).map_err(|e| read(e.into()))?;
-        let index = transaction.open_table(INDEX).map_err(|e| read(e.into()))?;
-        let mut rows = Vec::new();
-        for entry in index.iter().map_err(|e| read(e.into()))?.rev() {
-            let (sequence, about) = entry.map_err(|e| read(e.into()))?;
-            if rows.len() >= limit {
-                break;
-            }
-            if Millis(about.value().0) < since {
-                continue;
-            }
-            let sequence = sequence.value();
-            let Some(block) = blocks.get(sequence).map_err(|e| read(e.into()))? else { continue };
-            let Some(found) = shared.key.open(&shared.tenant, sequence, block.value()) else {
-                shared.counters.unreadable_blocks.fetch_add(1, Ordering::Relaxed);
-                continue;
-            };
-            rows.extend(found.into_iter().rev().filter(|r| r.table == table && r.at >= since));
-        }
-        rows.truncate(limit);
-        Ok(rows)
+    /// [`EventError::Read`] if the disk cannot be read.
+    pub fn newest(&self, table: &str, since: Millis, limit: usize) -> Result<Vec<Row>, EventError> {
+        let Some(snapshot) = self.snapshot(table) else { return Ok(Vec::new()) };
+        let rows = crate::newest::newest(&snapshot, since, limit, from_batch);
+        self.set_damaged_aside();
+        rows
+    }
+
+    /// Sets aside the files that a reader found damaged; how many they were. A question that failed is
+    /// worth asking again if this is not 0.
+    pub fn set_damaged_aside(&self) -> usize {
+        self.shared.set_damaged_aside()
     }
 
     /// Counters and size.
-    pub fn stats(&self) -> RowStats {
-        let c = &self.shared.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RowStats {
-            committed: read(&c.committed),
-            dropped_queue_full: read(&c.dropped_queue_full),
-            dropped_oldest: read(&c.dropped_oldest),
-            write_failures: read(&c.write_failures),
-            unreadable_blocks: read(&c.unreadable_blocks),
-            rows: read(&c.rows),
-            bytes: read(&c.bytes),
+    pub fn stats(&self) -> EventStats {
+        let held = self.shared.held();
+        let in_files: u64 = held.shelf.tables().flat_map(|(_, f)| f).map(|f| f.rows()).sum();
+        EventStats {
+            rows: in_files + held.rows_in_memory(),
+            bytes: held.shelf.bytes() + held.log_bytes(),
+            files: held.shelf.tables().map(|(_, files)| files.len() as u64).sum(),
+            ..self.shared.counters.stats()
         }
+    }
+
+    /// Each table that has rows or lost some.
+    pub fn table_stats(&self) -> BTreeMap<String, TableStats> {
+        let tables = self.tables();
+        let held = self.shared.held();
+        let known = tables.iter().map(|table| table.name());
+        let names: std::collections::BTreeSet<&str> =
+            known.chain(held.shelf.tables().map(|(name, _)| name)).collect();
+        let stats = names.into_iter().map(|name| {
+            let files = held.shelf.of(name);
+            let (bytes, rows) = held.shelf.size(name);
+            let in_memory = held.batches(name).iter().map(|b| b.num_rows() as u64).sum::<u64>();
+            let [dropped_age, dropped_quota, dropped_disk_full] =
+                self.shared.counters.dropped_of(name);
+            let stats = TableStats {
+                rows: rows + in_memory,
+                bytes,
+                files: files.len() as u64,
+                oldest: files.iter().map(|file| file.name.min).min(),
+                dropped_age,
+                dropped_quota,
+                dropped_disk_full,
+            };
+            (name.to_owned(), stats)
+        });
+        stats.filter(|(_, stats)| *stats != TableStats::default()).collect()
     }
 
     /// What the last failed write said, until one succeeds.
     pub fn last_error(&self) -> Option<String> {
-        self.shared.counters.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let error = self.shared.counters.last_error.lock();
+        error.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The folder of the store.
+    pub fn folder(&self) -> &Path {
+        &self.shared.shelving.root
     }
 }
 
-impl Drop for RowStore {
+impl Drop for EventStore {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(writer) = self.writer.take() {
-            // A writer that panicked has nothing left to save.
-            let _ = writer.join();
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.turned.notify_all();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has nothing left to save.
+            let _ = thread.join();
         }
     }
 }
 
 impl Shared {
-    /// Counts what is kept and returns the next sequence number.
-    fn measure(&self) -> Result<u64, RowStoreError> {
-        let open = |error: redb::Error| RowStoreError::open(&self.path, error);
-        let transaction = self.database.begin_read().map_err(|e| open(e.into()))?;
-        let index = transaction.open_table(INDEX).map_err(|e| open(e.into()))?;
-        let (mut next, mut rows, mut bytes) = (0, 0, 0);
-        for entry in index.iter().map_err(|e| open(e.into()))? {
-            let (sequence, about) = entry.map_err(|e| open(e.into()))?;
-            next = sequence.value() + 1;
-            rows += u64::from(about.value().1);
-            bytes += u64::from(about.value().2);
-        }
-        self.counters.rows.store(rows, Ordering::Relaxed);
-        self.counters.bytes.store(bytes, Ordering::Relaxed);
-        Ok(next)
+    pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Creates the tables, so that a reader always finds them.
-fn prepare(database: &Database) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
-    transaction.open_table(BLOCKS)?.len()?;
-    transaction.open_table(INDEX)?.len()?;
-    transaction.commit()?;
-    Ok(())
-}
-
-fn try_open(path: &Path) -> Result<Database, redb::Error> {
-    // redb asserts on some damaged files; a damaged file is no reason to go down.
-    let opened = std::panic::catch_unwind(|| -> Result<Database, redb::Error> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(4 << 20);
-        let database = builder.create(path)?;
-        prepare(&database)?;
-        Ok(database)
-    });
-    opened.unwrap_or_else(|_| Err(redb::Error::Corrupted("the file is damaged".into())))
-}
-
-fn open_database(path: &Path, now: Millis) -> Result<(Database, OpenReport), RowStoreError> {
-    match try_open(path) {
-        Ok(database) => Ok((database, OpenReport::default())),
-        Err(error @ (redb::Error::DatabaseAlreadyOpen | redb::Error::LockPoisoned(_))) => {
-            Err(RowStoreError::open(path, error))
-        }
-        Err(redb::Error::Io(error))
-            if !matches!(
-                error.kind(),
-                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            Err(RowStoreError::open(path, error))
-        }
-        Err(damage) => {
-            let aside = path.with_extension(format!("redb.damaged-{}", now.0));
-            std::fs::rename(path, &aside).map_err(|error| RowStoreError::open(path, error))?;
-            let database = try_open(path).map_err(|error| RowStoreError::open(path, error))?;
-            let report = OpenReport { moved_aside: Some((aside, damage.to_string())) };
-            Ok((database, report))
-        }
+    pub(crate) fn wait<'a>(
+        &self,
+        held: MutexGuard<'a, Held>,
+        at_most: std::time::Duration,
+    ) -> MutexGuard<'a, Held> {
+        let waited = self.turned.wait_timeout(held, at_most);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
-}
 
-/// The thread that commits: it alone writes.
-struct Writer {
-    shared: Arc<Shared>,
-    next: u64,
-    waiting: Vec<Row>,
-}
+    pub(crate) fn stops(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
 
-impl Writer {
-    fn run(mut self, inbox: &Receiver<Message>) {
-        loop {
-            let (asked, open) = self.gather(inbox);
-            let written = self.commit();
-            for done in asked {
-                let _ = done.try_send(());
+    pub(crate) fn table(&self, name: &str) -> Option<Arc<Table>> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The table that rows of that name go to; one that is new is made, with attributes alone.
+    pub(crate) fn table_of_rows(&self, name: &str) -> Option<Arc<Table>> {
+        if let Some(known) = self.table(name) {
+            return known.takes_rows().then_some(known);
+        }
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        if tables.len() >= MAX_TABLES {
+            return None;
+        }
+        let table = Arc::new(Table::of_rows(name, &[]).ok()?);
+        tables.insert(name.into(), Arc::clone(&table));
+        Some(table)
+    }
+
+    /// Tables of rows that an earlier run made, or whose plane is not here any more.
+    fn register_found(&self) {
+        let held = self.held();
+        for (name, files) in held.shelf.tables() {
+            if self.table(name).is_some() {
+                continue;
             }
-            if !open {
-                return;
-            }
-            if !written {
-                std::thread::sleep(RETRY_AFTER_FAILURE);
+            let newest = files.iter().rev().find_map(|file| file.parquet().ok());
+            let table = newest.and_then(|reader| Table::found(name, reader.schema()));
+            if let Some(table) = table {
+                let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+                tables.insert(name.into(), Arc::new(table));
             }
         }
     }
 
-    /// Waits for a first row, then for as long as a group may take. `false`: no producer is left.
-    fn gather(&mut self, inbox: &Receiver<Message>) -> (Vec<SyncSender<()>>, bool) {
-        let mut asked = Vec::new();
-        let mut until = (!self.waiting.is_empty()).then(Instant::now);
-        while self.waiting.len() < MAX_ROWS_PER_BLOCK {
-            let message = match until {
-                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(until) => inbox.recv_timeout(until.saturating_duration_since(Instant::now())),
+    /// Reads the log back into memory; the roller makes files of it. The number of the next segment.
+    fn replay(&self, highest: u64, report: &mut OpenReport) -> io::Result<u64> {
+        let folder = &self.shelving.root;
+        let mut segments = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            segments.extend(crate::wal::number_of(&path).map(|number| (number, path)));
+        }
+        segments.sort();
+        let next = segments.last().map_or(highest, |(number, _)| highest.max(*number));
+        for (number, path) in segments {
+            let (key, tenant) = (&self.shelving.key, &self.shelving.tenant);
+            let replayed = match crate::wal::replay(key, &path, tenant, number) {
+                Ok(replayed) => replayed,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    set_aside(&path)?;
+                    Counters::add(&self.counters.damaged, 1);
+                    report.messages.push(format!(
+                        "the event log {} is damaged ({error}) and was set aside; its rows are lost",
+                        path.display()
+                    ));
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
-            match message {
-                Ok(Message::Row(row)) => {
-                    self.waiting.push(row);
-                    until.get_or_insert_with(|| Instant::now() + GROUP_COMMIT);
+            if replayed.damaged {
+                Counters::add(&self.counters.damaged, 1);
+                report.messages.push(format!(
+                    "the event log {} is damaged; rows after the damage are lost, the file is kept beside (.damaged)",
+                    path.display()
+                ));
+            }
+            let bytes = std::fs::metadata(&path)?.len();
+            let rows = replayed.batches.iter().flat_map(|(_, batches)| batches);
+            let rows: u64 = rows.map(|batch| batch.num_rows() as u64).sum();
+            let mut held = self.held();
+            let in_files: u64 = held.shelf.made_of(number).iter().map(|(_, f)| f.rows()).sum();
+            if replayed.damaged && in_files >= rows {
+                // It became files before it was damaged.
+                drop(held);
+                set_aside(&path)?;
+                continue;
+            }
+            held.forget_files_of(number);
+            drop(held);
+            let mut tables = TableBatches::new();
+            for (name, batches) in replayed.batches {
+                // The log knows what it holds: a table of an earlier version fits as far as it does.
+                let Some(table) = self.table(&name).or_else(|| self.table_of_rows(&name)) else {
+                    let lost: usize = batches.iter().map(RecordBatch::num_rows).sum();
+                    Counters::add(&self.counters.refused, lost as u64);
+                    continue;
+                };
+                for batch in batches {
+                    match crate::wal::fitted(&batch, table.schema()) {
+                        Some(batch) => tables.entry(table.name().into()).or_default().push(batch),
+                        None => Counters::add(&self.counters.refused, batch.num_rows() as u64),
+                    }
                 }
-                Ok(Message::Flush(done)) => {
-                    asked.push(done);
-                    return (asked, true);
-                }
-                Err(RecvTimeoutError::Timeout) => return (asked, true),
-                Err(RecvTimeoutError::Disconnected) => return (asked, false),
             }
+            self.held().freeze(number, path, bytes, tables, replayed.damaged);
         }
-        (asked, true)
+        Ok(next.max(crate::old::LAST_SEGMENT) + 1)
     }
 
-    /// Writes what waits as one block. After a failure the rows wait on, up to a block's worth:
-    /// meanwhile the queue fills, and what does not fit there is counted.
-    fn commit(&mut self) -> bool {
-        if self.waiting.is_empty() {
-            return true;
+    /// Drops files, counts them and says so.
+    pub(crate) fn drop_files(&self, gone: &[(String, Arc<EventFile>, Reason)]) {
+        if gone.is_empty() {
+            return;
         }
-        let counters = &self.shared.counters;
-        let outcome = self.write();
-        let mut last_error = counters.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok(()) => {
-                *last_error = None;
-                counters.committed.fetch_add(self.waiting.len() as u64, Ordering::Relaxed);
-                self.next += 1;
-                self.waiting.clear();
-                true
-            }
-            Err(error) => {
-                *last_error = Some(RowStoreError::write(&self.shared.path, error).to_string());
-                counters.write_failures.fetch_add(1, Ordering::Relaxed);
-                false
-            }
+        let mut held = self.held();
+        let mut rows = 0;
+        for (table, file, reason) in gone {
+            held.shelf.take_off(table, std::slice::from_ref(file));
+            file.doom();
+            rows += file.rows();
+            self.counters.dropped(table, *reason, file.rows());
+        }
+        drop(held);
+        let (table, _, reason) = &gone[0];
+        match reason {
+            Reason::Age => tracing::info!(tenant = self.shelving.tenant, files = gone.len(), rows, "the oldest events were dropped: they are past their age"),
+            _ => tracing::warn!(tenant = self.shelving.tenant, table, files = gone.len(), rows, ?reason, "the oldest events were dropped to keep within the bounds"),
         }
     }
 
-    fn write(&self) -> Result<(), redb::Error> {
-        let shared = &*self.shared;
-        let newest = self.waiting.iter().map(|r| r.at).max().unwrap_or_default();
-        let block = shared.key.seal(&shared.tenant, self.next, &self.waiting).ok_or_else(|| {
-            redb::Error::Io(std::io::Error::other("the system gave no randomness for a nonce"))
-        })?;
-        let size = u32::try_from(block.len()).unwrap_or(u32::MAX);
-        let count = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
-        let (mut rows, mut bytes) = (
-            shared.counters.rows.load(Ordering::Relaxed) + u64::from(count),
-            shared.counters.bytes.load(Ordering::Relaxed) + u64::from(size),
-        );
-        let mut dropped = 0;
-        let transaction = shared.database.begin_write()?;
-        {
-            let mut blocks = transaction.open_table(BLOCKS)?;
-            let mut index = transaction.open_table(INDEX)?;
-            blocks.insert(self.next, block.as_slice())?;
-            index.insert(self.next, (newest.0, count, size))?;
-            let oldest_kept = newest.0.saturating_sub(shared.limits.max_age_ms);
-            loop {
-                let oldest = index.first()?.map(|(key, about)| (key.value(), about.value()));
-                let Some((sequence, (at, count, size))) = oldest else { break };
-                let over = bytes > shared.limits.max_bytes || at < oldest_kept;
-                if !over || sequence == self.next {
-                    break;
-                }
-                index.remove(sequence)?;
-                blocks.remove(sequence)?;
-                rows -= u64::from(count);
-                bytes -= u64::from(size);
-                dropped += u64::from(count);
-            }
+    /// Makes room on a full disk: the oldest file of the largest table goes. `false`: there is none.
+    pub(crate) fn make_room(&self) -> bool {
+        let first = self.held().shelf.first_to_go();
+        let Some((table, file)) = first else { return false };
+        self.drop_files(&[(table, file, Reason::DiskFull)]);
+        true
+    }
+
+    pub(crate) fn set_damaged_aside(&self) -> usize {
+        let mut held = self.held();
+        let all = held.shelf.tables();
+        let damaged: Vec<(String, Arc<EventFile>)> = all
+            .flat_map(|(table, files)| files.iter().map(move |f| (table.to_owned(), f)))
+            .filter(|(_, file)| file.is_damaged())
+            .map(|(table, file)| (table, Arc::clone(file)))
+            .collect();
+        for (table, file) in &damaged {
+            held.shelf.take_off(table, std::slice::from_ref(file));
+            Counters::add(&self.counters.damaged, 1);
+            let kept = set_aside(file.path());
+            tracing::error!(path = %file.path().display(), rows = file.rows(), ?kept, "an event file is damaged: it is set aside (.damaged), its rows are not shown");
         }
-        transaction.commit()?;
-        shared.counters.rows.store(rows, Ordering::Relaxed);
-        shared.counters.bytes.store(bytes, Ordering::Relaxed);
-        shared.counters.dropped_oldest.fetch_add(dropped, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: RowLimits =
-        RowLimits { max_bytes: 1 << 20, max_age_ms: 1_000_000, queue_rows: 1_000 };
-
-    fn open(path: &Path, limits: RowLimits) -> (RowStore, OpenReport) {
-        let tenant = TenantId::new("acme").expect("valid");
-        RowStore::open(path, tenant, RowKey::new(&[1; 32]), limits, Millis(77)).expect("opens")
-    }
-
-    fn row(n: u64) -> Row {
-        Row::new("active_results", Millis(n)).with("n", n)
-    }
-
-    #[test]
-    fn rows_are_there_after_a_restart_newest_first() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("rows.redb");
-        {
-            let (store, _) = open(&path, LIMITS);
-            (0..10).for_each(|n| store.append(row(n)));
-            store.append(Row::new("other", Millis(3)));
-        }
-        let (store, report) = open(&path, LIMITS);
-        assert_eq!(report, OpenReport::default());
-        let newest = store.newest("active_results", Millis(4), 3).expect("reads");
-        assert_eq!(newest, [row(9), row(8), row(7)]);
-        assert_eq!(store.newest("active_results", Millis(4), 99).expect("reads").len(), 6);
-        assert_eq!(store.stats().rows, 11);
-    }
-
-    #[test]
-    fn the_oldest_rows_go_first_and_are_counted() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let limits = RowLimits { max_bytes: 2_000, ..LIMITS };
-        let (store, _) = open(&dir.path().join("rows.redb"), limits);
-        for n in 0..100 {
-            store.append(row(n));
-            store.flush();
-        }
-        let stats = store.stats();
-        assert!(stats.bytes <= 2_000 && stats.rows < 100, "{stats:?}");
-        assert_eq!(stats.rows + stats.dropped_oldest, 100);
-        assert_eq!(store.newest("active_results", Millis(0), 1).expect("reads"), [row(99)]);
-    }
-
-    #[test]
-    fn a_damaged_file_is_moved_aside_and_the_store_starts_empty() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("rows.redb");
-        {
-            let (store, _) = open(&path, LIMITS);
-            store.append(row(1));
-        }
-        std::fs::write(&path, b"not a database at all").expect("written");
-        let (store, report) = open(&path, LIMITS);
-        let (aside, _) = report.moved_aside.expect("moved aside");
-        assert_eq!(std::fs::read(aside).expect("kept"), b"not a database at all");
-        assert!(store.newest("active_results", Millis(0), 9).expect("reads").is_empty());
+        damaged.len()
     }
 }

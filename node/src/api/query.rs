@@ -1,0 +1,388 @@
+//! `POST /v1/query`, `GET /v1/query/tables` and `GET /v1/events/export`.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use bytes::Bytes;
+use holm_events::EventError;
+use holm_model::{Millis, SiteId};
+use holm_query::{PlaceState, QueryError, QueryLimits, Question};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::types::Timestamp;
+use crate::daemon::{Caller, NodeState};
+
+/// Longest and shortest time of a question, and what it has otherwise, in ms.
+const TIMEOUT_MS: (u64, u64, u64) = (100, 50_000, 20_000);
+/// Bytes of an export that are sent at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Questions that many ask, by name.
+const NAMED: [(&str, &str, &str); 5] = [
+    (
+        "probe_results",
+        "How probes of the last hour went, by site, probe and target",
+        "SELECT site, probe, target, count(*) AS results, sum(CASE WHEN success THEN 0 ELSE 1 END) AS failed, \
+         avg(duration_ms) AS avg_ms, max(duration_ms) AS max_ms FROM active_results \
+         WHERE \"time\" > now() - INTERVAL '1 hour' GROUP BY site, probe, target ORDER BY failed DESC LIMIT 100",
+    ),
+    (
+        "slowest_probes",
+        "The slowest targets of the last hour",
+        "SELECT target, probe, avg(duration_ms) AS avg_ms, count(*) AS results FROM active_results \
+         WHERE \"time\" > now() - INTERVAL '1 hour' AND success GROUP BY target, probe ORDER BY avg_ms DESC LIMIT 20",
+    ),
+    (
+        "top_services",
+        "Services by connections of the last hour",
+        "SELECT service.name, site, count(*) AS connections, sum(bytes_sent) AS sent, sum(bytes_received) AS received \
+         FROM host_connections WHERE \"time\" > now() - INTERVAL '1 hour' GROUP BY service.name, site \
+         ORDER BY connections DESC LIMIT 50",
+    ),
+    (
+        "path_changes",
+        "Ways that changed in the last day, by target",
+        "SELECT target, site, count(*) AS changes, max(\"time\") AS latest FROM path_changes \
+         WHERE \"time\" > now() - INTERVAL '1 day' GROUP BY target, site ORDER BY changes DESC LIMIT 50",
+    ),
+    (
+        "signals",
+        "The latest signals of every site",
+        "SELECT \"time\", site, severity, kind, target, state, text FROM signals ORDER BY \"time\" DESC LIMIT 100",
+    ),
+];
+
+/// A question to the whole mesh.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueryRequest {
+    /// One SELECT over the tables of `GET /v1/query/tables`; or `name`.
+    #[serde(default)]
+    pub(crate) sql: Option<String>,
+    /// The name of a question that is known by name; or `sql`.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Only these sites; all otherwise.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub(crate) sites: Option<Vec<SiteId>>,
+    /// Longest time in ms: 100 to 50,000; 20,000 otherwise.
+    #[serde(default)]
+    pub(crate) timeout_ms: Option<u64>,
+}
+
+/// A column of an answer or a table.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ColumnView {
+    pub(crate) name: String,
+    /// Its Arrow type.
+    #[serde(rename = "type")]
+    pub(crate) data_type: String,
+}
+
+/// How one node did.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct AskedSite {
+    #[schema(value_type = String)]
+    pub(crate) site: SiteId,
+    pub(crate) node: String,
+    /// `answered`: its rows are in the answer. `late`, `failed`: they are not, and `error` says why.
+    /// `asked`: nothing was wanted of it.
+    pub(crate) state: String,
+    /// Rows that it sent: groups where it grouped.
+    pub(crate) rows: u64,
+    /// Bytes that it sent over the mesh.
+    pub(crate) bytes: u64,
+    pub(crate) took_ms: u64,
+    pub(crate) error: Option<String>,
+}
+
+/// In what an answer is not exact.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ApproximationView {
+    pub(crate) method: String,
+    /// A value may be too small by this at most; none is too large.
+    pub(crate) at_most: f64,
+    pub(crate) text: String,
+}
+
+/// An answer, and what it stands on.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct QueryAnswer {
+    pub(crate) columns: Vec<ColumnView>,
+    /// Values in the order of the columns.
+    #[schema(value_type = Vec<Vec<Object>>)]
+    pub(crate) rows: Vec<Vec<serde_json::Value>>,
+    /// There are more rows than an answer has.
+    pub(crate) cut: bool,
+    /// Whether every site that was asked is in the answer.
+    pub(crate) complete: bool,
+    pub(crate) sites: Vec<AskedSite>,
+    pub(crate) approximations: Vec<ApproximationView>,
+    pub(crate) took_ms: u64,
+}
+
+/// Puts a question to all sites that hold the tenant. Sites that do not answer in time are named.
+#[utoipa::path(
+    post, path = "/v1/query", tag = "events", request_body = QueryRequest,
+    responses(
+        (status = 200, body = QueryAnswer), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody),
+        (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)
+    )
+)]
+pub(crate) async fn query(
+    State(state): State<Arc<NodeState>>,
+    caller: Caller,
+    Json(request): Json<QueryRequest>,
+) -> Result<Json<QueryAnswer>, ApiError> {
+    let tenant = state.tenant(&caller)?;
+    let sql = sql_of(&request)?;
+    let (least, most, otherwise) = TIMEOUT_MS;
+    let timeout_ms = request.timeout_ms.unwrap_or(otherwise);
+    if !(least..=most).contains(&timeout_ms) {
+        return Err(ApiError::bad_request(format!(
+            "timeout_ms={timeout_ms}: it goes from {least} to {most}"
+        )));
+    }
+    let _place = state.queries.place(&tenant.id).ok_or_else(|| ApiError {
+        retry_after_s: Some(1),
+        ..ApiError::new(
+            ErrorCode::RateLimited,
+            "as many questions of this tenant are worked on as may be at once; ask again in a second",
+        )
+    })?;
+    let time = Duration::from_millis(timeout_ms);
+    let question = Question {
+        sql,
+        only: request.sites,
+        limits: QueryLimits { time, ..QueryLimits::default() },
+        progress: None,
+    };
+    let started = std::time::Instant::now();
+    let sites = state.query_sites(&tenant.id);
+    let engine = state.engine(&tenant.id).map_err(refused)?;
+    let answer = engine.ask(state.query_place(), sites, question).await.map_err(refused)?;
+    let columns = answer.schema.fields().iter().map(|field| ColumnView {
+        name: field.name().clone(),
+        data_type: field.data_type().to_string(),
+    });
+    let rows = answer.rows();
+    let missing = |state| matches!(state, PlaceState::Late | PlaceState::Failed);
+    Ok(Json(QueryAnswer {
+        columns: columns.collect(),
+        rows,
+        cut: answer.cut,
+        complete: !answer.places.iter().any(|place| missing(place.state)),
+        sites: answer.places.into_iter().map(asked_site).collect(),
+        approximations: answer
+            .approximations
+            .into_iter()
+            .map(|a| ApproximationView { method: a.method, at_most: a.at_most, text: a.text })
+            .collect(),
+        took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }))
+}
+
+fn sql_of(request: &QueryRequest) -> Result<String, ApiError> {
+    match (&request.sql, &request.name) {
+        (Some(sql), None) => Ok(sql.clone()),
+        (None, Some(name)) => {
+            let known = NAMED.iter().find(|(known, ..)| known == name);
+            known.map(|(_, _, sql)| (*sql).to_owned()).ok_or_else(|| {
+                let names: Vec<&str> = NAMED.iter().map(|(name, ..)| *name).collect();
+                ApiError::not_found(format!(
+                    "no question is called {name}; there are {}",
+                    names.join(", ")
+                ))
+            })
+        }
+        _ => Err(ApiError::bad_request("give sql or name, and not both")),
+    }
+}
+
+fn refused(error: QueryError) -> ApiError {
+    let code = match &error {
+        QueryError::Refused(_) | QueryError::Invalid(_) => ErrorCode::BadRequest,
+        QueryError::TooMuch(_) => ErrorCode::Validation,
+        QueryError::Timeout(_) => ErrorCode::Unavailable,
+        QueryError::Failed(_) => ErrorCode::Internal,
+    };
+    ApiError::new(code, error.to_string())
+}
+
+fn asked_site(report: holm_query::PlaceReport) -> AskedSite {
+    let state = match report.state {
+        PlaceState::Asked => "asked",
+        PlaceState::Answered => "answered",
+        PlaceState::Late => "late",
+        PlaceState::Failed => "failed",
+    };
+    AskedSite {
+        site: report.place.site,
+        node: report.place.node.to_string(),
+        state: state.to_owned(),
+        rows: report.rows,
+        bytes: report.bytes,
+        took_ms: report.took_ms,
+        error: report.error,
+    }
+}
+
+/// A table that can be asked.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct TableView {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<ColumnView>,
+    /// Rows of it at this site.
+    pub(crate) rows: u64,
+    /// Bytes of its files at this site.
+    pub(crate) bytes: u64,
+    /// The time of its oldest row in a file here.
+    pub(crate) oldest: Option<Timestamp>,
+    /// Rows dropped here since the node started: too old, over a bound of bytes, for room on a full disk.
+    pub(crate) dropped_age: u64,
+    pub(crate) dropped_quota: u64,
+    pub(crate) dropped_disk_full: u64,
+}
+
+/// A question that is known by name.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct NamedQuery {
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) sql: String,
+}
+
+/// What can be asked.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct QueryTables {
+    pub(crate) tables: Vec<TableView>,
+    pub(crate) named: Vec<NamedQuery>,
+}
+
+/// The tables that can be asked, with their columns, and the questions that are known by name.
+#[utoipa::path(
+    get, path = "/v1/query/tables", tag = "events",
+    responses((status = 200, body = QueryTables), (status = 401, body = ErrorBody))
+)]
+pub(crate) async fn tables(
+    State(state): State<Arc<NodeState>>,
+    caller: Caller,
+) -> Result<Json<QueryTables>, ApiError> {
+    let tenant = state.tenant(&caller)?;
+    let engine = state.engine(&tenant.id).map_err(refused)?;
+    let stats = tenant.rows.store.table_stats();
+    let tables = engine.describe().into_iter().map(|(name, columns)| {
+        let stats = stats.get(&name).cloned().unwrap_or_default();
+        TableView {
+            columns: columns
+                .into_iter()
+                .map(|(name, data_type)| ColumnView { name, data_type })
+                .collect(),
+            rows: stats.rows,
+            bytes: stats.bytes,
+            oldest: stats.oldest.map(Timestamp),
+            dropped_age: stats.dropped_age,
+            dropped_quota: stats.dropped_quota,
+            dropped_disk_full: stats.dropped_disk_full,
+            name,
+        }
+    });
+    let named = NAMED.iter().map(|(name, text, sql)| NamedQuery {
+        name: (*name).to_owned(),
+        text: (*text).to_owned(),
+        sql: (*sql).to_owned(),
+    });
+    Ok(Json(QueryTables { tables: tables.collect(), named: named.collect() }))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventsQuery {
+    /// The table.
+    table: String,
+    /// From this moment on: RFC 3339, or milliseconds since 1970.
+    since: Option<String>,
+    /// Up to this moment.
+    until: Option<String>,
+}
+
+/// The rows of a table at this site as a plain Parquet file, for any reader. Whole files of rows are
+/// exported that touch the time asked for.
+#[utoipa::path(
+    get, path = "/v1/events/export", tag = "events", params(EventsQuery),
+    responses(
+        (status = 200, description = "a Parquet file", content((String = "application/vnd.apache.parquet"))),
+        (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)
+    )
+)]
+pub(crate) async fn export(
+    State(state): State<Arc<NodeState>>,
+    caller: Caller,
+    Query(query): Query<EventsQuery>,
+) -> Result<Response, ApiError> {
+    let tenant = state.tenant(&caller)?;
+    let place = state.questions.export()?;
+    let moment = |name: &str, text: &Option<String>, otherwise| match text {
+        None => Ok(otherwise),
+        Some(text) => Timestamp::parse(text)
+            .map(|at| at.0)
+            .ok_or_else(|| ApiError::bad_request(format!("{name}={text}: not a time"))),
+    };
+    let since = moment("since", &query.since, Millis(0))?;
+    let until = moment("until", &query.until, Millis(u64::MAX))?;
+    let folder = state.layout.dir().join("run").join("export");
+    let folder = folder.join(state.next_request_id());
+    let table = query.table.clone();
+    // Read from then on by its handle alone: nothing plain stays on the disk.
+    let file = tokio::task::spawn_blocking(move || {
+        let exported = tenant.rows.store.export(&folder, &[table], since, until);
+        let file = exported.and_then(|exported| {
+            let Some(first) = exported.first() else { return Ok(None) };
+            let failed = |error: std::io::Error| EventError::Export {
+                path: first.path.clone(),
+                reason: error.to_string(),
+            };
+            std::fs::File::open(&first.path).map(Some).map_err(failed)
+        });
+        // What cannot be removed now is removed with the folder `run` by whoever cleans it.
+        if let Err(error) = std::fs::remove_dir_all(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "an export could not be removed");
+        }
+        file
+    });
+    let file = file.await.map_err(ApiError::internal)?.map_err(|error| match error {
+        EventError::NoTable(_) => ApiError::not_found(error.to_string()),
+        other => ApiError::internal(other),
+    })?;
+    let file = file.ok_or_else(|| {
+        ApiError::not_found(format!("table {} has no rows of that time here", query.table))
+    })?;
+    let chunks = futures::stream::unfold((Some(file), place), |(file, place)| async move {
+        let mut file = file?;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let read = file.read(&mut chunk)?;
+            chunk.truncate(read);
+            Ok::<_, std::io::Error>((file, Bytes::from(chunk)))
+        });
+        match read.await.map_err(std::io::Error::other).and_then(|read| read) {
+            Ok((_, chunk)) if chunk.is_empty() => None,
+            Ok((file, chunk)) => Some((Ok(chunk), (Some(file), place))),
+            Err(error) => Some((Err(error), (None, place))),
+        }
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let kind = HeaderValue::from_static("application/vnd.apache.parquet");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}

@@ -1,0 +1,179 @@
+//! `holm query` and `holm events`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use form_urlencoded::Serializer;
+use holm_model::SiteId;
+
+use super::Target;
+use super::client::Client;
+use super::render::clean;
+use crate::api::query::{QueryAnswer, QueryRequest, QueryTables};
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    target: Target,
+    /// One SELECT over the tables of all sites, such as: SELECT site, count(*) FROM active_results GROUP BY site
+    #[arg(required_unless_present_any = ["name", "tables"])]
+    sql: Option<String>,
+    /// A question that is known by name; `--tables` lists them.
+    #[arg(long, conflicts_with = "sql")]
+    name: Option<String>,
+    /// List tables, their columns, and the questions that are known by name.
+    #[arg(long, conflicts_with_all = ["sql", "name"])]
+    tables: bool,
+    /// Only this site; may be given again.
+    #[arg(long)]
+    site: Vec<SiteId>,
+    /// Longest time, in milliseconds.
+    #[arg(long, default_value_t = 20_000)]
+    timeout_ms: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Write rows of this site as plain Parquet files, for DuckDB and any other reader.
+    Export {
+        #[command(flatten)]
+        target: Target,
+        /// The folder to write `<table>.parquet` into.
+        #[arg(long)]
+        out: PathBuf,
+        /// Only this table; may be given again.
+        #[arg(long)]
+        table: Vec<String>,
+        /// From this moment on (RFC 3339, or milliseconds since 1970).
+        #[arg(long)]
+        since: Option<String>,
+        /// Up to this moment.
+        #[arg(long)]
+        until: Option<String>,
+    },
+}
+
+pub(super) async fn query(args: QueryArgs) -> anyhow::Result<()> {
+    let client = Client::new(&args.target)?;
+    if args.tables {
+        let tables: QueryTables = client.get("/v1/query/tables").await?;
+        if args.target.json {
+            println!("{}", serde_json::to_string_pretty(&tables)?);
+        } else {
+            print!("{}", tables_text(&tables));
+        }
+        return Ok(());
+    }
+    let request = QueryRequest {
+        sql: args.sql,
+        name: args.name,
+        sites: (!args.site.is_empty()).then_some(args.site),
+        timeout_ms: Some(args.timeout_ms),
+    };
+    let answer: QueryAnswer = client.post("/v1/query", &request).await?;
+    if args.target.json {
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+        return Ok(());
+    }
+    print!("{}", rows_text(&answer));
+    // What the answer stands on is said beside it, not in it.
+    eprint!("{}", sites_text(&answer));
+    Ok(())
+}
+
+fn tables_text(tables: &QueryTables) -> String {
+    let mut text = String::new();
+    for table in &tables.tables {
+        text += &format!("{} ({} rows, {} bytes in files here)\n", table.name, table.rows, table.bytes);
+        for column in &table.columns {
+            text += &format!("  {}  {}\n", column.name, column.data_type);
+        }
+    }
+    for named in &tables.named {
+        text += &format!("--name {}: {}\n  {}\n", named.name, named.text, named.sql);
+    }
+    text
+}
+
+fn rows_text(answer: &QueryAnswer) -> String {
+    let header: Vec<String> = answer.columns.iter().map(|column| column.name.clone()).collect();
+    let cell = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => "-".to_owned(),
+        serde_json::Value::String(text) => clean(text),
+        other => other.to_string(),
+    };
+    let rows: Vec<Vec<String>> =
+        answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    let mut widths: Vec<usize> = header.iter().map(|name| name.chars().count()).collect();
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in std::iter::once(&header).chain(&rows) {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn sites_text(answer: &QueryAnswer) -> String {
+    let mut text = String::new();
+    for site in &answer.sites {
+        text += &format!(
+            "{}/{}: {}, {} rows, {} bytes, {} ms",
+            site.site, site.node, site.state, site.rows, site.bytes, site.took_ms
+        );
+        if let Some(error) = &site.error {
+            text += &format!(": {}", clean(error));
+        }
+        text.push('\n');
+    }
+    for approximation in &answer.approximations {
+        text += &format!("not exact: {}\n", clean(&approximation.text));
+    }
+    if answer.cut {
+        text += "there are more rows than an answer has: ask for less, or with a LIMIT\n";
+    }
+    if !answer.complete {
+        text += "the answer is not complete: rows of the sites that did not answer are missing\n";
+    }
+    text
+}
+
+pub(super) async fn events(command: EventsCommand) -> anyhow::Result<()> {
+    let EventsCommand::Export { target, out, table, since, until } = command;
+    let client = Client::new(&target)?;
+    let known: QueryTables = client.get("/v1/query/tables").await?;
+    let with_rows = known.tables.iter().filter(|table| table.rows > 0).map(|t| t.name.clone());
+    let wanted = if table.is_empty() { with_rows.collect() } else { table };
+    if wanted.is_empty() {
+        bail!("no table has rows at this site yet; `holm planes` says what is observed");
+    }
+    std::fs::create_dir_all(&out).with_context(|| format!("{}: cannot be made", out.display()))?;
+    for table in wanted {
+        let mut query = Serializer::new(String::new());
+        query.append_pair("table", &table);
+        for (name, value) in [("since", &since), ("until", &until)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        let path = out.join(format!("{table}.parquet"));
+        let mut file = std::fs::File::create(&path)
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+        let url = format!("/v1/events/export?{}", query.finish());
+        if let Err(error) = client.copy(&url, &mut file).await {
+            drop(file);
+            // A part of a file is worse than none.
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        println!("{} ({} bytes)", path.display(), std::fs::metadata(&path)?.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,417 @@
+//! One Parquet file of a table: its name, what the name tells, its bytes.
+//!
+//! `<table>/<day>/<hour>/<lo>-<hi>-<min>-<max>-<rows>.hev`: the log segments that its rows come from
+//! (hexadecimal), its earliest and latest time (ms since 1970) and how many rows it has. The folder is
+//! the whole state: there is no list of files that could disagree with it.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use holm_model::Millis;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::schema::types::ColumnPath;
+
+use crate::disk::Disk;
+use crate::error::io_of;
+use crate::key::EventKey;
+use crate::sealed::{SealedReader, SealedWriter, identity};
+use crate::table::Table;
+
+pub(crate) const EXTENSION: &str = "hev";
+const HOUR_MS: u64 = 3_600_000;
+/// Rows of a row group: large enough to compress, small enough to be skipped and to be held.
+const ROW_GROUP_ROWS: usize = 256 << 10;
+/// Different values that a bloom filter is made for.
+const BLOOM_VALUES: u64 = 32_768;
+
+/// Day and hour of a moment, as the folder that rows of that hour lie in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Hour(u64);
+
+impl Hour {
+    pub(crate) const fn of(at: Millis) -> Self {
+        Self(at.0 / HOUR_MS)
+    }
+
+    /// When it ends.
+    pub(crate) const fn end(self) -> Millis {
+        Millis((self.0 + 1).saturating_mul(HOUR_MS))
+    }
+
+    /// The hour whose folder is called so.
+    pub(crate) fn named(folder: &str) -> Option<Self> {
+        let (date, hour) = folder.split_once('/')?;
+        let mut parts = date.split('-').map(|part| part.parse::<u64>().ok());
+        let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+        let hour: u64 = hour.parse().ok().filter(|hour| *hour < 24)?;
+        let named = Self(days_of(year, month, day)? * 24 + hour);
+        (named.folder() == Path::new(folder)).then_some(named)
+    }
+
+    /// `YYYY-MM-DD/HH`.
+    pub(crate) fn folder(self) -> PathBuf {
+        let (year, month, day) = civil(self.0 / 24);
+        PathBuf::from(format!("{year:04}-{month:02}-{day:02}/{:02}", self.0 % 24))
+    }
+}
+
+/// The date of a day since 1970 (proleptic Gregorian; H. Hinnant, "chrono-compatible low-level date
+/// algorithms", civil_from_days).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let z = days + 719_468;
+    let (era, doe) = (z / 146_097, z % 146_097);
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    (yoe + era * 400 + u64::from(month <= 2), month, day)
+}
+
+/// The other way around: `days_from_civil` of the same source.
+fn days_of(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let y = year - u64::from(month <= 2);
+    let (era, yoe) = (y / 400, y % 400);
+    let doy = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    Some(era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468)
+}
+
+/// What a file's name tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileName {
+    pub(crate) lo: u64,
+    pub(crate) hi: u64,
+    pub(crate) min: Millis,
+    pub(crate) max: Millis,
+    pub(crate) rows: u64,
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lo, hi, min, max, rows } = self;
+        write!(f, "{lo:012x}-{hi:012x}-{}-{}-{rows}.{EXTENSION}", min.0, max.0)
+    }
+}
+
+impl FileName {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(EXTENSION)?.strip_suffix('.')?.split('-');
+        let mut next = |radix| u64::from_str_radix(parts.next()?, radix).ok();
+        let name = Self {
+            lo: next(16)?,
+            hi: next(16)?,
+            min: Millis(next(10)?),
+            max: Millis(next(10)?),
+            rows: next(10)?,
+        };
+        (parts.next().is_none() && name.lo <= name.hi).then_some(name)
+    }
+
+    /// Whether all rows of `other` are in this file too, if both lie in one folder.
+    pub(crate) const fn covers(&self, other: &Self) -> bool {
+        self.lo <= other.lo && other.hi <= self.hi && (self.lo != other.lo || self.hi != other.hi)
+    }
+}
+
+/// A file of a table. It is taken from the disk when nobody reads it any more and it was replaced or
+/// dropped.
+#[derive(Debug)]
+pub struct EventFile {
+    key: Arc<EventKey>,
+    disk: Disk,
+    path: PathBuf,
+    /// The path from the store's folder on.
+    location: String,
+    identity: Vec<u8>,
+    pub(crate) name: FileName,
+    pub(crate) hour: Hour,
+    bytes: u64,
+    plain_bytes: u64,
+    damaged: AtomicBool,
+    doomed: AtomicBool,
+}
+
+impl EventFile {
+    /// Where the file lies, from the store's folder on, with `/` between the parts.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Its rows.
+    pub const fn rows(&self) -> u64 {
+        self.name.rows
+    }
+
+    /// The time of its earliest and of its latest row.
+    pub const fn times(&self) -> (Millis, Millis) {
+        (self.name.min, self.name.max)
+    }
+
+    /// Bytes of it on disk.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Bytes of the Parquet file that is sealed in it.
+    pub const fn plain_bytes(&self) -> u64 {
+        self.plain_bytes
+    }
+
+    /// Bytes of the Parquet file.
+    ///
+    /// # Errors
+    /// The system's, or [`io::ErrorKind::InvalidData`] for a damaged file, which is remembered: see
+    /// [`crate::EventStore::set_damaged_aside`].
+    pub fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        self.noting(self.open().and_then(|reader| reader.read(range)))
+    }
+
+    /// Several parts of the Parquet file.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_ranges(&self, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
+        let read = self
+            .open()
+            .and_then(|reader| ranges.iter().map(|range| reader.read(range.clone())).collect());
+        self.noting(read)
+    }
+
+    /// A reader of its rows.
+    pub(crate) fn parquet(
+        &self,
+    ) -> io::Result<ParquetRecordBatchReaderBuilder<SealedChunks>> {
+        let chunks = SealedChunks(Arc::new(self.noting(self.open())?));
+        let builder = ParquetRecordBatchReaderBuilder::try_new(chunks);
+        self.noting(builder.map_err(as_damage))
+    }
+
+    /// Remembers that the file is damaged, if the error says so.
+    pub(crate) fn noting<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result
+            && matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+        {
+            self.damaged.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file goes when the last reader lets go of it.
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::SeqCst);
+    }
+
+    fn open(&self) -> io::Result<SealedReader> {
+        SealedReader::open(&self.key, &self.path, self.identity.clone())
+    }
+}
+
+/// A Parquet reader's complaint about bytes that opened means that they were written so.
+pub(crate) fn as_damage(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(_) => io_of(error),
+        other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+    }
+}
+
+impl Drop for EventFile {
+    fn drop(&mut self) {
+        if self.doomed.load(Ordering::SeqCst)
+            && let Err(error) = self.disk.remove(&self.path)
+        {
+            // The next start finds it and removes it again.
+            tracing::warn!(path = %self.path.display(), %error, "an event file could not be removed");
+        }
+    }
+}
+
+/// The sealed file as the Parquet reader sees it.
+pub(crate) struct SealedChunks(Arc<SealedReader>);
+
+impl Length for SealedChunks {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+impl ChunkReader for SealedChunks {
+    type T = SealedRead;
+
+    fn get_read(&self, start: u64) -> ParquetResult<SealedRead> {
+        Ok(SealedRead { reader: Arc::clone(&self.0), at: start })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        self.0
+            .read(start..start.saturating_add(length as u64))
+            .map_err(|error| ParquetError::External(Box::new(error)))
+    }
+}
+
+/// Reads on from some place.
+pub(crate) struct SealedRead {
+    reader: Arc<SealedReader>,
+    at: u64,
+}
+
+impl Read for SealedRead {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let end = self.reader.len().min(self.at.saturating_add(into.len() as u64));
+        let bytes = self.reader.read(self.at.min(end)..end)?;
+        into[..bytes.len()].copy_from_slice(&bytes);
+        self.at = end;
+        Ok(bytes.len())
+    }
+}
+
+/// Where files of a store lie and how they are sealed.
+#[derive(Debug, Clone)]
+pub(crate) struct Shelving {
+    pub(crate) disk: Disk,
+    pub(crate) root: PathBuf,
+    pub(crate) tenant: String,
+    pub(crate) key: Arc<EventKey>,
+}
+
+impl Shelving {
+    /// A file that is there.
+    pub(crate) fn file(
+        &self,
+        table: &str,
+        hour: Hour,
+        name: FileName,
+        bytes: u64,
+        plain_bytes: u64,
+    ) -> Arc<EventFile> {
+        let within = hour.folder().join(name.to_string());
+        let location = format!("{table}/{}", within.display());
+        Arc::new(EventFile {
+            key: Arc::clone(&self.key),
+            disk: self.disk.clone(),
+            path: self.root.join(&location),
+            identity: identity(&self.tenant, table, &within.display().to_string()),
+            location,
+            name,
+            hour,
+            bytes,
+            plain_bytes,
+            damaged: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
+        })
+    }
+
+    /// Writes a file of `batches`, durable when it returns.
+    pub(crate) fn write(
+        &self,
+        table: &Table,
+        hour: Hour,
+        name: FileName,
+        batches: impl IntoIterator<Item = io::Result<RecordBatch>>,
+        effort: Effort,
+    ) -> io::Result<Arc<EventFile>> {
+        let within = hour.folder().join(name.to_string());
+        let folder = self.root.join(table.name()).join(hour.folder());
+        self.disk.create_folder(&folder)?;
+        let identity = identity(&self.tenant, table.name(), &within.display().to_string());
+        let path = self.root.join(table.name()).join(&within);
+        let sealed = SealedWriter::create(&self.disk, &self.key, &path, identity)?;
+        let properties = properties(table, effort);
+        let mut writer = ArrowWriter::try_new(sealed, Arc::clone(table.schema()), Some(properties))
+            .map_err(io_of)?;
+        for batch in batches {
+            writer.write(&batch?).map_err(io_of)?;
+        }
+        writer.flush().map_err(io_of)?;
+        let sealed = writer.into_inner().map_err(io_of)?;
+        let bytes = sealed.finish()?;
+        let plain = crate::sealed::plain_bytes(bytes).ok_or_else(|| {
+            io::Error::other("the file that was just written has no possible length")
+        })?;
+        Ok(self.file(table.name(), hour, name, bytes, plain))
+    }
+}
+
+/// How hard a file is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// As rows come: nothing that is not needed to read it well.
+    Quick,
+    /// Once, when an hour is over: smaller, with bloom filters.
+    Thorough,
+}
+
+pub(crate) fn properties(table: &Table, effort: Effort) -> WriterProperties {
+    let level = if effort == Effort::Quick { 1 } else { 3 };
+    let level = ZstdLevel::try_new(level).unwrap_or_default();
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(if effort == Effort::Quick {
+            EnabledStatistics::Chunk
+        } else {
+            EnabledStatistics::Page
+        });
+    if effort == Effort::Thorough {
+        for column in table.bloom_columns() {
+            // One part: a name with dots in it is still one column.
+            let column = ColumnPath::new(vec![column.to_owned()]);
+            builder = builder
+                .set_column_bloom_filter_enabled(column.clone(), true)
+                .set_column_bloom_filter_max_ndv(column, BLOOM_VALUES);
+        }
+    }
+    builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_what_was_put_in_it() {
+        let name =
+            FileName { lo: 3, hi: 0xabcdef, min: Millis(5), max: Millis(1_700_000_000_000), rows: 9 };
+        assert_eq!(FileName::parse(&name.to_string()), Some(name));
+        for bad in ["", ".hev", "1-2-3-4-5", "1-2-3-4.hev", "2-1-3-4-5.hev", "1-2-3-4-5-6.hev"] {
+            assert_eq!(FileName::parse(bad), None, "{bad}");
+        }
+        let inner = FileName { lo: 4, ..name };
+        assert!(name.covers(&inner) && !inner.covers(&name) && !name.covers(&name));
+    }
+
+    #[test]
+    fn an_hour_has_a_folder() {
+        // 2024-02-29T23:59:59.999Z
+        assert_eq!(Hour::of(Millis(1_709_251_199_999)).folder(), Path::new("2024-02-29/23"));
+        assert_eq!(Hour::of(Millis(1_709_251_200_000)).folder(), Path::new("2024-03-01/00"));
+        assert_eq!(Hour::of(Millis(0)).folder(), Path::new("1970-01-01/00"));
+        for hour in (0..600_000).step_by(7) {
+            let folder = Hour(hour).folder();
+            assert_eq!(Hour::named(folder.to_str().expect("text")), Some(Hour(hour)));
+        }
+        for bad in ["2024-02-30/01", "2024-1-01/01", "2024-01-01/24", "x", "1969-12-31/23"] {
+            assert_eq!(Hour::named(bad), None, "{bad}");
+        }
+    }
+}

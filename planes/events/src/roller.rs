@@ -1,0 +1,281 @@
+//! The thread that makes files of frozen segments, puts small files together, and drops what is over
+//! the bounds.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use holm_model::Millis;
+
+use crate::counters::Counters;
+use crate::file::{Effort, EventFile, FileName, Hour};
+use crate::held::{Frozen, TableBatches};
+use crate::shelf::set_aside;
+use crate::store::Shared;
+use crate::table::Table;
+use crate::wal::fitted;
+
+const EVERY: Duration = Duration::from_secs(5);
+const RETRY_AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// How far ahead of the clock a row's hour may lie.
+const AHEAD_MS: u64 = 3_600_000;
+
+pub(crate) struct Roller {
+    shared: Arc<Shared>,
+}
+
+impl Roller {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(crate) fn run(self) {
+        loop {
+            let mut held = self.shared.held();
+            if held.frozen.is_empty() && !self.shared.stops() {
+                held = self.shared.wait(held, EVERY);
+            }
+            let next = held.frozen.front().cloned();
+            drop(held);
+            // What is left is in the log.
+            if self.shared.stops() {
+                return;
+            }
+            if let Some(frozen) = next {
+                self.try_hard(|| self.shared.roll(&frozen));
+            }
+            self.tend();
+        }
+    }
+
+    /// Says what failed, makes room where that helps, and otherwise lets some time pass.
+    fn try_hard(&self, work: impl Fn() -> io::Result<()>) {
+        while let Err(error) = work() {
+            self.shared.counters.failed(Some(format!(
+                "event files in {}: cannot be written: {error}; free disk space, the rows are safe in the log",
+                self.shared.shelving.root.display()
+            )));
+            let full = error.kind() == io::ErrorKind::StorageFull;
+            if !(full && self.shared.make_room()) {
+                let held = self.shared.held();
+                drop(self.shared.wait(held, RETRY_AFTER_FAILURE));
+                return;
+            }
+        }
+    }
+
+    /// Bounds first, then small files.
+    fn tend(&self) {
+        let shared = &self.shared;
+        shared.set_damaged_aside();
+        shared.remove_spent_logs();
+        let now = (shared.clock)();
+        let held = shared.held();
+        let over = held.shelf.over(&shared.limits, held.log_bytes(), now);
+        drop(held);
+        shared.drop_files(&over);
+        loop {
+            let held = shared.held();
+            let oldest = held.oldest_segment().unwrap_or(u64::MAX);
+            let busy = !held.frozen.is_empty();
+            let due = held.shelf.to_merge(oldest, (shared.clock)());
+            drop(held);
+            // New rows come first.
+            let Some((table, hour, files)) = due.filter(|_| !busy && !shared.stops()) else {
+                return;
+            };
+            match shared.merge(&table, hour, &files) {
+                Ok(true) => Counters::add(&shared.counters.merges, 1),
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(table, %error, "small event files could not be put together; it is tried again");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Makes files of a segment, and takes its log away. Both or neither, as far as readers see.
+    pub(crate) fn roll(&self, frozen: &Frozen) -> io::Result<()> {
+        let files = self.write_files(frozen.segment, &frozen.tables)?;
+        let mut held = self.held();
+        for (table, file) in files {
+            held.shelf.add(&table, file);
+        }
+        held.frozen.retain(|other| other.segment != frozen.segment);
+        held.spent.push(Frozen { tables: Arc::default(), ..frozen.clone() });
+        drop(held);
+        self.turned.notify_all();
+        self.counters.failed(None);
+        self.remove_spent_logs();
+        Ok(())
+    }
+
+    /// Takes the logs away whose rows are in files. While one stays its files are not put together with
+    /// others: the next start makes the same files again in their place.
+    fn remove_spent_logs(&self) {
+        let spent = std::mem::take(&mut self.held().spent);
+        let mut left = Vec::new();
+        for frozen in spent {
+            let removed = if frozen.keep_log {
+                set_aside(&frozen.path)
+            } else {
+                self.shelving.disk.remove(&frozen.path)
+            };
+            if let Err(error) = removed {
+                tracing::warn!(path = %frozen.path.display(), %error, "an event log could not be removed; it is tried again");
+                left.push(frozen);
+            }
+        }
+        self.held().spent.append(&mut left);
+    }
+
+    /// Writes a file for each table and hour. After an error none of them is there.
+    pub(crate) fn write_files(
+        &self,
+        segment: u64,
+        tables: &TableBatches,
+    ) -> io::Result<Vec<(String, Arc<EventFile>)>> {
+        let mut written: Vec<(String, Arc<EventFile>)> = Vec::new();
+        let now = (self.clock)();
+        for (name, batches) in tables {
+            let Some(table) = self.table(name) else { continue };
+            for (hour, part) in self.by_hour(&table, batches, now) {
+                let about = FileName {
+                    lo: segment,
+                    hi: segment,
+                    min: part.min,
+                    max: part.max,
+                    rows: part.batches.iter().map(|batch| batch.num_rows() as u64).sum(),
+                };
+                let rows = part.batches.into_iter().map(Ok);
+                match self.shelving.write(&table, hour, about, rows, Effort::Quick) {
+                    Ok(file) => written.push((name.to_string(), file)),
+                    Err(error) => {
+                        written.iter().for_each(|(_, file)| file.doom());
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    /// The rows by the hour that they happened in. A time that cannot be true, long ago or ahead of the
+    /// clock, goes with the hour of now, so that it can neither make folders without end nor be dropped
+    /// before its time.
+    fn by_hour(
+        &self,
+        table: &Table,
+        batches: &[RecordBatch],
+        now: Millis,
+    ) -> BTreeMap<Hour, Part> {
+        let oldest = now - self.limits.of(table.name()).max_age_ms;
+        let mut hours: BTreeMap<Hour, Part> = BTreeMap::new();
+        for batch in batches {
+            let times = table.times(batch);
+            let possible = |at: Millis| at >= oldest && at <= now + AHEAD_MS;
+            let hour_of = |at: Millis| Hour::of(if possible(at) { at } else { now });
+            let Some(first) = times.first().map(|at| hour_of(*at)) else { continue };
+            if times.iter().all(|at| hour_of(*at) == first) {
+                hours.entry(first).or_default().add(batch.clone(), &times);
+                continue;
+            }
+            let mut rows: BTreeMap<Hour, Vec<u32>> = BTreeMap::new();
+            for (index, at) in (0..).zip(&times) {
+                rows.entry(hour_of(*at)).or_default().push(index);
+            }
+            for (hour, rows) in rows {
+                let of_hour: Vec<Millis> = rows.iter().map(|i| times[*i as usize]).collect();
+                if let Ok(part) = take_record_batch(batch, &UInt32Array::from(rows)) {
+                    hours.entry(hour).or_default().add(part, &of_hour);
+                }
+            }
+        }
+        hours
+    }
+
+    /// Puts files of one hour together. `false`: one of them is damaged and was set aside.
+    fn merge(&self, table: &str, hour: Hour, files: &[Arc<EventFile>]) -> io::Result<bool> {
+        let Some(known) = self.table(table) else { return Ok(false) };
+        let (Some(first), Some(last)) = (files.first(), files.last()) else { return Ok(false) };
+        let about = FileName {
+            lo: first.name.lo,
+            hi: last.name.hi,
+            min: files.iter().map(|file| file.name.min).min().unwrap_or_default(),
+            max: files.iter().map(|file| file.name.max).max().unwrap_or_default(),
+            rows: files.iter().map(|file| file.rows()).sum(),
+        };
+        let rows = files.iter().flat_map(|file| rows_of(file, &known));
+        let merged = match self.shelving.write(&known, hour, about, rows, Effort::Thorough) {
+            Ok(merged) => merged,
+            Err(error) => {
+                return if self.set_damaged_aside() > 0 { Ok(false) } else { Err(error) };
+            }
+        };
+        let mut held = self.held();
+        held.shelf.take_off(table, files);
+        held.shelf.add(table, merged);
+        drop(held);
+        files.iter().for_each(|file| file.doom());
+        Ok(true)
+    }
+}
+
+/// Batches of one hour.
+#[derive(Debug)]
+struct Part {
+    batches: Vec<RecordBatch>,
+    min: Millis,
+    max: Millis,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self { batches: Vec::new(), min: Millis(u64::MAX), max: Millis(0) }
+    }
+}
+
+impl Part {
+    fn add(&mut self, batch: RecordBatch, times: &[Millis]) {
+        self.batches.push(batch);
+        for at in times {
+            self.min = self.min.min(*at);
+            self.max = self.max.max(*at);
+        }
+    }
+}
+
+/// The rows of a file with the columns that its table has now.
+pub(crate) fn rows_of(
+    file: &Arc<EventFile>,
+    table: &Arc<Table>,
+) -> Box<dyn Iterator<Item = io::Result<RecordBatch>>> {
+    let reader = match file.parquet().and_then(|reader| {
+        let built = reader.with_batch_size(8_192).build();
+        file.noting(built.map_err(crate::file::as_damage))
+    }) {
+        Ok(reader) => reader,
+        Err(error) => return Box::new(std::iter::once(Err(error))),
+    };
+    let (file, table) = (Arc::clone(file), Arc::clone(table));
+    Box::new(reader.map(move |batch| {
+        let batch = file.noting(batch.map_err(as_io))?;
+        fitted(&batch, table.schema())
+            .ok_or_else(|| io::Error::other("the file has other columns than its table"))
+    }))
+}
+
+/// The system's error inside Arrow's, or damage.
+fn as_io(error: arrow::error::ArrowError) -> io::Error {
+    match error {
+        arrow::error::ArrowError::IoError(_, error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+    }
+}
+

@@ -1,0 +1,267 @@
+//! The files of all tables, and which of them must go. Judges only: it is told the time and does no
+//! I/O but the look at the folder when the store opens.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use holm_model::Millis;
+
+use crate::file::{EXTENSION, EventFile, FileName, Hour, Shelving};
+use crate::limits::{Limits, TableLimits};
+use crate::sealed::plain_bytes;
+
+/// Files smaller than this are put together.
+const SMALL_BYTES: u64 = 64 << 20;
+/// About how large a file becomes that others are put together in.
+const TARGET_BYTES: u64 = 256 << 20;
+/// Files put together at once.
+const MAX_MERGED: usize = 64;
+/// Small files of an hour that still goes on, before they are put together.
+const MIN_MERGED: usize = 8;
+/// Rows may come late: an hour is over this long after its end.
+const LATE_MS: u64 = 300_000;
+
+/// Why files were dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Older than is kept.
+    Age,
+    /// The table, or the store, has more bytes than it may.
+    Quota,
+    /// The disk is full.
+    DiskFull,
+}
+
+/// The files by table, each table's in order of hour and of the log segments in them.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    tables: BTreeMap<Box<str>, Vec<Arc<EventFile>>>,
+}
+
+/// What was found when the folder was looked through.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) shelf: Shelf,
+    /// Files whose rows are in another file: a crash came after that was made.
+    pub(crate) superseded: u64,
+    /// Files that cannot be sealed files of this store.
+    pub(crate) set_aside: u64,
+    /// Highest segment number in a name.
+    pub(crate) highest: u64,
+}
+
+impl Shelf {
+    /// Looks through the folder. What a crash left half done is taken away.
+    pub(crate) fn look(shelving: &Shelving) -> io::Result<Found> {
+        let mut found = Found::default();
+        for table in folders(&shelving.root)? {
+            for day in folders(&shelving.root.join(&table))? {
+                for hour in folders(&shelving.root.join(&table).join(&day))? {
+                    let within = format!("{day}/{hour}");
+                    look_through(shelving, &table, &within, &mut found)?;
+                }
+            }
+        }
+        for files in found.shelf.tables.values_mut() {
+            files.sort_by_key(|file| (file.hour, file.name.lo, file.name.hi));
+            let mut kept = Vec::with_capacity(files.len());
+            for of_hour in files.chunk_by(|a, b| a.hour == b.hour) {
+                for file in of_hour {
+                    if of_hour.iter().any(|other| other.name.covers(&file.name)) {
+                        file.doom();
+                        found.superseded += 1;
+                    } else {
+                        kept.push(Arc::clone(file));
+                    }
+                }
+            }
+            *files = kept;
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn of(&self, table: &str) -> &[Arc<EventFile>] {
+        self.tables.get(table).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&str, &[Arc<EventFile>])> {
+        self.tables.iter().map(|(name, files)| (&**name, files.as_slice()))
+    }
+
+    pub(crate) fn add(&mut self, table: &str, file: Arc<EventFile>) {
+        let files = self.tables.entry(table.into()).or_default();
+        let key = |file: &EventFile| (file.hour, file.name.lo, file.name.hi);
+        let at = files.partition_point(|other| key(other) < key(&file));
+        files.insert(at, file);
+    }
+
+    /// Takes files off; they go from the disk when nobody reads them any more.
+    pub(crate) fn take_off(&mut self, table: &str, gone: &[Arc<EventFile>]) {
+        if let Some(files) = self.tables.get_mut(table) {
+            files.retain(|file| !gone.iter().any(|other| Arc::ptr_eq(file, other)));
+        }
+    }
+
+    /// The files that were made of exactly that segment.
+    pub(crate) fn made_of(&self, segment: u64) -> Vec<(String, Arc<EventFile>)> {
+        let all = self.tables.iter().flat_map(|(table, files)| {
+            files.iter().map(move |file| (table.to_string(), Arc::clone(file)))
+        });
+        all.filter(|(_, file)| file.name.lo == segment && file.name.hi == segment).collect()
+    }
+
+    /// Bytes and rows of a table.
+    pub(crate) fn size(&self, table: &str) -> (u64, u64) {
+        let files = self.of(table);
+        (files.iter().map(|f| f.bytes()).sum(), files.iter().map(|f| f.rows()).sum())
+    }
+
+    /// Bytes of all tables.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.tables.values().flatten().map(|file| file.bytes()).sum()
+    }
+
+    /// What must go, oldest first: by age; then of each table over its quota; then, while the store is
+    /// over its own (`beside` bytes of log are counted too), of the largest table.
+    pub(crate) fn over(
+        &self,
+        limits: &Limits,
+        beside: u64,
+        now: Millis,
+    ) -> Vec<(String, Arc<EventFile>, Reason)> {
+        let mut gone = Vec::new();
+        let mut left: BTreeMap<&str, (&[Arc<EventFile>], u64)> = BTreeMap::new();
+        for (table, files) in self.tables() {
+            let TableLimits { max_bytes, max_age_ms } = limits.of(table);
+            let mut bytes: u64 = files.iter().map(|file| file.bytes()).sum();
+            let oldest_kept = now - max_age_ms;
+            let mut kept = files.len();
+            for (index, file) in files.iter().enumerate() {
+                let reason = if file.name.max < oldest_kept {
+                    Reason::Age
+                } else if bytes > max_bytes {
+                    Reason::Quota
+                } else {
+                    kept = index;
+                    break;
+                };
+                bytes -= file.bytes();
+                gone.push((table.to_owned(), Arc::clone(file), reason));
+            }
+            left.insert(table, (&files[kept.min(files.len())..], bytes));
+        }
+        let mut total = beside + left.values().map(|(_, bytes)| bytes).sum::<u64>();
+        while total > limits.max_bytes {
+            let largest = left.iter_mut().filter(|(_, (files, _))| !files.is_empty());
+            let Some((table, (files, bytes))) = largest.max_by_key(|(_, (_, bytes))| *bytes) else {
+                break;
+            };
+            let Some((oldest, rest)) = files.split_first() else { break };
+            gone.push(((*table).to_owned(), Arc::clone(oldest), Reason::Quota));
+            total -= oldest.bytes();
+            *bytes -= oldest.bytes();
+            *files = rest;
+        }
+        gone
+    }
+
+    /// The oldest file of the largest table: what goes first when the disk is full.
+    pub(crate) fn first_to_go(&self) -> Option<(String, Arc<EventFile>)> {
+        let bytes = |files: &[Arc<EventFile>]| files.iter().map(|f| f.bytes()).sum::<u64>();
+        let largest = self.tables().filter(|(_, files)| !files.is_empty());
+        let (table, files) = largest.max_by_key(|(_, files)| bytes(files))?;
+        Some((table.to_owned(), Arc::clone(files.first()?)))
+    }
+
+    /// Small files of one hour that lie beside each other and are to be put together. Files of
+    /// segments from `oldest_segment` on are left alone: their log is still there.
+    pub(crate) fn to_merge(
+        &self,
+        oldest_segment: u64,
+        now: Millis,
+    ) -> Option<(String, Hour, Vec<Arc<EventFile>>)> {
+        for (table, files) in self.tables() {
+            for of_hour in files.chunk_by(|a, b| a.hour == b.hour) {
+                let Some(hour) = of_hour.first().map(|file| file.hour) else { continue };
+                let least = if now > hour.end() + LATE_MS { 2 } else { MIN_MERGED };
+                let small = |file: &Arc<EventFile>| {
+                    file.bytes() < SMALL_BYTES && file.name.hi < oldest_segment
+                };
+                for run in of_hour.chunk_by(|a, b| small(a) == small(b)) {
+                    if !run.first().is_some_and(small) || run.len() < least {
+                        continue;
+                    }
+                    let mut bytes = 0;
+                    let fits = run.iter().take(MAX_MERGED).take_while(|file| {
+                        bytes += file.bytes();
+                        bytes <= TARGET_BYTES
+                    });
+                    let merged: Vec<Arc<EventFile>> = fits.cloned().collect();
+                    if merged.len() >= 2 {
+                        return Some((table.to_owned(), hour, merged));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+fn folders(path: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn look_through(
+    shelving: &Shelving,
+    table: &str,
+    within: &str,
+    found: &mut Found,
+) -> io::Result<()> {
+    let folder = shelving.root.join(table).join(within);
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        if extension == "tmp" {
+            shelving.disk.remove(&path)?;
+            continue;
+        }
+        if extension != EXTENSION {
+            continue;
+        }
+        let bytes = entry.metadata()?.len();
+        let name = path.file_name().and_then(|n| n.to_str()).and_then(FileName::parse);
+        match (name, Hour::named(within), plain_bytes(bytes)) {
+            (Some(name), Some(hour), Some(plain)) => {
+                let file = shelving.file(table, hour, name, bytes, plain);
+                found.highest = found.highest.max(name.hi);
+                found.shelf.tables.entry(table.into()).or_default().push(file);
+            }
+            _ => {
+                set_aside(&path)?;
+                found.set_aside += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a damaged file under another name, for people.
+pub(crate) fn set_aside(path: &Path) -> io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    fs::rename(path, aside)
+}

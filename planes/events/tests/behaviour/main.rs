@@ -1,0 +1,11 @@
+//! The store as its users meet it: the node that writes, the crash that interrupts, the disk that fills.
+
+mod common;
+
+mod a_crash_at_any_step;
+mod a_full_disk;
+mod bounds;
+mod damaged_files;
+mod exports;
+mod old_rows;
+mod rows_stay;

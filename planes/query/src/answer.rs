@@ -1,0 +1,160 @@
+//! The answer to a question put to the whole mesh.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
+use holm_events::value_at;
+use holm_model::{SiteId, Value};
+
+use crate::engine::{Engine, QueryLimits, Tables};
+use crate::error::QueryError;
+use crate::mesh_table::{Approximation, MeshTable, Notes};
+use crate::sites::{Asking, Place, PlaceReport, Progress, Sites};
+use crate::split::Splitter;
+
+/// A question to the whole mesh.
+pub struct Question {
+    /// One SELECT.
+    pub sql: String,
+    /// The sites that are asked; all if `None`.
+    pub only: Option<Vec<SiteId>>,
+    /// Bounds.
+    pub limits: QueryLimits,
+    /// Told how far the sites are.
+    pub progress: Option<Progress>,
+}
+
+/// An answer, and what it stands on.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its rows.
+    pub batches: Vec<RecordBatch>,
+    /// There were more rows than a question may have.
+    pub cut: bool,
+    /// How each node did; the rows of those that did not answer are not in the answer.
+    pub places: Vec<PlaceReport>,
+    /// In what it is not exact.
+    pub approximations: Vec<Approximation>,
+}
+
+impl Answer {
+    /// Its rows as JSON values, in the order of its columns.
+    pub fn rows(&self) -> Vec<Vec<serde_json::Value>> {
+        let mut rows = Vec::new();
+        for batch in &self.batches {
+            for index in 0..batch.num_rows() {
+                rows.push(batch.columns().iter().map(|column| json(column, index)).collect());
+            }
+        }
+        rows
+    }
+}
+
+/// A value as JSON. Addresses and times are text, as is what JSON has no word for.
+fn json(column: &dyn Array, index: usize) -> serde_json::Value {
+    if column.is_null(index) {
+        return serde_json::Value::Null;
+    }
+    if let DataType::UInt64 = column.data_type() {
+        let number: &arrow::array::UInt64Array = arrow::array::AsArray::as_primitive(column);
+        return number.value(index).into();
+    }
+    let value = match column.data_type() {
+        DataType::Timestamp(..) => None,
+        _ => value_at(column, index),
+    };
+    match value {
+        Some(Value::Bool(flag)) => flag.into(),
+        Some(Value::Int(number)) => number.into(),
+        Some(Value::Float(number)) => number.into(),
+        Some(Value::Text(text)) => text.into_string().into(),
+        None => {
+            let options = FormatOptions::default();
+            let formatter = ArrayFormatter::try_new(column, &options);
+            formatter.map_or(serde_json::Value::Null, |f| f.value(index).to_string().into())
+        }
+    }
+}
+
+impl Engine {
+    /// Puts a question to all sites that hold the tenant, and puts their parts together. A site that
+    /// does not answer in time is named, and holds up nobody.
+    ///
+    /// # Errors
+    /// [`QueryError`]
+    pub async fn ask(
+        self: &Arc<Self>,
+        own: Place,
+        sites: Arc<dyn Sites>,
+        question: Question,
+    ) -> Result<Answer, QueryError> {
+        let engine = Arc::clone(self);
+        let time = question.limits.time;
+        self.work(time, async move { engine.put(own, sites, question).await }).await
+    }
+
+    async fn put(
+        self: Arc<Self>,
+        own: Place,
+        sites: Arc<dyn Sites>,
+        question: Question,
+    ) -> Result<Answer, QueryError> {
+        let Question { sql, only, limits, progress } = question;
+        let asking =
+            Asking::new(Arc::clone(&self), own, sites, only.as_deref(), limits, progress);
+        let asking = Arc::new(asking);
+        let tables: Tables = self
+            .tables()
+            .into_iter()
+            .map(|(name, schema)| {
+                let table = MeshTable::new(name.clone(), schema, Arc::clone(&asking));
+                (name, Arc::new(table) as Arc<dyn datafusion::catalog::TableProvider>)
+            })
+            .collect();
+        let state = self.session(&tables)?;
+        let plan = self.plan(&state, &tables, &sql).await?;
+        let local = self.session(&self.local_tables())?;
+        let notes = Notes::default();
+        let splitter = Splitter { asking: Arc::clone(&asking), local, notes: Arc::clone(&notes) };
+        let plan = splitter.split(plan)?;
+        let context = SessionContext::new_with_state(state);
+        let mut stream = context.execute_logical_plan(plan).await?.execute_stream().await?;
+        let schema = stream.schema();
+        let (mut batches, mut rows, mut bytes, mut cut) = (Vec::new(), 0, 0, false);
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            bytes += batch.get_array_memory_size();
+            if bytes > limits.bytes {
+                return Err(QueryError::TooMuch(format!("more than {} MiB", limits.bytes >> 20)));
+            }
+            let room = limits.rows - rows;
+            cut = batch.num_rows() > room;
+            rows += batch.num_rows().min(room);
+            batches.push(batch.slice(0, batch.num_rows().min(room)));
+            if cut {
+                break;
+            }
+        }
+        let approximations = notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Answer { schema, batches, cut, places: asking.reports(), approximations })
+    }
+
+    /// The columns of each table and their types, for people.
+    pub fn describe(&self) -> BTreeMap<String, Vec<(String, String)>> {
+        let tables = self.tables().into_iter();
+        tables
+            .map(|(name, schema)| {
+                let columns = schema.fields().iter();
+                let columns = columns.map(|f| (f.name().clone(), f.data_type().to_string()));
+                (name, columns.collect())
+            })
+            .collect()
+    }
+}

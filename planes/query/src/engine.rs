@@ -1,0 +1,354 @@
+//! The engine of one tenant at one site: SQL over that tenant's tables, and nothing else in sight.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{
+    CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
+};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::SessionStateDefaults;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use futures::StreamExt;
+use holm_events::EventStore;
+use holm_model::{SiteId, TenantId};
+
+use crate::error::QueryError;
+use crate::gate::admit;
+use crate::local::{LocalTable, STORE, with_site};
+use crate::objects::Objects;
+
+/// Bounds of all questions at a node together.
+#[derive(Debug, Clone)]
+pub struct PoolLimits {
+    /// Bytes of memory that all questions may hold; what sorts and groups need beyond is spilled.
+    pub memory_bytes: usize,
+    /// Bytes on disk that all questions may spill.
+    pub spill_bytes: u64,
+    /// Threads that work on questions.
+    pub threads: usize,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { memory_bytes: 192 << 20, spill_bytes: 2 << 30, threads: cores.min(8) }
+    }
+}
+
+/// What the questions of all tenants share: memory, and threads of their own, so that no question
+/// holds up the node.
+pub struct QueryPool {
+    memory: Arc<dyn MemoryPool>,
+    limits: PoolLimits,
+    spill: std::path::PathBuf,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl std::fmt::Debug for QueryPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryPool").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl QueryPool {
+    /// A pool that spills into `spill`, which it empties first.
+    ///
+    /// # Errors
+    /// The folder or the threads cannot be made.
+    pub fn new(spill: &Path, limits: PoolLimits) -> std::io::Result<Self> {
+        match std::fs::remove_dir_all(spill) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
+            .create(spill)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(limits.threads.max(1))
+            .thread_name("query")
+            .enable_time()
+            .build()?;
+        Ok(Self {
+            memory: Arc::new(FairSpillPool::new(limits.memory_bytes)),
+            limits,
+            spill: spill.into(),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Where questions are worked on.
+    pub(crate) fn handle(&self) -> Option<tokio::runtime::Handle> {
+        self.runtime.as_ref().map(|runtime| runtime.handle().clone())
+    }
+
+    /// Bytes that questions hold now.
+    pub fn reserved_bytes(&self) -> usize {
+        self.memory.reserved()
+    }
+}
+
+impl Drop for QueryPool {
+    fn drop(&mut self) {
+        // It may be dropped where waiting is not allowed.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Bounds of one question.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryLimits {
+    /// Most rows of an answer; more are cut and the answer says so.
+    pub rows: usize,
+    /// Most bytes of an answer in memory, and of what one site sends for it.
+    pub bytes: usize,
+    /// Longest time.
+    pub time: Duration,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self { rows: 10_000, bytes: 64 << 20, time: Duration::from_secs(30) }
+    }
+}
+
+/// Answers the questions of one tenant from what this site has of it.
+pub struct Engine {
+    pub(crate) tenant: TenantId,
+    pub(crate) site: SiteId,
+    store: Arc<EventStore>,
+    pub(crate) pool: Arc<QueryPool>,
+    environment: Arc<RuntimeEnv>,
+    objects: Arc<Objects>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("tenant", &self.tenant).field("site", &self.site).finish()
+    }
+}
+
+/// Tables by name, as one question sees them.
+pub(crate) type Tables = BTreeMap<String, Arc<dyn TableProvider>>;
+
+impl Engine {
+    /// The engine of `tenant`, whose events of `site` are in `store`.
+    ///
+    /// # Errors
+    /// [`QueryError::Failed`]
+    pub fn new(
+        tenant: TenantId,
+        site: SiteId,
+        store: Arc<EventStore>,
+        pool: Arc<QueryPool>,
+    ) -> Result<Self, QueryError> {
+        let objects = Arc::new(Objects::default());
+        let spill = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![pool.spill.clone()]))
+            .with_max_temp_directory_size(pool.limits.spill_bytes);
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::clone(&pool.memory))
+            .with_disk_manager_builder(spill)
+            .with_metadata_cache_limit(16 << 20)
+            .build_arc()?;
+        // It knows no other store: not even the local file system.
+        let url = ObjectStoreUrl::parse(STORE)?;
+        let _ = environment.deregister_object_store(ObjectStoreUrl::local_filesystem().as_ref());
+        environment.register_object_store(url.as_ref(), Arc::clone(&objects) as Arc<_>);
+        Ok(Self { tenant, site, store, pool, environment, objects })
+    }
+
+    /// The tables that can be asked: names and columns, the site's included.
+    pub fn tables(&self) -> BTreeMap<String, SchemaRef> {
+        let tables = self.store.tables();
+        tables.iter().map(|table| (table.name().to_owned(), with_site(table.schema()))).collect()
+    }
+
+    /// The tables of this site as they are now.
+    pub(crate) fn local_tables(&self) -> Tables {
+        let mut tables = Tables::new();
+        for table in self.store.tables() {
+            if let Some(snapshot) = self.store.snapshot(table.name()) {
+                let objects = Arc::clone(&self.objects);
+                let local = LocalTable::new(self.site.clone(), snapshot, objects);
+                tables.insert(table.name().to_owned(), Arc::new(local));
+            }
+        }
+        tables
+    }
+
+    /// A session that sees `tables` and nothing else.
+    pub(crate) fn session(&self, tables: &Tables) -> Result<SessionState, QueryError> {
+        let schema = MemorySchemaProvider::new();
+        for (name, table) in tables {
+            schema.register_table(name.clone(), Arc::clone(table))?;
+        }
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema("public", Arc::new(schema))?;
+        let mut config = SessionConfig::new()
+            .with_information_schema(false)
+            .with_create_default_catalog_and_schema(false)
+            .with_default_catalog_and_schema("holm", "public")
+            .with_target_partitions(self.pool.limits.threads.max(1));
+        let options = config.options_mut();
+        options.execution.enable_recursive_ctes = false;
+        options.execution.time_zone = Some("+00:00".to_owned());
+        options.execution.parquet.pushdown_filters = false;
+        options.execution.parquet.schema_force_view_types = false;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        let allowed = |name: &str| !crate::functions::LEFT_OUT.contains(&name);
+        let mut scalar = SessionStateDefaults::default_scalar_functions();
+        scalar.retain(|function| {
+            allowed(function.name()) && function.aliases().iter().all(|alias| allowed(alias))
+        });
+        scalar.extend(crate::functions::all());
+        scalar.extend(crate::sketch::scalar_functions());
+        let mut aggregates = SessionStateDefaults::default_aggregate_functions();
+        aggregates.extend(crate::sketch::aggregate_functions());
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.environment))
+            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_scalar_functions(scalar)
+            .with_aggregate_functions(aggregates)
+            .with_window_functions(SessionStateDefaults::default_window_functions())
+            .build();
+        state.catalog_list().register_catalog("holm".to_owned(), Arc::new(catalog));
+        Ok(state)
+    }
+
+    /// The plan of a question, as it was put.
+    pub(crate) async fn plan(
+        &self,
+        state: &SessionState,
+        tables: &Tables,
+        sql: &str,
+    ) -> Result<LogicalPlan, QueryError> {
+        let columns: BTreeSet<String> = tables
+            .values()
+            .flat_map(|table| {
+                table.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>()
+            })
+            .filter(|name| name.contains('.'))
+            .collect();
+        let statement = admit(sql, &columns)?;
+        let plan = state.statement_to_plan(statement).await?;
+        let only_read = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        only_read.verify_plan(&plan).map_err(|error| QueryError::Refused(error.strip_backtrace()))?;
+        Ok(plan)
+    }
+
+    /// Answers `sql` from this site alone, batch by batch.
+    ///
+    /// # Errors
+    /// [`QueryError`]
+    pub(crate) async fn stream(
+        &self,
+        sql: &str,
+    ) -> Result<SendableRecordBatchStream, QueryError> {
+        let tables = self.local_tables();
+        let state = self.session(&tables)?;
+        let plan = self.plan(&state, &tables, sql).await?;
+        let context = SessionContext::new_with_state(state);
+        Ok(context.execute_logical_plan(plan).await?.execute_stream().await?)
+    }
+
+    /// Sets damaged files aside: whether a question that failed is worth asking again.
+    pub(crate) fn found_damage(&self) -> bool {
+        self.store.set_damaged_aside() > 0
+    }
+
+    /// The part of a mesh-wide question that this site answers: each batch goes to `send`, which may
+    /// wait, and ends the work by saying `false`.
+    ///
+    /// # Errors
+    /// [`QueryError`]; batches that were sent before do not count then.
+    pub async fn answer_part<F>(
+        self: &Arc<Self>,
+        sql: &str,
+        limits: QueryLimits,
+        send: impl Fn(RecordBatch) -> F + Send + 'static,
+    ) -> Result<SchemaRef, QueryError>
+    where
+        F: Future<Output = bool> + Send,
+    {
+        let (engine, sql) = (Arc::clone(self), sql.to_owned());
+        let work = async move {
+            let mut stream = engine.stream(&sql).await?;
+            let schema = stream.schema();
+            let mut bytes = 0;
+            while let Some(batch) = stream.next().await {
+                let batch = batch.inspect_err(|_| {
+                    // The next question goes without the damaged file.
+                    engine.found_damage();
+                })?;
+                bytes += batch.get_array_memory_size();
+                if bytes > limits.bytes {
+                    return Err(QueryError::TooMuch(format!(
+                        "more than {} MiB at site {}",
+                        limits.bytes >> 20,
+                        engine.site
+                    )));
+                }
+                if batch.num_rows() > 0 && !send(batch).await {
+                    return Err(QueryError::Failed("whoever asked is gone".to_owned()));
+                }
+            }
+            Ok(schema)
+        };
+        self.work(limits.time, work).await
+    }
+
+    /// Works on a question on the pool's threads, for as long as it may take. Who stops waiting stops
+    /// the work.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        time: Duration,
+        work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let handle = self
+            .pool
+            .handle()
+            .ok_or_else(|| QueryError::Failed("the node is about to stop".to_owned()))?;
+        let task = AbortOnDrop(handle.spawn(tokio::time::timeout(time, work)));
+        match task.await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(QueryError::Timeout(time)),
+            Err(error) => Err(QueryError::Failed(format!("the work on it ended: {error}"))),
+        }
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, tokio::task::JoinError>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,44 @@
+use std::time::Duration;
+
+use datafusion::error::DataFusionError;
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueryError {
+    /// Only one SELECT is a question.
+    #[error("{0}; a question is one SELECT over this tenant's tables")]
+    Refused(String),
+    /// It does not make sense: a table or column that is not there, types that do not fit.
+    #[error("the question is not understood: {0}")]
+    Invalid(String),
+    /// It would take more than a question may.
+    #[error("the question takes too much: {0}; narrow its time, or ask for less at once")]
+    TooMuch(String),
+    /// It took longer than it may.
+    #[error("there was no answer within {} s; narrow its time, or allow more", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// Something here failed.
+    #[error("the question failed: {0}")]
+    Failed(String),
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        // What a table of the mesh said when it was scanned.
+        if let DataFusionError::External(inner) = error.find_root()
+            && let Some(own) = inner.downcast_ref::<Self>()
+        {
+            return own.clone();
+        }
+        let text = error.strip_backtrace();
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::TooMuch(text),
+            DataFusionError::SQL(..)
+            | DataFusionError::Plan(_)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::NotImplemented(_)
+            | DataFusionError::Diagnostic(..) => Self::Invalid(text),
+            _ => Self::Failed(text),
+        }
+    }
+}

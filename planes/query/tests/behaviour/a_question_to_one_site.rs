@@ -1,0 +1,88 @@
+//! SQL over what one site has: files and what is not in a file yet, as one table.
+
+use std::time::Duration;
+
+use holm_query::{QueryError, QueryLimits};
+use serde_json::json;
+
+use crate::common::{alone, ask, ask_within, rows, site};
+
+#[test]
+fn files_and_memory_are_one_table() {
+    let flows: Vec<(u32, u64)> = (0..1_000).map(|n| (n % 7, u64::from(n))).collect();
+    let berlin = site("berlin", &flows);
+    let mesh = alone();
+    let one = |sql: &str| rows(&berlin, &mesh, sql);
+    assert_eq!(one("SELECT count(*), sum(flow.io.bytes) FROM flows"), [[json!(1_000), json!(499_500)]]);
+    let all = one("SELECT ip_text(source.address) AS a, count(*) FROM flows GROUP BY a ORDER BY a LIMIT 2");
+    assert_eq!(all, [[json!("10.0.0.0"), json!(143)], [json!("10.0.0.1"), json!(143)]]);
+    let port = "SELECT count(*) FROM flows f WHERE f.source.port = 443 AND in_prefix(source.address, '10.0.0.0/30')";
+    let expected = (0..1_000).filter(|n| n % 2 == 1 && n % 7 < 4).count();
+    assert_eq!(one(port), [[json!(expected)]]);
+    assert_eq!(one("SELECT source.address FROM flows WHERE source.address = ip('10.0.0.3') LIMIT 1"), [[json!("10.0.0.3")]]);
+    assert_eq!(one("SELECT DISTINCT site FROM flows"), [[json!("berlin")]]);
+    assert_eq!(one("SELECT probe, max(duration_ms) FROM active_results WHERE success GROUP BY probe"), [[json!("icmp"), json!(2.0)]]);
+}
+
+#[test]
+fn a_window_of_time_reads_no_other_files() {
+    let flows: Vec<(u32, u64)> = (0..600).map(|n| (n, 1)).collect();
+    let berlin = site("berlin", &flows);
+    let mesh = alone();
+    let count = |from: &str, to: &str| {
+        let sql = format!(
+            "SELECT count(*) FROM flows WHERE flow.time_received >= '{from}' AND flow.time_received < '{to}'"
+        );
+        rows(&berlin, &mesh, &sql)
+    };
+    // Each half of the flows has times from noon on.
+    assert_eq!(count("2024-02-29T12:00:00Z", "2024-02-29T12:00:10Z"), [[json!(20)]]);
+    assert_eq!(count("2024-02-29T12:00:00Z", "2025-01-01T00:00:00Z"), [[json!(600)]]);
+    assert_eq!(count("2024-02-29T13:00:00Z", "2025-01-01T00:00:00Z"), [[json!(0)]]);
+    assert_eq!(count("1999-02-28T13:00:00Z", "2024-02-29T12:00:00Z"), [[json!(0)]]);
+}
+
+#[test]
+fn bounds_hold() {
+    let flows: Vec<(u32, u64)> = (0..20_000).map(|n| (n, u64::from(n))).collect();
+    let berlin = site("berlin", &flows);
+    let mesh = alone();
+    let answer = ask(&berlin, &mesh, "SELECT * FROM flows").expect("answered");
+    assert!(answer.cut);
+    assert_eq!(answer.rows().len(), QueryLimits::default().rows);
+    let few = QueryLimits { bytes: 10_000, ..QueryLimits::default() };
+    let refused = ask_within(&berlin, &mesh, "SELECT * FROM flows", few);
+    assert!(matches!(refused, Err(QueryError::TooMuch(_))), "{refused:?}");
+    let short = QueryLimits { time: Duration::from_millis(300), ..QueryLimits::default() };
+    let endless = "SELECT count(*) FROM flows a, flows b, flows c WHERE a.source.port + b.source.port < c.source.port";
+    let late = ask_within(&berlin, &mesh, endless, short);
+    assert!(matches!(late, Err(QueryError::Timeout(_))), "{late:?}");
+    // The site answers afterwards.
+    assert_eq!(rows(&berlin, &mesh, "SELECT count(*) FROM flows"), [[json!(20_000)]]);
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let berlin = site("berlin", &[(1, 1)]);
+    for sql in ["SELECT * FROM nothing", "SELECT nothing FROM flows", "SELEC 1", "SELECT 'a' + flow.io.bytes FROM flows WHERE"] {
+        let refused = ask(&berlin, &alone(), sql);
+        assert!(matches!(refused, Err(QueryError::Invalid(_))), "{sql}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_damaged_file_costs_its_rows_and_not_the_answer() {
+    let flows: Vec<(u32, u64)> = (0..1_000).map(|n| (n, 1)).collect();
+    let berlin = site("berlin", &flows);
+    let file = berlin.store.snapshot("flows").expect("a table").files[0].location().to_owned();
+    let path = berlin.store.folder().join(file);
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[100] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    let sql = "SELECT sum(flow.io.bytes) FROM flows";
+    // The first question finds it; the next goes without it.
+    let first = ask(&berlin, &alone(), sql);
+    assert!(first.is_err(), "{first:?}");
+    assert_eq!(rows(&berlin, &alone(), sql), [[json!(500)]]);
+    assert_eq!(berlin.store.stats().damaged, 1);
+}

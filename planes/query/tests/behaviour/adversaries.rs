@@ -1,0 +1,98 @@
+//! No trick of SQL shows what is not the tenant's own, or does more than read.
+
+use std::sync::Arc;
+
+use holm_model::{Millis, Row};
+use holm_query::QueryError;
+
+use crate::common::{Mesh, NOON, alone, ask, site_of};
+
+const SECRET: &str = "hoard-of-the-other-tenant";
+
+#[test]
+fn no_question_sees_another_tenants_rows() {
+    let (acme, other) = (site_of("acme", "berlin"), site_of("other", "berlin"));
+    let row = |probe: &str| Row::new("active_results", Millis(NOON as u64)).with("probe", probe);
+    acme.store.append(row("own"));
+    other.store.append(row(SECRET));
+    for site in [&acme, &other] {
+        site.store.roll();
+    }
+    let secret_file = other.store.snapshot("active_results").expect("a table").files[0].clone();
+    let path = other.store.folder().join(secret_file.location());
+    let path = path.to_string_lossy();
+    for sql in [
+        "SELECT * FROM active_results".to_owned(),
+        "SELECT * FROM other.active_results".to_owned(),
+        "SELECT * FROM \"other\".\"public\".\"active_results\"".to_owned(),
+        "SELECT * FROM holm.public.active_results".to_owned(),
+        "SELECT * FROM information_schema.tables".to_owned(),
+        "SELECT * FROM information_schema.df_settings".to_owned(),
+        "SHOW TABLES".to_owned(),
+        format!("SELECT * FROM '{path}'"),
+        format!("SELECT * FROM \"{path}\""),
+        format!("SELECT * FROM \"file://{path}\""),
+        format!("SELECT * FROM read_parquet('{path}')"),
+        format!("SELECT * FROM parquet_metadata('{path}')"),
+        format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{path}'"),
+        format!("COPY active_results TO '{path}.csv'"),
+        "SET datafusion.catalog.information_schema = true".to_owned(),
+        "EXPLAIN SELECT * FROM active_results".to_owned(),
+        "WITH t AS (SELECT * FROM active_results) SELECT * FROM t, other.active_results".to_owned(),
+        "SELECT * FROM active_results UNION ALL SELECT * FROM other.active_results".to_owned(),
+        "SELECT (SELECT probe FROM other.active_results LIMIT 1)".to_owned(),
+        "SELECT * FROM active_results WHERE probe IN (SELECT probe FROM other.active_results)".to_owned(),
+        "SELECT '; SELECT * FROM other.active_results' FROM active_results".to_owned(),
+        "SELECT * FROM active_results; SELECT * FROM other.active_results".to_owned(),
+        "SELECT * FROM active_results WHERE 1 = 1 OR site <> 'berlin' --".to_owned(),
+    ] {
+        if let Ok(answer) = ask(&acme, &alone(), &sql) {
+            let text = format!("{:?}", answer.rows());
+            assert!(!text.contains(SECRET), "{sql}: {text}");
+        }
+    }
+    // Nothing was written, and the other tenant's own question still sees its row.
+    let own = ask(&other, &alone(), "SELECT probe FROM active_results").expect("answered");
+    assert_eq!(own.rows()[0][0], SECRET);
+}
+
+#[test]
+fn a_part_from_a_peer_passes_the_same_gate() {
+    let acme = site_of("acme", "berlin");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for sql in [
+        "COPY active_results TO '/tmp/x'",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM a.b",
+        "CREATE TABLE t AS SELECT 1",
+        "SELECT 1; SELECT 2",
+    ] {
+        let part = acme.engine.answer_part(sql, Default::default(), |_| async { true });
+        let refused = runtime.block_on(part);
+        let said_no = matches!(refused, Err(QueryError::Refused(_) | QueryError::Invalid(_)));
+        assert!(said_no, "{sql}: {refused:?}");
+    }
+}
+
+#[test]
+fn functions_that_make_much_of_nothing_are_not_there() {
+    let acme = site_of("acme", "berlin");
+    for sql in ["SELECT repeat('x', 1000000000)", "SELECT lpad('x', 2000000000, 'y')", "SELECT replace('aaaa', 'a', 'bbbb')"] {
+        let refused = ask(&acme, &alone(), sql);
+        assert!(matches!(refused, Err(QueryError::Invalid(_))), "{sql}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_question_that_would_fill_the_memory_is_ended() {
+    let acme = site_of("acme", "berlin");
+    let rows: Vec<(u32, u64)> = (0..30_000).map(|n| (n, 1)).collect();
+    acme.store.append_batch("flows", crate::common::flows(&rows)).expect("room");
+    acme.store.flush();
+    let mesh = Arc::new(Mesh::default());
+    let limits = holm_query::QueryLimits { time: std::time::Duration::from_secs(5), ..Default::default() };
+    let sql = "SELECT a.source.address, b.source.address FROM flows a, flows b ORDER BY 2, 1";
+    let ended = crate::common::ask_within(&acme, &mesh, sql, limits);
+    let said = matches!(ended, Err(QueryError::TooMuch(_) | QueryError::Timeout(_)));
+    assert!(said, "{ended:?}");
+}
