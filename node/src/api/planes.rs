@@ -13,11 +13,8 @@ use super::error::{ApiError, ErrorBody};
 use super::types::{
     PlaneList, PlaneStateView, PlaneView, ProbeResult, ResultList, RowList, RowView, Timestamp,
 };
-use crate::daemon::{Caller, NodeState, RESULTS_TABLE, SIGNALS_TABLE};
+use crate::daemon::{Caller, NodeState};
 
-/// What rows can be asked for.
-const TABLES: [&str; 5] =
-    [RESULTS_TABLE, "host_connections", "path_changes", "path_results", SIGNALS_TABLE];
 const MAX_ROWS: usize = 10_000;
 
 /// The planes of this node: whether they observe, how, why not, and what they counted.
@@ -107,7 +104,7 @@ fn probe_result(row: &Row, site: &SiteId) -> ProbeResult {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RowsQuery {
-    /// The table: `active_results`, `host_connections`, `path_changes`, `path_results`, `signals`.
+    /// The table: `active_results`, `flows`, `host_connections`, … (`GET /v1/query/tables` lists them).
     table: String,
     /// Only rows at or after this moment.
     since: Option<String>,
@@ -127,11 +124,13 @@ pub(crate) async fn rows(
     Query(query): Query<RowsQuery>,
 ) -> Result<Json<RowList>, ApiError> {
     let tenant = state.tenant(&caller)?;
-    if !TABLES.contains(&query.table.as_str()) {
+    let tables = tenant.rows.store.tables();
+    if !tables.iter().any(|table| table.name() == query.table) {
+        let names: Vec<&str> = tables.iter().map(|table| table.name()).collect();
         return Err(ApiError::not_found(format!(
             "there is no table {}; there are {}",
             query.table,
-            TABLES.join(", ")
+            names.join(", ")
         )));
     }
     let limit = query.limit.unwrap_or(100);

@@ -109,8 +109,8 @@ pub(crate) struct AskedSite {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ApproximationView {
     pub(crate) method: String,
-    /// A value may be too small by this at most; none is too large.
-    pub(crate) at_most: f64,
+    /// A value may be too small by this at most, and none is too large; null where no bound always holds.
+    pub(crate) at_most: Option<f64>,
     pub(crate) text: String,
 }
 

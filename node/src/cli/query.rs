@@ -85,7 +85,8 @@ pub(super) async fn query(args: QueryArgs) -> anyhow::Result<()> {
 fn tables_text(tables: &QueryTables) -> String {
     let mut text = String::new();
     for table in &tables.tables {
-        text += &format!("{} ({} rows, {} bytes in files here)\n", table.name, table.rows, table.bytes);
+        text +=
+            &format!("{} ({} rows, {} bytes in files here)\n", table.name, table.rows, table.bytes);
         for column in &table.columns {
             text += &format!("  {}  {}\n", column.name, column.data_type);
         }

@@ -80,6 +80,10 @@ impl Config {
             .check()
             .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
         self.planes
+            .flow
+            .check()
+            .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
+        self.planes
             .host
             .check()
             .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;

@@ -158,6 +158,7 @@ impl Log {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Planes {
     pub(crate) active: holm_active::Config,
+    pub(crate) flow: holm_flow::Config,
     pub(crate) host: holm_host::Config,
     pub(crate) path: holm_path::Config,
 }

@@ -19,7 +19,6 @@ mod views;
 pub(crate) use credentials::{ApiToken, Caller, CredentialError, Credentials, LOGIN_LINK_MS, Role};
 pub(crate) use freshness::SiteReport;
 pub(crate) use roster::{ROSTER_TENANT, Roster};
-pub(crate) use rows::RESULTS_TABLE;
 pub(crate) use state::{Change, NodeState, Topic};
 pub(crate) use tenancy::{ENROLLED_FOR_MS, ErasureStanding, TenantStanding, TenantsFile, found};
 pub(crate) use tenant::Tenant;

@@ -89,9 +89,8 @@ impl Queries {
     /// A place for a question of a tenant's user; `None` if as many are worked on as may be.
     pub(crate) fn place(&self, tenant: &TenantId) -> Option<OwnedSemaphorePermit> {
         let mut places = lock(&self.places);
-        let places = places
-            .entry(tenant.clone())
-            .or_insert_with(|| Arc::new(Semaphore::new(MAX_QUESTIONS)));
+        let places =
+            places.entry(tenant.clone()).or_insert_with(|| Arc::new(Semaphore::new(MAX_QUESTIONS)));
         Arc::clone(places).try_acquire_owned().ok()
     }
 

@@ -5,14 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use holm_events::{EventStore, Kind, Table, TableError};
-use holm_model::{Row, Value};
+use holm_flow::{Batch, FlowSink, SinkFull};
+use holm_model::{Row, TenantId, Value};
 use holm_plane::RowSink;
 use tokio::sync::broadcast;
 
 use super::{Change, Topic};
 
 /// Results of the active plane; its rows say which probe, which target, and how it went.
-pub(crate) const RESULTS_TABLE: &str = "active_results";
+const RESULTS_TABLE: &str = "active_results";
+/// What the flow plane decodes.
+const FLOWS_TABLE: &str = "flows";
+const COUNTERS_TABLE: &str = "flow_interface_counters";
+/// Their time column: exporters' own clocks may be wrong.
+const RECEIVED: &str = "flow.time_received";
 const MAX_LATEST: usize = 10_000;
 
 /// The tables that planes write rows to, with their columns; a row's other columns are kept as
@@ -109,6 +115,9 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
         Table::of_rows("path_results", &[way, path_results].concat())?,
         Table::of_rows("path_changes", &[way, path_changes].concat())?,
         Table::of_rows(super::SIGNALS_TABLE, signals)?,
+        Table::new(FLOWS_TABLE, holm_flow::flow_schema(), RECEIVED)?
+            .with_bloom_filters(&["source.address", "destination.address"]),
+        Table::new(COUNTERS_TABLE, holm_flow::interface_counter_schema(), RECEIVED)?,
     ])
 }
 
@@ -177,5 +186,23 @@ impl RowSink for Rows {
             let _ = self.changes.send(Change::of(&self.tenant.id, Topic::Results));
         }
         self.tenant.rows.store.append(row);
+    }
+}
+
+/// The flow plane's end: batches of one tenant.
+pub(crate) struct Flows {
+    pub(crate) tenant: Arc<super::Tenant>,
+}
+
+impl FlowSink for Flows {
+    fn take(&self, tenant: &TenantId, batch: Batch) -> Result<(), SinkFull> {
+        if self.tenant.has_ended() || *tenant != self.tenant.id {
+            return Ok(());
+        }
+        let (table, batch) = match batch {
+            Batch::Flows(batch) => (FLOWS_TABLE, batch),
+            Batch::InterfaceCounters(batch) => (COUNTERS_TABLE, batch),
+        };
+        self.tenant.rows.store.append_batch(table, batch).map_err(|_| SinkFull)
     }
 }

@@ -68,12 +68,20 @@ impl Tenant {
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("{}: cannot be made", dir.display()))?;
         let key_file = dir.join("data.key");
-        let mut messages: Vec<String> =
-            emptied(&dir.join("state.redb"), key_file.exists()).into_iter().collect();
+        let events = dir.join("events");
+        let old_rows = dir.join("rows.redb");
+        let known = key_file.exists();
+        let mut messages: Vec<String> = [
+            emptied(&dir.join("state.redb"), known),
+            emptied(&events, known && !old_rows.exists()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         let key = data_key(&key_file, id, key_of_keys)?;
         let event_key = EventKey::new(&key.derive("holm 2026-11 event store"));
         let old = OldRows {
-            path: dir.join("rows.redb"),
+            path: old_rows,
             tenant: id.clone(),
             key: key.derive("holm 2026-11 row store"),
         };
@@ -86,7 +94,7 @@ impl Tenant {
             ..Limits::default()
         };
         let (rows, report) = EventStore::open(Setup {
-            folder: dir.join("events"),
+            folder: events,
             tenant: id.clone(),
             key: event_key,
             tables: super::rows::tables()?,

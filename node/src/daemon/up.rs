@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::documents::{Calls, Documents};
 use super::planes::Supervised;
 use super::roster::Roster;
-use super::rows::Rows;
+use super::rows::{Flows, Rows};
 use super::state::{Change, NodeState, Parts, Topic};
 use super::{Credentials, Role, Tenant, Tenants};
 use crate::api::{Server, TlsSource};
@@ -341,8 +341,11 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
     // The nodes' own traffic is what the active plane and the mesh report already.
     host.ignore_ports.push(state.api_port());
     let path = &config.planes.path;
-    let known: [(&'static str, bool, Arc<dyn Plane>); 3] = [
+    let flow = &config.planes.flow;
+    let flows = Arc::new(Flows { tenant: Arc::clone(&tenant) });
+    let known: [(&'static str, bool, Arc<dyn Plane>); 4] = [
         ("active", active.enabled, Arc::new(holm_active::ActivePlane::new(active.clone()))),
+        ("flow", flow.enabled, Arc::new(holm_flow::FlowPlane::new(flow.clone(), flows))),
         ("host", host.enabled, Arc::new(holm_host::HostPlane::new(host.clone()))),
         ("path", path.enabled, Arc::new(holm_path::PathPlane::new(path.clone()))),
     ];

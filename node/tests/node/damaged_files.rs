@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::common::{Lab, Place, Running, agree, eventually};
 
-const FILES: [&str; 3] = ["tenants/default/state.redb", "tenants/default/rows.redb", "node.redb"];
+const FILES: [&str; 2] = ["tenants/default/state.redb", "node.redb"];
 
 /// Two sites that agree, the second one stopped again; since when it has known itself.
 fn berlin_and_a_stopped_tokyo(lab: &Lab) -> (Running, Place, String, String) {

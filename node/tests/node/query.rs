@@ -65,11 +65,16 @@ fn a_site_without_a_grant_gets_no_rows() {
 fn what_is_no_question_is_refused() {
     let lab = Lab::new();
     let berlin = lab.found("berlin").start();
-    for sql in ["DROP TABLE signals", "SELECT * FROM information_schema.tables", "SELECT 1; SELECT 2"] {
+    for sql in
+        ["DROP TABLE signals", "SELECT * FROM information_schema.tables", "SELECT 1; SELECT 2"]
+    {
         berlin.place.holm(&["query", sql]).failed_naming(&["a question is one SELECT"]);
     }
     berlin.place.holm(&["query", "SELECT * FROM nothing"]).failed_naming(&["not understood"]);
     berlin.place.holm(&["query", "--name", "nothing"]).failed_naming(&["there are probe_results"]);
     let printed = berlin.place.holm(&["query", "--tables"]).succeeded();
-    assert!(printed.contains("host_connections") && printed.contains("source.address"), "{printed}");
+    assert!(
+        printed.contains("host_connections") && printed.contains("source.address"),
+        "{printed}"
+    );
 }

@@ -45,8 +45,7 @@ impl EventStore {
         let wanted = if tables.is_empty() { &known } else { tables };
         let mut exported = Vec::new();
         for name in wanted {
-            let snapshot =
-                self.snapshot(name).ok_or_else(|| EventError::NoTable(name.clone()))?;
+            let snapshot = self.snapshot(name).ok_or_else(|| EventError::NoTable(name.clone()))?;
             if let Some(written) = write(&snapshot, folder, since, until)? {
                 exported.push(written);
             }
@@ -66,9 +65,10 @@ fn write(
     let table = &snapshot.table;
     let touches = |file: &&Arc<EventFile>| file.name.max >= since && file.name.min <= until;
     let files: Vec<&Arc<EventFile>> = snapshot.files.iter().filter(touches).collect();
-    let batches = snapshot.batches.iter().filter(|batch| {
-        table.times(batch).iter().any(|at| (since..=until).contains(at))
-    });
+    let batches = snapshot
+        .batches
+        .iter()
+        .filter(|batch| table.times(batch).iter().any(|at| (since..=until).contains(at)));
     let mut batches = batches.peekable();
     if files.is_empty() && batches.peek().is_none() {
         return Ok(None);

@@ -191,9 +191,7 @@ impl EventFile {
     }
 
     /// A reader of its rows.
-    pub(crate) fn parquet(
-        &self,
-    ) -> io::Result<ParquetRecordBatchReaderBuilder<SealedChunks>> {
+    pub(crate) fn parquet(&self) -> io::Result<ParquetRecordBatchReaderBuilder<SealedChunks>> {
         let chunks = SealedChunks(Arc::new(self.noting(self.open())?));
         let builder = ParquetRecordBatchReaderBuilder::try_new(chunks);
         self.noting(builder.map_err(as_damage))
@@ -390,8 +388,13 @@ mod tests {
 
     #[test]
     fn a_name_tells_what_was_put_in_it() {
-        let name =
-            FileName { lo: 3, hi: 0xabcdef, min: Millis(5), max: Millis(1_700_000_000_000), rows: 9 };
+        let name = FileName {
+            lo: 3,
+            hi: 0xabcdef,
+            min: Millis(5),
+            max: Millis(1_700_000_000_000),
+            rows: 9,
+        };
         assert_eq!(FileName::parse(&name.to_string()), Some(name));
         for bad in ["", ".hev", "1-2-3-4-5", "1-2-3-4.hev", "2-1-3-4-5.hev", "1-2-3-4-5-6.hev"] {
             assert_eq!(FileName::parse(bad), None, "{bad}");

@@ -169,12 +169,7 @@ impl Shared {
     /// The rows by the hour that they happened in. A time that cannot be true, long ago or ahead of the
     /// clock, goes with the hour of now, so that it can neither make folders without end nor be dropped
     /// before its time.
-    fn by_hour(
-        &self,
-        table: &Table,
-        batches: &[RecordBatch],
-        now: Millis,
-    ) -> BTreeMap<Hour, Part> {
+    fn by_hour(&self, table: &Table, batches: &[RecordBatch], now: Millis) -> BTreeMap<Hour, Part> {
         let oldest = now - self.limits.of(table.name()).max_age_ms;
         let mut hours: BTreeMap<Hour, Part> = BTreeMap::new();
         for batch in batches {
@@ -278,4 +273,3 @@ fn as_io(error: arrow::error::ArrowError) -> io::Error {
         other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
     }
 }
-

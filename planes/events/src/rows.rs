@@ -161,7 +161,9 @@ pub fn value_at(column: &dyn Array, index: usize) -> Option<Value> {
         DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, _) => {
             column.as_primitive::<TimestampMillisecondType>().value(index).into()
         }
-        DataType::FixedSizeBinary(_) => text_of_bytes(column.as_fixed_size_binary().value(index)).into(),
+        DataType::FixedSizeBinary(_) => {
+            text_of_bytes(column.as_fixed_size_binary().value(index)).into()
+        }
         DataType::Dictionary(..) => {
             let dictionary = column.as_any_dictionary();
             let key = *dictionary.normalized_keys().get(index)?;

@@ -258,7 +258,10 @@ mod tests {
     fn another_name_tenant_or_key_opens_nothing() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = written(dir.path(), b"rows");
-        assert_eq!(&open(&path, "acme", "f").expect("opens").read(0..4).expect("reads")[..], b"rows");
+        assert_eq!(
+            &open(&path, "acme", "f").expect("opens").read(0..4).expect("reads")[..],
+            b"rows"
+        );
         for reader in [open(&path, "other", "f"), open(&path, "acme", "g")] {
             assert!(reader.expect("a sealed file").read(0..4).is_err());
         }

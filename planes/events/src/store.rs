@@ -473,8 +473,20 @@ impl Shared {
         drop(held);
         let (table, _, reason) = &gone[0];
         match reason {
-            Reason::Age => tracing::info!(tenant = self.shelving.tenant, files = gone.len(), rows, "the oldest events were dropped: they are past their age"),
-            _ => tracing::warn!(tenant = self.shelving.tenant, table, files = gone.len(), rows, ?reason, "the oldest events were dropped to keep within the bounds"),
+            Reason::Age => tracing::info!(
+                tenant = self.shelving.tenant,
+                files = gone.len(),
+                rows,
+                "the oldest events were dropped: they are past their age"
+            ),
+            _ => tracing::warn!(
+                tenant = self.shelving.tenant,
+                table,
+                files = gone.len(),
+                rows,
+                ?reason,
+                "the oldest events were dropped to keep within the bounds"
+            ),
         }
     }
 

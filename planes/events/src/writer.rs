@@ -160,8 +160,7 @@ impl Writer {
         if self.segment.is_none() {
             let (folder, number) = (&self.shared.shelving.root, self.next);
             let (disk, key) = (&self.shared.shelving.disk, &self.shared.shelving.key);
-            let segment =
-                Segment::create(disk, key, folder, &self.shared.shelving.tenant, number)?;
+            let segment = Segment::create(disk, key, folder, &self.shared.shelving.tenant, number)?;
             self.segment = Some((number, segment));
             self.segment_since = Instant::now();
             self.next += 1;

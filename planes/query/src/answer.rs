@@ -15,7 +15,7 @@ use crate::engine::{Engine, QueryLimits, Tables};
 use crate::error::QueryError;
 use crate::mesh_table::{Approximation, MeshTable, Notes};
 use crate::sites::{Asking, Place, PlaceReport, Progress, Sites};
-use crate::split::Splitter;
+use crate::split::{Splitter, sketched};
 
 /// A question to the whole mesh.
 pub struct Question {
@@ -107,8 +107,7 @@ impl Engine {
         question: Question,
     ) -> Result<Answer, QueryError> {
         let Question { sql, only, limits, progress } = question;
-        let asking =
-            Asking::new(Arc::clone(&self), own, sites, only.as_deref(), limits, progress);
+        let asking = Asking::new(Arc::clone(&self), own, sites, only.as_deref(), limits, progress);
         let asking = Arc::new(asking);
         let tables: Tables = self
             .tables()
@@ -123,6 +122,11 @@ impl Engine {
         let local = self.session(&self.local_tables())?;
         let notes = Notes::default();
         let splitter = Splitter { asking: Arc::clone(&asking), local, notes: Arc::clone(&notes) };
+        for function in sketched(&plan) {
+            let text = format!("{function} is an estimate by a sketch, without a bound that always holds");
+            let note = Approximation { method: "sketch".to_owned(), at_most: None, text };
+            notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+        }
         let plan = splitter.split(plan)?;
         let context = SessionContext::new_with_state(state);
         let mut stream = context.execute_logical_plan(plan).await?.execute_stream().await?;

@@ -10,13 +10,13 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::execution::SessionStateDefaults;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
@@ -213,15 +213,12 @@ impl Engine {
             allowed(function.name()) && function.aliases().iter().all(|alias| allowed(alias))
         });
         scalar.extend(crate::functions::all());
-        scalar.extend(crate::sketch::scalar_functions());
-        let mut aggregates = SessionStateDefaults::default_aggregate_functions();
-        aggregates.extend(crate::sketch::aggregate_functions());
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.environment))
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_scalar_functions(scalar)
-            .with_aggregate_functions(aggregates)
+            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .build();
         state.catalog_list().register_catalog("holm".to_owned(), Arc::new(catalog));
@@ -248,7 +245,9 @@ impl Engine {
             .with_allow_ddl(false)
             .with_allow_dml(false)
             .with_allow_statements(false);
-        only_read.verify_plan(&plan).map_err(|error| QueryError::Refused(error.strip_backtrace()))?;
+        only_read
+            .verify_plan(&plan)
+            .map_err(|error| QueryError::Refused(error.strip_backtrace()))?;
         Ok(plan)
     }
 
@@ -256,10 +255,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`QueryError`]
-    pub(crate) async fn stream(
-        &self,
-        sql: &str,
-    ) -> Result<SendableRecordBatchStream, QueryError> {
+    pub(crate) async fn stream(&self, sql: &str) -> Result<SendableRecordBatchStream, QueryError> {
         let tables = self.local_tables();
         let state = self.session(&tables)?;
         let plan = self.plan(&state, &tables, sql).await?;

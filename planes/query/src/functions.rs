@@ -24,7 +24,12 @@ pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
     vec![
         function("ip", vec![DataType::Utf8], ADDRESS, Arc::new(ip)),
         function("ip_text", vec![ADDRESS], DataType::Utf8, Arc::new(ip_text)),
-        function("in_prefix", vec![ADDRESS, DataType::Utf8], DataType::Boolean, Arc::new(in_prefix)),
+        function(
+            "in_prefix",
+            vec![ADDRESS, DataType::Utf8],
+            DataType::Boolean,
+            Arc::new(in_prefix),
+        ),
     ]
 }
 

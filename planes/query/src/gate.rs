@@ -28,9 +28,8 @@ pub(crate) fn admit(sql: &str, columns: &BTreeSet<String>) -> Result<DfStatement
         .with_recursion_limit(MAX_DEPTH)
         .build()
         .map_err(|error| QueryError::Invalid(error.strip_backtrace()))?;
-    let mut statements = parser
-        .parse_statements()
-        .map_err(|error| QueryError::Invalid(error.strip_backtrace()))?;
+    let mut statements =
+        parser.parse_statements().map_err(|error| QueryError::Invalid(error.strip_backtrace()))?;
     let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
         return Err(QueryError::Refused("it is not one statement".to_owned()));
     };

@@ -17,13 +17,12 @@ mod local;
 mod mesh_table;
 mod objects;
 mod sites;
-mod sketch;
 mod split;
 mod wire;
 
+pub use answer::{Answer, Question};
 pub use arrow::array::RecordBatch;
 pub use arrow::error::ArrowError;
-pub use answer::{Answer, Question};
 pub use engine::{Engine, PoolLimits, QueryLimits, QueryPool};
 pub use error::QueryError;
 pub use gate::MAX_SQL_BYTES;

@@ -135,14 +135,16 @@ impl LocalTable {
         let site = Arc::new(Field::new(SITE, DataType::Utf8, true));
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let store = Arc::clone(&self.objects) as Arc<dyn object_store::ObjectStore>;
-        let mut source = ParquetSource::new(TableSchema::builder(columns).with_table_partition_cols(vec![site]).build())
-            .with_table_parquet_options(TableParquetOptions {
-                global: state.config_options().execution.parquet.clone(),
-                ..TableParquetOptions::default()
-            })
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
-                store, cache,
-            )));
+        let mut source = ParquetSource::new(
+            TableSchema::builder(columns).with_table_partition_cols(vec![site]).build(),
+        )
+        .with_table_parquet_options(TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        })
+        .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
+            store, cache,
+        )));
         if let Some(filter) = conjunction(filters.to_vec()) {
             let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
             source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
@@ -232,4 +234,3 @@ fn millis(value: &ScalarValue) -> Option<i64> {
         _ => None,
     }
 }
-

@@ -22,8 +22,9 @@ use crate::sites::Asking;
 pub struct Approximation {
     /// How it came to be.
     pub method: String,
-    /// Any value of the answer may be too small by this at most; none is too large.
-    pub at_most: f64,
+    /// Any value of the answer may be too small by this at most, and none is too large; `None` where
+    /// there is no bound that always holds.
+    pub at_most: Option<f64>,
     /// In words.
     pub text: String,
 }
@@ -61,7 +62,10 @@ fn filter_sql(filter: &Expr) -> Option<String> {
         Ok(match &expr {
             Expr::Literal(ScalarValue::FixedSizeBinary(16, Some(bytes)), _) => {
                 let text = holm_events::text_of_bytes(bytes);
-                Transformed::yes(Expr::Literal(ScalarValue::Utf8(Some(format!("\0ip{text}"))), None))
+                Transformed::yes(Expr::Literal(
+                    ScalarValue::Utf8(Some(format!("\0ip{text}"))),
+                    None,
+                ))
             }
             Expr::Literal(ScalarValue::FixedSizeBinary(..) | ScalarValue::Binary(_), _) => {
                 return Err(DataFusionError::NotImplemented("bytes in SQL".to_owned()));
@@ -211,7 +215,7 @@ impl PartTable {
             top.groups + 1
         );
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.push(Approximation { method: "top-k".to_owned(), at_most, text });
+        notes.push(Approximation { method: "top-k".to_owned(), at_most: Some(at_most), text });
     }
 }
 
@@ -230,10 +234,7 @@ pub(crate) fn renamed(schema: &Schema) -> SchemaRef {
 
 /// Whether a column says so: nothing below 0 is in it.
 pub(crate) const fn never_negative(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64
-    )
+    matches!(data_type, DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64)
 }
 
 /// A value that nothing is.

@@ -86,11 +86,8 @@ impl ObjectStore for Objects {
             Some(GetRange::Offset(from)) => *from..meta.size,
             Some(GetRange::Suffix(length)) => meta.size.saturating_sub(*length)..meta.size,
         };
-        let bytes = if options.head {
-            Bytes::new()
-        } else {
-            file.read(range.clone()).map_err(failed)?
-        };
+        let bytes =
+            if options.head { Bytes::new() } else { file.read(range.clone()).map_err(failed)? };
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream::iter([Ok(bytes)]).boxed()),
             meta,

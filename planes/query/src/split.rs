@@ -20,7 +20,6 @@ use datafusion::sql::unparser::plan_to_sql;
 
 use crate::mesh_table::{MeshTable, Notes, PartTable, Top, never_negative, renamed, zero};
 use crate::sites::Asking;
-use crate::sketch;
 
 /// Groups that a site sends at least where only the largest are wanted.
 const LEAST_GROUPS: usize = 10_000;
@@ -144,7 +143,8 @@ impl Splitter {
         let renamed: Vec<Expr> =
             renamed.map(|(column, name)| Expr::Column(column).alias(name)).collect();
         let mut part = LogicalPlanBuilder::from(made).project(renamed)?;
-        let top = merging.top.map(|(part, groups)| Top { groups, column: by_column(aggregate, part) });
+        let top =
+            merging.top.map(|(part, groups)| Top { groups, column: by_column(aggregate, part) });
         if let Some((index, groups)) = merging.top {
             let largest = ident(format!("p{index}")).sort(false, false);
             part = part.sort([largest])?.limit(0, Some(groups + 1))?;
@@ -219,9 +219,9 @@ impl Merging {
             let column = ident("d0");
             merging.more_groups.push(distinct);
             for _ in &aggregate.aggr_expr {
-                merging.merges.push(datafusion::functions_aggregate::expr_fn::count_distinct(
-                    column.clone(),
-                ));
+                merging
+                    .merges
+                    .push(datafusion::functions_aggregate::expr_fn::count_distinct(column.clone()));
                 merging.values.push(ident(format!("m{}", merging.merges.len() - 1)));
             }
             return Ok(Some(merging));
@@ -235,7 +235,7 @@ impl Merging {
                 && params.args.iter().all(is_plain)
                 && params.filter.as_deref().is_none_or(is_plain);
             let (_, field) = aggregate.schema.qualified_field(by_column(aggregate, index));
-            if !simple || !merging.add(function, field.data_type(), aggregate)? {
+            if !simple || !merging.add(function, field.data_type()) {
                 return Ok(None);
             }
             if let Some((by, groups)) = top
@@ -260,12 +260,7 @@ impl Merging {
     }
 
     /// Adds one value; `false` if the sites cannot compute it.
-    fn add(
-        &mut self,
-        function: &AggregateFunction,
-        gives: &DataType,
-        aggregate: &Aggregate,
-    ) -> Result<bool> {
+    fn add(&mut self, function: &AggregateFunction, gives: &DataType) -> bool {
         let whole = Expr::AggregateFunction(function.clone());
         let args = &function.params.args;
         match function.func.name() {
@@ -297,15 +292,9 @@ impl Merging {
                 let number = self.merged(number, sum);
                 self.values.push(total / cast(number, DataType::Float64));
             }
-            _ => {
-                let Some((part, merge, value)) = sketch::split(function, aggregate)? else {
-                    return Ok(false);
-                };
-                let merged = self.merged(part, merge);
-                self.values.push(value(merged));
-            }
+            _ => return false,
         }
-        Ok(true)
+        true
     }
 
     /// A value that the sites compute, and how it is merged: the merged column.
@@ -382,3 +371,25 @@ fn site_local(plan: &LogicalPlan) -> bool {
     }
 }
 
+/// What of a question is estimated by a sketch, whoever computes it: names of functions.
+pub(crate) fn sketched(plan: &LogicalPlan) -> Vec<String> {
+    let mut found = Vec::new();
+    let seen = plan.apply(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::AggregateFunction(function) = expr
+                    && function.func.name().starts_with("approx_")
+                {
+                    found.push(function.func.name().to_owned());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    if let Err(error) = seen {
+        tracing::debug!(%error, "a plan could not be looked through");
+    }
+    found.sort();
+    found.dedup();
+    found
+}

@@ -50,7 +50,9 @@ fn a_table_over_its_quota_loses_its_oldest_and_no_other_table_does() {
     let store = open(dir.path(), limits);
     (0..5).for_each(|n| store.append(row(n)));
     for round in 0..20 {
-        store.append_batch("ticks", batch(&ticks(), round * 1_000, (round + 1) * 1_000)).expect("room");
+        store
+            .append_batch("ticks", batch(&ticks(), round * 1_000, (round + 1) * 1_000))
+            .expect("room");
         store.roll();
     }
     until(&store, |store| store.table_stats()["ticks"].bytes <= 30_000);
@@ -70,7 +72,9 @@ fn a_store_over_its_quota_takes_from_the_largest_table() {
     let store = open(dir.path(), limits);
     (0..5).for_each(|n| store.append(row(n)));
     for round in 0..20 {
-        store.append_batch("ticks", batch(&ticks(), round * 1_000, (round + 1) * 1_000)).expect("room");
+        store
+            .append_batch("ticks", batch(&ticks(), round * 1_000, (round + 1) * 1_000))
+            .expect("room");
         store.roll();
     }
     until(&store, |store| store.stats().bytes <= 60_000);

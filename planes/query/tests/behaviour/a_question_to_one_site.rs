@@ -13,15 +13,26 @@ fn files_and_memory_are_one_table() {
     let berlin = site("berlin", &flows);
     let mesh = alone();
     let one = |sql: &str| rows(&berlin, &mesh, sql);
-    assert_eq!(one("SELECT count(*), sum(flow.io.bytes) FROM flows"), [[json!(1_000), json!(499_500)]]);
-    let all = one("SELECT ip_text(source.address) AS a, count(*) FROM flows GROUP BY a ORDER BY a LIMIT 2");
+    assert_eq!(
+        one("SELECT count(*), sum(flow.io.bytes) FROM flows"),
+        [[json!(1_000), json!(499_500)]]
+    );
+    let all = one(
+        "SELECT ip_text(source.address) AS a, count(*) FROM flows GROUP BY a ORDER BY a LIMIT 2",
+    );
     assert_eq!(all, [[json!("10.0.0.0"), json!(143)], [json!("10.0.0.1"), json!(143)]]);
     let port = "SELECT count(*) FROM flows f WHERE f.source.port = 443 AND in_prefix(source.address, '10.0.0.0/30')";
     let expected = (0..1_000).filter(|n| n % 2 == 1 && n % 7 < 4).count();
     assert_eq!(one(port), [[json!(expected)]]);
-    assert_eq!(one("SELECT source.address FROM flows WHERE source.address = ip('10.0.0.3') LIMIT 1"), [[json!("10.0.0.3")]]);
+    assert_eq!(
+        one("SELECT source.address FROM flows WHERE source.address = ip('10.0.0.3') LIMIT 1"),
+        [[json!("10.0.0.3")]]
+    );
     assert_eq!(one("SELECT DISTINCT site FROM flows"), [[json!("berlin")]]);
-    assert_eq!(one("SELECT probe, max(duration_ms) FROM active_results WHERE success GROUP BY probe"), [[json!("icmp"), json!(2.0)]]);
+    assert_eq!(
+        one("SELECT probe, max(duration_ms) FROM active_results WHERE success GROUP BY probe"),
+        [[json!("icmp"), json!(2.0)]]
+    );
 }
 
 #[test]
@@ -64,7 +75,12 @@ fn bounds_hold() {
 #[test]
 fn what_is_not_there_is_said() {
     let berlin = site("berlin", &[(1, 1)]);
-    for sql in ["SELECT * FROM nothing", "SELECT nothing FROM flows", "SELEC 1", "SELECT 'a' + flow.io.bytes FROM flows WHERE"] {
+    for sql in [
+        "SELECT * FROM nothing",
+        "SELECT nothing FROM flows",
+        "SELEC 1",
+        "SELECT 'a' + flow.io.bytes FROM flows WHERE",
+    ] {
         let refused = ask(&berlin, &alone(), sql);
         assert!(matches!(refused, Err(QueryError::Invalid(_))), "{sql}: {refused:?}");
     }

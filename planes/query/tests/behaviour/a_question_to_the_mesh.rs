@@ -11,33 +11,74 @@ use serde_json::{Value, json};
 use crate::common::{Manner, Mesh, alone, ask, ask_within, rows, site};
 
 fn spread(seed: u32, count: u32) -> Vec<(u32, u64)> {
-    (0..count).map(|n| (n.wrapping_mul(seed) % 50, u64::from(n.wrapping_mul(31 * seed) % 1_000))).collect()
+    (0..count)
+        .map(|n| (n.wrapping_mul(seed) % 50, u64::from(n.wrapping_mul(31 * seed) % 1_000)))
+        .collect()
 }
 
 /// Each question gives the same from three sites as from one that has all rows.
 #[test]
 fn the_answer_is_that_of_all_rows_in_one_place() {
     let parts = [spread(3, 700), spread(7, 500), spread(11, 900)];
-    let sites: Vec<_> =
-        ["berlin", "tokyo", "lima"].iter().zip(&parts).map(|(name, rows)| site(name, rows)).collect();
+    let sites: Vec<_> = ["berlin", "tokyo", "lima"]
+        .iter()
+        .zip(&parts)
+        .map(|(name, rows)| site(name, rows))
+        .collect();
     let whole = site("all", &parts.concat());
     let mesh = Arc::new(Mesh::of(&[&sites[1], &sites[2]]));
     for (sql, grouped) in [
-        ("SELECT count(*), sum(flow.io.bytes), min(flow.io.bytes), max(flow.io.bytes), avg(flow.io.bytes) FROM flows", true),
-        ("SELECT source.port, count(*) AS n, avg(flow.io.bytes) FROM flows GROUP BY source.port ORDER BY source.port", true),
-        ("SELECT source.address, sum(flow.io.bytes) AS b FROM flows GROUP BY source.address ORDER BY b DESC, source.address LIMIT 5", true),
-        ("SELECT ip_text(source.address) AS a, max(flow.io.bytes) - min(flow.io.bytes) AS r FROM flows WHERE source.port = 80 GROUP BY 1 HAVING count(*) > 3 ORDER BY r DESC, a LIMIT 7", true),
+        (
+            "SELECT count(*), sum(flow.io.bytes), min(flow.io.bytes), max(flow.io.bytes), avg(flow.io.bytes) FROM flows",
+            true,
+        ),
+        (
+            "SELECT source.port, count(*) AS n, avg(flow.io.bytes) FROM flows GROUP BY source.port ORDER BY source.port",
+            true,
+        ),
+        (
+            "SELECT source.address, sum(flow.io.bytes) AS b FROM flows GROUP BY source.address ORDER BY b DESC, source.address LIMIT 5",
+            true,
+        ),
+        (
+            "SELECT ip_text(source.address) AS a, max(flow.io.bytes) - min(flow.io.bytes) AS r FROM flows WHERE source.port = 80 GROUP BY 1 HAVING count(*) > 3 ORDER BY r DESC, a LIMIT 7",
+            true,
+        ),
         ("SELECT count(DISTINCT source.address) FROM flows", true),
-        ("SELECT source.port, count(DISTINCT source.address) FROM flows GROUP BY source.port ORDER BY 1", true),
-        ("SELECT sum(flow.io.bytes) FILTER (WHERE source.port = 80), count(*) FILTER (WHERE flow.io.bytes > 500) FROM flows", true),
-        ("SELECT date_trunc('minute', flow.time_received) AS m, sum(flow.io.bytes) FROM flows GROUP BY m ORDER BY m LIMIT 20", true),
-        ("SELECT a, sum(b) FROM (SELECT source.address AS a, flow.io.bytes * 2 AS b FROM flows WHERE flow.io.bytes > 10) t GROUP BY a ORDER BY a LIMIT 9", true),
+        (
+            "SELECT source.port, count(DISTINCT source.address) FROM flows GROUP BY source.port ORDER BY 1",
+            true,
+        ),
+        (
+            "SELECT sum(flow.io.bytes) FILTER (WHERE source.port = 80), count(*) FILTER (WHERE flow.io.bytes > 500) FROM flows",
+            true,
+        ),
+        (
+            "SELECT date_trunc('minute', flow.time_received) AS m, sum(flow.io.bytes) FROM flows GROUP BY m ORDER BY m LIMIT 20",
+            true,
+        ),
+        (
+            "SELECT a, sum(b) FROM (SELECT source.address AS a, flow.io.bytes * 2 AS b FROM flows WHERE flow.io.bytes > 10) t GROUP BY a ORDER BY a LIMIT 9",
+            true,
+        ),
         ("SELECT flow.io.bytes FROM flows ORDER BY flow.io.bytes DESC LIMIT 30 OFFSET 5", true),
-        ("SELECT count(*) FROM flows WHERE flow.io.bytes > (SELECT avg(flow.io.bytes) FROM flows)", false),
+        (
+            "SELECT count(*) FROM flows WHERE flow.io.bytes > (SELECT avg(flow.io.bytes) FROM flows)",
+            false,
+        ),
         ("SELECT stddev(flow.io.bytes), sum(DISTINCT flow.io.bytes) FROM flows", false),
-        ("SELECT x.n FROM (SELECT source.port AS p, count(*) AS n FROM flows GROUP BY 1) x JOIN (SELECT DISTINCT source.port AS p FROM flows) y ON x.p = y.p ORDER BY 1", false),
-        ("SELECT count(*) FROM (SELECT flow.io.bytes FROM flows UNION ALL SELECT flow.io.bytes FROM flows) u", false),
-        ("SELECT source.address, flow.io.bytes, row_number() OVER (PARTITION BY source.port ORDER BY flow.io.bytes, source.address) AS k FROM flows ORDER BY k, 2, 1 LIMIT 4", false),
+        (
+            "SELECT x.n FROM (SELECT source.port AS p, count(*) AS n FROM flows GROUP BY 1) x JOIN (SELECT DISTINCT source.port AS p FROM flows) y ON x.p = y.p ORDER BY 1",
+            false,
+        ),
+        (
+            "SELECT count(*) FROM (SELECT flow.io.bytes FROM flows UNION ALL SELECT flow.io.bytes FROM flows) u",
+            false,
+        ),
+        (
+            "SELECT source.address, flow.io.bytes, row_number() OVER (PARTITION BY source.port ORDER BY flow.io.bytes, source.address) AS k FROM flows ORDER BY k, 2, 1 LIMIT 4",
+            false,
+        ),
     ] {
         mesh.asked.lock().expect("no panic").clear();
         let answer = match ask(&sites[0], &mesh, sql) {
@@ -68,7 +109,10 @@ fn every_row_knows_its_site() {
     let tokyo = site("tokyo", &[(1, 5)]);
     let mesh = Arc::new(Mesh::of(&[&tokyo]));
     let sql = "SELECT site, sum(flow.io.bytes) FROM flows GROUP BY site ORDER BY site";
-    assert_eq!(rows(&berlin, &mesh, sql), [[json!("berlin"), json!(30)], [json!("tokyo"), json!(5)]]);
+    assert_eq!(
+        rows(&berlin, &mesh, sql),
+        [[json!("berlin"), json!(30)], [json!("tokyo"), json!(5)]]
+    );
     let sql = "SELECT count(*) FROM flows WHERE site = 'tokyo'";
     assert_eq!(rows(&berlin, &mesh, sql), [[json!(1)]]);
 }
@@ -106,7 +150,8 @@ fn who_does_not_answer_in_time_is_named_and_holds_up_nobody() {
 fn the_largest_groups_come_with_the_bound_of_their_error() {
     // Two sites with more groups than they send: the tail of each is cut.
     let tail = |seed: u32| -> Vec<(u32, u64)> {
-        let mut rows: Vec<(u32, u64)> = (0..12_000).map(|n| (1_000 + n, 1 + u64::from(n % 3))).collect();
+        let mut rows: Vec<(u32, u64)> =
+            (0..12_000).map(|n| (1_000 + n, 1 + u64::from(n % 3))).collect();
         rows.extend((0..20).map(|n| (n, 1_000 * u64::from(n + seed))));
         rows
     };
@@ -120,6 +165,20 @@ fn the_largest_groups_come_with_the_bound_of_their_error() {
         .collect();
     assert_eq!(answer.rows(), expected);
     let [note] = answer.approximations.as_slice() else { panic!("{:?}", answer.approximations) };
-    assert!(note.at_most >= 2.0 && note.at_most <= 6.0, "{note:?}");
+    assert!(note.at_most.is_some_and(|most| (2.0..=6.0).contains(&most)), "{note:?}");
     assert!(answer.places.iter().all(|place| place.rows == 10_001), "{:?}", answer.places);
+}
+
+#[test]
+fn what_a_sketch_estimates_is_labelled() {
+    let berlin = site("berlin", &spread(3, 500));
+    let tokyo = site("tokyo", &spread(7, 500));
+    let mesh = Arc::new(Mesh::of(&[&tokyo]));
+    let answer = ask(&berlin, &mesh, "SELECT approx_distinct(source.address) FROM flows");
+    let answer = answer.expect("answered");
+    let [note] = answer.approximations.as_slice() else { panic!("{:?}", answer.approximations) };
+    assert_eq!((note.method.as_str(), note.at_most), ("sketch", None));
+    assert!(note.text.contains("approx_distinct"), "{note:?}");
+    let estimate = answer.rows()[0][0].as_u64().expect("a number");
+    assert!((45..=55).contains(&estimate), "{estimate}");
 }

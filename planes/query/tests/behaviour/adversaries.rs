@@ -41,7 +41,8 @@ fn no_question_sees_another_tenants_rows() {
         "WITH t AS (SELECT * FROM active_results) SELECT * FROM t, other.active_results".to_owned(),
         "SELECT * FROM active_results UNION ALL SELECT * FROM other.active_results".to_owned(),
         "SELECT (SELECT probe FROM other.active_results LIMIT 1)".to_owned(),
-        "SELECT * FROM active_results WHERE probe IN (SELECT probe FROM other.active_results)".to_owned(),
+        "SELECT * FROM active_results WHERE probe IN (SELECT probe FROM other.active_results)"
+            .to_owned(),
         "SELECT '; SELECT * FROM other.active_results' FROM active_results".to_owned(),
         "SELECT * FROM active_results; SELECT * FROM other.active_results".to_owned(),
         "SELECT * FROM active_results WHERE 1 = 1 OR site <> 'berlin' --".to_owned(),
@@ -77,7 +78,11 @@ fn a_part_from_a_peer_passes_the_same_gate() {
 #[test]
 fn functions_that_make_much_of_nothing_are_not_there() {
     let acme = site_of("acme", "berlin");
-    for sql in ["SELECT repeat('x', 1000000000)", "SELECT lpad('x', 2000000000, 'y')", "SELECT replace('aaaa', 'a', 'bbbb')"] {
+    for sql in [
+        "SELECT repeat('x', 1000000000)",
+        "SELECT lpad('x', 2000000000, 'y')",
+        "SELECT replace('aaaa', 'a', 'bbbb')",
+    ] {
         let refused = ask(&acme, &alone(), sql);
         assert!(matches!(refused, Err(QueryError::Invalid(_))), "{sql}: {refused:?}");
     }
@@ -90,7 +95,8 @@ fn a_question_that_would_fill_the_memory_is_ended() {
     acme.store.append_batch("flows", crate::common::flows(&rows)).expect("room");
     acme.store.flush();
     let mesh = Arc::new(Mesh::default());
-    let limits = holm_query::QueryLimits { time: std::time::Duration::from_secs(5), ..Default::default() };
+    let limits =
+        holm_query::QueryLimits { time: std::time::Duration::from_secs(5), ..Default::default() };
     let sql = "SELECT a.source.address, b.source.address FROM flows a, flows b ORDER BY 2, 1";
     let ended = crate::common::ask_within(&acme, &mesh, sql, limits);
     let said = matches!(ended, Err(QueryError::TooMuch(_) | QueryError::Timeout(_)));

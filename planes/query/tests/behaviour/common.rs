@@ -126,9 +126,8 @@ pub(crate) struct Mesh {
 
 impl Mesh {
     pub(crate) fn of(sites: &[&Site]) -> Self {
-        let sites = sites
-            .iter()
-            .map(|site| (site.place.clone(), Manner::Honest(Arc::clone(&site.engine))));
+        let sites =
+            sites.iter().map(|site| (site.place.clone(), Manner::Honest(Arc::clone(&site.engine))));
         Self { sites: sites.collect(), ..Self::default() }
     }
 
