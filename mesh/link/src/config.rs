@@ -1,6 +1,7 @@
 //! What a node of the mesh is told.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use holm_mesh_proto::Timing;
 use holm_mesh_proto::wire::MeshId;
@@ -33,6 +34,64 @@ pub struct MeshConfig {
     pub timing: Timing,
     /// Bounds.
     pub limits: Limits,
+    /// What it does where a NAT stands before it or before others.
+    pub nat: NatConfig,
+}
+
+/// What a node does about NAT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatConfig {
+    /// Whether it is reached from outside; `None`: peers that dial back decide.
+    pub reachable: Option<bool>,
+    /// Whether it relays for others; `None`: if it is reached from outside.
+    pub relay: Option<bool>,
+    /// Whether it tries to make relayed connections direct.
+    pub hole_punching: bool,
+    /// Bounds of what it does as a relay.
+    pub relay_limits: RelayLimits,
+}
+
+impl Default for NatConfig {
+    fn default() -> Self {
+        Self {
+            reachable: None,
+            relay: None,
+            hole_punching: true,
+            relay_limits: RelayLimits::default(),
+        }
+    }
+}
+
+/// Bounds of a relay. libp2p's defaults (16 circuits of 2 minutes and 128 KiB) are for strangers who
+/// meet to punch a hole; here only members of the mesh are served, and a pair whose NATs cannot be
+/// punched replicates through the circuit for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// Nodes that have a place at once.
+    pub reservations: usize,
+    /// Circuits at once; each costs 32 KiB of buffers.
+    pub circuits: usize,
+    /// Circuits of one node at once, begun by it or to it.
+    pub circuits_of_peer: usize,
+    /// How long one circuit stands; its ends then make another, perhaps a direct connection.
+    pub circuit_duration: Duration,
+    /// Bytes of the circuits of one node in an hour, both ways.
+    pub bytes_of_peer_an_hour: u64,
+    /// Wishes for places and circuits of one node in a minute.
+    pub wishes_of_peer_a_minute: u64,
+}
+
+impl Default for RelayLimits {
+    fn default() -> Self {
+        Self {
+            reservations: 128,
+            circuits: 512,
+            circuits_of_peer: 32,
+            circuit_duration: Duration::from_secs(24 * 3_600),
+            bytes_of_peer_an_hour: 1 << 30,
+            wishes_of_peer_a_minute: 120,
+        }
+    }
 }
 
 /// Bounds of the link.

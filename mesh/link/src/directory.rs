@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) hello: Hello,
     pub(crate) we_dialled: bool,
     pub(crate) address: SocketAddr,
+    /// The relay, if the connection is a circuit through one; the address is then the relay's.
+    pub(crate) via: Option<PeerId>,
     pub(crate) connection: quinn::Connection,
 }
 
@@ -60,7 +62,13 @@ impl Directory {
             if rival.hello.instance == entry.hello.instance {
                 // Both dialled at once: that of the smaller key stays, on both sides.
                 let by_smaller = |e: &Entry| e.we_dialled == (own < e.peer);
-                if by_smaller(rival) && !by_smaller(&entry) {
+                let stays = match (rival.via, entry.via) {
+                    (None, Some(_)) => true,
+                    // What a circuit is for: until there is a direct way.
+                    (Some(_), None) => false,
+                    _ => by_smaller(rival) && !by_smaller(&entry),
+                };
+                if stays {
                     return Err(HandshakeError::AlreadyConnected(entry.peer));
                 }
             } else {
@@ -93,6 +101,11 @@ impl Directory {
 
     pub(crate) fn of(&self, peer: &PeerId) -> Option<&Entry> {
         self.entries.values().rev().find(|entry| entry.peer == *peer)
+    }
+
+    /// Where a directly connected peer is.
+    pub(crate) fn address_of(&self, peer: &PeerId) -> Option<SocketAddr> {
+        self.of(peer).filter(|entry| entry.via.is_none()).map(|entry| entry.address)
     }
 
     pub(crate) fn spiffe_id(&self, peer: &PeerId) -> Option<&SpiffeId> {

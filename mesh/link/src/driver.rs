@@ -2,6 +2,7 @@
 
 mod dials;
 mod links;
+mod nat;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::error::{CloseCode, REVOKED_REMEDY};
+use crate::nat_streams::{Refused, Relay};
 use crate::network::{Network, NetworkEvent};
 use crate::peer::{from_multiaddr, peer_id, peer_key};
 use crate::serving::Serving;
@@ -48,9 +50,15 @@ pub(crate) enum Command {
 pub(crate) enum Internal {
     ControlLost { connection: ConnectionId, reason: String },
     ControlReady { connection: ConnectionId, stream: Stream },
+    DialledBack { peer: PeerId, result: Result<bool, String> },
     IdentityChanged(Change),
     Learned { version: DocVersion, from: PeerKey },
+    Meet { peer: PeerId, addresses: Result<Vec<std::net::SocketAddr>, String> },
+    NoRelay(PeerId),
+    PlaceGone { relay: PeerId, refused: Option<Refused> },
+    PlaceHeld(PeerId),
     Received { connection: ConnectionId, message: Control },
+    RelaysFor { peer: PeerId, reply: oneshot::Sender<Vec<Relay>> },
     Resolved { target: Target, address: Result<std::net::SocketAddr, String> },
     SyncFinished { ticket: u64, result: Result<SyncReport, String> },
 }
@@ -64,6 +72,7 @@ pub(crate) struct Driver {
     active: HashMap<PeerId, ConnectionId>,
     dials: HashMap<ConnectionId, Target>,
     serving: Serving,
+    nat: nat::Nat,
     /// Rotates through the addresses of a seed's name.
     resolutions: usize,
 }
@@ -89,6 +98,7 @@ impl Driver {
             connections: HashMap::new(),
             active: HashMap::new(),
             dials: HashMap::new(),
+            nat: nat::Nat::default(),
             serving,
             resolutions: 0,
         }
@@ -99,6 +109,8 @@ impl Driver {
             tokio::time::interval(Duration::from_millis(self.shared.config.timing.tick_ms.max(1)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut certificates = Instant::now();
+        let mut nat = tokio::time::interval(nat::EVERY);
+        nat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.beat("waiting");
             tokio::select! {
@@ -129,6 +141,10 @@ impl Driver {
                     self.beat("tick");
                     self.feed(Event::Tick);
                     self.close_mute();
+                }
+                _ = nat.tick() => {
+                    self.beat("look at NAT");
+                    self.nat_tick();
                 }
                 () = tokio::time::sleep_until(certificates) => {
                     self.beat("look at certificates");
@@ -173,11 +189,18 @@ impl Driver {
             Internal::IdentityChanged(_) => "change of the certificate",
             Internal::ControlLost { .. }
             | Internal::ControlReady { .. }
+            | Internal::DialledBack { .. }
+            | Internal::Meet { .. }
+            | Internal::NoRelay(_)
+            | Internal::PlaceGone { .. }
+            | Internal::PlaceHeld(_)
+            | Internal::RelaysFor { .. }
             | Internal::Resolved { .. } => "report of a task",
         });
         match event {
             Internal::ControlLost { connection, reason } => self.control_lost(connection, &reason),
             Internal::ControlReady { connection, stream } => self.control_ready(connection, stream),
+            Internal::DialledBack { peer, result } => self.dialled_back(peer, result),
             Internal::IdentityChanged(change) => {
                 if change == Change::Svid {
                     self.send_refresh();
@@ -185,7 +208,13 @@ impl Driver {
                 self.check_certificates(true);
             }
             Internal::Learned { version, from } => self.feed(Event::Learned { version, from }),
+            Internal::Meet { peer, addresses } => self.meet(peer, addresses),
+            Internal::NoRelay(peer) => self.no_relay(peer),
+            Internal::PlaceGone { relay, refused } => self.place_gone(relay, refused),
+            Internal::PlaceHeld(relay) => self.place_held(relay),
             Internal::Received { connection, message } => self.on_control(connection, message),
+            // A dial that was given up does not listen any more.
+            Internal::RelaysFor { peer, reply } => drop(reply.send(self.relays_for(peer))),
             Internal::Resolved { target, address } => self.dial_resolved(target, address),
             Internal::SyncFinished { ticket, result } => {
                 if let Err(error) = &result {
@@ -200,7 +229,9 @@ impl Driver {
         match event {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 let target = self.dials.remove(&connection_id);
-                self.established(peer_id, connection_id, endpoint.is_dialer(), target);
+                self.punched(connection_id, true);
+                self.nat_connected(peer_id, endpoint.is_relayed());
+                self.established(peer_id, connection_id, &endpoint, target);
             }
             SwarmEvent::ConnectionClosed { connection_id, .. } => self.closed(connection_id),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
@@ -215,10 +246,12 @@ impl Driver {
     }
 
     fn on_identify(&mut self, event: libp2p_identify::Event) {
-        if let libp2p_identify::Event::Received { info, .. } = event
+        // Through a circuit nobody sees an address of this node.
+        if let libp2p_identify::Event::Received { peer_id, info, .. } = event
             && let Some((address, _)) = from_multiaddr(&info.observed_addr)
+            && self.shared.observed_at(peer_id, address)
         {
-            self.shared.observed_at(address);
+            self.address_is_new();
         }
     }
 
@@ -237,6 +270,9 @@ impl Driver {
 
     /// A stream that a peer opened.
     fn on_inbound(&mut self, inbound: Inbound) {
+        if inbound.protocol == crate::streams::NAT {
+            return self.on_nat_stream(inbound);
+        }
         let Inbound { peer, connection, protocol, stream } = inbound;
         if protocol == crate::streams::CONTROL {
             self.control_ready(connection, stream);

@@ -37,6 +37,8 @@ pub enum CloseCode {
     DoubledKey = 13,
     /// Someone else answered than was dialled.
     WrongPeer = 14,
+    /// The sender only looked whether the receiver is reached, as the receiver had asked.
+    DialBack = 15,
 }
 
 impl CloseCode {
@@ -81,6 +83,9 @@ pub enum HandshakeError {
     /// The peer's certificate is not good. Mostly the TLS layer says so first.
     #[error("its certificate is not good: {0}")]
     Certificate(String),
+    /// A peer looked whether this node is reached, as it had been asked to.
+    #[error("a dial-back, nothing more")]
+    DialBack,
     /// The connection failed or the other side refused; the text says which and what to do.
     #[error("{0}")]
     Failed(String),
@@ -96,6 +101,9 @@ pub enum HandshakeError {
     /// We refused the peer.
     #[error("refused: {0}")]
     Refused(#[from] Refusal),
+    /// No relay led to the peer.
+    #[error("no relay leads to it: {0}")]
+    Relay(String),
     /// The peer holds a revocation of our key.
     #[error("refused by the peer: our key was revoked: {}", REVOKED_REMEDY)]
     Revoked,
@@ -184,16 +192,25 @@ pub(crate) const REVOKED_REMEDY: &str = "to come back it needs a new key: stop i
 impl HandshakeError {
     /// A connection that failed before it stood.
     pub(crate) fn of(error: &quinn::ConnectionError) -> Self {
-        if says_revoked(error) { Self::Revoked } else { Self::Failed(describe(error)) }
+        if closed_with(error, CloseCode::DialBack) {
+            Self::DialBack
+        } else if says_revoked(error) {
+            Self::Revoked
+        } else {
+            Self::Failed(describe(error))
+        }
     }
+}
+
+fn closed_with(error: &quinn::ConnectionError, code: CloseCode) -> bool {
+    matches!(error, quinn::ConnectionError::ApplicationClosed(frame)
+        if frame.error_code.into_inner() == u64::from(code.code()))
 }
 
 /// TLS alert 44 is `certificate_revoked` (RFC 8446 §6.2).
 fn says_revoked(error: &quinn::ConnectionError) -> bool {
     match error {
-        quinn::ConnectionError::ApplicationClosed(frame) => {
-            frame.error_code.into_inner() == u64::from(CloseCode::Revoked.code())
-        }
+        quinn::ConnectionError::ApplicationClosed(_) => closed_with(error, CloseCode::Revoked),
         quinn::ConnectionError::ConnectionClosed(frame) => {
             alert(u64::from(frame.error_code)) == Some(44)
         }

@@ -20,17 +20,29 @@ use crate::directory::{Entry, Guard};
 use crate::error::{CloseCode, HandshakeError};
 use crate::frame;
 use crate::muxer::Muxer;
-use crate::peer::{canonical, peer_id, public_key};
+use crate::peer::{peer_id, public_key};
 use crate::shared::Shared;
 
 /// Any valid name does: it is not sent, and identity is the URI SAN.
 const SERVER_NAME: &str = "holm.invalid";
+/// Least time between the end of TLS and the close of a dial-back.
+const SETTLE: Duration = Duration::from_millis(20);
 
-/// Dials `address` and is judged there.
+/// How a connection's packets go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    /// The peer's address, or the relay's.
+    pub(crate) address: SocketAddr,
+    /// The relay.
+    pub(crate) via: Option<PeerId>,
+}
+
+/// Dials the peer that `endpoint` reaches at `to` and is judged there.
 pub(crate) async fn dial(
     endpoint: quinn::Endpoint,
     config: quinn::ClientConfig,
-    address: SocketAddr,
+    to: SocketAddr,
+    way: Way,
     expected: Option<PeerId>,
     shared: Arc<Shared>,
 ) -> Result<(PeerId, Muxer), HandshakeError> {
@@ -40,7 +52,7 @@ pub(crate) async fn dial(
     let ms = shared.config.limits.handshake_ms;
     let work = async {
         let connecting = endpoint
-            .connect_with(config, address, SERVER_NAME)
+            .connect_with(config, to, SERVER_NAME)
             .map_err(|error| HandshakeError::Failed(error.to_string()))?;
         let begun = Millis::now();
         let connection = connecting.await.map_err(|e| not_proven(&e, &shared, begun))?;
@@ -58,23 +70,23 @@ pub(crate) async fn dial(
                 None => error,
             }
         })?;
-        let guard = proven.judge(&ours, hello, true, &connection, address, &shared)?;
+        let guard = proven.judge(&ours, hello, true, &connection, way, &shared)?;
         Ok((guard.1, Muxer::new(connection, Some(guard.0))))
     };
     let result = match tokio::time::timeout(Duration::from_millis(ms), work).await {
         Ok(result) => result,
         Err(_) => Err(HandshakeError::Timeout { ms }),
     };
-    note(&shared, address, "dialled", &result);
+    note(&shared, way.address, "dialled", &result);
     result
 }
 
 /// Judges who dials us.
 pub(crate) async fn accept(
     incoming: quinn::Incoming,
+    way: Way,
     shared: Arc<Shared>,
 ) -> Result<(PeerId, Muxer), HandshakeError> {
-    let address = canonical(incoming.remote_address());
     let ms = shared.config.limits.handshake_ms;
     let work = async {
         let connecting = incoming.accept().map_err(|e| HandshakeError::of(&e))?;
@@ -85,7 +97,7 @@ pub(crate) async fn accept(
             connection.accept_bi().await.map_err(|e| HandshakeError::of(&e))?;
         let hello = read_hello(&mut recv, &connection).await?;
         let ours = shared.hello_for(&proven.peer).await;
-        let guard = proven.judge(&ours, hello, false, &connection, address, &shared)?;
+        let guard = proven.judge(&ours, hello, false, &connection, way, &shared)?;
         let answer = ours.to_frame()?;
         let written = async {
             send.write_all(&answer).await?;
@@ -98,8 +110,33 @@ pub(crate) async fn accept(
         Ok(result) => result,
         Err(_) => Err(HandshakeError::Timeout { ms }),
     };
-    note(&shared, address, "accepted", &result);
+    note(&shared, way.address, "accepted", &result);
     result
+}
+
+/// Who answers at `address`, asked from a port that nothing was ever sent from or to: what the answer
+/// proves is that the address is reached from outside.
+pub(crate) async fn dial_back(
+    address: SocketAddr,
+    shared: &Shared,
+) -> Result<PeerId, HandshakeError> {
+    let failed = |error: String| HandshakeError::Failed(error);
+    let any = match address {
+        SocketAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
+        SocketAddr::V6(_) => SocketAddr::from(([0; 16], 0)),
+    };
+    let endpoint = quinn::Endpoint::client(any).map_err(|error| failed(error.to_string()))?;
+    let connection = endpoint
+        .connect_with(shared.quic.client.clone(), address, SERVER_NAME)
+        .map_err(|error| failed(error.to_string()))?
+        .await
+        .map_err(|error| HandshakeError::of(&error))?;
+    let peer = Proven::of(&connection, shared)?.peer;
+    // The other side is done with TLS half a round trip later, and then reads the reason.
+    tokio::time::sleep(connection.rtt().max(SETTLE)).await;
+    CloseCode::DialBack.close(&connection, "a dial-back: the address is reached");
+    endpoint.wait_idle().await;
+    Ok(peer)
 }
 
 fn note(
@@ -116,6 +153,7 @@ fn note(
         Err(HandshakeError::AlreadyConnected(_) | HandshakeError::Myself) => {
             shared.count("handshakes_duplicate");
         }
+        Err(HandshakeError::DialBack) => shared.count("dial_backs_heard"),
         Err(error) => {
             tracing::debug!(%address, direction, %error, "handshake failed");
             match error {
@@ -163,7 +201,7 @@ impl Proven {
         hello: Hello,
         we_dialled: bool,
         connection: &quinn::Connection,
-        address: SocketAddr,
+        way: Way,
         shared: &Arc<Shared>,
     ) -> Result<(Guard, PeerId), HandshakeError> {
         let peer = self.peer;
@@ -173,7 +211,8 @@ impl Proven {
             chain: self.chain,
             hello,
             we_dialled,
-            address,
+            address: way.address,
+            via: way.via,
             connection: connection.clone(),
         };
         let verdict = judge_entry(ours, &entry, shared)

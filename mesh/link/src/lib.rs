@@ -8,20 +8,27 @@
 //!
 //! [`Mesh`] is all that the node needs. Below it: `transport` and `muxer` carry libp2p over quinn,
 //! `handshake` judges a peer on both sides before either sees a connection, `directory` keeps who is
-//! connected and until when, `streams` hands streams to the `driver`, which feeds the machine of
-//! `holm-mesh-proto`.
+//! connected and until when, `circuit` carries QUIC inside a stream through a third node, `relay` is
+//! what this node does for others behind NAT, `streams` hands streams to the `driver`, which feeds the
+//! machine of `holm-mesh-proto`.
 
+mod circuit;
 mod config;
 mod directory;
 mod driver;
 mod error;
 mod frame;
+mod fused;
 mod handshake;
 mod mesh;
 mod muxer;
+mod nat;
+mod nat_serve;
+mod nat_streams;
 mod network;
 mod peer;
 mod raw_clock;
+mod relay;
 mod rpc;
 mod serving;
 mod shared;
@@ -32,7 +39,7 @@ mod traffic;
 mod transport;
 mod watchdog;
 
-pub use config::{Limits, MeshConfig};
+pub use config::{Limits, MeshConfig, NatConfig, RelayLimits};
 pub use error::{CloseCode, HandshakeError, LinkError};
 pub use holm_mesh_proto::wire::MeshId;
 pub use holm_mesh_proto::{
@@ -41,7 +48,9 @@ pub use holm_mesh_proto::{
 };
 pub use libp2p_identity::PeerId;
 pub use mesh::Mesh;
+pub use nat::Reach;
 pub use peer::peer_id_of;
+pub use relay::RelayStatus;
 pub use rpc::{PeerInfo, RpcHandler};
-pub use status::{MemberStatus, MeshStatus, RefusalView, SeedStatus};
+pub use status::{MemberStatus, MeshStatus, NatStatus, PlaceStatus, RefusalView, SeedStatus};
 pub use watchdog::Stuck;

@@ -16,9 +16,10 @@ use crate::config::MeshConfig;
 use crate::driver::{Command, Driver, Inlets, Internal};
 use crate::error::{CloseCode, LinkError};
 use crate::handshake::name_of;
+use crate::nat_streams::Arrived;
 use crate::peer::{peer_key, public_key, to_multiaddr};
 use crate::rpc::RpcHandler;
-use crate::shared::{Parts, Shared};
+use crate::shared::{Parts, Quic, Shared};
 use crate::status::{MeshStatus, snapshot};
 use crate::transport::{HolmTransport, configure, reachable};
 use crate::watchdog::Stuck;
@@ -30,6 +31,8 @@ const MAX_COMMANDS: usize = 1_024;
 const MAX_EVENTS: usize = 1_024;
 /// Streams of peers that wait for the event loop.
 const MAX_INBOUND: usize = 256;
+/// Circuits to this node that wait to be judged; more are refused at once.
+const MAX_ARRIVED: usize = 16;
 /// How long a stop may take to tell the peers.
 const STOP: Duration = Duration::from_secs(2);
 
@@ -71,8 +74,10 @@ impl Mesh {
         let local = key.to_peer_id();
         let local_key = peer_key(&local)
             .ok_or_else(|| LinkError::Identity("its key has no PeerId".to_owned()))?;
-        let (server, client) = configure(&identity, &config.limits)?;
-        let (endpoint, listen) = open(config.listen, server)?;
+        let (server, client, circuits) = configure(&identity, &config.limits)?;
+        let (endpoint, listen, socket) = open(config.listen, server)?;
+        let (arrived, arrivals) = mpsc::channel(MAX_ARRIVED);
+        let quic = Quic { client, circuits, socket: Mutex::new(Some(socket)), arrived };
         let mut addresses =
             if config.advertise.is_empty() { reachable(listen) } else { config.advertise.clone() };
         addresses.truncate(MAX_ADDRESSES);
@@ -90,8 +95,8 @@ impl Mesh {
             random_seed: rand::random(),
         });
         node.speak_at_most(config.protocol_at_most);
-        let parts = Parts { config, identity, local, store, rpc, node };
-        Ok(Self::launch(Arc::new(Shared::new(parts)), key, endpoint, listen, client))
+        let parts = Parts { config, identity, local, store, rpc, node, quic };
+        Ok(Self::launch(Arc::new(Shared::new(parts)), key, endpoint, listen, arrivals))
     }
 
     fn launch(
@@ -99,12 +104,13 @@ impl Mesh {
         key: libp2p_identity::PublicKey,
         endpoint: quinn::Endpoint,
         listen: SocketAddr,
-        client: quinn::ClientConfig,
+        arrivals: mpsc::Receiver<Arrived>,
     ) -> Self {
         let (commands, command_inlet) = mpsc::channel(MAX_COMMANDS);
         let (events, event_inlet) = mpsc::channel(MAX_EVENTS);
         let (inbound, inbound_inlet) = mpsc::channel(MAX_INBOUND);
-        let transport = HolmTransport::new(shared.clone(), endpoint.clone(), client);
+        let transport =
+            HolmTransport::new(shared.clone(), endpoint.clone(), events.clone(), arrivals);
         let mut swarm = network::swarm(&shared, key, transport, inbound);
         if let Err(error) = swarm.listen_on(to_multiaddr(listen)) {
             // The transport takes its first listener; the port is bound already.
@@ -236,6 +242,7 @@ impl Mesh {
             endpoint.close(stopping, b"the node stops");
             drop(tokio::time::timeout(STOP, endpoint.wait_idle()).await);
         }
+        self.shared.give_up_socket();
         // The endpoint's own task gives the socket back a moment later.
         let end = tokio::time::Instant::now() + STOP;
         while transport::bind(self.listen).is_err() && tokio::time::Instant::now() < end {
@@ -261,6 +268,7 @@ impl Mesh {
 impl Drop for Mesh {
     fn drop(&mut self) {
         self.shared.beat.end();
+        self.shared.give_up_socket();
         if let Some(task) = take(&self.task) {
             task.abort();
         }
@@ -277,9 +285,10 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
 fn open(
     address: SocketAddr,
     server: quinn::ServerConfig,
-) -> Result<(quinn::Endpoint, SocketAddr), LinkError> {
+) -> Result<(quinn::Endpoint, SocketAddr, std::net::UdpSocket), LinkError> {
     let failed = |source| LinkError::Bind { address, source };
     let socket = transport::bind(address)?;
+    let second = socket.try_clone().map_err(failed)?;
     let endpoint = quinn::Endpoint::new(
         quinn::EndpointConfig::default(),
         Some(server),
@@ -288,5 +297,5 @@ fn open(
     )
     .map_err(failed)?;
     let local = endpoint.local_addr().map_err(failed)?;
-    Ok((endpoint, local))
+    Ok((endpoint, local, second))
 }

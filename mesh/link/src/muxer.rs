@@ -124,7 +124,7 @@ mod tests {
     }
 
     async fn pair() -> Pair {
-        let (server, client) = configure(&identity(), &Limits::default()).expect("configured");
+        let (server, client, _) = configure(&identity(), &Limits::default()).expect("configured");
         let any = "127.0.0.1:0".parse().expect("valid");
         let listening = quinn::Endpoint::server(server, any).expect("binds");
         let dialling = quinn::Endpoint::client(any).expect("binds");

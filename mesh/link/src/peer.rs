@@ -51,6 +51,20 @@ pub(crate) fn from_multiaddr(address: &Multiaddr) -> Option<(SocketAddr, Option<
     parts.next().is_none().then_some((SocketAddr::new(ip, port), peer))
 }
 
+/// The address of `peer` through whatever relay there is: `/p2p-circuit/p2p/…`.
+pub(crate) fn circuit_to(peer: PeerId) -> Multiaddr {
+    Multiaddr::empty().with(Protocol::P2pCircuit).with(Protocol::P2p(peer))
+}
+
+/// The peer of [`circuit_to`].
+pub(crate) fn from_circuit(address: &Multiaddr) -> Option<PeerId> {
+    let mut parts = address.iter();
+    match (parts.next()?, parts.next()?, parts.next()) {
+        (Protocol::P2pCircuit, Protocol::P2p(peer), None) => Some(peer),
+        _ => None,
+    }
+}
+
 /// `address`, with an IPv4 address that was mapped into IPv6 as IPv4.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
@@ -69,6 +83,9 @@ mod tests {
             let mut bytes = vec![0x12, 0x20];
             bytes.extend([7; 32]);
             let peer = PeerId::from_bytes(&bytes).expect("a SHA-256 multihash");
+            assert_eq!(from_circuit(&multiaddr), None);
+            assert_eq!(from_circuit(&circuit_to(peer)), Some(peer));
+            assert_eq!(from_multiaddr(&circuit_to(peer)), None);
             let with_peer = multiaddr.with(Protocol::P2p(peer));
             assert_eq!(from_multiaddr(&with_peer), Some((address, Some(peer))));
         }

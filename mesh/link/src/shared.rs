@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use holm_certs::Identity;
-use holm_mesh_proto::wire::Hello;
+use holm_mesh_proto::wire::{Hello, MAX_ADDRESSES};
 use holm_mesh_proto::{Counters, DocumentStore, Event, MeshNode, Now};
 use holm_model::Millis;
 use libp2p_identity::PeerId;
@@ -14,30 +14,56 @@ use tokio::sync::watch;
 
 use crate::config::MeshConfig;
 use crate::error::CloseCode;
+use crate::nat::SeenBy;
+use crate::nat_serve::Turns;
 use crate::peer::peer_key;
 use crate::raw_clock;
+use crate::relay::Relay;
 use crate::rpc::RpcHandler;
-use crate::status::RefusalView;
+use crate::status::{NatStatus, RefusalView};
 use crate::traffic::Traffic;
 use crate::watchdog::{Beat, Stuck};
 
 /// Refusals that are kept, one for each address and direction.
 const MAX_REFUSALS: usize = 64;
-/// Addresses under which others see us.
-const MAX_OBSERVED: usize = 8;
+/// Peers that are remembered as reached by circuits alone; others only wait a second longer.
+const MAX_INDIRECT: usize = 1_024;
+/// Dial-backs for others at once, each of up to two seconds.
+const DIAL_BACKS: usize = 8;
+/// Meetings with others at once, each of a few dozen bytes.
+const PUNCHES: usize = 16;
 /// How soon to look again whether the protocol machine is free; it mostly is at once.
 const ASK_AGAIN: Duration = Duration::from_millis(2);
+
+/// What the mesh sends with, besides the endpoint itself.
+pub(crate) struct Quic {
+    pub(crate) client: quinn::ClientConfig,
+    pub(crate) circuits: crate::circuit::Configs,
+    /// The endpoint's own socket, to open a way through a NAT for what comes from elsewhere; given up
+    /// when the mesh stops, so that the port is free.
+    pub(crate) socket: Mutex<Option<std::net::UdpSocket>>,
+    /// Circuits that others made to this node, on their way to the swarm.
+    pub(crate) arrived: tokio::sync::mpsc::Sender<crate::nat_streams::Arrived>,
+}
 
 pub(crate) struct Shared {
     pub(crate) config: MeshConfig,
     pub(crate) identity: Identity,
     pub(crate) local: PeerId,
+    /// Addresses that this node tells others.
+    pub(crate) advertised: Vec<SocketAddr>,
     pub(crate) instance: u64,
     pub(crate) store: Arc<dyn DocumentStore>,
     pub(crate) rpc: Arc<dyn RpcHandler>,
     pub(crate) changes: watch::Sender<u64>,
     pub(crate) traffic: Traffic,
     pub(crate) beat: Beat,
+    pub(crate) quic: Quic,
+    pub(crate) relay: Arc<Relay>,
+    /// Dial-backs for others at once.
+    pub(crate) dial_backs: Turns,
+    /// Meetings of this node with others at once.
+    pub(crate) punches: Turns,
     started: Instant,
     node: Mutex<MeshNode>,
     directory: Mutex<crate::directory::Directory>,
@@ -50,7 +76,10 @@ struct Notes {
     refusals: VecDeque<RefusalView>,
     paused: Option<String>,
     called_revoked: bool,
-    observed: BTreeSet<SocketAddr>,
+    seen_by: SeenBy,
+    nat: NatStatus,
+    /// Peers whose latest connection was a circuit.
+    indirect: BTreeSet<PeerId>,
     mdns: Option<String>,
 }
 
@@ -61,20 +90,27 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn DocumentStore>,
     pub(crate) rpc: Arc<dyn RpcHandler>,
     pub(crate) node: MeshNode,
+    pub(crate) quic: Quic,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
+        let relay = Arc::new(Relay::new(parts.config.nat.relay_limits.clone()));
         Self {
             config: parts.config,
             identity: parts.identity,
             local: parts.local,
+            advertised: parts.node.me().addresses.clone(),
             instance: rand::random(),
             store: parts.store,
             rpc: parts.rpc,
             changes: watch::Sender::new(0),
             traffic: Traffic::default(),
             beat: Beat::default(),
+            quic: parts.quic,
+            relay,
+            dial_backs: Turns::new(DIAL_BACKS),
+            punches: Turns::new(PUNCHES),
             started: Instant::now(),
             node: Mutex::new(parts.node),
             directory: Mutex::default(),
@@ -169,15 +205,73 @@ impl Shared {
         lock(&self.notes).mdns = Some(state);
     }
 
-    pub(crate) fn observed_at(&self, address: SocketAddr) {
-        let mut notes = lock(&self.notes);
-        if notes.observed.len() < MAX_OBSERVED {
-            notes.observed.insert(address);
-        }
+    /// Whether `address`, at which `peer` sees this node, is new.
+    pub(crate) fn observed_at(&self, peer: PeerId, address: SocketAddr) -> bool {
+        lock(&self.notes).seen_by.note(peer, address)
     }
 
+    /// `peer` does not see this node any more.
+    pub(crate) fn unobserved(&self, peer: &PeerId) {
+        lock(&self.notes).seen_by.forget(peer);
+    }
+
+    /// Where others see this node, most of them first.
     pub(crate) fn observed(&self) -> Vec<SocketAddr> {
-        lock(&self.notes).observed.iter().copied().collect()
+        lock(&self.notes).seen_by.addresses()
+    }
+
+    /// Where this node may be met: as others see it, and as it says.
+    pub(crate) fn meeting_points(&self) -> Vec<SocketAddr> {
+        let mut all = self.observed();
+        for address in &self.advertised {
+            if !all.contains(address) {
+                all.push(*address);
+            }
+        }
+        all.truncate(MAX_ADDRESSES);
+        all
+    }
+
+    pub(crate) fn nat(&self) -> NatStatus {
+        lock(&self.notes).nat.clone()
+    }
+
+    pub(crate) fn set_nat(&self, nat: NatStatus) {
+        lock(&self.notes).nat = nat;
+        self.changed();
+    }
+
+    /// Gives the port's second handle back.
+    pub(crate) fn give_up_socket(&self) {
+        drop(lock(&self.quic.socket).take());
+    }
+
+    /// One byte that is no QUIC packet: whoever gets it drops it, and the NATs on the way remember it.
+    pub(crate) fn knock(&self, address: SocketAddr) {
+        let socket = lock(&self.quic.socket);
+        let Some(socket) = socket.as_ref() else { return };
+        let address = match (address, socket.local_addr()) {
+            (SocketAddr::V4(v4), Ok(SocketAddr::V6(_))) => {
+                SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port()))
+            }
+            (address, _) => address,
+        };
+        // A lost datagram is one of eight.
+        drop(socket.send_to(&[0], address));
+    }
+
+    /// Whether the latest connection to `peer` was a circuit.
+    pub(crate) fn is_indirect(&self, peer: &PeerId) -> bool {
+        lock(&self.notes).indirect.contains(peer)
+    }
+
+    pub(crate) fn set_indirect(&self, peer: PeerId, indirect: bool) {
+        let mut notes = lock(&self.notes);
+        if !indirect {
+            notes.indirect.remove(&peer);
+        } else if notes.indirect.len() < MAX_INDIRECT {
+            notes.indirect.insert(peer);
+        }
     }
 
     /// This node's Hello for `peer` as of now.
@@ -253,6 +347,11 @@ impl Shared {
     pub(crate) fn note_closed(&self, peer: PeerId, address: SocketAddr, code: u64, reason: String) {
         tracing::info!(%peer, %address, code, reason, "the peer closed the connection");
         let mut notes = lock(&self.notes);
+        if code == u64::from(CloseCode::Duplicate.code()) {
+            // Nothing is wrong: a better connection of the pair stands.
+            notes.counters.count("closed_for_a_better");
+            return;
+        }
         notes.counters.count("closed_by_peer");
         notes.called_revoked |= code == u64::from(CloseCode::Revoked.code());
         if notes.refusals.len() >= MAX_REFUSALS {

@@ -10,7 +10,9 @@ use holm_model::{Millis, NodeName, SiteId};
 use libp2p_identity::PeerId;
 
 use crate::error::REVOKED_REMEDY;
+use crate::nat::Reach;
 use crate::peer::peer_id;
+use crate::relay::RelayStatus;
 use crate::shared::Shared;
 use crate::watchdog::Stuck;
 
@@ -47,6 +49,10 @@ pub struct MeshStatus {
     pub clock_warnings: Vec<String>,
     /// The latest handshakes that failed and connections that peers closed.
     pub refusals: Vec<RefusalView>,
+    /// Whether it is reached from outside, and what it does about it.
+    pub nat: NatStatus,
+    /// What it does as a relay for others.
+    pub relay: RelayStatus,
     /// Counts of what was done, dropped and refused.
     pub counters: BTreeMap<&'static str, u64>,
 }
@@ -68,6 +74,9 @@ pub struct MemberStatus {
     pub addresses: Vec<SocketAddr>,
     /// Where it is connected from or to.
     pub remote: Option<SocketAddr>,
+    /// The relay that the connection goes through, as `site/node` where it is known; `remote` is then
+    /// the relay's address.
+    pub via: Option<String>,
     /// Port of its HTTPS API.
     pub api_port: Option<u16>,
     /// What membership says.
@@ -93,6 +102,28 @@ pub struct MemberStatus {
     pub last_refusal: Option<String>,
     /// The latest reconciliation that this node began with it.
     pub last_sync: Option<SyncView>,
+}
+
+/// Where a node stands towards NAT.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NatStatus {
+    /// Whether it is reached from outside.
+    pub reach: Reach,
+    /// Whether it relays for others at the moment.
+    pub serving: bool,
+    /// Relays that keep a place for it, or are asked to.
+    pub places: Vec<PlaceStatus>,
+}
+
+/// A relay that this node uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaceStatus {
+    /// Who.
+    pub relay: PeerId,
+    /// As `site/node`, where it is known.
+    pub name: String,
+    /// Whether the place is granted.
+    pub held: bool,
 }
 
 /// A seed address.
@@ -179,6 +210,7 @@ pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
     let stands_still = |Stuck { step, for_ms }: Stuck| {
         format!("the mesh's event loop has been at one step ({step}) for {} s", for_ms / 1_000)
     };
+    let nat = shared.nat();
     let paused_reason = shared.paused().or_else(|| held.map(stands_still)).or_else(revoked);
     MeshStatus {
         peer_id: shared.local,
@@ -189,17 +221,39 @@ pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
         paused_reason,
         stuck: held.or(stuck),
         mdns: shared.mdns_state(),
-        members: members.into_iter().map(|member| with_certificate(shared, member)).collect(),
+        members: with_certificates(shared, members),
         seeds,
         leases,
         conflicts,
         clock_warnings,
         refusals: shared.refusals(),
+        relay: shared.relay.status(nat.serving),
+        nat,
         counters: all,
     }
 }
 
-fn with_certificate(shared: &Shared, member: holm_mesh_proto::MemberView) -> MemberStatus {
+fn with_certificates(
+    shared: &Shared,
+    members: Vec<holm_mesh_proto::MemberView>,
+) -> Vec<MemberStatus> {
+    let named = |relay: &PeerId| {
+        let found = members.iter().find(|member| peer_id(member.peer).as_ref() == Some(relay));
+        found.map_or_else(|| relay.to_string(), |relay| format!("{}/{}", relay.site, relay.node))
+    };
+    let via = |member: &holm_mesh_proto::MemberView| {
+        let relay = peer_id(member.peer).and_then(|peer| shared.directory().of(&peer)?.via);
+        relay.filter(|_| member.connected).map(|relay| named(&relay))
+    };
+    let vias: Vec<Option<String>> = members.iter().map(via).collect();
+    members.into_iter().zip(vias).map(|(m, via)| with_certificate(shared, m, via)).collect()
+}
+
+fn with_certificate(
+    shared: &Shared,
+    member: holm_mesh_proto::MemberView,
+    via: Option<String>,
+) -> MemberStatus {
     let peer = peer_id(member.peer);
     let directory = shared.directory();
     let entry = peer.as_ref().and_then(|peer| directory.of(peer)).filter(|_| member.connected);
@@ -211,6 +265,7 @@ fn with_certificate(shared: &Shared, member: holm_mesh_proto::MemberView) -> Mem
         peer_id: peer,
         addresses: member.addresses,
         remote: entry.map(|entry| entry.address),
+        via,
         api_port: member.api_port,
         state: member.state,
         connected: member.connected,

@@ -30,6 +30,9 @@ pub(crate) const SYNC: StreamProtocol = StreamProtocol::new("/holm/sync/1");
 /// One call.
 pub(crate) const RPC: StreamProtocol = StreamProtocol::new("/holm/rpc/1");
 
+/// One wish about NAT, and the circuit that comes of it.
+pub(crate) const NAT: StreamProtocol = StreamProtocol::new("/holm/nat/1");
+
 /// Streams that one connection may be opening at once; more wait.
 const MAX_OPENING: usize = 64;
 
@@ -44,6 +47,12 @@ pub(crate) struct Open {
 pub(crate) struct Opener(mpsc::Sender<Open>);
 
 impl Opener {
+    /// One that opens nothing.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
     pub(crate) async fn open(&self, protocol: StreamProtocol) -> Result<Stream, String> {
         let gone = || "the connection is gone".to_owned();
         let (reply, answer) = oneshot::channel();
@@ -170,7 +179,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = oneshot::Sender<Result<Stream, String>>;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(Upgrade(Vec::from([CONTROL, SYNC, RPC])), ())
+        SubstreamProtocol::new(Upgrade(Vec::from([CONTROL, SYNC, RPC, NAT])), ())
     }
 
     fn connection_keep_alive(&self) -> bool {

@@ -11,12 +11,15 @@ use futures::future::BoxFuture;
 use libp2p_core::Multiaddr;
 use libp2p_core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
 use libp2p_identity::PeerId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::circuit;
+use crate::driver::Internal;
 use crate::error::{HandshakeError, LinkError};
-use crate::handshake;
+use crate::handshake::{self, Way};
 use crate::muxer::Muxer;
-use crate::peer::{canonical, from_multiaddr, to_multiaddr};
+use crate::nat_streams::{self, Arrived};
+use crate::peer::{canonical, circuit_to, from_circuit, from_multiaddr, to_multiaddr};
 use crate::shared::Shared;
 
 /// Our application protocol: versioned, and none of libp2p's, so that a stock peer cannot half connect.
@@ -31,13 +34,16 @@ const MAX_INCOMING: usize = 1_024;
 
 type Upgrade = BoxFuture<'static, Result<(PeerId, Muxer), HandshakeError>>;
 
-/// The endpoint on the one UDP port, with both TLS configurations.
+/// The endpoint on the one UDP port, and circuits through other nodes.
 pub(crate) struct HolmTransport {
     shared: Arc<Shared>,
     endpoint: quinn::Endpoint,
-    client: quinn::ClientConfig,
     listener: Option<Listener>,
     handshakes: Arc<Semaphore>,
+    /// To the event loop, which knows the relays.
+    events: mpsc::Sender<Internal>,
+    /// Circuits that others made to this node.
+    arrived: mpsc::Receiver<Arrived>,
 }
 
 struct Listener {
@@ -52,10 +58,11 @@ impl HolmTransport {
     pub(crate) fn new(
         shared: Arc<Shared>,
         endpoint: quinn::Endpoint,
-        client: quinn::ClientConfig,
+        events: mpsc::Sender<Internal>,
+        arrived: mpsc::Receiver<Arrived>,
     ) -> Self {
         let handshakes = Arc::new(Semaphore::new(shared.config.limits.handshakes));
-        Self { shared, endpoint, client, listener: None, handshakes }
+        Self { shared, endpoint, listener: None, handshakes, events, arrived }
     }
 
     /// What to do with a datagram that would begin a connection.
@@ -79,6 +86,21 @@ impl HolmTransport {
             return None;
         };
         Some((incoming, permit))
+    }
+
+    /// Judges whoever is at the other end of a circuit, under the same limit as those who come directly.
+    fn take(&self, arrived: Arrived) -> Upgrade {
+        let shared = self.shared.clone();
+        let Ok(permit) = self.handshakes.clone().try_acquire_owned() else {
+            shared.count("incoming_dropped");
+            let limit = shared.config.limits.handshakes;
+            return futures::future::ready(Err(HandshakeError::Busy { limit })).boxed();
+        };
+        async move {
+            let _permit = permit;
+            nat_streams::accept(arrived, shared).await
+        }
+        .boxed()
     }
 }
 
@@ -110,12 +132,18 @@ impl Transport for HolmTransport {
         address: Multiaddr,
         _: DialOpts,
     ) -> Result<Self::Dial, TransportError<Self::Error>> {
+        let shared = self.shared.clone();
+        // Nothing happens until polled.
+        if let Some(peer) = from_circuit(&address) {
+            return Ok(nat_streams::dial(peer, shared, self.events.clone()).boxed());
+        }
         let Some((address, expected)) = from_multiaddr(&address) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
-        // The listener's own endpoint, so that a NAT sees one port. Nothing happens until polled.
-        let (endpoint, client) = (self.endpoint.clone(), self.client.clone());
-        Ok(handshake::dial(endpoint, client, address, expected, self.shared.clone()).boxed())
+        // The listener's own endpoint, so that a NAT sees one port.
+        let (endpoint, client) = (self.endpoint.clone(), shared.quic.client.clone());
+        let way = Way { address, via: None };
+        Ok(handshake::dial(endpoint, client, address, way, expected, shared).boxed())
     }
 
     fn poll(
@@ -132,17 +160,30 @@ impl Transport for HolmTransport {
                 let listen_addr = to_multiaddr(address);
                 return Poll::Ready(TransportEvent::NewAddress { listener_id, listen_addr });
             }
+            if let Poll::Ready(Some(arrived)) = this.arrived.poll_recv(cx) {
+                let local_addr = circuit_to(this.shared.local);
+                let send_back_addr = circuit_to(arrived.from);
+                let upgrade = this.take(arrived);
+                return Poll::Ready(TransportEvent::Incoming {
+                    listener_id,
+                    upgrade,
+                    local_addr,
+                    send_back_addr,
+                });
+            }
             let Some(incoming) = futures::ready!(listener.next.poll_unpin(cx)) else {
                 this.listener = None;
                 return Poll::Ready(TransportEvent::ListenerClosed { listener_id, reason: Ok(()) });
             };
             listener.next = next(&this.endpoint);
             let Some((incoming, permit)) = this.admit(incoming) else { continue };
-            let send_back_addr = to_multiaddr(canonical(incoming.remote_address()));
+            let address = canonical(incoming.remote_address());
+            let send_back_addr = to_multiaddr(address);
             let shared = this.shared.clone();
+            let way = Way { address, via: None };
             let upgrade = async move {
                 let _permit = permit;
-                handshake::accept(incoming, shared).await
+                handshake::accept(incoming, way, shared).await
             }
             .boxed();
             return Poll::Ready(TransportEvent::Incoming {
@@ -179,7 +220,7 @@ pub(crate) fn bind(address: SocketAddr) -> Result<std::net::UdpSocket, LinkError
 pub(crate) fn configure(
     identity: &holm_certs::Identity,
     limits: &crate::config::Limits,
-) -> Result<(quinn::ServerConfig, quinn::ClientConfig), LinkError> {
+) -> Result<(quinn::ServerConfig, quinn::ClientConfig, circuit::Configs), LinkError> {
     let bad = |error: String| LinkError::Identity(error);
     let server = identity.quic_server_config(ALPN).map_err(|e| bad(e.to_string()))?;
     let server = quinn::crypto::rustls::QuicServerConfig::try_from(server)
@@ -192,7 +233,8 @@ pub(crate) fn configure(
     server.transport_config(transport.clone()).max_incoming(MAX_INCOMING);
     let mut client = quinn::ClientConfig::new(Arc::new(client));
     client.transport_config(transport);
-    Ok((server, client))
+    let circuits = circuit::Configs::new(server.clone(), client.clone(), transport_config(limits)?);
+    Ok((server, client, circuits))
 }
 
 fn transport_config(limits: &crate::config::Limits) -> Result<quinn::TransportConfig, LinkError> {

@@ -6,8 +6,8 @@ use common::store::FakeStore;
 use common::{doc, key, tenant};
 use holm_mesh_proto::sync::{Session, SyncPeer};
 use holm_mesh_proto::wire::{
-    Control, Frame, Hello, Hint, LeaseClaim, MAX_CONTROL_BYTES, MeshId, RpcRequest, RpcResponse,
-    Sync, WireError,
+    Control, Frame, Hello, Hint, LeaseClaim, MAX_CONTROL_BYTES, MeshId, NatAnswer, NatRequest,
+    RpcRequest, RpcResponse, Sync, WireError,
 };
 use holm_mesh_proto::{
     ClockStamp, DocumentStore as _, Event, MemberId, MeshNode, NodeConfig, Now, Timing,
@@ -207,4 +207,40 @@ fn mutated_frames_do_not_panic() {
     }
     assert!(understood > 25_000, "{understood}: too few came through to test anything");
     assert!(receiver.members().len() <= 8_192);
+}
+
+#[test]
+fn mutated_wishes_about_nat_do_not_panic_and_keep_their_bounds() {
+    let mut rng = StdRng::seed_from_u64(2);
+    let addresses = vec!["192.0.2.1:4747".parse().expect("valid"); 8];
+    let requests = [
+        NatRequest::Connect(key(1)),
+        NatRequest::DialBack(addresses.clone()),
+        NatRequest::Incoming(key(2)),
+        NatRequest::Now,
+        NatRequest::Punch(addresses.clone()),
+        NatRequest::Reserve,
+    ];
+    let refused = NatAnswer::Refused { reason: "full".to_owned(), no_relay: true };
+    let answers = [NatAnswer::Addresses(addresses), NatAnswer::Granted, refused];
+    let mut understood = 0;
+    for _ in 0..40_000 {
+        let mut bytes = requests[rng.random_range(0..requests.len())].to_bytes();
+        mutate(&mut bytes, &mut rng);
+        match NatRequest::from_bytes(&bytes) {
+            Ok(NatRequest::DialBack(all) | NatRequest::Punch(all)) => {
+                assert!(all.len() <= 8);
+                understood += 1;
+            }
+            Ok(_) => understood += 1,
+            Err(_) => {}
+        }
+        let mut bytes = answers[rng.random_range(0..answers.len())].to_bytes();
+        mutate(&mut bytes, &mut rng);
+        if let Ok(answer) = NatAnswer::from_bytes(&bytes) {
+            assert!(!matches!(answer, NatAnswer::Refused { reason, .. } if reason.len() > 256));
+            understood += 1;
+        }
+    }
+    assert!(understood > 1_000, "{understood}: too few came through to test anything");
 }

@@ -33,6 +33,8 @@ api_type!(
         /// The other counts since the start.
         counts: Vec<CountView>,
         seeds: Vec<SeedView>,
+        /// Whether it is reached from outside, and what it does where nodes are not; `null` without a mesh.
+        nat: Option<NatView>,
         /// The latest handshakes that failed and connections that peers closed.
         refusals: Vec<MeshRefusal>,
         /// Where the mesh's loop has been stuck, and for how long; `null` while it goes round.
@@ -104,6 +106,8 @@ api_type!(
         /// The same with sound bounds, while it is connected and sends the stamps for it.
         clock: Option<MeshClock>,
         addresses: Vec<String>,
+        /// The relay that the connection goes through, `site/node`; `null` if it is direct.
+        via: Option<String>,
         last_refusal: Option<String>,
         /// The latest reconciliation that this node began with it.
         last_sync: Option<MeshSync>,
@@ -129,6 +133,52 @@ api_type!(
         one_way_in_ms_max: f64,
         /// Pings that the interval stands on, of the last minute.
         samples: usize,
+    }
+);
+
+/// Whether a node is reached from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReachableView {
+    /// Those who dialled back did not get through.
+    BehindNat,
+    Reachable,
+    /// Nobody of another site has tried yet.
+    Unknown,
+}
+
+api_type!(
+    /// A node, and NAT.
+    NatView {
+        reachable: ReachableView,
+        /// Where others see it.
+        observed: Vec<String>,
+        /// Relays that keep a place for it.
+        places: Vec<NatPlace>,
+        relay: RelayView,
+    }
+);
+
+api_type!(
+    /// A relay that this node uses.
+    NatPlace {
+        /// `site/node`.
+        relay: String,
+        /// Whether the place is granted, or only asked for.
+        held: bool,
+    }
+);
+
+api_type!(
+    /// What a node does as a relay.
+    RelayView {
+        serving: bool,
+        /// Nodes that have a place here.
+        places: usize,
+        /// Circuits between other nodes.
+        circuits: usize,
+        /// Bytes forwarded since the start.
+        bytes: u64,
     }
 );
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use holm_graph::Verdict;
-use holm_mesh_link::{ClockView, MemberState, MemberStatus, MeshStatus, SyncView};
+use holm_mesh_link::{ClockView, MemberState, MemberStatus, MeshStatus, Reach, SyncView};
 use holm_model::{Millis, NodeName, SiteId};
 
 use super::coverage::site_state;
 use super::error::{ApiError, ErrorBody};
 use super::mesh_types::{
     ChannelView, CountView, MeshClock, MeshDocument, MeshDocuments, MeshMember, MeshRefusal,
-    MeshStuck, MeshSync, MeshVerdict, MeshView, QuarantinedView, ReachOf, ReachView, ReachedView,
-    SeedView, SiteLag, VerdictKind,
+    MeshStuck, MeshSync, MeshVerdict, MeshView, NatPlace, NatView, QuarantinedView, ReachOf,
+    ReachView, ReachableView, ReachedView, RelayView, SeedView, SiteLag, VerdictKind,
 };
 use super::topology::hex;
 use super::types::{MemberStateView, Timestamp};
@@ -100,6 +100,7 @@ fn view(state: &NodeState, tenant: &Tenant, now: Millis) -> MeshView {
         drops,
         counts,
         seeds: seeds(status.as_ref()),
+        nat: status.as_ref().map(nat),
         refusals: refusals(status.as_ref()),
         stuck: state
             .mesh()
@@ -158,8 +159,30 @@ fn member(member: MemberStatus) -> MeshMember {
         clock_skew_ms: member.clock_skew_ms,
         clock: member.clock.map(|clock| clock_view(&clock)),
         addresses: member.addresses.iter().map(ToString::to_string).collect(),
+        via: member.via,
         last_refusal: member.last_refusal,
         last_sync: member.last_sync.map(sync),
+    }
+}
+
+fn nat(status: &MeshStatus) -> NatView {
+    let places = status.nat.places.iter();
+    NatView {
+        reachable: match status.nat.reach {
+            Reach::BehindNat => ReachableView::BehindNat,
+            Reach::Reachable => ReachableView::Reachable,
+            Reach::Unknown => ReachableView::Unknown,
+        },
+        observed: status.observed.iter().map(ToString::to_string).collect(),
+        places: places
+            .map(|place| NatPlace { relay: place.name.clone(), held: place.held })
+            .collect(),
+        relay: RelayView {
+            serving: status.relay.serving,
+            places: status.relay.reservations,
+            circuits: status.relay.circuits,
+            bytes: status.relay.bytes,
+        },
     }
 }
 

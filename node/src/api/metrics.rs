@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use holm_mesh_link::Reach;
 use holm_plane::PlaneState;
 
 use crate::daemon::{Caller, NodeState};
@@ -53,6 +54,15 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
         let connected = status.members.iter().filter(|member| member.connected).count();
         text.put("holm_mesh_members", &[], status.members.len() as u64);
         text.put("holm_mesh_connected", &[], connected as u64);
+        for reach in [Reach::BehindNat, Reach::Reachable, Reach::Unknown] {
+            let labels = [("reach", reach.as_str())];
+            text.put("holm_mesh_reach", &labels, u64::from(status.nat.reach == reach));
+        }
+        let relayed = status.members.iter().filter(|member| member.via.is_some()).count();
+        text.put("holm_mesh_relayed", &[], relayed as u64);
+        text.put("holm_relay_places", &[], status.relay.reservations as u64);
+        text.put("holm_relay_circuits", &[], status.relay.circuits as u64);
+        text.put("holm_relay_bytes_total", &[], status.relay.bytes);
         for (counter, value) in status.counters {
             text.put("holm_mesh_count_total", &[("counter", counter)], value);
         }

@@ -10,7 +10,9 @@ use holm_model::Millis;
 use super::Target;
 use super::client::Client;
 use super::render::{Table, age, clean};
-use crate::api::mesh_types::{MeshMember, MeshView, ReachedView, VerdictKind};
+use crate::api::mesh_types::{
+    MeshMember, MeshView, ReachableView, ReachedView, RelayView, VerdictKind,
+};
 use crate::api::types::{MemberStateView, SiteStateView};
 
 /// Sites in the table of who reaches whom; more do not fit a terminal.
@@ -93,8 +95,32 @@ fn screen(view: &MeshView, before: Option<&(Millis, MeshView)>, now: Millis) -> 
     for warning in &view.warnings {
         let _ = writeln!(text, "warning: {}", clean(warning));
     }
+    text.push_str(&nat(view));
     let _ = write!(text, "\n{}\n{}", members(view, now), matrix(view));
     let _ = write!(text, "\n{}", traffic(view, before, now));
+    text
+}
+
+/// How this node stands towards NAT, where there is something to say.
+fn nat(view: &MeshView) -> String {
+    let Some(nat) = &view.nat else { return String::new() };
+    let mut text = match nat.reachable {
+        ReachableView::BehindNat => "behind NAT".to_owned(),
+        ReachableView::Reachable => "reachable".to_owned(),
+        ReachableView::Unknown => "reachable: unknown".to_owned(),
+    };
+    if !nat.observed.is_empty() {
+        let _ = write!(text, ", seen at {}", nat.observed.join(", "));
+    }
+    let held: Vec<&str> = nat.places.iter().filter(|p| p.held).map(|p| &*p.relay).collect();
+    if !held.is_empty() {
+        let _ = write!(text, "; places at {}", clean(&held.join(", ")));
+    }
+    if nat.relay.serving {
+        let RelayView { places, circuits, bytes, .. } = nat.relay;
+        let _ = write!(text, "; relays {circuits} circuits, {places} places, {} KiB", bytes / 1024);
+    }
+    text.push('\n');
     text
 }
 
@@ -105,10 +131,13 @@ fn members(view: &MeshView, now: Millis) -> String {
     members.sort_by_key(|member| (member.connected, member.site.clone(), member.node.clone()));
     for member in members {
         let state = match (member.connected, member.state) {
-            (true, _) => "connected",
-            (false, MemberStateView::Down) => "down",
-            (false, MemberStateView::Suspect) => "suspect",
-            (false, _) => "not connected",
+            (true, _) => member.via.as_ref().map_or_else(
+                || "direct".to_owned(),
+                |relay| format!("relayed via {}", clean(relay)),
+            ),
+            (false, MemberStateView::Down) => "down".to_owned(),
+            (false, MemberStateView::Suspect) => "suspect".to_owned(),
+            (false, _) => "not connected".to_owned(),
         };
         let lag = view.lags.iter().find(|lag| lag.site == member.site).map_or("-".into(), |lag| {
             match (lag.state, lag.lag_ms) {
@@ -130,7 +159,7 @@ fn members(view: &MeshView, now: Millis) -> String {
         );
         table.row([
             format!("{}/{}", member.site, member.node),
-            state.into(),
+            state,
             member.rtt_ms.map_or("-".into(), |ms| format!("{ms} ms")),
             clock(member),
             age(member.last_heard, now),

@@ -153,6 +153,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_about_nat_reaches_the_mesh_and_nonsense_is_named() {
+        let nat = parse("", &[]).expect("valid").mesh.nat();
+        assert_eq!(nat, holm_mesh_link::NatConfig::default());
+        let config = parse(
+            "[mesh]\nreachable = \"no\"\n[mesh.relay]\ncircuit_duration = \"2h\"\n",
+            &[("HOLM_MESH_RELAY_SERVE", "yes"), ("HOLM_MESH_RELAY_CIRCUITS", "7")],
+        );
+        let nat = config.expect("valid").mesh.nat();
+        assert_eq!((nat.reachable, nat.relay), (Some(false), Some(true)));
+        assert_eq!(nat.relay_limits.circuits, 7);
+        assert_eq!(nat.relay_limits.circuit_duration.as_secs(), 7_200);
+        for (text, named) in [
+            ("[mesh]\nreachable = \"perhaps\"\n", "reachable"),
+            ("[mesh.relay]\ncircuit_duration = \"5s\"\n", "circuit_duration"),
+            ("[mesh.relay]\nbytes_per_node_and_hour = 1000\n", "bytes_per_node_and_hour"),
+        ] {
+            let error = parse(text, &[]).expect_err("refused").to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
     fn plain_http_is_for_loopback_only() {
         let error = parse("[api]\nplain_listen = \"192.0.2.1:80\"\n", &[]).expect_err("refused");
         assert!(error.to_string().contains("loopback"), "{error}");

@@ -61,6 +61,105 @@ pub(crate) struct Mesh {
     /// A site that was not heard for this long is unreachable.
     #[serde(with = "humantime_serde")]
     pub(crate) unreachable_after: Duration,
+    /// Whether other sites reach this node's mesh port: `yes`, `no`, or `auto`, where they dial back to
+    /// find out. A node that is not reached keeps places at relays.
+    pub(crate) reachable: Choice,
+    /// Whether to try to make connections through relays direct.
+    pub(crate) hole_punching: bool,
+    /// What it does for others that are not reached.
+    pub(crate) relay: Relay,
+}
+
+/// Yes, no, or whatever suits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Choice {
+    #[default]
+    Auto,
+    No,
+    Yes,
+}
+
+impl Choice {
+    /// What is settled.
+    pub(crate) const fn settled(self) -> Option<bool> {
+        match self {
+            Self::Auto => None,
+            Self::No => Some(false),
+            Self::Yes => Some(true),
+        }
+    }
+}
+
+/// What it forwards for nodes behind NAT, as ciphertext, and how much.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Relay {
+    /// `yes`, `no`, or `auto`: if it is reached from outside.
+    pub(crate) serve: Choice,
+    /// Nodes that it keeps a place for at once.
+    pub(crate) places: usize,
+    /// Circuits at once, each between two nodes; each takes 32 KiB of memory.
+    pub(crate) circuits: usize,
+    /// Circuits of one node at once.
+    pub(crate) circuits_per_node: usize,
+    /// How long one circuit may stand before its ends must make another.
+    #[serde(with = "humantime_serde")]
+    pub(crate) circuit_duration: Duration,
+    /// Bytes of one node's circuits in an hour.
+    pub(crate) bytes_per_node_and_hour: u64,
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        let limits = holm_mesh_link::RelayLimits::default();
+        Self {
+            serve: Choice::Auto,
+            places: limits.reservations,
+            circuits: limits.circuits,
+            circuits_per_node: limits.circuits_of_peer,
+            circuit_duration: limits.circuit_duration,
+            bytes_per_node_and_hour: limits.bytes_of_peer_an_hour,
+        }
+    }
+}
+
+impl Relay {
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key, value: String, message: &str| {
+            Err(ConfigError::Value { key, value, message: message.into() })
+        };
+        if self.circuit_duration < Duration::from_secs(60) {
+            let value = humantime::format_duration(self.circuit_duration).to_string();
+            let message = "a circuit stands for a minute at least";
+            return refuse("mesh.relay.circuit_duration", value, message);
+        }
+        if self.bytes_per_node_and_hour < 1 << 20 {
+            let value = self.bytes_per_node_and_hour.to_string();
+            let message = "less than 1 MiB (1048576) an hour does not carry the mesh's own pings";
+            return refuse("mesh.relay.bytes_per_node_and_hour", value, message);
+        }
+        Ok(())
+    }
+}
+
+impl Mesh {
+    /// What the mesh is told of NAT.
+    pub(crate) fn nat(&self) -> holm_mesh_link::NatConfig {
+        holm_mesh_link::NatConfig {
+            reachable: self.reachable.settled(),
+            relay: self.relay.serve.settled(),
+            hole_punching: self.hole_punching,
+            relay_limits: holm_mesh_link::RelayLimits {
+                reservations: self.relay.places,
+                circuits: self.relay.circuits,
+                circuits_of_peer: self.relay.circuits_per_node,
+                circuit_duration: self.relay.circuit_duration,
+                bytes_of_peer_an_hour: self.relay.bytes_per_node_and_hour,
+                ..holm_mesh_link::RelayLimits::default()
+            },
+        }
+    }
 }
 
 /// Where it serves the console and the HTTP API.
@@ -192,6 +291,9 @@ impl Default for Mesh {
             redial_max: Duration::from_secs(60),
             stale_after: Duration::from_secs(10),
             unreachable_after: Duration::from_secs(30),
+            reachable: Choice::Auto,
+            hole_punching: true,
+            relay: Relay::default(),
         }
     }
 }
@@ -217,6 +319,7 @@ impl Mesh {
                 ),
             });
         }
+        self.relay.check()?;
         if self.unreachable_after < self.stale_after {
             return Err(ConfigError::Value {
                 key: "mesh.unreachable_after",

@@ -153,6 +153,7 @@ mod tests {
             peer_id: None,
             addresses: Vec::new(),
             remote: None,
+            via: None,
             api_port: None,
             state,
             connected,

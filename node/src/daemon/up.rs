@@ -318,6 +318,7 @@ fn mesh_config(state: &NodeState) -> anyhow::Result<MeshConfig> {
         protocol_at_most: config.mesh.protocol_at_most,
         timing: Timing { dial_max_ms, ..Timing::default() },
         limits: Limits::default(),
+        nat: config.mesh.nat(),
     })
 }
 

@@ -188,6 +188,11 @@ impl Running {
         self.child.try_wait().expect("a child of ours").is_none()
     }
 
+    /// Of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that the node's processes wrote.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

@@ -120,17 +120,17 @@ fn wan_ip(site: usize) -> String {
     format!("198.18.79.{}", site + 1)
 }
 
-fn runs(program: &str, args: &[&str]) -> bool {
+pub(crate) fn runs(program: &str, args: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
-fn ip(args: &[&str]) -> bool {
+pub(crate) fn ip(args: &[&str]) -> bool {
     runs("ip", args)
 }
 
-fn nft(netns: &str, rules: &str) -> bool {
+pub(crate) fn nft(netns: &str, rules: &str) -> bool {
     runs("nsenter", &[&format!("--net=/run/netns/{netns}"), "nft", rules])
 }
 

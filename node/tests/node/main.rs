@@ -16,6 +16,7 @@ mod garbage_on_the_mesh_port;
 mod join_tokens;
 mod kill_nine;
 mod lab;
+mod nat;
 mod query;
 mod questions;
 mod revocation;

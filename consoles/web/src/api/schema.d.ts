@@ -1090,6 +1090,8 @@ export interface components {
             rtt_ms: number | null;
             site: string;
             state: components["schemas"]["MemberStateView"];
+            /** @description The relay that the connection goes through, `site/node`; `null` if it is direct. */
+            via: string | null;
         };
         /** @description A handshake that failed, or a connection that the peer closed. */
         MeshRefusal: {
@@ -1161,6 +1163,7 @@ export interface components {
             lags: components["schemas"]["SiteLag"][];
             /** @description Every other node that was ever heard of. */
             members: components["schemas"]["MeshMember"][];
+            nat: components["schemas"]["NatView"] | null;
             node: string;
             /** @description The latest handshakes that failed and connections that peers closed. */
             refusals: components["schemas"]["MeshRefusal"][];
@@ -1176,6 +1179,22 @@ export interface components {
             views: components["schemas"]["ReachView"][];
             /** @description Two nodes with one identity, clocks that are off, and the like. */
             warnings: string[];
+        };
+        /** @description A relay that this node uses. */
+        NatPlace: {
+            /** @description Whether the place is granted, or only asked for. */
+            held: boolean;
+            /** @description `site/node`. */
+            relay: string;
+        };
+        /** @description A node, and NAT. */
+        NatView: {
+            /** @description Where others see it. */
+            observed: string[];
+            /** @description Relays that keep a place for it. */
+            places: components["schemas"]["NatPlace"][];
+            reachable: components["schemas"]["ReachableView"];
+            relay: components["schemas"]["RelayView"];
         };
         /** @description A node around another. */
         NearbyNode: {
@@ -1358,10 +1377,28 @@ export interface components {
             site: string;
         };
         /**
+         * @description Whether a node is reached from outside.
+         * @enum {string}
+         */
+        ReachableView: "behind_nat" | "reachable" | "unknown";
+        /**
          * @description Whether a site reaches another.
          * @enum {string}
          */
         ReachedView: "no" | "not_tried" | "yes";
+        /** @description What a node does as a relay. */
+        RelayView: {
+            /**
+             * Format: int64
+             * @description Bytes forwarded since the start.
+             */
+            bytes: number;
+            /** @description Circuits between other nodes. */
+            circuits: number;
+            /** @description Nodes that have a place here. */
+            places: number;
+            serving: boolean;
+        };
         /** @description An agent and a target that have another way. */
         ReroutedPathView: {
             /** @description The way that is left. */

@@ -9,7 +9,7 @@ use libp2p_swarm::{ConnectionId, DialError};
 
 use super::{Driver, Internal};
 use crate::error::HandshakeError;
-use crate::peer::{peer_id, peer_key, to_multiaddr};
+use crate::peer::{circuit_to, peer_id, peer_key, to_multiaddr};
 
 impl Driver {
     pub(super) fn dial(&mut self, target: Target, addresses: &[SocketAddr]) {
@@ -19,11 +19,10 @@ impl Driver {
                 let Some(peer) = peer_id(*key) else {
                     return self.ended(target, "it has no valid key".to_owned());
                 };
-                if addresses.is_empty() {
-                    return self
-                        .ended(target, "it told no address: set mesh.advertise there".to_owned());
-                }
-                let addresses = addresses.iter().map(|address| to_multiaddr(*address)).collect();
+                // The swarm begins eight at once: the circuit, which waits for the direct ones by
+                // itself, must be among them.
+                let direct = addresses.iter().map(|address| to_multiaddr(*address));
+                let addresses = std::iter::once(circuit_to(peer)).chain(direct).collect();
                 let options = DialOpts::peer_id(peer)
                     .condition(PeerCondition::Always)
                     .addresses(addresses)
@@ -44,6 +43,7 @@ impl Driver {
     }
 
     pub(super) fn dial_failed(&mut self, connection: ConnectionId, error: DialError) {
+        self.punched(connection, false);
         let Some(target) = self.dials.remove(&connection) else { return };
         let outcome = outcome_of(&error);
         self.feed(Event::DialEnded { target, outcome });
@@ -98,7 +98,7 @@ fn outcome_of(error: &DialError) -> DialOutcome {
         TransportError::MultiaddrNotSupported(_) => None,
     });
     // Of several addresses: one that told something beats one that was silent.
-    let mut silent = None;
+    let (mut silent, mut relay) = (None, None);
     for error in handshakes {
         match error {
             HandshakeError::Myself => return DialOutcome::Myself,
@@ -107,9 +107,13 @@ fn outcome_of(error: &DialError) -> DialOutcome {
                     return DialOutcome::AlreadyConnected(key);
                 }
             }
+            HandshakeError::Relay(_) => relay = Some(error.to_string()),
             HandshakeError::Timeout { .. } => silent = Some(error.to_string()),
             other => return DialOutcome::Failed(other.to_string()),
         }
     }
-    DialOutcome::Failed(silent.unwrap_or_else(|| error.to_string()))
+    DialOutcome::Failed(match (silent, relay) {
+        (Some(silent), Some(relay)) => format!("{silent} And {relay}"),
+        (silent, relay) => silent.or(relay).unwrap_or_else(|| error.to_string()),
+    })
 }

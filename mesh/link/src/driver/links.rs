@@ -6,6 +6,7 @@ use std::time::Duration;
 use holm_mesh_proto::wire::{Control, Frame};
 use holm_mesh_proto::{Event, PeerKey, Target};
 use holm_model::Millis;
+use libp2p_core::ConnectedPoint;
 use libp2p_identity::PeerId;
 use libp2p_swarm::{ConnectionId, Stream};
 use rustls::pki_types::CertificateDer;
@@ -14,9 +15,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
+use super::nat::Attempts;
 use super::{Driver, Internal};
 use crate::directory::code_of;
 use crate::frame;
+use crate::fused::Fused;
 use crate::peer::{peer_id, peer_key};
 use crate::rpc::PeerInfo;
 use crate::shared::Shared;
@@ -28,15 +31,19 @@ const MAX_WAITING: usize = 512;
 /// A connection without a control stream is of no use after this long.
 const MUTE_AFTER: Duration = Duration::from_secs(10);
 
-type Whole = Compat<Stream>;
+type Whole = Fused<Compat<Stream>>;
 
 /// A frame that waits for the control stream, and what it counts as.
 type Outgoing = (Channel, Vec<u8>);
 
 /// A connection that the swarm holds.
 pub(super) struct Connection {
-    peer: PeerId,
-    opener: Opener,
+    pub(super) peer: PeerId,
+    pub(super) opener: Opener,
+    /// Whether it is a circuit through another node.
+    pub(super) relayed: bool,
+    /// To make it direct, if it is.
+    pub(super) attempts: Attempts,
     target: Option<Target>,
     since: Instant,
     control: Option<mpsc::Sender<Outgoing>>,
@@ -47,11 +54,11 @@ impl Driver {
         &mut self,
         peer: PeerId,
         id: ConnectionId,
-        we_dialled: bool,
+        endpoint: &ConnectedPoint,
         target: Option<Target>,
     ) {
         let Some(opener) = self.swarm.behaviour().streams.opener(id) else { return };
-        if we_dialled {
+        if endpoint.is_dialer() {
             let (opener, events) = (opener.clone(), self.events.clone());
             tokio::spawn(async move {
                 let event = match opener.open(CONTROL).await {
@@ -63,23 +70,44 @@ impl Driver {
             });
         }
         let since = Instant::now();
-        let connection = Connection { peer, opener, target, since, control: None };
+        let connection = Connection {
+            peer,
+            opener,
+            target,
+            since,
+            control: None,
+            relayed: endpoint.is_relayed(),
+            attempts: Attempts::default(),
+        };
         self.connections.insert(id, connection);
     }
 
     /// The protocol machine meets a peer when its control stream stands, not before.
     pub(super) fn control_ready(&mut self, id: ConnectionId, stream: Stream) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get(&id) else { return };
         if connection.control.is_some() {
             self.shared.count("control_streams_surplus");
             return;
         }
+        let (peer, relayed) = (connection.peer, connection.relayed);
+        let has_direct = |id| self.connections.get(id).is_some_and(|other| !other.relayed);
+        if relayed && self.active.get(&peer).is_some_and(has_direct) {
+            // The direct connection came first; the circuit is on its way out.
+            self.swarm.close_connection(id);
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         connection.control = Some(sender);
-        let (peer, target) = (connection.peer, connection.target.take());
-        let (reader, writer) = tokio::io::split(stream.compat());
+        let target = connection.target.take();
+        let (reader, writer) = tokio::io::split(Fused::new(stream.compat()));
         tokio::spawn(read(id, reader, self.shared.clone(), self.events.clone()));
         tokio::spawn(write(id, writer, receiver, self.shared.clone(), self.events.clone()));
+        self.activate(id, peer, target);
+    }
+
+    /// The protocol machine meets `peer` on this connection.
+    fn activate(&mut self, id: ConnectionId, peer: PeerId, target: Option<Target>) {
         let Some(key) = peer_key(&peer) else { return };
         let hello = self.shared.directory().of(&peer).map(|entry| entry.hello.clone());
         // The certificate may have ended in between; the connection's end is on its way.
@@ -101,10 +129,22 @@ impl Driver {
 
     pub(super) fn closed(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(&id) else { return };
+        if self.connections.values().all(|c| c.peer != connection.peer || c.relayed) {
+            self.shared.unobserved(&connection.peer);
+        }
         if self.active.get(&connection.peer) == Some(&id) {
             self.active.remove(&connection.peer);
             if let Some(peer) = peer_key(&connection.peer) {
                 self.feed(Event::Disconnected { peer });
+            }
+            // Of two connections that stood for a moment the one that goes may have been met last.
+            let ready = self
+                .connections
+                .iter()
+                .find(|(_, other)| other.peer == connection.peer && other.control.is_some());
+            if let Some((other, _)) = ready {
+                self.shared.count("connections_taken_up_again");
+                self.activate(*other, connection.peer, None);
             }
         } else if let Some(target) = connection.target {
             // Never came so far as to be met: another connection of the pair took its place, or the

@@ -15,7 +15,8 @@ use holm_certs::{
     BundleMap, Identity, Issuer, NodeKey, RevocationSet, RootAuthority, SpiffeId, TrustDomain,
 };
 use holm_mesh_link::{
-    Limits, LinkError, Mesh, MeshConfig, MeshId, MeshStatus, PeerInfo, RpcHandler, Timing,
+    Limits, LinkError, Mesh, MeshConfig, MeshId, MeshStatus, NatConfig, PeerInfo, RpcHandler,
+    Timing,
 };
 use holm_model::{DocId, Millis, NodeName, SiteId};
 pub use store::{FakeStore, doc, tenant};
@@ -111,6 +112,7 @@ pub fn config(site: &str, seeds: &[SocketAddr]) -> MeshConfig {
         protocol_at_most: holm_mesh_proto::wire::PROTOCOL_VERSION,
         timing: Timing::quick(),
         limits: Limits { handshake_ms: 2_000, idle_ms: 2_000, ..Limits::default() },
+        nat: NatConfig::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod control;
 mod hello;
 mod hint_body;
+mod nat;
 mod rpc;
 mod sync;
 
@@ -13,6 +14,7 @@ use prost::Message;
 pub use control::{Control, Hint, HintId, LeaseClaim, MAX_IDS, MAX_LEASES};
 pub use hello::{Hello, MAX_ADDRESSES, MeshId, OLDEST_PROTOCOL, PROTOCOL_VERSION, Refusal};
 pub use hint_body::HintBody;
+pub use nat::{NatAnswer, NatRequest};
 pub use rpc::{RpcRequest, RpcResponse};
 pub use sync::{MAX_HEADS, Sync};
 

@@ -7,6 +7,8 @@ export interface NodeRow {
   state: Peer["state"];
   connected: boolean;
   connectedSince: string | null;
+  /** The relay that the connection goes through. */
+  via: string | null;
   rttMs: number | null;
   skewMs: number | null;
   clock: MeshMember["clock"];
@@ -28,7 +30,7 @@ export function nodeRows(view: MeshView, sites: Sites | undefined): NodeRow[] {
   const members = view.members.map((member): NodeRow => {
     const peer = peers.get(`${member.site}/${member.node}`);
     return {
-      site: member.site, node: member.node, state: member.state, connected: member.connected, connectedSince: member.connected_since,
+      site: member.site, node: member.node, state: member.state, connected: member.connected, connectedSince: member.connected_since, via: member.via ?? null,
       rttMs: member.rtt_ms, skewMs: member.clock_skew_ms, clock: member.clock, heard: member.last_heard, lagMs: lags.get(member.site) ?? null,
       sync: member.last_sync, refusal: member.last_refusal, addresses: member.addresses,
       spiffeId: peer?.spiffe_id ?? null, peerId: peer?.peer_id ?? null, svidNotAfter: peer?.svid_not_after ?? null,
@@ -36,7 +38,7 @@ export function nodeRows(view: MeshView, sites: Sites | undefined): NodeRow[] {
   });
   const self = peers.get(`${view.site}/${view.node}`);
   const own: NodeRow = {
-    site: view.site, node: view.node, state: "self", connected: false, connectedSince: null, rttMs: null, skewMs: null, clock: null, heard: null, lagMs: null,
+    site: view.site, node: view.node, state: "self", connected: false, connectedSince: null, via: null, rttMs: null, skewMs: null, clock: null, heard: null, lagMs: null,
     sync: null, refusal: null, addresses: self?.addresses ?? [], spiffeId: self?.spiffe_id ?? null, peerId: self?.peer_id ?? null, svidNotAfter: self?.svid_not_after ?? null,
   };
   return [own, ...members.filter((row) => row.state !== "self").sort((a, b) => trouble(b) - trouble(a) || byName(a, b))];
