@@ -6,9 +6,10 @@ mod proof;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
-use holm_model::{Millis, NodeId};
+use holm_model::{AddressScope, Millis, NodeId};
 
 use crate::TopologyGraph;
+use crate::records::SiteIndex;
 use crate::snapshot::{Heard, said_at};
 use crate::topology::NodeIndex;
 use proof::Statement;
@@ -81,6 +82,18 @@ pub(crate) struct Joined {
     groups: Vec<Box<[NodeId]>>,
     by_name: HashMap<NodeId, u32>,
     ambiguous: Arc<[NodeId]>,
+    /// Names that mean several things, by who means what: a place in `things`.
+    apart: HashMap<(NodeIndex, SiteIndex), u32>,
+    things: Vec<Thing>,
+}
+
+/// What a name that means several things means to some.
+#[derive(Debug)]
+pub(crate) struct Thing {
+    /// The name by which it is shown: one that means nothing else, if it has such a name.
+    pub(crate) shown: NodeIndex,
+    /// Whether that one means nothing else.
+    pub(crate) is_certain: bool,
 }
 
 /// No group.
@@ -90,6 +103,23 @@ impl Joined {
     fn group(&self, node: NodeIndex) -> Option<&[NodeIndex]> {
         let group = *self.group.get(node as usize).filter(|group| **group != ALONE)?;
         Some(&self.members[group as usize])
+    }
+
+    /// What those of `class` mean by a name that means several things, if they say that it has other names.
+    pub(crate) fn meant(&self, node: NodeIndex, class: SiteIndex) -> Option<(u32, &Thing)> {
+        let thing = *self.apart.get(&(node, class))?;
+        Some((thing, &self.things[thing as usize]))
+    }
+
+    /// The names that some mean otherwise than others.
+    pub(crate) fn apart(&self) -> impl Iterator<Item = NodeIndex> {
+        self.apart.keys().map(|(node, _)| *node)
+    }
+
+    /// What they mean: the name, who means it, and the thing with its number.
+    pub(crate) fn things(&self) -> impl Iterator<Item = (NodeIndex, SiteIndex, u32, &Thing)> {
+        let all = self.apart.iter();
+        all.map(|((node, class), &thing)| (*node, *class, thing, &self.things[thing as usize]))
     }
 
     /// The node that `node` is shown by.
@@ -164,13 +194,15 @@ impl TopologyGraph {
     /// The joining at `at`, and between which moments it is the same.
     fn join_names(&self, at: Millis, heard: &Heard) -> (Joined, Millis, Millis) {
         let (mut from, mut to) = (Millis(0), Millis(u64::MAX));
-        for since in self.plans_change_at() {
-            if since <= at {
-                from = from.max(since);
+        let plans = self.plans(at);
+        let mut bound = |bound: Millis| {
+            if bound <= at {
+                from = from.max(bound);
             } else {
-                to = to.min(since);
+                to = to.min(bound);
             }
-        }
+        };
+        self.plans_change_at().for_each(&mut bound);
         let mut statements = Vec::new();
         for alias in self.aliases.iter() {
             for (_, record) in alias.records.iter() {
@@ -180,19 +212,20 @@ impl TopologyGraph {
                 let written = record.past.iter().flat_map(|past| {
                     past.as_slice().iter().map(|v| v.until).chain([past.known_from()])
                 });
-                for bound in bounds.chain(written) {
-                    if bound <= at {
-                        from = from.max(bound);
-                    } else {
-                        to = to.min(bound);
-                    }
-                }
+                bounds.chain(written).for_each(&mut bound);
             }
             for (site, record) in said_at(&alias.records, at, heard) {
                 let host_id = record.attributes(at).get(HOST_ID).cloned();
-                statements.push(Statement { site, ends: alias.ends, host_id });
+                let of_others = alias.ends.map(|end| {
+                    let slot = self.nodes[end as usize].as_ref();
+                    slot.filter(|slot| slot.scope == AddressScope::Site).is_some_and(|slot| {
+                        let same = |by: SiteIndex| plans.same(slot.scope, by, site);
+                        self.others_that_speak(slot, same, at, &mut bound)
+                    })
+                });
+                statements.push(Statement { site, ends: alias.ends, of_others, host_id });
             }
         }
-        (proof::join(self, &statements, &self.plans(at)), from, to)
+        (proof::join(self, &statements, &plans), from, to)
     }
 }

@@ -8,11 +8,13 @@ use holm_moment::{Moment, MomentBuilder};
 
 use crate::TopologyGraph;
 use crate::joining::Joined;
-use crate::plans::{PEER_SITE, Plans};
+use crate::plans::Plans;
 use crate::records::{Record, SiteIndex};
 use crate::snapshot::said_at;
-use crate::topology::NodeIndex;
+use crate::topology::{NodeIndex, NodeSlot};
 
+/// The attribute of a path edge that says that it ends at a node of that site.
+const PEER_SITE: &str = "holm.peer.site";
 /// Attributes of a path edge that say what a round trip along it typically takes, in ms.
 const ROUND_TRIPS: [&str; 2] = ["holm.probe.icmp.rtt_ms", "holm.probe.tcp.rtt_ms"];
 
@@ -45,8 +47,10 @@ struct Laying<'a> {
     handle: Vec<Option<u32>>,
     /// By node: whether its name means several things.
     several: Vec<bool>,
-    /// The handles of these, by who stands for those who mean it.
+    /// The handles of what those mean by such a name who say nothing else of it.
     apart: HashMap<(NodeIndex, SiteIndex), u32>,
+    /// The handles of [`Joined::meant`].
+    things: HashMap<u32, u32>,
     /// Services, and the sites where they are seen.
     seen: Vec<(u32, SiteIndex)>,
 }
@@ -54,19 +58,23 @@ struct Laying<'a> {
 impl<'a> Laying<'a> {
     fn new(graph: &'a TopologyGraph, at: Millis) -> Self {
         let plans = graph.plans(at);
-        let several = graph
-            .nodes
-            .iter()
-            .map(|node| node.as_ref().is_some_and(|node| graph.means_several(node, &plans)));
+        let joined = graph.joined(at, &None);
+        let several =
+            |node: &Option<NodeSlot>| node.as_ref().is_some_and(|n| graph.means_several(n, &plans));
+        let mut several: Vec<bool> = graph.nodes.iter().map(several).collect();
+        joined.apart().for_each(|node| several[node as usize] = true);
+        // What is folded at that moment means one thing then, whatever others meant at other times.
+        joined.groups().flatten().for_each(|&node| several[node as usize] = false);
         Self {
             graph,
             at,
-            joined: graph.joined(at, &None),
-            several: several.collect(),
+            joined,
+            several,
             plans,
             builder: MomentBuilder::new(),
             handle: vec![None; graph.nodes.len()],
             apart: HashMap::new(),
+            things: HashMap::new(),
             seen: Vec::new(),
         }
     }
@@ -74,16 +82,7 @@ impl<'a> Laying<'a> {
     /// The handle of what `site` means by a node; it is there from now on.
     fn node(&mut self, node: NodeIndex, site: SiteIndex) -> Option<u32> {
         if self.several[node as usize] {
-            let slot = self.graph.nodes[node as usize].as_ref()?;
-            let class = self.plans.class(slot.scope, site);
-            let Self { builder, apart, plans, graph, .. } = self;
-            let entry = apart.entry((node, class));
-            return Some(*entry.or_insert_with(|| {
-                let same = |by: &SiteIndex| plans.class(slot.scope, *by) == class;
-                let all = slot.mentions.sites().filter(same).chain([site]);
-                let place = all.map(|by| &graph.sites[by as usize]).min();
-                builder.node_at(slot.id.clone(), place.unwrap_or(&graph.sites[site as usize]))
-            }));
+            return self.one_of_several(node, site);
         }
         let shown = self.joined.shown(node);
         if let Some(known) = self.handle[shown as usize] {
@@ -97,12 +96,41 @@ impl<'a> Laying<'a> {
         Some(made)
     }
 
+    /// The handle of what `site` means by a name that means other things elsewhere.
+    fn one_of_several(&mut self, node: NodeIndex, site: SiteIndex) -> Option<u32> {
+        let graph = self.graph;
+        let slot = graph.nodes[node as usize].as_ref()?;
+        let class = self.plans.class(slot.scope, site);
+        let joined = Arc::clone(&self.joined);
+        let place = &graph.sites[site as usize];
+        let made = match joined.meant(node, class) {
+            Some((_, thing)) if thing.is_certain => self.node(thing.shown, site)?,
+            Some((number, thing)) => {
+                let id = graph.id_of(thing.shown)?;
+                let made = || self.builder.node_apart(id.clone());
+                *self.things.entry(number).or_insert_with(made)
+            }
+            None => {
+                let made = || self.builder.node_apart(slot.id.clone());
+                *self.apart.entry((node, class)).or_insert_with(made)
+            }
+        };
+        self.builder.called_at(made, &slot.id, place);
+        Some(made)
+    }
+
     /// The handle of what `site` means by a node, if it is there and `site` may mean it.
     fn there(&self, node: NodeIndex, site: SiteIndex) -> Option<u32> {
         let slot = self.graph.nodes[node as usize].as_ref()?;
         if self.several[node as usize] {
             let class = self.plans.class(slot.scope, site);
-            return self.apart.get(&(node, class)).copied();
+            return match self.joined.meant(node, class) {
+                Some((_, thing)) if thing.is_certain => {
+                    self.handle[self.joined.shown(thing.shown) as usize]
+                }
+                Some((number, _)) => self.things.get(&number).copied(),
+                None => self.apart.get(&(node, class)).copied(),
+            };
         }
         let same = |by: SiteIndex| self.plans.same(slot.scope, by, site);
         let is_meant = slot.scope == AddressScope::Global
@@ -186,8 +214,28 @@ impl<'a> Laying<'a> {
     fn places(&mut self) {
         let graph = self.graph;
         for (service, site, host) in graph.runs_on(self.at) {
-            if let Some((service, host)) = self.there(service, site).zip(self.there(host, site)) {
+            // A host of which its own site says that it is one is there, though nothing was sent to it.
+            let slot = graph.nodes[host as usize].as_ref();
+            let own = slot.is_some_and(|slot| graph.claimants(slot, self.at).any(|by| by == site));
+            let host = if own { self.node(host, site) } else { self.there(host, site) };
+            if let Some((service, host)) = self.there(service, site).zip(host) {
                 self.builder.runs_on(service, host);
+            }
+        }
+        let joined = Arc::clone(&self.joined);
+        for (node, class, number, thing) in joined.things() {
+            let made = match thing.is_certain {
+                true => self.handle[joined.shown(thing.shown) as usize],
+                false => self.things.get(&number).copied(),
+            };
+            let (Some(made), Some(slot)) = (made, graph.nodes[node as usize].as_ref()) else {
+                continue;
+            };
+            self.builder.also_called(made, &slot.id);
+            for site in graph.claimants(slot, self.at) {
+                if self.plans.class(slot.scope, site) == class {
+                    self.builder.called_at(made, &slot.id, &graph.sites[site as usize]);
+                }
             }
         }
         let agents: Vec<Option<u32>> = (0..)

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use holm_model::{IntervalSet, Millis, NodeId, PathId, SiteId};
 
 use crate::TopologyGraph;
+use crate::plans::Change;
 use crate::records::{Record, Records, SiteIndex};
 use crate::snapshot::said_at;
 use crate::topology::{NodeIndex, next_index};
@@ -141,14 +142,13 @@ impl TopologyGraph {
             Some(&index) => index,
             None => self.lay(id),
         };
-        let there = record.is_some();
         let Some(path) = &mut self.paths.slots[index as usize] else { return };
-        let was_there = path.records.get(site).is_some();
+        let change = Change::of(path.records.get(site), record.as_ref());
         path.records.set(site, record);
         let is_unused = path.records.is_empty();
-        if there != was_there {
+        if change != Change::None {
             let nodes = path.nodes.clone();
-            nodes.iter().for_each(|&node| self.mention(node, site, there));
+            nodes.iter().for_each(|&node| self.mention(node, site, change));
         }
         if !is_unused {
             return;

@@ -1,19 +1,21 @@
 //! Which sites share one address plan, and which names mean another thing at another site.
 //!
-//! A private address (RFC 1918) is of the site that speaks of it. That two sites mean one thing by it
-//! is known where nodes of the one reached nodes of the other by such an address: then packets go
-//! between the two, and it cannot stand for two things. What was reached once stays proven while it is
-//! remembered: a link that is down changes no plan.
+//! A private address (RFC 1918) is of the site that speaks of it. No probe proves that two sites mean
+//! one thing by it: whatever has the address at the own site answers as well, and a tunnel between two
+//! sites says nothing of the rest of their networks. So it is said by who knows: each site's node names
+//! the address plan that its site belongs to, and sites that name the same one share it.
 
 use hashbrown::HashMap;
-use holm_model::{AddressScope, EdgeKind, Millis, NodeKind, SiteId};
+use holm_model::{AddressScope, Millis, NodeId, NodeKind};
 
 use crate::TopologyGraph;
 use crate::records::{Record, SiteIndex};
-use crate::topology::{EdgeIndex, NodeIndex, NodeSlot, next_index};
+use crate::topology::{NodeIndex, NodeSlot, next_index};
 
-/// The attribute of a path edge that says that it ends at a node of that site.
-pub(crate) const PEER_SITE: &str = "holm.peer.site";
+/// What a site's node says of it: the plan of its private addresses, and the machine that it shares with
+/// others that name the same (sites of a laboratory on one machine).
+const ADDRESS_PLAN: &str = "holm.site.address_plan";
+const MACHINE: &str = "holm.site.machine";
 
 /// Who speaks of a node, and how many records of each do: its own, of edges that end there and of
 /// paths over it. Mostly one site.
@@ -39,56 +41,42 @@ impl Mentions {
         matches!(self, Self::Many(_))
     }
 
-    /// Counts a record of `site`; whether it is the first.
-    fn add(&mut self, site: SiteIndex) -> bool {
+    fn add(&mut self, site: SiteIndex) {
         match self {
             Self::Nobody => *self = Self::One(site, 1),
-            Self::One(one, count) if *one == site => {
-                *count += 1;
-                return false;
-            }
+            Self::One(one, count) if *one == site => *count += 1,
             Self::One(one, count) => *self = Self::Many(vec![(*one, *count), (site, 1)]),
             Self::Many(many) => match many.iter_mut().find(|(one, _)| *one == site) {
-                Some((_, count)) => {
-                    *count += 1;
-                    return false;
-                }
+                Some((_, count)) => *count += 1,
                 None => many.push((site, 1)),
             },
         }
-        true
     }
 
-    /// Counts a record of `site` no more; whether it was the last.
-    fn remove(&mut self, site: SiteIndex) -> bool {
+    fn remove(&mut self, site: SiteIndex) {
         match self {
             Self::One(one, count) if *one == site => {
                 *count -= 1;
-                let last = *count == 0;
-                if last {
+                if *count == 0 {
                     *self = Self::Nobody;
                 }
-                last
             }
-            Self::Nobody | Self::One(..) => false,
+            Self::Nobody | Self::One(..) => {}
             Self::Many(many) => {
-                let Some(i) = many.iter().position(|(one, _)| *one == site) else { return false };
-                many[i].1 -= 1;
-                let last = many[i].1 == 0;
-                if last {
-                    many.swap_remove(i);
+                if let Some((_, count)) = many.iter_mut().find(|(one, _)| *one == site) {
+                    *count -= 1;
                 }
+                many.retain(|(_, count)| *count > 0);
                 if let [(site, count)] = many[..] {
                     *self = Self::One(site, count);
                 }
-                last
             }
         }
     }
 }
 
 /// How far the name of a node means the same: [`AddressScope::Global`] for all that is no address.
-pub(crate) fn scope_of(node: &holm_model::NodeId) -> AddressScope {
+pub(crate) fn scope_of(node: &NodeId) -> AddressScope {
     match node.kind() {
         NodeKind::Host | NodeKind::Hop => {
             node.name().parse().map_or(AddressScope::Global, AddressScope::of)
@@ -97,13 +85,12 @@ pub(crate) fn scope_of(node: &holm_model::NodeId) -> AddressScope {
     }
 }
 
-/// By site: who stands for all that share its plan. A number of these only: it need be no site that
-/// recorded anything.
+/// By site: who stands for all that share its plan.
 #[derive(Debug, Default)]
 pub(crate) struct Plans {
     /// Of private addresses.
     site: Vec<SiteIndex>,
-    /// Of the addresses of one machine: sites that are on the same.
+    /// Of the addresses of one machine or one link.
     machine: Vec<SiteIndex>,
 }
 
@@ -123,53 +110,47 @@ impl Plans {
 }
 
 impl TopologyGraph {
-    /// Who shares whose addresses, as it is known at `at`.
+    /// Who shares whose addresses, as the sites say of themselves at `at`.
     pub(crate) fn plans(&self, at: Millis) -> Plans {
-        let alone = || (0..next_index(self.sites.len())).collect::<Vec<_>>();
-        let mut plans = Plans { site: alone(), machine: alone() };
-        // A site that recorded nothing may still have been reached by two others.
-        let mut silent: HashMap<SiteId, SiteIndex> = HashMap::new();
-        for (site, peer, scope, since) in self.proofs() {
-            if since > at || scope == AddressScope::Global {
-                continue;
-            }
-            let peer = self.site_named(&peer).unwrap_or_else(|| {
-                let next = next_index(plans.site.len());
-                let known = *silent.entry(peer).or_insert(next);
-                if known == next {
-                    plans.site.push(next);
-                    plans.machine.push(next);
-                }
-                known
+        let of_key = |key: &str| -> Vec<SiteIndex> {
+            let mut first: HashMap<Box<str>, SiteIndex> = HashMap::new();
+            let sites = 0..next_index(self.sites.len());
+            let class = sites.map(|site| {
+                let told = |record: &&Record| begins(record).is_some_and(|begun| begun <= at);
+                let record = self.record_of_itself(site).filter(told);
+                let named = record.and_then(|record| record.attributes(at).get(key).cloned());
+                named.map_or(site, |named| *first.entry(named).or_insert(site))
             });
-            unite(&mut plans.site, site, peer);
-            if scope == AddressScope::Machine {
-                unite(&mut plans.machine, site, peer);
-            }
-        }
-        for class in [&mut plans.site, &mut plans.machine] {
-            for site in 0..class.len() {
-                class[site] = root(class, class[site]);
-            }
-        }
-        plans
+            class.collect()
+        };
+        Plans { site: of_key(ADDRESS_PLAN), machine: of_key(MACHINE) }
     }
 
-    /// When what is known of plans changes.
+    /// When what sites say of their plans may change.
     pub(crate) fn plans_change_at(&self) -> impl Iterator<Item = Millis> {
-        self.proofs().map(|(.., since)| since)
+        let records =
+            (0..next_index(self.sites.len())).filter_map(|site| self.record_of_itself(site));
+        records.flat_map(|record| {
+            let past = record.past.iter().flat_map(|past| past.as_slice());
+            let of_plans = past.filter(|v| [ADDRESS_PLAN, MACHINE].contains(&&*v.key));
+            let known_from = record.past.as_ref().map(|past| past.known_from());
+            of_plans.map(|value| value.until).chain(known_from).chain(begins(record))
+        })
     }
 
-    /// A site that reached another, how far the address means the same, and since when.
-    fn proofs(&self) -> impl Iterator<Item = (SiteIndex, SiteId, AddressScope, Millis)> {
-        let edges = self.to_peers.iter().filter_map(|&edge| self.edges[edge as usize].as_ref());
-        edges.flat_map(move |edge| {
-            let scope = self.nodes[edge.to as usize].as_ref().map(|node| node.scope);
-            edge.records.iter().filter_map(move |(site, record)| {
-                let peer = SiteId::new(record.attributes.get(PEER_SITE)?).ok()?;
-                Some((site, peer, scope?, record.intervals.as_slice().first()?.from))
-            })
-        })
+    /// What a site says of itself: of others' plans nobody's word counts.
+    fn record_of_itself(&self, site: SiteIndex) -> Option<&Record> {
+        let id = NodeId::new(NodeKind::Site, self.sites[site as usize].as_str()).ok()?;
+        self.node_named(&id)?.1.records.get(site)
+    }
+
+    /// Whether a record about a node may say something of plans: then names are joined anew.
+    pub(crate) fn note_plan(&mut self, node: NodeIndex, site: SiteIndex, written: &Written) {
+        let slot = self.nodes[node as usize].as_ref();
+        let record = slot.and_then(|slot| slot.records.get(site));
+        if *written != Written::of(record) {
+            self.aliases.generation += 1;
+        }
     }
 
     /// Whether the sites that speak of a node mean several things by it.
@@ -184,7 +165,7 @@ impl TopologyGraph {
 
     /// Addresses that mean one thing at one site and another elsewhere, as far as is known at `at`; in
     /// order. Pictures show them as one node; what is judged, and ways, keep them apart.
-    pub fn names_apart(&self, at: Millis) -> Vec<holm_model::NodeId> {
+    pub fn names_apart(&self, at: Millis) -> Vec<NodeId> {
         let spoken_of =
             |node: &&NodeSlot| node.scope != AddressScope::Global && node.mentions.is_of_several();
         let mut candidates = self.nodes.iter().flatten().filter(spoken_of).peekable();
@@ -198,56 +179,102 @@ impl TopologyGraph {
         names
     }
 
-    /// Counts a record of an edge to a peer: a change of these may prove a plan or take a proof away.
-    pub(crate) fn note_peer(
-        &mut self,
-        edge: EdgeIndex,
-        kind: EdgeKind,
-        (before, after): (Option<Reached>, Option<Reached>),
-    ) {
-        if kind != EdgeKind::Path {
-            return;
+    /// The sites of another class than `class` that speak of a node at `at`; `bounds` gets every moment at
+    /// which such a site begins or ends to.
+    pub(crate) fn others_that_speak(
+        &self,
+        node: &NodeSlot,
+        class: impl Fn(SiteIndex) -> bool,
+        at: Millis,
+        mut bounds: impl FnMut(Millis),
+    ) -> bool {
+        if !node.mentions.sites().any(|site| !class(site)) {
+            return false;
         }
-        if after.is_some() {
-            self.to_peers.insert(edge);
+        let edges = node.out.iter().chain(&node.into);
+        let edges = edges.filter_map(|&edge| self.edges[edge as usize].as_ref());
+        let paths = node.paths.iter().filter_map(|&path| self.paths.get(path));
+        let said = std::iter::once(&node.records)
+            .chain(edges.map(|edge| &edge.records))
+            .chain(paths.map(|path| &path.records));
+        let mut speaks = false;
+        for (_, record) in said.flat_map(|records| records.iter()).filter(|(site, _)| !class(*site))
+        {
+            speaks |= record.intervals.contains(at);
+            for interval in record.intervals.as_slice() {
+                bounds(interval.from);
+                interval.to.into_iter().for_each(&mut bounds);
+            }
         }
-        if before != after {
-            self.aliases.generation += 1;
-        }
+        speaks
     }
 
-    /// That `site` speaks of a node from now on, or no more, by one record.
-    pub(crate) fn mention(&mut self, node: NodeIndex, site: SiteIndex, speaks: bool) {
+    /// That `site` speaks of a node at other times than before, by one record.
+    pub(crate) fn mention(&mut self, node: NodeIndex, site: SiteIndex, change: Change) {
         let Some(slot) = &mut self.nodes[node as usize] else { return };
-        if slot.scope == AddressScope::Global {
+        if slot.scope == AddressScope::Global || change == Change::None {
             return;
         }
-        let changed = if speaks { slot.mentions.add(site) } else { slot.mentions.remove(site) };
-        if changed && !slot.aliases.is_empty() {
+        match change {
+            Change::Begun => slot.mentions.add(site),
+            Change::Ended => slot.mentions.remove(site),
+            Change::None | Change::Times => {}
+        }
+        // Names are joined by what others mean by them, then: anew, if others speak of it.
+        let aliases = slot.aliases.iter().filter_map(|&alias| self.aliases.get(alias));
+        let claims = |by| aliases.clone().any(|alias| alias.records.get(by).is_some());
+        let others = slot.mentions.sites().chain([site]).any(|by| !claims(by));
+        if !slot.aliases.is_empty() && others {
             self.aliases.generation += 1;
         }
     }
 }
 
-/// What of a record is a proof: which site was reached, and since when.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Reached(Box<str>, Millis);
+fn begins(record: &Record) -> Option<Millis> {
+    record.intervals.as_slice().first().map(|interval| interval.from)
+}
 
-impl Reached {
-    pub(crate) fn of(record: &Record) -> Option<Self> {
-        let peer = record.attributes.get(PEER_SITE)?.clone();
-        Some(Self(peer, record.intervals.as_slice().first()?.from))
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// When it holds is as before.
+    None,
+    Begun,
+    Times,
+    Ended,
+}
+
+impl Change {
+    pub(crate) fn of(before: Option<&Record>, after: Option<&Record>) -> Self {
+        match (before, after) {
+            (None, None) => Self::None,
+            (None, Some(_)) => Self::Begun,
+            (Some(_), None) => Self::Ended,
+            (Some(before), Some(after)) if before.intervals == after.intervals => Self::None,
+            (Some(_), Some(_)) => Self::Times,
+        }
     }
 }
 
-fn unite(class: &mut [SiteIndex], a: SiteIndex, b: SiteIndex) {
-    let (a, b) = (root(class, a), root(class, b));
-    class[b as usize] = a;
+/// What a record about a site's own node says of its plans, at any time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    now: [Option<Box<str>>; 2],
+    past: Vec<(Millis, Option<Box<str>>)>,
+    known_from: Option<Millis>,
+    begins: Option<Millis>,
 }
 
-fn root(class: &[SiteIndex], mut site: SiteIndex) -> SiteIndex {
-    while class[site as usize] != site {
-        site = class[site as usize];
+impl Written {
+    pub(crate) fn of(record: Option<&Record>) -> Self {
+        let Some(record) = record else { return Self::default() };
+        let past = record.past.iter().flat_map(|past| past.as_slice());
+        let of_plans = past.filter(|v| [ADDRESS_PLAN, MACHINE].contains(&&*v.key));
+        Self {
+            now: [ADDRESS_PLAN, MACHINE].map(|key| record.attributes.get(key).cloned()),
+            past: of_plans.map(|value| (value.until, value.value.clone())).collect(),
+            known_from: record.past.as_ref().map(|past| past.known_from()),
+            begins: begins(record),
+        }
     }
-    site
 }

@@ -1,16 +1,16 @@
 //! The merged view of what all sites recorded about one tenant.
 
-use std::collections::BTreeSet;
-
 use hashbrown::HashMap;
-use holm_model::{AddressScope, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, SiteId};
+use holm_model::{
+    AddressScope, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, NodeKind, SiteId,
+};
 
 use crate::SiteElement;
 use crate::aliases::{AliasIndex, Aliases};
 use crate::joining::KeptJoinings;
 use crate::order::KeptOrder;
 use crate::paths::{PathIndex, Paths};
-use crate::plans::{Mentions, Reached, scope_of};
+use crate::plans::{Change, Mentions, Written, scope_of};
 use crate::records::{Record, Records, SetDigest, SiteIndex, hash_record};
 
 pub(crate) type NodeIndex = u32;
@@ -61,8 +61,6 @@ pub struct TopologyGraph {
     pub(crate) edges: Vec<Option<EdgeSlot>>,
     free_edges: Vec<EdgeIndex>,
     edge_index: HashMap<(NodeIndex, EdgeKind, NodeIndex), EdgeIndex>,
-    /// Path edges that end at nodes of other sites.
-    pub(crate) to_peers: BTreeSet<EdgeIndex>,
     pub(crate) paths: Paths,
     pub(crate) aliases: Aliases,
     /// How many edges of each kind anyone has ever recorded, in order of [`EdgeKind::ALL`].
@@ -243,13 +241,15 @@ impl TopologyGraph {
 
     fn set_node(&mut self, id: &NodeId, site: SiteIndex, record: Option<Record>) {
         let index = self.intern_node(id);
-        let there = record.is_some();
         let Some(node) = &mut self.nodes[index as usize] else { return };
-        let was_there = node.records.get(site).is_some();
+        let change = Change::of(node.records.get(site), record.as_ref());
+        let is_site = node.id.kind() == NodeKind::Site;
+        let written = is_site.then(|| Written::of(node.records.get(site)));
         node.records.set(site, record);
-        if there != was_there {
-            self.mention(index, site, there);
+        if let Some(written) = written {
+            self.note_plan(index, site, &written);
         }
+        self.mention(index, site, change);
         self.forget_if_unused(index);
     }
 
@@ -261,17 +261,11 @@ impl TopologyGraph {
             None => self.link(from, id.kind, to),
         };
         let Some(edge) = &mut self.edges[index as usize] else { return };
-        let before = edge.records.get(site);
-        let was_there = before.is_some();
-        let proven = (before.and_then(Reached::of), record.as_ref().and_then(Reached::of));
-        let there = record.is_some();
+        let change = Change::of(edge.records.get(site), record.as_ref());
         edge.records.set(site, record);
         let is_unused = edge.records.is_empty();
-        self.note_peer(index, id.kind, proven);
-        if there != was_there {
-            self.mention(from, site, there);
-            self.mention(to, site, there);
-        }
+        self.mention(from, site, change);
+        self.mention(to, site, change);
         if is_unused {
             self.unlink(index);
             self.forget_if_unused(from);
@@ -304,7 +298,6 @@ impl TopologyGraph {
     /// Takes an edge out of the lists of its ends in constant time: the last one moves up.
     fn unlink(&mut self, index: EdgeIndex) {
         let Some(edge) = self.edges[index as usize].take() else { return };
-        self.to_peers.remove(&index);
         self.free_edges.push(index);
         self.edge_index.remove(&(edge.from, edge.kind, edge.to));
         self.edges_by_kind[edge.kind as usize] -= 1;

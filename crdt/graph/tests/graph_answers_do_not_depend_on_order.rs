@@ -51,6 +51,8 @@ fn any_id() -> impl Strategy<Value = String> {
         )),
         (0usize..12, 0usize..12).prop_map(|(a, b)| format!("{}|flow|{}", NAMES[a], NAMES[b])),
         (0usize..3, 0usize..12).prop_map(|(a, b)| format!("agent:{a}|path|{}", NAMES[b])),
+        (0usize..3).prop_map(|n| format!("site:site-{n}")),
+        (0usize..3).prop_map(|n| format!("site:site-{n}")),
         (0usize..12).prop_map(|n| NAMES[n].to_owned()),
     ]
 }
@@ -60,10 +62,10 @@ fn any_record() -> impl Strategy<Value = (SiteId, SiteElement)> {
         from: Millis(from),
         to: to.map(|len| Millis(from + len)),
     });
-    let peer = ("holm[.]peer[.]site", "site-[0-3]");
+    let plan = ("holm[.]site[.]address_plan", "[xy]");
     let attributes = prop_oneof![
         4 => proptest::collection::btree_map("[ab]", "[xyz]", 0..3).boxed(),
-        1 => proptest::collection::btree_map(peer.0, peer.1, 1).boxed(),
+        1 => proptest::collection::btree_map(plan.0, plan.1, 1).boxed(),
     ];
     let intervals = proptest::collection::vec(interval, 0..4);
     (0u8..3, any_id(), intervals, attributes, 0u64..40, any_past()).prop_map(

@@ -119,11 +119,12 @@ fn a_global_address_or_the_same_machine_id_proves_it() {
 
 #[test]
 fn a_call_to_a_private_address_stays_at_the_callers_site_if_that_has_it() {
-    let impacted = |reached: &str, address: &str, tokyo: &[&str]| -> Vec<String> {
+    let impacted = |plan: &str, address: &str, tokyo: &[&str]| -> Vec<String> {
         let mut graph = TopologyGraph::new();
-        let probe = format!("agent:tokyo|path|host:{reached}");
-        let peer = [("holm.peer.site", "berlin")];
-        put_with(&mut graph, "tokyo", &probe, (1, Some(5)), &[(1, &peer)]);
+        for (site, plan) in [("berlin", "corp"), ("tokyo", plan)] {
+            let says = [("holm.site.address_plan", plan)];
+            put_with(&mut graph, site, &format!("site:{site}"), (1, Some(5)), &[(1, &says)]);
+        }
         let serves = [("server.address", address), ("server.port", "8080")];
         put_with(&mut graph, "berlin", "service:billing", (1, None), &[(1, &serves)]);
         let call = format!("service:frontend|flow|host:{address}");
@@ -138,7 +139,7 @@ fn a_call_to_a_private_address_stays_at_the_callers_site_if_that_has_it() {
         let impact = moment.what_if(&question, Limits::default(), None, &mut Scratch::default());
         impact.impacted_services.items.iter().map(|s| s.id.to_string()).collect()
     };
-    let (one_plan, apart) = ("10.9.9.9", "192.0.2.9");
+    let (one_plan, apart) = ("corp", "home");
     let none = [""; 0];
     assert_eq!(impacted(one_plan, "172.17.0.2", &[]), none, "a container's is of every machine");
     assert_eq!(

@@ -5,7 +5,9 @@ mod put;
 
 use holm_graph::TopologyGraph;
 use holm_model::Millis;
-use holm_moment::{Impact, Limits, Metric, Moment, RouteQuery, Scratch, Selector, WhatIf};
+use holm_moment::{
+    Impact, Limits, Metric, Moment, RouteLayer, RouteQuery, Scratch, Selector, WhatIf,
+};
 use put::{id, node, put, put_with};
 
 const NOW: Millis = Millis(50);
@@ -37,16 +39,19 @@ fn serves(graph: &mut TopologyGraph, site: &str, service: &str, address: &str, h
     put_with(graph, site, service, (1, None), &[(1, &says)]);
 }
 
-fn probes(graph: &mut TopologyGraph, from: &str, to: &str, address: &str) {
-    let peer = [("holm.peer.site", to)];
-    let edge = format!("agent:{from}|path|host:{address}");
-    put_with(graph, from, &edge, (1, None), &[(1, &peer)]);
+/// The sites share their private addresses.
+fn one_plan(graph: &mut TopologyGraph, from: u64) {
+    for site in ["berlin", "tokyo"] {
+        let says = [("holm.site.address_plan", "corp")];
+        put_with(graph, site, &format!("site:{site}"), (from, None), &[(from, &says)]);
+    }
 }
 
 /// A shop at tokyo, called from berlin, where only the address is seen.
 fn shop() -> TopologyGraph {
     let mut graph = TopologyGraph::new();
-    probes(&mut graph, "berlin", "tokyo", "10.2.0.1");
+    one_plan(&mut graph, 1);
+    put(&mut graph, "berlin", "agent:berlin|path|host:10.2.0.1", (1, None));
     serves(&mut graph, "tokyo", "service:stock", "10.2.0.5", "db");
     put(&mut graph, "tokyo", "host:10.2.0.5|alias|host:db", (1, None));
     serves(&mut graph, "tokyo", "service:report", "", "db");
@@ -112,6 +117,7 @@ fn a_private_address_of_two_sites_is_two_things() {
         metric: Metric::Hops,
         directed: true,
         edge_kinds: None,
+        not_through: None,
         count: 1,
     };
     assert_eq!(moment.routes(&far, &mut Scratch::default()), []);
@@ -122,8 +128,8 @@ fn a_private_address_of_two_sites_is_two_things() {
         Selector::Placed { node: node("hop:192.168.1.1"), site: "osaka".parse().expect("valid") };
     assert!(moment.select(&elsewhere).is_err());
 
-    // Nodes of the one reach nodes of the other by a private address: one plan, one router.
-    probes(&mut graph, "tokyo", "berlin", "192.168.7.7");
+    // They say that they share their addresses: one plan, one router.
+    one_plan(&mut graph, 1);
     let moment = graph.moment(NOW);
     assert_eq!(moment.find_all(&node("hop:192.168.1.1")).len(), 1);
     assert_eq!(
@@ -151,11 +157,70 @@ fn an_address_that_another_site_uses_for_something_else_is_not_folded() {
     put(&mut graph, "tokyo", "service:web|flow|host:10.0.0.5", (1, None));
     assert_eq!(shown(&graph), "host:10.0.0.5");
     assert_eq!(*graph.folding(NOW).ambiguous, [node("host:10.0.0.5")]);
-    probes(&mut graph, "tokyo", "berlin", "10.0.0.9");
-    assert_eq!(shown(&graph), "host:db");
+    let then = |graph: &TopologyGraph, at| {
+        graph.folding(Millis(at)).shown(&node("host:10.0.0.5")).to_string()
+    };
+    put(&mut graph, "tokyo", "service:web|flow|host:10.0.0.5", (40, Some(60)));
+    assert_eq!([10, 50, 70].map(|at| then(&graph, at)), ["host:db", "host:10.0.0.5", "host:db"]);
+    // At its own site the address is that host all the time.
+    serves(&mut graph, "berlin", "service:shop", "", "db");
+    let moment = graph.moment(NOW);
+    assert_eq!(impacted(&moment, "host:10.0.0.5@berlin"), ["1 service:shop"]);
+    assert_eq!(impacted(&moment, "host:10.0.0.5@tokyo"), ["1 service:web"]);
+    assert_eq!(impacted(&moment, "host:db"), ["1 service:shop"]);
+    one_plan(&mut graph, 45);
+    assert_eq!([42, 50].map(|at| then(&graph, at)), ["host:10.0.0.5", "host:db"]);
     assert_eq!(graph.folding(NOW).ambiguous.len(), 0);
-    put::withdraw(&mut graph, "tokyo", "agent:tokyo|path|host:10.0.0.9");
+    put::withdraw(&mut graph, "tokyo", "site:tokyo");
     assert_eq!(shown(&graph), "host:10.0.0.5");
     put::withdraw(&mut graph, "tokyo", "service:web|flow|host:10.0.0.5");
     assert_eq!(shown(&graph), "host:db");
+}
+
+#[test]
+fn what_a_host_calls_is_needed_by_nobody_else_there() {
+    let mut graph = TopologyGraph::new();
+    for (service, address) in [("service:db", "203.0.113.9"), ("service:mail", "203.0.113.10")] {
+        serves(&mut graph, "berlin", service, address, "");
+    }
+    let call = [("server.port", "8080")];
+    put_with(&mut graph, "berlin", "service:web|flow|host:203.0.113.9", (1, None), &[(1, &call)]);
+    // Something at the host of the database sends mail: seen from the mail's side, by address.
+    put_with(
+        &mut graph,
+        "berlin",
+        "host:203.0.113.9|flow|host:203.0.113.10",
+        (1, None),
+        &[(1, &call)],
+    );
+    put(&mut graph, "berlin", "host:203.0.113.9|flow|service:mail", (1, None));
+    let moment = graph.moment(NOW);
+    assert_eq!(impacted(&moment, "service:mail"), [""; 0]);
+    assert_eq!(impacted(&moment, "service:db"), ["1 service:web"]);
+    let to_mail = RouteQuery {
+        from: moment.find(&node("service:web")).expect("there"),
+        to: moment.find(&node("service:mail")).expect("there"),
+        metric: Metric::Hops,
+        directed: true,
+        edge_kinds: None,
+        not_through: None,
+        count: 3,
+    };
+    let mut scratch = Scratch::default();
+    assert_eq!(moment.layered_routes(&to_mail, RouteLayer::Calls, &mut scratch), []);
+}
+
+#[test]
+fn machines_of_one_name_are_several() {
+    let mut graph = TopologyGraph::new();
+    for (site, address) in [("berlin", "192.0.2.1"), ("tokyo", "192.0.2.2")] {
+        put(&mut graph, site, &format!("host:{address}|alias|host:ubuntu"), (1, None));
+        serves(&mut graph, site, &format!("service:{site}"), "", "ubuntu");
+        put(&mut graph, site, &format!("agent:{site}|path|host:{address}"), (1, None));
+    }
+    let moment = graph.moment(NOW);
+    assert_eq!(impacted(&moment, "host:192.0.2.1"), ["1 service:berlin"]);
+    assert_eq!(impacted(&moment, "host:ubuntu@tokyo"), ["1 service:tokyo"]);
+    assert_eq!(impacted(&moment, "host:ubuntu"), ["1 service:berlin", "1 service:tokyo"]);
+    assert_eq!(broken(&moment, "host:ubuntu@tokyo"), ["agent:tokyo host:192.0.2.2"]);
 }

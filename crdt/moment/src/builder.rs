@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
-use holm_model::{EdgeKind, NodeId, SiteId};
+use holm_model::{EdgeKind, NodeId, NodeKind, SiteId};
 
 use crate::adjacency::{Layer, Rows};
 use crate::moment::{FlowPaths, Moment, NO_EDGE, NO_NODE, NO_WEIGHT};
@@ -13,9 +13,10 @@ use crate::moment::{FlowPaths, Moment, NO_EDGE, NO_NODE, NO_WEIGHT};
 pub struct MomentBuilder {
     nodes: Vec<NodeId>,
     index: HashMap<NodeId, u32>,
-    /// Nodes whose name means something else at other sites, by where it means this.
-    apart: HashMap<(NodeId, SiteId), u32>,
-    places: HashMap<u32, SiteId>,
+    /// What names that mean several things mean at which site.
+    called_at: Vec<(NodeId, SiteId, u32)>,
+    /// Nodes with such names, and the first of the sites.
+    apart: HashMap<u32, SiteId>,
     edges: Vec<(u32, EdgeKind, u32, u32)>,
     paths: Vec<CollectedPath>,
     recorded_by: Vec<(u32, SiteId)>,
@@ -49,16 +50,20 @@ impl MomentBuilder {
         })
     }
 
-    /// The handle of what `id` means at `place`, where that is not what it means elsewhere: a private
-    /// address that two sites use, say. It is there from now on.
-    pub fn node_at(&mut self, id: NodeId, place: &SiteId) -> u32 {
-        let next = as_index(self.nodes.len());
-        let Self { nodes, places, .. } = self;
-        *self.apart.entry((id, place.clone())).or_insert_with_key(|(id, place)| {
-            nodes.push(id.clone());
-            places.insert(next, place.clone());
-            next
-        })
+    /// A new handle of a node whose name means other things too: a private address that two sites use,
+    /// say. [`Self::called_at`] says at which sites it means this.
+    pub fn node_apart(&mut self, id: NodeId) -> u32 {
+        self.nodes.push(id);
+        as_index(self.nodes.len() - 1)
+    }
+
+    /// That `name` means this node at `site`, and may mean another elsewhere.
+    pub fn called_at(&mut self, node: u32, name: &NodeId, site: &SiteId) {
+        let least = self.apart.entry(node).or_insert_with(|| site.clone());
+        if site < least {
+            *least = site.clone();
+        }
+        self.called_at.push((name.clone(), site.clone(), node));
     }
 
     /// That a service runs on a host: it fails with it.
@@ -102,8 +107,8 @@ impl MomentBuilder {
 
     /// The moment, in order of ids: whatever the order of the calls before.
     pub fn build(self) -> Moment {
-        let Self { nodes, edges, paths, recorded_by, located_at, also_called, places, .. } = self;
-        let (nodes, place) = sorted(nodes, &places);
+        let Self { nodes, edges, paths, recorded_by, located_at, also_called, apart, .. } = self;
+        let (nodes, place) = sorted(nodes, &apart);
         let at = |handle: u32| place[handle as usize];
         let mut edges: Vec<_> =
             edges.into_iter().map(|(from, kind, to, us)| (at(from), kind, at(to), us)).collect();
@@ -129,8 +134,13 @@ impl MomentBuilder {
             nodes.sort_unstable();
             nodes.dedup();
         }
-        let mut also_called: Vec<(NodeId, u32)> =
-            also_called.into_iter().map(|(name, node)| (name, at(node))).collect();
+        let called_at: BTreeMap<(NodeId, SiteId), u32> =
+            self.called_at.into_iter().map(|(name, site, node)| ((name, site), at(node))).collect();
+        let elsewhere = called_at.iter().map(|((name, _), node)| (name.clone(), *node));
+        let also_called = also_called.into_iter().map(|(name, node)| (name, at(node)));
+        let of_another = |(name, node): &(NodeId, u32)| nodes[*node as usize] != *name;
+        let also_called = also_called.chain(elsewhere).filter(of_another);
+        let mut also_called: Vec<(NodeId, u32)> = also_called.collect();
         also_called.sort_unstable();
         also_called.dedup();
         let names = also_called.iter().cloned();
@@ -149,22 +159,23 @@ impl MomentBuilder {
         ties.sort_unstable();
         ties.dedup();
         let calls = edges.iter().zip(0..).filter(|((_, kind, ..), _)| *kind == EdgeKind::Flow);
+        let flow_edges = calls.clone().count();
+        // Of a host that calls it is not known what there does: nothing else there needs what it calls.
+        let known = |node: u32| nodes[node as usize].kind() != NodeKind::Host;
         let calls = calls.map(|(&(from, _, to, _), i)| (i, from, to));
+        let calls = calls.filter(|(_, from, _)| known(*from));
         let untold = |pairs: &[(u32, u32)]| -> Vec<(u32, u32, u32)> {
             pairs.iter().map(|&(a, b)| (NO_EDGE, a, b)).collect()
         };
         let on_hosts = untold(&runs_on);
         let ties = untold(&ties);
         let (index, several) = by_name(names.chain(nodes.iter().cloned().zip(0..)));
-        let shared = places.into_iter().map(|(handle, place)| (at(handle), place));
         let mut moment = Moment {
-            place: shared
-                .filter(|(node, _)| several.contains_key(&nodes[*node as usize]))
-                .collect(),
+            called_at,
             index,
             several,
             also_called,
-            flow_edges: calls.clone().count(),
+            flow_edges,
             flow: Layer::of(count, calls.chain(on_hosts.iter().copied())),
             ties: Layer::of(count, ties.iter().copied()),
             observed_agents: observed_agents(&paths, &agents),

@@ -8,7 +8,7 @@ use crate::routes::{Metric, ObservedPath, Route, RouteQuery};
 use crate::search::Scratch;
 
 /// Most stand-ins that are tried for an end.
-const MAX_STAND_INS: usize = 4;
+const MAX_STAND_INS: usize = 16;
 
 /// What a way is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub enum RouteLayer {
     /// it is: a service for the hosts that it runs on, at the start also for the agents beside it; a
     /// site or an agent for the addresses of its nodes, these at the start for their agent.
     Network,
-    /// Who calls whom: flow edges.
+    /// Who calls whom: flow edges, and never through an address: what is called there and what calls from
+    /// there need not be one.
     Calls,
 }
 
@@ -69,7 +70,9 @@ impl Moment {
         kinds.retain(|kind| query.edge_kinds.as_ref().is_none_or(|only| only.contains(kind)));
         let mut found = Vec::new();
         for (from, to) in self.stand_ins(query.from, query.to, layer) {
-            let query = RouteQuery { from, to, edge_kinds: Some(kinds.clone()), ..query.clone() };
+            let not_through = (layer == RouteLayer::Calls).then_some(NodeKind::Host);
+            let edge_kinds = Some(kinds.clone());
+            let query = RouteQuery { from, to, edge_kinds, not_through, ..query.clone() };
             let routes = self.routes(&query, scratch).into_iter();
             found.extend(routes.map(|route| (route, (from, to))));
         }
@@ -98,7 +101,11 @@ impl Moment {
     /// Every observed flow path on which `from`, or what stands for it, comes before `to`.
     pub fn observed_between(&self, from: u32, to: u32) -> Vec<ObservedPath> {
         let pairs = self.stand_ins(from, to, RouteLayer::Network);
-        pairs.into_iter().flat_map(|(from, to)| self.observed_paths(from, to)).collect()
+        let mut seen: Vec<u32> =
+            pairs.into_iter().flat_map(|(from, to)| self.observed_of(from, to)).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        seen.into_iter().map(|path| self.observed_path(path)).collect()
     }
 
     /// Pairs of ends to try, those asked for first.

@@ -25,8 +25,8 @@ pub struct Moment {
     pub(crate) index: HashMap<NodeId, u32>,
     /// Names that mean several things: all of these, in order.
     pub(crate) several: HashMap<NodeId, Vec<u32>>,
-    /// By node: at which site its name means this, if that is another thing elsewhere.
-    pub(crate) place: BTreeMap<u32, SiteId>,
+    /// What names that may mean several things mean at which site.
+    pub(crate) called_at: BTreeMap<(NodeId, SiteId), u32>,
     /// Names that are folded into another node, in order.
     pub(crate) also_called: Vec<(NodeId, u32)>,
     pub(crate) from: Vec<u32>,
@@ -35,7 +35,8 @@ pub struct Moment {
     pub(crate) latency_us: Vec<u32>,
     pub(crate) all: Layer,
     pub(crate) path: Layer,
-    /// Who needs whom: calls, and services on the hosts that they run on ([`NO_EDGE`]).
+    /// Who needs whom: calls of services, and services on the hosts that they run on ([`NO_EDGE`]). What a
+    /// host calls is left out: of what runs there it is not known which does.
     pub(crate) flow: Layer,
     pub(crate) flow_edges: usize,
     /// What is where something else is, without an edge: services on their hosts, and with the agents
@@ -118,7 +119,7 @@ impl Moment {
     }
 
     /// All nodes that go by a name, in order: mostly one. A private address may be one thing at one
-    /// site and another elsewhere ([`Self::place`]).
+    /// site and another elsewhere ([`Self::find_at`]).
     pub fn find_all(&self, id: &NodeId) -> &[u32] {
         match self.several.get(id) {
             Some(several) => several,
@@ -126,9 +127,16 @@ impl Moment {
         }
     }
 
-    /// The site where the node's name means this node, if it means another elsewhere.
-    pub fn place(&self, index: u32) -> Option<&SiteId> {
-        self.place.get(&index)
+    /// What a name means at a site, if it means another thing elsewhere.
+    pub fn find_at(&self, name: &NodeId, site: &SiteId) -> Option<u32> {
+        let several = self.find_all(name).len() > 1;
+        self.called_at.get(&(name.clone(), site.clone())).copied().filter(|_| several)
+    }
+
+    /// The first site at which a name means this node, if it may mean another elsewhere.
+    pub fn place(&self, name: &NodeId, node: u32) -> Option<&SiteId> {
+        let mut of_name = self.called_at.iter().filter(|((known, _), _)| known == name);
+        of_name.find(|(_, known)| **known == node).map(|((_, site), _)| site)
     }
 
     /// The hosts on which a service runs, in order.

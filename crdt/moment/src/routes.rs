@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use holm_model::{EdgeKind, NodeId};
+use holm_model::{EdgeKind, NodeId, NodeKind};
 
 use crate::adjacency::Hop;
 use crate::moment::{Moment, NO_WEIGHT};
@@ -38,6 +38,8 @@ pub struct RouteQuery {
     pub directed: bool,
     /// Only along these kinds of edges; `None` for all.
     pub edge_kinds: Option<Vec<EdgeKind>>,
+    /// Never through nodes of this kind; they may be ends.
+    pub not_through: Option<NodeKind>,
     /// How many, shortest first: 1 to 64.
     pub count: usize,
 }
@@ -135,6 +137,11 @@ impl Moment {
 
     /// Every observed flow path on which `from` comes before `to`.
     pub fn observed_paths(&self, from: u32, to: u32) -> Vec<ObservedPath> {
+        let seen = self.observed_of(from, to);
+        seen.into_iter().map(|path| self.observed_path(path)).collect()
+    }
+
+    pub(crate) fn observed_of(&self, from: u32, to: u32) -> Vec<u32> {
         let paths = self.paths.through.of(from).iter().copied();
         let mut seen: Vec<u32> = paths
             .filter(|&path| {
@@ -144,10 +151,10 @@ impl Moment {
             })
             .collect();
         seen.dedup();
-        seen.into_iter().map(|path| self.observed_path(path)).collect()
+        seen
     }
 
-    fn observed_path(&self, path: u32) -> ObservedPath {
+    pub(crate) fn observed_path(&self, path: u32) -> ObservedPath {
         let (agent, target) = self.paths.pair(path);
         let named = |&hop: &u32| self.nodes.get(hop as usize).cloned();
         ObservedPath {
@@ -241,7 +248,7 @@ impl Moment {
             }
             let mut step = |hop: &Hop| {
                 let next = plus(so_far, self.step_cost(query.metric, hop.edge));
-                if self.serves(query, hop) && next < cost[hop.node as usize] {
+                if self.serves(query, hop, query.from) && next < cost[hop.node as usize] {
                     cost[hop.node as usize] = next;
                     heap.push(Reverse((next, hop.node)));
                 }
@@ -281,7 +288,7 @@ impl Moment {
             let so_far = cost[node as usize];
             let mut step = |hop: &Hop| {
                 let first = node == start && banned.contains(&hop.node);
-                if first || gone_nodes.has(hop.node) || !self.serves(query, hop) {
+                if first || gone_nodes.has(hop.node) || !self.serves(query, hop, query.to) {
                     return;
                 }
                 let next = plus(so_far, self.step_cost(query.metric, hop.edge));
@@ -306,9 +313,11 @@ impl Moment {
         })
     }
 
-    fn serves(&self, query: &RouteQuery, hop: &Hop) -> bool {
+    /// Whether a way may take a hop on its way to `end`.
+    fn serves(&self, query: &RouteQuery, hop: &Hop, end: u32) -> bool {
         let kind = self.kind[hop.edge as usize];
-        query.edge_kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+        let through = hop.node == end || query.not_through != Some(self.kind_of(hop.node));
+        through && query.edge_kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
     }
 
     fn step_cost(&self, metric: Metric, edge: u32) -> Cost {
@@ -323,7 +332,7 @@ impl Moment {
     fn best_edge(&self, query: &RouteQuery, metric: Metric, from: u32, to: u32) -> Option<Cost> {
         let out = self.all.out.of(from).iter();
         let into = self.all.into.of(from).iter().filter(|_| !query.directed);
-        let between = out.chain(into).filter(|hop| hop.node == to && self.serves(query, hop));
+        let between = out.chain(into).filter(|hop| hop.node == to && self.serves(query, hop, to));
         between.map(|hop| self.step_cost(metric, hop.edge)).min()
     }
 

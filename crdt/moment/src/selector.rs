@@ -76,10 +76,8 @@ impl Moment {
         match selector {
             Selector::Element(id) => self.add(id, &mut selection)?,
             Selector::Placed { node, site } => {
-                let there = |index: &&u32| self.place(**index) == Some(site);
-                let found = self.find_all(node).iter().find(there);
                 let unknown = || self.unknown(&format!("{node}@{site}"));
-                selection.nodes.push(*found.ok_or_else(unknown)?);
+                selection.nodes.push(self.find_at(node, site).ok_or_else(unknown)?);
             }
             Selector::Listed { name, elements } => {
                 if elements.is_empty() {

@@ -178,13 +178,14 @@ impl Naive<'_> {
         }
         for &edge in &self.edges {
             let (from, kind, _) = self.plan.edges[edge];
-            if kind == EdgeKind::Flow {
+            if kind == EdgeKind::Flow && self.plan.kind(from) != NodeKind::Host {
                 distance.entry(from).or_insert(1);
             }
         }
         for step in 0..20 {
             for &(from, kind, to) in &self.plan.edges {
                 if kind == EdgeKind::Flow
+                    && self.plan.kind(from) != NodeKind::Host
                     && distance.get(&to) == Some(&step)
                     && !distance.contains_key(&from)
                 {

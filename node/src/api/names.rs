@@ -41,16 +41,12 @@ pub(super) fn node(
 ) -> Result<u32, ApiError> {
     match parse(moment, name, text)? {
         ElementId::Node(id) => match (moment.find_all(&id), placed(moment, text)) {
-            ([], Some((id, site))) => {
-                let all = moment.find_all(&id).iter().copied();
-                let mut there = all.filter(|&node| moment.place(node) == Some(&site));
-                there.next().ok_or_else(|| {
-                    ApiError::not_found(format!(
-                        "{name}={}: {id} means nothing of {site}'s own",
-                        clipped(text)
-                    ))
-                })
-            }
+            ([], Some((id, site))) => moment.find_at(&id, &site).ok_or_else(|| {
+                ApiError::not_found(format!(
+                    "{name}={}: {id} means nothing of {site}'s own",
+                    clipped(text)
+                ))
+            }),
             ([], None) => Err(not_there(asked, moment, &ElementId::Node(id))),
             ([one], _) => Ok(*one),
             (several, _) => Err(ApiError::bad_request(format!(
@@ -74,7 +70,7 @@ pub(super) fn placed(moment: &Moment, text: &str) -> Option<(NodeId, SiteId)> {
 
 /// How to ask for each of the things that a name means: by its place, or by another name of it.
 fn one_of(moment: &Moment, name: &NodeId, several: &[u32]) -> String {
-    let ways = several.iter().map(|&node| match moment.place(node) {
+    let ways = several.iter().map(|&node| match moment.place(name, node) {
         Some(site) => format!("{name}@{site}"),
         None => moment.node(node).to_string(),
     });

@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use holm_certs::{SvidState, WebIdentity};
-use holm_mesh_link::{Limits, Mesh, MeshConfig, Timing};
-use holm_model::{Millis, SiteId, TenantId};
+use holm_mesh_link::{Limits, MemberStatus, Mesh, MeshConfig, Timing};
+use holm_model::{AddressScope, Millis, SiteId, TenantId};
 use holm_plane::{Plane, PlaneContext, VantagePeer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -407,13 +407,13 @@ async fn watch_mesh(state: Arc<NodeState>, peers: watch::Sender<Vec<VantagePeer>
 }
 
 fn vantage_peers<'a>(
-    members: impl Iterator<Item = &'a holm_mesh_link::MemberStatus>,
+    members: impl Iterator<Item = &'a MemberStatus>,
     own: &SiteId,
 ) -> Vec<VantagePeer> {
     let mut peers: Vec<VantagePeer> = members
         .filter(|member| member.site != *own)
         .filter_map(|member| {
-            let address = member.addresses.first().or(member.remote.as_ref())?.ip();
+            let address = address_of(member)?;
             Some(VantagePeer {
                 site: member.site.clone(),
                 node: member.node.clone(),
@@ -424,6 +424,16 @@ fn vantage_peers<'a>(
         .collect();
     peers.sort_by(|a, b| (&a.site, &a.node).cmp(&(&b.site, &b.node)));
     peers
+}
+
+/// Where to probe a member: the address of the connection on which it proved who it is; else one that it
+/// says is its own, first of all one that means the same everywhere. What another machine of this site
+/// has as its address too would answer in its place.
+fn address_of(member: &MemberStatus) -> Option<IpAddr> {
+    let direct = member.remote.filter(|_| member.connected && member.via.is_none());
+    let own = || member.addresses.iter().map(|address| address.ip());
+    let everywhere = || own().find(|ip| AddressScope::of(*ip) == AddressScope::Global);
+    direct.map(|address| address.ip()).or_else(everywhere).or_else(|| own().next())
 }
 
 async fn told_to_stop(with_stdin: bool) {
@@ -483,8 +493,15 @@ impl NodeState {
                 (format!("holm.plane.{}", plane.name()), state)
             })
             .collect();
-        let attributes: Vec<(&str, &str)> =
-            planes.iter().map(|(name, state)| (name.as_str(), *state)).collect();
+        let node = &self.config.node;
+        let places =
+            [("holm.site.address_plan", &node.address_plan), ("holm.site.machine", &node.machine)];
+        let named =
+            |name: &'_ Option<String>| name.as_deref().filter(|name| !name.is_empty()).is_some();
+        let places = places.into_iter().filter(|(_, name)| named(name));
+        let places = places.filter_map(|(key, name)| Some((key, name.as_deref()?)));
+        let planes = planes.iter().map(|(name, state)| (name.as_str(), *state));
+        let attributes: Vec<(&str, &str)> = planes.chain(places).collect();
         let Some(tenant) = self.config.node.tenants.first().and_then(|id| self.tenants.of(id))
         else {
             return;

@@ -138,6 +138,8 @@ impl Mesh {
         command
             .args(["up", "--stop-with-stdin", "--dir"])
             .arg(self.dir(site))
+            .env("HOLM_NODE_ADDRESS_PLAN", "demo")
+            .env("HOLM_NODE_MACHINE", "demo")
             .env("HOLM_MESH_MDNS", "false")
             .env("HOLM_MESH_REDIAL_MAX", "2s")
             .env("HOLM_MESH_STALE_AFTER", "4s")

@@ -19,7 +19,8 @@ pub(crate) use client::Client;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What keeps a node quiet and quick: no discovery, no planes.
-const QUIET: [(&str, &str); 5] = [
+const QUIET: [(&str, &str); 6] = [
+    ("HOLM_NODE_MACHINE", "lab"),
     ("HOLM_MESH_MDNS", "false"),
     ("HOLM_MESH_REDIAL_MAX", "1s"),
     ("HOLM_PLANES_ACTIVE_ENABLED", "false"),

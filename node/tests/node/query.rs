@@ -49,13 +49,22 @@ fn a_site_without_a_grant_gets_no_rows() {
     let berlin = lab.found("berlin").start_with(&PROBING);
     let tokyo = lab.join(&berlin, "tokyo").start_with(&PROBING);
     agree(&[&berlin, &tokyo]);
+    let all = json!({ "sql": "SELECT DISTINCT site FROM active_results" });
+    for node in [&berlin, &tokyo] {
+        eventually("each has the other's rows in its answer", || {
+            let answer = node.place.client().post("/v1/query", &all).json();
+            (answer["rows"].as_array()?.len() == 2).then_some(())
+        });
+    }
     berlin.place.holm(&["tenant", "revoke", "default", "--site", "tokyo"]).succeeded();
     eventually("berlin asks tokyo no more, and answers it no more", || {
         let sql = "SELECT DISTINCT site FROM active_results";
         let mine = berlin.place.client().post("/v1/query", &json!({ "sql": sql })).json();
         let theirs = tokyo.place.client().post("/v1/query", &json!({ "sql": sql })).json();
         let only = |answer: &serde_json::Value, site: &str| {
-            answer["rows"].as_array().is_some_and(|rows| rows.iter().all(|row| row[0] == site))
+            answer["rows"]
+                .as_array()
+                .is_some_and(|rows| !rows.is_empty() && rows.iter().all(|row| row[0] == site))
         };
         (only(&mine, "berlin") && only(&theirs, "tokyo")).then_some(())
     });

@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let from = SocketAddr::from(([192, 0, 2, 1], 2055));
     let mut decoder = Decoder::new(holm_flow::Limits::default(), Carrier::Udp);
     let (cpu, wall) = (cpu_seconds()?, Instant::now());
-    let mut waited = 0_u64;
+    let waited = std::cell::Cell::new(0_u64);
     let mut emit = |batch: Batch| {
         let (table, batch) = match batch {
             Batch::Flows(batch) => ("flows", batch),
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         // A plane would drop and count; here every row is to arrive.
         while store.append_batch(table, batch.clone()).is_err() {
-            waited += 1;
+            waited.set(waited.get() + 1);
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
     };
@@ -64,14 +64,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stats = store.stats();
     assert_eq!(stats.committed, ROWS);
     println!(
-        "{ROWS} rows: {cpu:.2} CPU s, {wall:.2} s, {} files, {:.1} bytes a row, waited {waited} times",
+        "{ROWS} rows: {cpu:.2} CPU s, {wall:.2} s, {} files, {:.1} bytes a row, waited {} times",
         stats.files,
-        stats.bytes as f64 / ROWS as f64
+        stats.bytes as f64 / ROWS as f64,
+        waited.get()
     );
     let mrps = ROWS as f64 / cpu / 1e6;
     report("rows_to_parquet_mrps", mrps, "M rows/s per core, wire to durable", 1.0, ROWS as usize);
     report("ingest_rss_mib", peak_mib()?, "MiB", 256.0, 1);
-    drop(emit);
     drop(store);
     std::fs::remove_dir_all(dir)?;
     Ok(())

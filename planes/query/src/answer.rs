@@ -11,7 +11,7 @@ use futures::StreamExt;
 use holm_events::value_at;
 use holm_model::{SiteId, Value};
 
-use crate::engine::{Engine, QueryLimits, Tables};
+use crate::engine::{Engine, QueryLimits, Tables, bounded};
 use crate::error::QueryError;
 use crate::mesh_table::{Approximation, MeshTable, Notes};
 use crate::sites::{Asking, Place, PlaceReport, Progress, Sites};
@@ -123,11 +123,13 @@ impl Engine {
         let notes = Notes::default();
         let splitter = Splitter { asking: Arc::clone(&asking), local, notes: Arc::clone(&notes) };
         for function in sketched(&plan) {
-            let text = format!("{function} is an estimate by a sketch, without a bound that always holds");
+            let text =
+                format!("{function} is an estimate by a sketch, without a bound that always holds");
             let note = Approximation { method: "sketch".to_owned(), at_most: None, text };
             notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
         }
         let plan = splitter.split(plan)?;
+        bounded(&state.optimize(&plan)?)?;
         let context = SessionContext::new_with_state(state);
         let mut stream = context.execute_logical_plan(plan).await?.execute_stream().await?;
         let schema = stream.schema();

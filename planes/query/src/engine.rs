@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -259,6 +260,7 @@ impl Engine {
         let tables = self.local_tables();
         let state = self.session(&tables)?;
         let plan = self.plan(&state, &tables, sql).await?;
+        bounded(&state.optimize(&plan)?)?;
         let context = SessionContext::new_with_state(state);
         Ok(context.execute_logical_plan(plan).await?.execute_stream().await?)
     }
@@ -320,13 +322,37 @@ impl Engine {
             .pool
             .handle()
             .ok_or_else(|| QueryError::Failed("the node is about to stop".to_owned()))?;
-        let task = AbortOnDrop(handle.spawn(tokio::time::timeout(time, work)));
-        match task.await {
+        // The wait is bounded here and not there: work that does not yield cannot hold it up.
+        let task = AbortOnDrop(handle.spawn(work));
+        match tokio::time::timeout(time, task).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(QueryError::Timeout(time)),
-            Err(error) => Err(QueryError::Failed(format!("the work on it ended: {error}"))),
+            Ok(Err(error)) => Err(QueryError::Failed(format!("the work on it ended: {error}"))),
+            Err(_) => Err(QueryError::Timeout(time)),
         }
     }
+}
+
+/// Rows of the smaller side of a join that compares every row with every other.
+const MAX_COMPARED: usize = 1_000;
+
+/// Refuses a join of everything with everything: it does not stop to be stopped.
+pub(crate) fn bounded(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let mut endless = false;
+    plan.apply(|plan| {
+        if let LogicalPlan::Join(join) = plan
+            && join.on.is_empty()
+        {
+            let small = |side: &LogicalPlan| side.max_rows().is_some_and(|n| n <= MAX_COMPARED);
+            endless |= !small(&join.left) && !small(&join.right);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if endless {
+        return Err(QueryError::Refused(
+            "a join compares every row with every other; give it an equality".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// A task that ends with whoever waits for it.

@@ -1,11 +1,12 @@
 //! What proves that two names are of one thing, and what does not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
 use holm_model::{AddressScope, NodeId, NodeKind};
 
-use super::Joined;
+use super::{Joined, Thing};
 use crate::TopologyGraph;
 use crate::plans::Plans;
 use crate::records::SiteIndex;
@@ -15,6 +16,8 @@ use crate::topology::{NodeIndex, next_index};
 pub(super) struct Statement {
     pub(super) site: SiteIndex,
     pub(super) ends: [NodeIndex; 2],
+    /// Whether other sites mean something else by each.
+    pub(super) of_others: [bool; 2],
     /// Of which machine it is said.
     pub(super) host_id: Option<Box<str>>,
 }
@@ -69,6 +72,8 @@ struct Proof<'a> {
     node: Vec<NodeIndex>,
     parent: Vec<Meant>,
     ambiguous: Vec<NodeIndex>,
+    /// Names by which others mean something else.
+    apart: BTreeSet<NodeIndex>,
 }
 
 /// Joins what `statements` prove to be one. The order of the statements does not matter: names are
@@ -81,6 +86,7 @@ pub(super) fn join(graph: &TopologyGraph, statements: &[Statement], plans: &Plan
         node: Vec::new(),
         parent: Vec::new(),
         ambiguous: Vec::new(),
+        apart: BTreeSet::new(),
     };
     let claims = proof.read(statements);
     for role in [Role::HostName, Role::Device, Role::Service] {
@@ -116,11 +122,10 @@ impl Proof<'_> {
                 self.ambiguous.extend((y == everywhere).then_some(b));
                 continue;
             }
-            let of_others = [a, b].into_iter().filter(|&end| self.others_mean_it(end, statement));
-            let of_others: Vec<NodeIndex> = of_others.collect();
-            if !of_others.is_empty() {
-                self.ambiguous.extend(of_others);
-                continue;
+            for (end, of_others) in [a, b].into_iter().zip(statement.of_others) {
+                if of_others {
+                    self.apart.insert(end);
+                }
             }
             let (at_a, at_b) = (self.meant(a, x, statement.site), self.meant(b, y, statement.site));
             for (node, role, meant) in [(a, x, at_a), (b, y, at_b)] {
@@ -142,22 +147,10 @@ impl Proof<'_> {
         claims
     }
 
-    /// Whether sites speak of an address that do not mean by it what the site of the statement does.
-    fn others_mean_it(&self, end: NodeIndex, statement: &Statement) -> bool {
-        let slot =
-            self.graph.nodes[end as usize].as_ref().filter(|s| s.scope != AddressScope::Global);
-        slot.is_some_and(|slot| {
-            let same = |by| self.plans.same(slot.scope, by, statement.site);
-            slot.mentions.sites().any(|by| !same(by))
-        })
-    }
-
     fn meant(&mut self, node: NodeIndex, role: Role, site: SiteIndex) -> Meant {
-        let site = match role {
-            Role::Address(scope) => self.plans.class(scope, site),
-            Role::HostName | Role::Device | Role::Service => site,
-        };
-        let site = (!role.is_global()).then_some(site);
+        let scope =
+            self.graph.nodes[node as usize].as_ref().map_or(AddressScope::Global, |n| n.scope);
+        let site = (!role.is_global()).then(|| self.plans.class(scope, site));
         let next = next_index(self.node.len());
         let meant = *self.index.entry((site, node)).or_insert(next);
         if meant == next {
@@ -211,16 +204,20 @@ impl Proof<'_> {
         let mut sets: Vec<(Meant, NodeIndex)> = Vec::new();
         for of_node in meanings.chunk_by(|a, b| a.0 == b.0) {
             match of_node {
-                [(node, root)] => sets.push((*root, *node)),
-                _ => self.ambiguous.push(of_node[0].0),
+                [(node, root)] if !self.apart.contains(node) => sets.push((*root, *node)),
+                _ => {
+                    self.apart.insert(of_node[0].0);
+                }
             }
         }
+        self.ambiguous.extend(&self.apart);
         sets.sort_unstable();
         let mut ambiguous: Vec<NodeId> =
             self.ambiguous.iter().filter_map(|&node| self.id(node)).cloned().collect();
         ambiguous.sort_unstable();
         ambiguous.dedup();
         let mut joined = Joined { ambiguous: ambiguous.into(), ..Joined::default() };
+        self.take_apart(&sets, &mut joined);
         let mut groups: Vec<Vec<(NodeId, NodeIndex)>> = Vec::new();
         for set in sets.chunk_by(|a, b| a.0 == b.0).filter(|set| set.len() > 1) {
             let named = set.iter().filter_map(|&(_, node)| Some((self.id(node)?.clone(), node)));
@@ -244,6 +241,49 @@ impl Proof<'_> {
             joined.groups.push(group.into_iter().map(|(id, _)| id).collect());
         }
         joined
+    }
+
+    /// What each name that means several things means to whom. `sets` has the others, in order.
+    fn take_apart(&mut self, sets: &[(Meant, NodeIndex)], joined: &mut Joined) {
+        let mut things: BTreeMap<Meant, Vec<NodeIndex>> = BTreeMap::new();
+        let mut by: Vec<(NodeIndex, SiteIndex, Meant)> = Vec::new();
+        for (&(class, node), &meant) in &self.index {
+            if let Some(class) = class.filter(|_| self.apart.contains(&node)) {
+                by.push((node, class, meant));
+            }
+        }
+        by.sort_unstable();
+        for (node, class, meant) in by {
+            let root = self.root(meant);
+            let names = things.entry(root).or_default();
+            if !names.contains(&node) {
+                names.push(node);
+            }
+            // The number of its root for now.
+            joined.apart.insert((node, class), root);
+        }
+        let mut number = HashMap::new();
+        for (root, names) in things {
+            let best = |nodes: &mut dyn Iterator<Item = NodeIndex>| {
+                nodes.filter_map(|n| Some((class(self.id(n)?), self.id(n)?.clone(), n))).min()
+            };
+            let from = sets.partition_point(|(of, _)| *of < root);
+            let certain = sets[from..].iter().take_while(|(of, _)| *of == root);
+            let certain = best(&mut certain.map(|(_, node)| *node));
+            let is_certain = certain.is_some();
+            let Some((_, _, shown)) = certain.or_else(|| best(&mut names.iter().copied())) else {
+                continue;
+            };
+            number.insert(root, next_index(joined.things.len()));
+            joined.things.push(Thing { shown, is_certain });
+        }
+        joined.apart.retain(|_, root| match number.get(root) {
+            Some(&thing) => {
+                *root = thing;
+                true
+            }
+            None => false,
+        });
     }
 
     /// The set of a name. Every name that is passed is hung directly under it.

@@ -9,8 +9,7 @@ use holm_graph::{
     UnknownAttributes,
 };
 use holm_model::{
-    AddressScope, Attributes, EdgeId, EdgeKind, ElementId, Interval, IntervalSet, Millis, NodeId,
-    SiteId,
+    Attributes, EdgeId, ElementId, Interval, IntervalSet, Millis, NodeId, NodeKind, SiteId,
 };
 pub(crate) use names::Names;
 
@@ -133,37 +132,25 @@ impl Model {
             ElementId::Alias(alias) => Some((site, alias)),
             _ => None,
         });
-        Names::of_statements(said, &self.plans(at), &|node| self.who_speaks_of(node))
+        Names::of_statements(said, &|site| self.plan(site, at), &|node| {
+            self.who_speaks_of(node, at)
+        })
     }
 
-    /// Every site that says anything of a node, at any time.
-    fn who_speaks_of(&self, node: &NodeId) -> BTreeSet<SiteId> {
-        let speaks = self.0.keys().filter(|(_, id)| nodes_of(id).contains(node));
-        speaks.map(|(site, _)| site.clone()).collect()
+    /// Every site that says anything of a node at `at`.
+    fn who_speaks_of(&self, node: &NodeId, at: Millis) -> BTreeSet<SiteId> {
+        let there = self.0.iter().filter(|(_, e)| e.intervals.contains(at));
+        let speaks = there.filter(|((_, id), _)| nodes_of(id).contains(node));
+        speaks.map(|((site, _), _)| site.clone()).collect()
     }
 
-    /// Sites that reached one another by an address that is not the same everywhere, by `at`.
-    fn plans(&self, at: Millis) -> Vec<BTreeSet<SiteId>> {
-        let mut plans: Vec<BTreeSet<SiteId>> = Vec::new();
-        for ((site, id), element) in &self.0 {
-            let ElementId::Edge(EdgeId { kind: EdgeKind::Path, to, .. }) = id else { continue };
-            let Some(peer) = element.attributes.get("holm.peer.site") else { continue };
-            let since = element.intervals.as_slice()[0].from;
-            let scope = names::scope(to);
-            if since <= at && scope.is_some_and(|scope| scope != AddressScope::Global) {
-                let peer = SiteId::new(peer).expect("valid");
-                let mut both = BTreeSet::from([site.clone(), peer]);
-                plans.retain(|plan| {
-                    let apart = plan.is_disjoint(&both);
-                    if !apart {
-                        both.extend(plan.iter().cloned());
-                    }
-                    apart
-                });
-                plans.push(both);
-            }
-        }
-        plans
+    /// The plan that a site says that it belongs to, from the time on when it first spoke of itself.
+    fn plan(&self, site: &SiteId, at: Millis) -> Option<String> {
+        let itself = ElementId::Node(NodeId::new(NodeKind::Site, site.as_str()).expect("valid"));
+        let said = self.0.get(&(site.clone(), itself))?;
+        let begun = said.intervals.as_slice()[0].from <= at;
+        let plan = begun.then(|| attributes_of(said, at).get("holm.site.address_plan").cloned());
+        plan.flatten().map(String::from)
     }
 
     pub(crate) fn diff(&self, from: Millis, to: Millis) -> Diff {

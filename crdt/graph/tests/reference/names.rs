@@ -41,15 +41,17 @@ impl Names {
 
     pub(crate) fn of_statements<'a>(
         all: impl Iterator<Item = (&'a SiteId, &'a AliasId)>,
-        plans: &[BTreeSet<SiteId>],
+        plan: &dyn Fn(&SiteId) -> Option<String>,
         who_speaks_of: &dyn Fn(&NodeId) -> BTreeSet<SiteId>,
     ) -> Self {
-        // The least of the sites that share a plan stands for all of them.
+        // The plan stands for all sites that share it.
         let stands = |site: &SiteId| -> SiteId {
-            let plan = plans.iter().find(|plan| plan.contains(site));
-            plan.and_then(|plan| plan.first()).unwrap_or(site).clone()
+            plan(site)
+                .map_or(site.clone(), |plan| SiteId::new(&format!("plan-{plan}")).expect("valid"))
         };
         let mut ambiguous = BTreeSet::new();
+        // Names by which others mean something else.
+        let mut apart: BTreeSet<NodeId> = BTreeSet::new();
         let mut sets: Vec<Set> = Vec::new();
         let mut claims: Vec<(Class, Meant, Meant)> = Vec::new();
         for (site, alias) in all {
@@ -63,10 +65,7 @@ impl Names {
             let private = |n: &&NodeId| scope(n) == Some(AddressScope::Site);
             let others = |n: &NodeId| who_speaks_of(n).iter().any(|by| stands(by) != stands(site));
             let of_others = |n: &&NodeId| private(n) && others(n);
-            if of_others(&a) || of_others(&b) {
-                ambiguous.extend([a, b].into_iter().filter(of_others).cloned());
-                continue;
-            }
+            apart.extend([a, b].into_iter().filter(of_others).cloned());
             let who = |node: &NodeId| if private(&node) { stands(site) } else { site.clone() };
             let [at_a, at_b] = [a, b].map(|node| meant(&who(node), node));
             add(&mut sets, [at_a.clone()].into());
@@ -107,7 +106,7 @@ impl Names {
                 *meanings.entry(node).or_default() += 1;
             }
         }
-        let several = |node: &NodeId| meanings[node] > 1;
+        let several = |node: &NodeId| meanings[node] > 1 || apart.contains(node);
         ambiguous.extend(meanings.keys().filter(|n| several(n)).map(|n| (*n).clone()));
         let mut groups = Vec::new();
         for set in &sets {

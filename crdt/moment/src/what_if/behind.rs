@@ -29,7 +29,8 @@ impl Moment {
         }
         // Everything at distance 0 stands in the queue before anything at distance 1.
         let flows = failed.edges.iter().filter(|&&e| self.kind[e as usize] == EdgeKind::Flow);
-        for caller in flows.map(|&edge| self.from[edge as usize]) {
+        let callers = flows.map(|&edge| self.from[edge as usize]);
+        for caller in callers.filter(|&caller| self.kind_of(caller) != NodeKind::Host) {
             if !seen.has(caller) {
                 seen.add(caller);
                 depth[caller as usize] = 1;

@@ -54,7 +54,7 @@ fn the_answer_is_that_of_all_rows_in_one_place() {
             true,
         ),
         (
-            "SELECT date_trunc('minute', flow.time_received) AS m, sum(flow.io.bytes) FROM flows GROUP BY m ORDER BY m LIMIT 20",
+            "SELECT date_trunc('day', flow.time_received) AS m, sum(flow.io.bytes) FROM flows GROUP BY m ORDER BY m LIMIT 20",
             true,
         ),
         (
