@@ -39,6 +39,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/events/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rows of a table at this site as a plain Parquet file, for any reader. Whole files of rows are
+         *     exported that touch the time asked for.
+         */
+        get: operations["export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/join-tokens": {
         parameters: {
             query?: never;
@@ -158,6 +178,40 @@ export interface paths {
         };
         /** The planes of this node: whether they observe, how, why not, and what they counted. */
         get: operations["list_planes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts a question to all sites that hold the tenant. Sites that do not answer in time are named. */
+        post: operations["query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/query/tables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tables that can be asked, with their columns, and the questions that are known by name. */
+        get: operations["tables"];
         put?: never;
         post?: never;
         delete?: never;
@@ -578,6 +632,39 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
         };
+        /** @description In what an answer is not exact. */
+        ApproximationView: {
+            /**
+             * Format: double
+             * @description A value may be too small by this at most, and none is too large; null where no bound always holds.
+             */
+            at_most: number | null;
+            method: string;
+            text: string;
+        };
+        /** @description How one node did. */
+        AskedSite: {
+            /**
+             * Format: int64
+             * @description Bytes that it sent over the mesh.
+             */
+            bytes: number;
+            error: string | null;
+            node: string;
+            /**
+             * Format: int64
+             * @description Rows that it sent: groups where it grouped.
+             */
+            rows: number;
+            site: string;
+            /**
+             * @description `answered`: its rows are in the answer. `late`, `failed`: they are not, and `error` says why.
+             *     `asked`: nothing was wanted of it.
+             */
+            state: string;
+            /** Format: int64 */
+            took_ms: number;
+        };
         /** @description What became of one attribute. */
         AttributeChangeView: {
             /** @description At the later moment; `null` if it has no value. */
@@ -632,6 +719,12 @@ export interface components {
             /** Format: int64 */
             bytes_out: number;
             channel: string;
+        };
+        /** @description A column of an answer or a table. */
+        ColumnView: {
+            name: string;
+            /** @description Its Arrow type. */
+            type: string;
         };
         /** @description Two what-ifs, to be put side by side. */
         CompareRequest: {
@@ -1180,6 +1273,12 @@ export interface components {
             /** @description Two nodes with one identity, clocks that are off, and the like. */
             warnings: string[];
         };
+        /** @description A question that is known by name. */
+        NamedQuery: {
+            name: string;
+            sql: string;
+            text: string;
+        };
         /** @description A relay that this node uses. */
         NatPlace: {
             /** @description Whether the place is granted, or only asked for. */
@@ -1363,6 +1462,39 @@ export interface components {
             document: string;
             from: string;
             reason: string;
+        };
+        /** @description An answer, and what it stands on. */
+        QueryAnswer: {
+            approximations: components["schemas"]["ApproximationView"][];
+            columns: components["schemas"]["ColumnView"][];
+            /** @description Whether every site that was asked is in the answer. */
+            complete: boolean;
+            /** @description There are more rows than an answer has. */
+            cut: boolean;
+            /** @description Values in the order of the columns. */
+            rows: Record<string, never>[][];
+            sites: components["schemas"]["AskedSite"][];
+            /** Format: int64 */
+            took_ms: number;
+        };
+        /** @description A question to the whole mesh. */
+        QueryRequest: {
+            /** @description The name of a question that is known by name; or `sql`. */
+            name?: string | null;
+            /** @description Only these sites; all otherwise. */
+            sites?: string[] | null;
+            /** @description One SELECT over the tables of `GET /v1/query/tables`; or `name`. */
+            sql?: string | null;
+            /**
+             * Format: int64
+             * @description Longest time in ms: 100 to 50,000; 20,000 otherwise.
+             */
+            timeout_ms?: number | null;
+        };
+        /** @description What can be asked. */
+        QueryTables: {
+            named: components["schemas"]["NamedQuery"][];
+            tables: components["schemas"]["TableView"][];
         };
         /** @description One site as another one sees it. */
         ReachOf: {
@@ -1606,6 +1738,31 @@ export interface components {
             renew_at: components["schemas"]["Timestamp"] | null;
             state: components["schemas"]["SvidState"];
         };
+        /** @description A table that can be asked. */
+        TableView: {
+            /**
+             * Format: int64
+             * @description Bytes of its files at this site.
+             */
+            bytes: number;
+            columns: components["schemas"]["ColumnView"][];
+            /**
+             * Format: int64
+             * @description Rows dropped here since the node started: too old, over a bound of bytes, for room on a full disk.
+             */
+            dropped_age: number;
+            /** Format: int64 */
+            dropped_disk_full: number;
+            /** Format: int64 */
+            dropped_quota: number;
+            name: string;
+            oldest: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description Rows of it at this site.
+             */
+            rows: number;
+        };
         /** @description The tenants of the mesh. */
         TenantList: {
             items: components["schemas"]["TenantView"][];
@@ -1846,6 +2003,58 @@ export interface operations {
                 };
             };
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    export: {
+        parameters: {
+            query: {
+                /** @description The table. */
+                table: string;
+                /** @description From this moment on: RFC 3339, or milliseconds since 1970. */
+                since?: string;
+                /** @description Up to this moment. */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description a Parquet file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2178,6 +2387,97 @@ export interface operations {
             };
         };
     };
+    query: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueryRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    tables: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueryTables"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     latest_results: {
         parameters: {
             query?: never;
@@ -2208,7 +2508,7 @@ export interface operations {
     rows: {
         parameters: {
             query: {
-                /** @description The table: `active_results`, `host_connections`, `path_changes`, `path_results`, `signals`. */
+                /** @description The table: `active_results`, `flows`, `host_connections`, … (`GET /v1/query/tables` lists them). */
                 table: string;
                 /** @description Only rows at or after this moment. */
                 since?: string;
