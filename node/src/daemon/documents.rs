@@ -9,9 +9,9 @@ use holm_model::{DocId, DocVersion, Millis, SiteId, TenantId};
 use holm_replica::Replica;
 use tokio::sync::broadcast;
 
+use super::query::QUERY_METHOD;
 use super::roster::Roster;
 use super::state::{Change, NodeState, Topic};
-use super::query::QUERY_METHOD;
 use super::views::VIEW_METHOD;
 use super::{Tenant, Tenants};
 use crate::enrol::{Issuing, RENEW_METHOD, RenewRequest};
