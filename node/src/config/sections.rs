@@ -36,12 +36,10 @@ pub(crate) struct Node {
     /// The tenants it replicates. Its planes observe for the first.
     pub(crate) tenants: Vec<TenantId>,
     /// The plan of the site's private addresses, by any name: sites with the same one mean the same machine by
-    /// `10.0.0.5`, as where one company's sites are routed to each other. Without it they are the site's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) address_plan: Option<String>,
+    /// `10.0.0.5`, as where one company's sites are routed to each other. Empty: they are the site's own.
+    pub(crate) address_plan: String,
     /// The machine, by any name, where sites share one, in a laboratory: then they share its loopback addresses too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) machine: Option<String>,
+    pub(crate) machine: String,
 }
 
 /// How it finds and talks to its peers.
@@ -283,8 +281,8 @@ impl Default for Node {
             name: name("n1"),
             data_dir: PathBuf::from("."),
             tenants: vec![name("default")],
-            address_plan: None,
-            machine: None,
+            address_plan: String::new(),
+            machine: String::new(),
         }
     }
 }
