@@ -496,10 +496,8 @@ impl NodeState {
         let node = &self.config.node;
         let places =
             [("holm.site.address_plan", &node.address_plan), ("holm.site.machine", &node.machine)];
-        let named =
-            |name: &'_ Option<String>| name.as_deref().filter(|name| !name.is_empty()).is_some();
-        let places = places.into_iter().filter(|(_, name)| named(name));
-        let places = places.filter_map(|(key, name)| Some((key, name.as_deref()?)));
+        let places = places.into_iter().filter(|(_, name)| !name.is_empty());
+        let places = places.map(|(key, name)| (key, name.as_str()));
         let planes = planes.iter().map(|(name, state)| (name.as_str(), *state));
         let attributes: Vec<(&str, &str)> = planes.chain(places).collect();
         let Some(tenant) = self.config.node.tenants.first().and_then(|id| self.tenants.of(id))
