@@ -204,6 +204,8 @@ impl TopologyGraph {
         };
         self.plans_change_at().for_each(&mut bound);
         let mut statements = Vec::new();
+        // By name and who means it: whether others mean something else.
+        let mut others: HashMap<(NodeIndex, SiteIndex), bool> = HashMap::new();
         for alias in self.aliases.iter() {
             for (_, record) in alias.records.iter() {
                 let bounds = record.intervals.as_slice().iter();
@@ -218,8 +220,12 @@ impl TopologyGraph {
                 let host_id = record.attributes(at).get(HOST_ID).cloned();
                 let of_others = alias.ends.map(|end| {
                     let slot = self.nodes[end as usize].as_ref();
-                    slot.filter(|slot| slot.scope == AddressScope::Site).is_some_and(|slot| {
-                        let same = |by: SiteIndex| plans.same(slot.scope, by, site);
+                    let Some(slot) = slot.filter(|slot| slot.scope == AddressScope::Site) else {
+                        return false;
+                    };
+                    let class = plans.class(slot.scope, site);
+                    *others.entry((end, class)).or_insert_with(|| {
+                        let same = |by: SiteIndex| plans.class(slot.scope, by) == class;
                         self.others_that_speak(slot, same, at, &mut bound)
                     })
                 });

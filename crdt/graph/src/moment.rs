@@ -134,7 +134,7 @@ impl<'a> Laying<'a> {
         }
         let same = |by: SiteIndex| self.plans.same(slot.scope, by, site);
         let is_meant = slot.scope == AddressScope::Global
-            || slot.mentions.sites().any(same)
+            || self.graph.speak_at(slot, self.at).any(same)
             || self.graph.claimants(slot, self.at).any(same);
         self.handle[self.joined.shown(node) as usize].filter(|_| is_meant)
     }
@@ -213,12 +213,16 @@ impl<'a> Laying<'a> {
     /// What runs where, and who sees it from beside it.
     fn places(&mut self) {
         let graph = self.graph;
-        for (service, site, host) in graph.runs_on(self.at) {
+        let runs_on = graph.runs_on(self.at);
+        for &(_, site, host) in &runs_on {
             // A host of which its own site says that it is one is there, though nothing was sent to it.
             let slot = graph.nodes[host as usize].as_ref();
-            let own = slot.is_some_and(|slot| graph.claimants(slot, self.at).any(|by| by == site));
-            let host = if own { self.node(host, site) } else { self.there(host, site) };
-            if let Some((service, host)) = self.there(service, site).zip(host) {
+            if slot.is_some_and(|slot| graph.claimants(slot, self.at).any(|by| by == site)) {
+                self.node(host, site);
+            }
+        }
+        for (service, site, host) in runs_on {
+            if let Some((service, host)) = self.there(service, site).zip(self.there(host, site)) {
                 self.builder.runs_on(service, host);
             }
         }

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use holm_model::{AddressScope, Millis, NodeId, NodeKind};
 
 use crate::TopologyGraph;
-use crate::records::{Record, SiteIndex};
+use crate::records::{Record, Records, SiteIndex};
 use crate::topology::{NodeIndex, NodeSlot, next_index};
 
 /// What a site's node says of it: the plan of its private addresses, and the machine that it shares with
@@ -163,8 +163,7 @@ impl TopologyGraph {
         classes.any(|class| Some(class) != first)
     }
 
-    /// Addresses that mean one thing at one site and another elsewhere, as far as is known at `at`; in
-    /// order. Pictures show them as one node; what is judged, and ways, keep them apart.
+    /// Addresses that mean one thing at one site and another elsewhere at `at`; in order. Pictures show them as one node; what is judged, and ways, keep them apart.
     pub fn names_apart(&self, at: Millis) -> Vec<NodeId> {
         let spoken_of =
             |node: &&NodeSlot| node.scope != AddressScope::Global && node.mentions.is_of_several();
@@ -173,10 +172,35 @@ impl TopologyGraph {
             return Vec::new();
         }
         let plans = self.plans(at);
-        let apart = candidates.filter(|node| self.means_several(node, &plans));
+        let several = |node: &&NodeSlot| {
+            let mut classes = self.speak_at(node, at).map(|by| plans.class(node.scope, by));
+            let first = classes.next();
+            classes.any(|class| Some(class) != first)
+        };
+        let apart = candidates.filter(|node| self.means_several(node, &plans)).filter(several);
         let mut names: Vec<_> = apart.map(|node| node.id.clone()).collect();
         names.sort_unstable();
         names
+    }
+
+    /// The sites that speak of a node at `at`, one for each of their records.
+    pub(crate) fn speak_at<'a>(
+        &'a self,
+        node: &'a NodeSlot,
+        at: Millis,
+    ) -> impl Iterator<Item = SiteIndex> + 'a {
+        let said = self.said_of(node).flat_map(|records| records.iter());
+        said.filter(move |(_, record)| record.intervals.contains(at)).map(|(site, _)| site)
+    }
+
+    /// What speaks of a node: its own records, those of edges that end there and of paths over it.
+    fn said_of<'a>(&'a self, node: &'a NodeSlot) -> impl Iterator<Item = &'a Records> + 'a {
+        let edges = node.out.iter().chain(&node.into);
+        let edges = edges.filter_map(|&edge| self.edges[edge as usize].as_ref());
+        let paths = node.paths.iter().filter_map(|&path| self.paths.get(path));
+        std::iter::once(&node.records)
+            .chain(edges.map(|edge| &edge.records))
+            .chain(paths.map(|path| &path.records))
     }
 
     /// The sites of another class than `class` that speak of a node at `at`; `bounds` gets every moment at
@@ -191,15 +215,9 @@ impl TopologyGraph {
         if !node.mentions.sites().any(|site| !class(site)) {
             return false;
         }
-        let edges = node.out.iter().chain(&node.into);
-        let edges = edges.filter_map(|&edge| self.edges[edge as usize].as_ref());
-        let paths = node.paths.iter().filter_map(|&path| self.paths.get(path));
-        let said = std::iter::once(&node.records)
-            .chain(edges.map(|edge| &edge.records))
-            .chain(paths.map(|path| &path.records));
         let mut speaks = false;
-        for (_, record) in said.flat_map(|records| records.iter()).filter(|(site, _)| !class(*site))
-        {
+        let said = self.said_of(node).flat_map(|records| records.iter());
+        for (_, record) in said.filter(|(site, _)| !class(*site)) {
             speaks |= record.intervals.contains(at);
             for interval in record.intervals.as_slice() {
                 bounds(interval.from);
@@ -220,10 +238,12 @@ impl TopologyGraph {
             Change::Ended => slot.mentions.remove(site),
             Change::None | Change::Times => {}
         }
-        // Names are joined by what others mean by them, then: anew, if others speak of it.
-        let aliases = slot.aliases.iter().filter_map(|&alias| self.aliases.get(alias));
-        let claims = |by| aliases.clone().any(|alias| alias.records.get(by).is_some());
-        let others = slot.mentions.sites().chain([site]).any(|by| !claims(by));
+        // Names are joined by what others mean by them, then: anew, unless one site alone speaks of it.
+        let others = {
+            let aliases = slot.aliases.iter().filter_map(|&alias| self.aliases.get(alias));
+            let claims = aliases.flat_map(|alias| alias.records.iter().map(|(by, _)| by));
+            slot.mentions.sites().chain(claims).any(|by| by != site)
+        };
         if !slot.aliases.is_empty() && others {
             self.aliases.generation += 1;
         }

@@ -183,7 +183,7 @@ fn the_fastest_way_is_by_what_is_typical_at_the_moment() {
             metric: holm_moment::Metric::Latency,
             directed: false,
             edge_kinds: None,
-            not_through: None,
+            only_through: None,
             count: 1,
         };
         let routes = moment.routes(&query, &mut Scratch::default());

@@ -117,7 +117,7 @@ fn a_private_address_of_two_sites_is_two_things() {
         metric: Metric::Hops,
         directed: true,
         edge_kinds: None,
-        not_through: None,
+        only_through: None,
         count: 1,
     };
     assert_eq!(moment.routes(&far, &mut Scratch::default()), []);
@@ -203,7 +203,7 @@ fn what_a_host_calls_is_needed_by_nobody_else_there() {
         metric: Metric::Hops,
         directed: true,
         edge_kinds: None,
-        not_through: None,
+        only_through: None,
         count: 3,
     };
     let mut scratch = Scratch::default();
@@ -223,4 +223,55 @@ fn machines_of_one_name_are_several() {
     assert_eq!(impacted(&moment, "host:ubuntu@tokyo"), ["1 service:tokyo"]);
     assert_eq!(impacted(&moment, "host:ubuntu"), ["1 service:berlin", "1 service:tokyo"]);
     assert_eq!(broken(&moment, "host:ubuntu@tokyo"), ["agent:tokyo host:192.0.2.2"]);
+}
+
+#[test]
+fn what_runs_where_depends_neither_on_the_order_nor_on_what_was_asked_before() {
+    let serve = |graph: &mut TopologyGraph, site: &str, service: &str, host: &str| {
+        serves(graph, site, service, "203.0.113.5", host);
+    };
+    let told = |report_first: bool| {
+        let mut graph = TopologyGraph::new();
+        if report_first {
+            serve(&mut graph, "tokyo", "service:report", "");
+        }
+        put(&mut graph, "berlin", "host:203.0.113.5|alias|host:db", (1, None));
+        serve(&mut graph, "berlin", "service:stock", "db");
+        serve(&mut graph, "tokyo", "service:report", "");
+        impacted(&graph.moment(NOW), "host:db")
+    };
+    assert_eq!(told(true), told(false));
+
+    let told = |asked_before: bool| {
+        let mut graph = TopologyGraph::new();
+        put(&mut graph, "berlin", "host:10.0.0.5|alias|host:db", (1, None));
+        serves(&mut graph, "berlin", "service:shop", "10.0.0.5", "");
+        put(&mut graph, "berlin", "agent:berlin|path|host:10.0.0.5", (1, None));
+        put(&mut graph, "tokyo", "host:10.0.0.5|alias|host:other", (1, Some(10)));
+        if asked_before {
+            graph.folding(NOW);
+        }
+        put(&mut graph, "tokyo", "service:web|flow|host:10.0.0.5", (40, Some(60)));
+        let shown = graph.folding(NOW).shown(&node("host:10.0.0.5")).to_string();
+        (
+            shown,
+            impacted(&graph.moment(NOW), "host:db"),
+            graph.names_apart(NOW),
+            graph.names_apart(Millis(70)),
+        )
+    };
+    assert_eq!(told(true), told(false));
+    assert_eq!(told(true).2, [node("host:10.0.0.5")]);
+    assert_eq!(told(true).3, [], "tokyo does not speak of it any more");
+}
+
+#[test]
+fn a_service_does_not_fail_with_another_sites_host_whatever_was_said_at_other_times() {
+    let mut graph = TopologyGraph::new();
+    put(&mut graph, "berlin", "host:10.0.0.5|alias|host:db", (1, None));
+    put(&mut graph, "berlin", "agent:berlin|path|host:10.0.0.5", (1, None));
+    serves(&mut graph, "tokyo", "service:pay", "10.0.0.5", "");
+    assert_eq!(impacted(&graph.moment(NOW), "host:db"), [""; 0]);
+    put(&mut graph, "tokyo", "agent:tokyo|path|host:10.0.0.5", (1, Some(10)));
+    assert_eq!(impacted(&graph.moment(NOW), "host:db"), [""; 0]);
 }

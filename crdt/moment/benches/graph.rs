@@ -274,7 +274,7 @@ fn ways(name: &str, moment: &Moment, scratch: &mut Scratch) -> f64 {
             metric: Metric::Hops,
             directed: false,
             edge_kinds: None,
-            not_through: None,
+            only_through: None,
             count,
         };
         let (ms, found) = timed(3, || moment.routes(&query, scratch));

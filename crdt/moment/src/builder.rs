@@ -160,8 +160,8 @@ impl MomentBuilder {
         ties.dedup();
         let calls = edges.iter().zip(0..).filter(|((_, kind, ..), _)| *kind == EdgeKind::Flow);
         let flow_edges = calls.clone().count();
-        // Of a host that calls it is not known what there does: nothing else there needs what it calls.
-        let known = |node: u32| nodes[node as usize].kind() != NodeKind::Host;
+        // Of a machine that calls it is not known what there does: nothing else there needs what it calls.
+        let known = |node: u32| !is_machine(nodes[node as usize].kind());
         let calls = calls.map(|(&(from, _, to, _), i)| (i, from, to));
         let calls = calls.filter(|(_, from, _)| known(*from));
         let untold = |pairs: &[(u32, u32)]| -> Vec<(u32, u32, u32)> {
@@ -199,6 +199,11 @@ impl MomentBuilder {
         moment.home = moment.find_home();
         moment
     }
+}
+
+/// Whether several things may run on such a node.
+pub(crate) const fn is_machine(kind: NodeKind) -> bool {
+    matches!(kind, NodeKind::Host | NodeKind::Hop | NodeKind::Device)
 }
 
 /// Who goes by each name: the one, or where there are several the first, and then all of these.

@@ -8,7 +8,9 @@ use crate::routes::{Metric, ObservedPath, Route, RouteQuery};
 use crate::search::Scratch;
 
 /// Most stand-ins that are tried for an end.
-const MAX_STAND_INS: usize = 16;
+const MAX_STAND_INS: usize = 64;
+/// Most pairs of them between which several routes are looked for: those nearest to each other.
+const MAX_PAIRS: usize = 4;
 
 /// What a way is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +70,12 @@ impl Moment {
     ) -> Vec<LayeredRoute> {
         let mut kinds = layer.edge_kinds();
         kinds.retain(|kind| query.edge_kinds.as_ref().is_none_or(|only| only.contains(kind)));
+        let only_through = (layer == RouteLayer::Calls).then_some(NodeKind::Service);
+        let edge_kinds = Some(kinds);
+        let query = RouteQuery { edge_kinds, only_through, ..query.clone() };
         let mut found = Vec::new();
-        for (from, to) in self.stand_ins(query.from, query.to, layer) {
-            let not_through = (layer == RouteLayer::Calls).then_some(NodeKind::Host);
-            let edge_kinds = Some(kinds.clone());
-            let query = RouteQuery { from, to, edge_kinds, not_through, ..query.clone() };
+        for (from, to) in self.nearest_pairs(&query, layer, scratch) {
+            let query = RouteQuery { from, to, ..query.clone() };
             let routes = self.routes(&query, scratch).into_iter();
             found.extend(routes.map(|route| (route, (from, to))));
         }
@@ -96,6 +99,33 @@ impl Moment {
         });
         found.truncate(query.count);
         found
+    }
+
+    /// The pairs of ends with a way between them, those with the fewest hops; one search a start.
+    fn nearest_pairs(
+        &self,
+        query: &RouteQuery,
+        layer: RouteLayer,
+        scratch: &mut Scratch,
+    ) -> Vec<(u32, u32)> {
+        let mut pairs = self.stand_ins(query.from, query.to, layer);
+        if pairs.len() == 1 {
+            return pairs;
+        }
+        pairs.sort_unstable();
+        let mut near: Vec<(u32, u8, (u32, u32))> = Vec::new();
+        for of_start in pairs.chunk_by(|a, b| a.0 == b.0) {
+            self.hops_from(query, of_start[0].0, scratch);
+            for &(from, to) in of_start {
+                let hops = scratch.depth[to as usize];
+                let beside = u8::from(from != query.from) + u8::from(to != query.to);
+                if hops != u32::MAX {
+                    near.push((hops, beside, (from, to)));
+                }
+            }
+        }
+        near.sort_unstable();
+        near.into_iter().take(MAX_PAIRS).map(|(.., pair)| pair).collect()
     }
 
     /// Every observed flow path on which `from`, or what stands for it, comes before `to`.

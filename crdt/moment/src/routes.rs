@@ -38,8 +38,8 @@ pub struct RouteQuery {
     pub directed: bool,
     /// Only along these kinds of edges; `None` for all.
     pub edge_kinds: Option<Vec<EdgeKind>>,
-    /// Never through nodes of this kind; they may be ends.
-    pub not_through: Option<NodeKind>,
+    /// Only through nodes of this kind; the ends may be of any. `None` for all.
+    pub only_through: Option<NodeKind>,
     /// How many, shortest first: 1 to 64.
     pub count: usize,
 }
@@ -211,6 +211,33 @@ impl Moment {
         MAX_ROUTES
     }
 
+    /// Hops from `start` along the edges of a query into `scratch.depth`; the greatest number where there
+    /// is no way. A node through which no way leads is still reached.
+    pub(crate) fn hops_from(&self, query: &RouteQuery, start: u32, scratch: &mut Scratch) {
+        let Scratch { depth, queue, .. } = scratch;
+        depth.clear();
+        depth.resize(self.nodes.len(), u32::MAX);
+        depth[start as usize] = 0;
+        queue.clear();
+        queue.push(start);
+        let mut at = 0;
+        while let Some(&node) = queue.get(at) {
+            at += 1;
+            let through = query.only_through.is_none_or(|kind| self.kind_of(node) == kind);
+            if node != start && !through {
+                continue;
+            }
+            let back = self.all.into.of(node).iter().filter(|_| !query.directed);
+            for hop in self.all.out.of(node).iter().chain(back) {
+                let new = depth[hop.node as usize] == u32::MAX;
+                if new && self.serves(query, hop, hop.node) {
+                    depth[hop.node as usize] = depth[node as usize] + 1;
+                    queue.push(hop.node);
+                }
+            }
+        }
+    }
+
     /// Distances from `root` into `scratch.depth`; the greatest number where there is no way.
     fn distances(&self, root: u32, rows: &crate::adjacency::Rows<Hop>, scratch: &mut Scratch) {
         let Scratch { depth, queue, .. } = scratch;
@@ -316,7 +343,8 @@ impl Moment {
     /// Whether a way may take a hop on its way to `end`.
     fn serves(&self, query: &RouteQuery, hop: &Hop, end: u32) -> bool {
         let kind = self.kind[hop.edge as usize];
-        let through = hop.node == end || query.not_through != Some(self.kind_of(hop.node));
+        let fits = |kind| self.kind_of(hop.node) == kind;
+        let through = hop.node == end || query.only_through.is_none_or(fits);
         through && query.edge_kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
     }
 

@@ -84,7 +84,7 @@ fn the_shortest_routes_of_real_networks_are_as_long_as_networkx_says() {
                     metric: Metric::Hops,
                     directed: true,
                     edge_kinds: Some(vec![EdgeKind::Path]),
-                    not_through: None,
+                    only_through: None,
                     count: 1,
                 };
                 let routes = moment.routes(&query, &mut scratch);

@@ -55,7 +55,7 @@ proptest! {
             metric: Metric::Hops,
             directed: true,
             edge_kinds: Some(vec![EdgeKind::Path]),
-            not_through: None,
+            only_through: None,
             count,
         };
         let mut scratch = Scratch::default();
@@ -162,7 +162,7 @@ fn latency_prefers_what_was_measured() {
         metric: Metric::Latency,
         directed: true,
         edge_kinds: None,
-        not_through: None,
+        only_through: None,
         count: 5,
     };
     let routes = moment.routes(&query, &mut Scratch::default());

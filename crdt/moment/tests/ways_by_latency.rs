@@ -67,7 +67,7 @@ proptest! {
         // The names are in order: the numbers of the moment are those of the names.
         let moment = moment(&edges, 0..7);
         let edge_kinds = one_kind.then(|| vec![EdgeKind::Path]);
-        let query = RouteQuery { from, to, metric: Metric::Latency, directed, edge_kinds, not_through: None, count };
+        let query = RouteQuery { from, to, metric: Metric::Latency, directed, edge_kinds, only_through: None, count };
         let routes = moment.routes(&query, &mut Scratch::default());
         let cost = |r: &holm_moment::Route| {
             [u64::from(r.unmeasured), r.latency_us, r.nodes.len() as u64 - 1]

@@ -178,14 +178,16 @@ impl Naive<'_> {
         }
         for &edge in &self.edges {
             let (from, kind, _) = self.plan.edges[edge];
-            if kind == EdgeKind::Flow && self.plan.kind(from) != NodeKind::Host {
+            if kind == EdgeKind::Flow
+                && !matches!(self.plan.kind(from), NodeKind::Host | NodeKind::Hop)
+            {
                 distance.entry(from).or_insert(1);
             }
         }
         for step in 0..20 {
             for &(from, kind, to) in &self.plan.edges {
                 if kind == EdgeKind::Flow
-                    && self.plan.kind(from) != NodeKind::Host
+                    && !matches!(self.plan.kind(from), NodeKind::Host | NodeKind::Hop)
                     && distance.get(&to) == Some(&step)
                     && !distance.contains_key(&from)
                 {

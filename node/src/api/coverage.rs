@@ -28,8 +28,8 @@ pub(super) fn coverage(state: &NodeState, tenant: &Tenant, at: Option<Millis>) -
     }
     if !apart.is_empty() {
         notes.push(format!(
-            "private addresses that sites use without proof that they share one address plan are drawn as one and judged \
-             site by site (ask for one as {}@SITE): {}",
+            "private addresses that sites use without a common node.address_plan are drawn as one and judged site by site \
+             (ask for one as {}@SITE): {}",
             apart[0],
             first_names(&apart)
         ));

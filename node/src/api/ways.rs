@@ -117,7 +117,7 @@ pub(crate) async fn paths(
             },
             directed: query.directed.unwrap_or(true),
             edge_kinds: query.kind.map(|kind| vec![kind]),
-            not_through: None,
+            only_through: None,
             count,
         };
         let ends = (routes.from, routes.to);

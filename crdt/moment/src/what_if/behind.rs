@@ -2,7 +2,7 @@
 
 use holm_model::{EdgeKind, NodeKind};
 
-use crate::builder::as_index;
+use crate::builder::{as_index, is_machine};
 use crate::impact::{ImpactedPrefix, PrefixLoss};
 use crate::moment::Moment;
 use crate::search::Scratch;
@@ -30,7 +30,7 @@ impl Moment {
         // Everything at distance 0 stands in the queue before anything at distance 1.
         let flows = failed.edges.iter().filter(|&&e| self.kind[e as usize] == EdgeKind::Flow);
         let callers = flows.map(|&edge| self.from[edge as usize]);
-        for caller in callers.filter(|&caller| self.kind_of(caller) != NodeKind::Host) {
+        for caller in callers.filter(|&caller| !is_machine(self.kind_of(caller))) {
             if !seen.has(caller) {
                 seen.add(caller);
                 depth[caller as usize] = 1;
