@@ -62,7 +62,7 @@ e2e: build ## The console in a browser against a real three-site mesh (needs Chr
 
 bench: build ## Every bench, with its bound; writes target/bench/<name>.json
 	$(CARGO) build --locked --release -p holm
-	$(CARGO) bench --locked -p holm-graph -p holm-moment -p holm-replica -p holm-host -p holm-flow -p holm-path --benches
+	$(CARGO) bench --locked -p holm-graph -p holm-moment -p holm-replica -p holm-host -p holm-flow -p holm-path -p holm-events --benches
 	$(CARGO) bench --locked -p holm --benches
 	$(CARGO) run --locked --release -p holm-sim -- bench
 

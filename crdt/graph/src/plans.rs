@@ -24,15 +24,19 @@ pub(crate) enum Mentions {
     #[default]
     Nobody,
     One(SiteIndex, u32),
-    Many(Vec<(SiteIndex, u32)>),
+    Many(Box<Several>),
 }
+
+/// Behind one word: it is rare, and a node is to be small.
+#[derive(Debug, Clone)]
+pub(crate) struct Several(Vec<(SiteIndex, u32)>);
 
 impl Mentions {
     pub(crate) fn sites(&self) -> impl Iterator<Item = SiteIndex> {
         let (one, many) = match self {
             Self::Nobody => (None, &[][..]),
             Self::One(site, _) => (Some(*site), &[][..]),
-            Self::Many(many) => (None, many.as_slice()),
+            Self::Many(many) => (None, many.0.as_slice()),
         };
         one.into_iter().chain(many.iter().map(|(site, _)| *site))
     }
@@ -45,10 +49,12 @@ impl Mentions {
         match self {
             Self::Nobody => *self = Self::One(site, 1),
             Self::One(one, count) if *one == site => *count += 1,
-            Self::One(one, count) => *self = Self::Many(vec![(*one, *count), (site, 1)]),
-            Self::Many(many) => match many.iter_mut().find(|(one, _)| *one == site) {
+            Self::One(one, count) => {
+                *self = Self::Many(Box::new(Several(vec![(*one, *count), (site, 1)])))
+            }
+            Self::Many(many) => match many.0.iter_mut().find(|(one, _)| *one == site) {
                 Some((_, count)) => *count += 1,
-                None => many.push((site, 1)),
+                None => many.0.push((site, 1)),
             },
         }
     }
@@ -63,11 +69,11 @@ impl Mentions {
             }
             Self::Nobody | Self::One(..) => {}
             Self::Many(many) => {
-                if let Some((_, count)) = many.iter_mut().find(|(one, _)| *one == site) {
+                if let Some((_, count)) = many.0.iter_mut().find(|(one, _)| *one == site) {
                     *count -= 1;
                 }
-                many.retain(|(_, count)| *count > 0);
-                if let [(site, count)] = many[..] {
+                many.0.retain(|(_, count)| *count > 0);
+                if let [(site, count)] = many.0[..] {
                     *self = Self::One(site, count);
                 }
             }
