@@ -59,12 +59,11 @@ impl<'a> Laying<'a> {
     fn new(graph: &'a TopologyGraph, at: Millis) -> Self {
         let plans = graph.plans(at);
         let joined = graph.joined(at, &None);
-        let several =
-            |node: &Option<NodeSlot>| node.as_ref().is_some_and(|n| graph.means_several(n, &plans));
+        let several = |node: &Option<NodeSlot>| {
+            node.as_ref().is_some_and(|node| graph.means_several(node, at, &plans))
+        };
         let mut several: Vec<bool> = graph.nodes.iter().map(several).collect();
         joined.apart().for_each(|node| several[node as usize] = true);
-        // What is folded at that moment means one thing then, whatever others meant at other times.
-        joined.groups().flatten().for_each(|&node| several[node as usize] = false);
         Self {
             graph,
             at,

@@ -159,31 +159,29 @@ impl TopologyGraph {
         }
     }
 
-    /// Whether the sites that speak of a node mean several things by it.
-    pub(crate) fn means_several(&self, node: &NodeSlot, plans: &Plans) -> bool {
-        if node.scope == AddressScope::Global || !node.mentions.is_of_several() {
-            return false;
-        }
-        let mut classes = node.mentions.sites().map(|site| plans.class(node.scope, site));
-        let first = classes.next();
-        classes.any(|class| Some(class) != first)
+    /// Whether the sites that speak of a node at `at` mean several things by it.
+    pub(crate) fn means_several(&self, node: &NodeSlot, at: Millis, plans: &Plans) -> bool {
+        let several = |sites: &mut dyn Iterator<Item = SiteIndex>| {
+            let mut classes = sites.map(|site| plans.class(node.scope, site));
+            let first = classes.next();
+            classes.any(|class| Some(class) != first)
+        };
+        // Who ever spoke of it is known at once, who speaks of it then is not.
+        node.may_mean_several()
+            && several(&mut node.mentions.sites())
+            && several(&mut self.speak_at(node, at))
     }
 
-    /// Addresses that mean one thing at one site and another elsewhere at `at`; in order. Pictures show them as one node; what is judged, and ways, keep them apart.
+    /// Addresses that mean one thing at one site and another elsewhere at `at`; in order. Pictures show
+    /// them as one node; what is judged, and ways, keep them apart.
     pub fn names_apart(&self, at: Millis) -> Vec<NodeId> {
-        let spoken_of =
-            |node: &&NodeSlot| node.scope != AddressScope::Global && node.mentions.is_of_several();
-        let mut candidates = self.nodes.iter().flatten().filter(spoken_of).peekable();
+        let mut candidates =
+            self.nodes.iter().flatten().filter(|node| node.may_mean_several()).peekable();
         if candidates.peek().is_none() {
             return Vec::new();
         }
         let plans = self.plans(at);
-        let several = |node: &&NodeSlot| {
-            let mut classes = self.speak_at(node, at).map(|by| plans.class(node.scope, by));
-            let first = classes.next();
-            classes.any(|class| Some(class) != first)
-        };
-        let apart = candidates.filter(|node| self.means_several(node, &plans)).filter(several);
+        let apart = candidates.filter(|node| self.means_several(node, at, &plans));
         let mut names: Vec<_> = apart.map(|node| node.id.clone()).collect();
         names.sort_unstable();
         names

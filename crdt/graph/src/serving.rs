@@ -3,8 +3,8 @@
 //!
 //! An address that is the same everywhere leads to the one service that serves there, whoever recorded
 //! it. A private one leads to the service of the caller's own site if anything there has that address,
-//! else to that of the sites that share the caller's address plan ([`crate::plans`]): where no plan is
-//! proven it leads to none. Loopback leads to none either.
+//! else to that of the sites that share the caller's address plan ([`crate::plans`]): where they share
+//! none it leads to none. Loopback leads to none either.
 
 use std::net::IpAddr;
 

@@ -32,6 +32,11 @@ pub(crate) struct NodeSlot {
 }
 
 impl NodeSlot {
+    /// Whether its name means something else elsewhere to some of those who ever spoke of it, perhaps.
+    pub(crate) fn may_mean_several(&self) -> bool {
+        self.scope != AddressScope::Global && self.mentions.is_of_several()
+    }
+
     fn is_unused(&self) -> bool {
         let Self { records, out, into, paths, aliases, .. } = self;
         let bare = records.is_empty() && out.is_empty() && into.is_empty();
