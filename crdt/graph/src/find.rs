@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holm_model::{ElementId, Millis, NodeId, NodeKind};
+use holm_model::{ElementId, Millis, NodeId, NodeKind, Prefix, SiteId};
 
 use crate::TopologyGraph;
 use crate::records::Records;
@@ -153,18 +153,22 @@ fn fit_of(node: &NodeSlot, wanted: &str, address: Option<IpAddr>) -> Option<Fit>
 }
 
 impl TopologyGraph {
-    /// The elements of which some site says at `at` that `key` is `value`, in order.
-    pub fn with_attribute(&self, key: &str, value: &str, at: Millis) -> Vec<ElementId> {
-        let says = |records: &Records| {
-            let mut said = said_at(records, at, &None);
-            said.any(|(_, record)| record.attributes(at).get(key).is_some_and(|v| **v == *value))
+    /// The elements of which a site says at `at` that `key` is `value`, each with that site, in order.
+    pub fn with_attribute(&self, key: &str, value: &str, at: Millis) -> Vec<(ElementId, SiteId)> {
+        let mut found = Vec::new();
+        let mut add = |records: &Records, id: &dyn Fn() -> Option<ElementId>| {
+            for (site, record) in said_at(records, at, &None) {
+                if record.attributes(at).get(key).is_some_and(|v| **v == *value) {
+                    found.extend(id().map(|id| (id, self.sites[site as usize].clone())));
+                }
+            }
         };
-        let nodes = self.nodes.iter().flatten().filter(|node| says(&node.records));
-        let edges = self.edges.iter().flatten().filter(|edge| says(&edge.records));
-        let mut found: Vec<ElementId> = nodes
-            .map(|node| ElementId::Node(node.id.clone()))
-            .chain(edges.filter_map(|edge| self.edge_id(edge).map(ElementId::Edge)))
-            .collect();
+        for node in self.nodes.iter().flatten() {
+            add(&node.records, &|| Some(ElementId::Node(node.id.clone())));
+        }
+        for edge in self.edges.iter().flatten() {
+            add(&edge.records, &|| self.edge_id(edge).map(ElementId::Edge));
+        }
         found.sort_unstable();
         found
     }
@@ -172,16 +176,6 @@ impl TopologyGraph {
 
 /// The length of `prefix` if it holds `address`.
 fn holds(prefix: &str, address: IpAddr) -> Option<u8> {
-    let (network, length) = prefix.split_once('/')?;
-    let length: u8 = length.parse().ok()?;
-    let same = match (network.parse().ok()?, address) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => {
-            (u32::from(a) ^ u32::from(b)).leading_zeros() >= u32::from(length) && length <= 32
-        }
-        (IpAddr::V6(a), IpAddr::V6(b)) => {
-            (u128::from(a) ^ u128::from(b)).leading_zeros() >= u32::from(length) && length <= 128
-        }
-        _ => false,
-    };
-    same.then_some(length)
+    let prefix = Prefix::parse(prefix).filter(|prefix| prefix.holds(address))?;
+    u8::try_from(prefix.length()).ok()
 }

@@ -32,6 +32,7 @@ impl TopologyGraph {
         laying.edges();
         laying.paths();
         laying.places();
+        laying.private_names();
         laying.builder.build()
     }
 }
@@ -47,6 +48,8 @@ struct Laying<'a> {
     handle: Vec<Option<u32>>,
     /// By node: whether its name means several things.
     several: Vec<bool>,
+    /// By node with a private name: who stands for those that speak of it.
+    class: Vec<Option<SiteIndex>>,
     /// The handles of what those mean by such a name who say nothing else of it.
     apart: HashMap<(NodeIndex, SiteIndex), u32>,
     /// The handles of [`Joined::meant`].
@@ -72,6 +75,7 @@ impl<'a> Laying<'a> {
             plans,
             builder: MomentBuilder::new(),
             handle: vec![None; graph.nodes.len()],
+            class: vec![None; graph.nodes.len()],
             apart: HashMap::new(),
             things: HashMap::new(),
             seen: Vec::new(),
@@ -80,10 +84,20 @@ impl<'a> Laying<'a> {
 
     /// The handle of what `site` means by a node; it is there from now on.
     fn node(&mut self, node: NodeIndex, site: SiteIndex) -> Option<u32> {
+        let slot = self.graph.nodes[node as usize].as_ref()?;
         if self.several[node as usize] {
-            return self.one_of_several(node, site);
+            return self.one_of_several(node, slot, site);
         }
-        let shown = self.joined.shown(node);
+        if slot.scope != AddressScope::Global {
+            self.class[node as usize] = Some(self.plans.class(slot.scope, site));
+        }
+        let made = self.shown(self.joined.shown(node))?;
+        self.spoken_of(made, slot, site);
+        Some(made)
+    }
+
+    /// The handle of what is shown by a name.
+    fn shown(&mut self, shown: NodeIndex) -> Option<u32> {
         if let Some(known) = self.handle[shown as usize] {
             return Some(known);
         }
@@ -96,9 +110,8 @@ impl<'a> Laying<'a> {
     }
 
     /// The handle of what `site` means by a name that means other things elsewhere.
-    fn one_of_several(&mut self, node: NodeIndex, site: SiteIndex) -> Option<u32> {
+    fn one_of_several(&mut self, node: NodeIndex, slot: &NodeSlot, site: SiteIndex) -> Option<u32> {
         let graph = self.graph;
-        let slot = graph.nodes[node as usize].as_ref()?;
         let class = self.plans.class(slot.scope, site);
         let joined = Arc::clone(&self.joined);
         let place = &graph.sites[site as usize];
@@ -115,7 +128,17 @@ impl<'a> Laying<'a> {
             }
         };
         self.builder.called_at(made, &slot.id, place);
+        if slot.scope != AddressScope::Global {
+            self.builder.private_name(made, &slot.id, class);
+        }
+        self.spoken_of(made, slot, site);
         Some(made)
+    }
+
+    fn spoken_of(&mut self, made: u32, slot: &NodeSlot, site: SiteIndex) {
+        if slot.id.kind() == NodeKind::Prefix {
+            self.builder.spoken_of_by(made, &self.graph.sites[site as usize]);
+        }
     }
 
     /// The handle of what `site` means by a node, if it is there and `site` may mean it.
@@ -235,6 +258,9 @@ impl<'a> Laying<'a> {
                 continue;
             };
             self.builder.also_called(made, &slot.id);
+            if slot.scope != AddressScope::Global {
+                self.builder.private_name(made, &slot.id, class);
+            }
             for site in graph.claimants(slot, self.at) {
                 if self.plans.class(slot.scope, site) == class {
                     self.builder.called_at(made, &slot.id, &graph.sites[site as usize]);
@@ -251,6 +277,31 @@ impl<'a> Laying<'a> {
         for (service, site) in std::mem::take(&mut self.seen) {
             if let Some(agent) = agents[site as usize] {
                 self.builder.seen_from(service, agent);
+            }
+        }
+    }
+}
+
+impl Laying<'_> {
+    /// To whom names mean something that may mean something else to others, or nothing.
+    fn private_names(&mut self) {
+        let graph = self.graph;
+        for (index, site) in (0..).zip(&graph.sites) {
+            let class = |scope| self.plans.class(scope, index);
+            self.builder.of_class(site, class(AddressScope::Site), class(AddressScope::Machine));
+        }
+        for (node, slot) in (0..).zip(&graph.nodes) {
+            let private = |slot: &&NodeSlot| slot.scope != AddressScope::Global;
+            let Some(slot) = slot.as_ref().filter(private) else { continue };
+            let Some(made) = self.handle[self.joined.shown(node) as usize] else { continue };
+            if self.several[node as usize] {
+                continue;
+            }
+            // Where only an alias speaks of it, who says that.
+            let claimed = || graph.claimants(slot, self.at).next();
+            let of_claim = || claimed().map(|site| self.plans.class(slot.scope, site));
+            if let Some(class) = self.class[node as usize].or_else(of_claim) {
+                self.builder.private_name(made, &slot.id, class);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 use holm_model::{IntervalSet, Millis, NodeId, PathId, SiteId};
+use holm_moment::Moment;
 
 use crate::TopologyGraph;
 use crate::plans::Change;
@@ -88,34 +89,41 @@ pub struct PathsOf {
 }
 
 impl TopologyGraph {
-    /// Every way on which packets were seen to go from `from` to `to`, each by any of its names, at some
-    /// time in `[since, until]`; either may be a hop: then the part between them is meant.
+    /// Every way on which packets were seen to go from any of `from` to any of `to` (nodes of `moment`) at
+    /// some time in `[since, until]`, as the site that saw them means their names in that moment; either
+    /// may be a hop: then the part between them is meant.
     pub fn ways_seen(
         &self,
-        from: &[NodeId],
-        to: &[NodeId],
-        since: Millis,
-        until: Millis,
+        moment: &Moment,
+        (from, to): (&[u32], &[u32]),
+        (since, until): (Millis, Millis),
         limit: usize,
     ) -> PathsOf {
-        let known = from.iter().filter_map(|node| self.node_named(node));
+        let names = from.iter().flat_map(|&node| moment.names(node));
+        let known = names.filter_map(|name| Some(self.node_named(&name)?.1));
         let paths: BTreeSet<PathIndex> =
-            known.flat_map(|(_, node)| node.paths.iter().copied()).collect();
+            known.flat_map(|node| node.paths.iter().copied()).collect();
         let seen = |intervals: &IntervalSet| {
             let mut all = intervals.as_slice().iter();
             all.any(|i| i.from <= until && i.to.is_none_or(|to| since < to))
         };
+        let leads = |id: &PathId, site: &SiteId| {
+            let is_one_of = |name: &NodeId, ends: &[u32]| {
+                moment.meant_by(name, site).is_some_and(|node| ends.contains(&node))
+            };
+            let place = |ends: &[u32]| id.nodes().position(|name| is_one_of(name, ends));
+            place(from).zip(place(to)).is_some_and(|(from, to)| from < to)
+        };
         let mut found: Vec<PathView> = Vec::new();
         for path in paths.into_iter().filter_map(|path| self.paths.get(path)) {
-            let place = |names: &[NodeId]| path.id.nodes().position(|node| names.contains(node));
-            if place(from).zip(place(to)).is_none_or(|(from, to)| to <= from) {
-                continue;
-            }
             let mut sites = Vec::new();
             let mut intervals = IntervalSet::new();
             for (site, record) in path.records.iter().filter(|(_, r)| seen(&r.intervals)) {
-                sites.push(self.sites[site as usize].clone());
-                intervals = intervals.union(&record.intervals);
+                let site = &self.sites[site as usize];
+                if leads(&path.id, site) {
+                    sites.push(site.clone());
+                    intervals = intervals.union(&record.intervals);
+                }
             }
             if !sites.is_empty() {
                 sites.sort_unstable();

@@ -81,16 +81,6 @@ impl Mentions {
     }
 }
 
-/// How far the name of a node means the same: [`AddressScope::Global`] for all that is no address.
-pub(crate) fn scope_of(node: &NodeId) -> AddressScope {
-    match node.kind() {
-        NodeKind::Host | NodeKind::Hop => {
-            node.name().parse().map_or(AddressScope::Global, AddressScope::of)
-        }
-        _ => AddressScope::Global,
-    }
-}
-
 /// By site: who stands for all that share its plan.
 #[derive(Debug, Default)]
 pub(crate) struct Plans {

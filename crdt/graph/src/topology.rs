@@ -10,7 +10,7 @@ use crate::aliases::{AliasIndex, Aliases};
 use crate::joining::KeptJoinings;
 use crate::order::KeptOrder;
 use crate::paths::{PathIndex, Paths};
-use crate::plans::{Change, Mentions, Written, scope_of};
+use crate::plans::{Change, Mentions, Written};
 use crate::records::{Record, Records, SetDigest, SiteIndex, hash_record};
 
 pub(crate) type NodeIndex = u32;
@@ -226,7 +226,7 @@ impl TopologyGraph {
             into: Vec::new(),
             paths: Vec::new(),
             aliases: Vec::new(),
-            scope: scope_of(id),
+            scope: AddressScope::of_node(id),
             mentions: Mentions::Nobody,
         };
         self.named += 1;

@@ -114,7 +114,10 @@ fn things_are_found_by_name_attribute_and_address() {
     assert_eq!(found("db"), [""; 0], "it is not there any more");
     assert_eq!(names(&graph.find("db", Millis(20), 10).items), ["service:db"]);
     assert_eq!(found("  "), [""; 0]);
-    let with = |value| names(&graph.with_attribute("as.name", value, Millis(70)));
+    let with = |value| {
+        let found = graph.with_attribute("as.name", value, Millis(70));
+        names(&found.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
+    };
     assert_eq!(with("ACME-Net"), ["prefix:192.0.2.0/24"]);
     assert_eq!(with("acme-net"), [""; 0], "as it was written");
     assert_eq!(graph.find("192", Millis(70), 1).total, 3);

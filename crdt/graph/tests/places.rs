@@ -147,6 +147,94 @@ fn a_private_address_of_two_sites_is_two_things() {
     );
 }
 
+/// What all of `targets` of `site` fail, by how they are shown and where they are.
+fn selected(moment: &Moment, selector: &Selector) -> Vec<String> {
+    let selection = moment.select(selector).expect("it is there");
+    let node = |&number: &u32| {
+        let id = moment.node(number);
+        let place = moment.place(id, number).map(|site| format!("@{site}"));
+        format!("{id}{}", place.unwrap_or_default())
+    };
+    let nodes = selection.nodes.iter().map(node);
+    nodes.chain(selection.edges.iter().map(|&edge| moment.edge(edge).to_string())).collect()
+}
+
+#[test]
+fn what_one_site_says_of_a_private_address_is_said_of_its_own() {
+    let mut graph = routers();
+    let hop = "hop:192.168.1.1";
+    put_with(&mut graph, "berlin", hop, (1, None), &[(1, &[("device.vendor", "acme")])]);
+    let edge = "agent:berlin|path|hop:192.168.1.1";
+    put_with(&mut graph, "berlin", edge, (1, None), &[(1, &[("device.vendor", "acme")])]);
+    let by_attribute = |graph: &TopologyGraph| Selector::Listed {
+        name: "attribute:device.vendor=acme".into(),
+        elements: graph.with_attribute("device.vendor", "acme", NOW),
+    };
+    let moment = graph.moment(NOW);
+    assert_eq!(selected(&moment, &by_attribute(&graph)), ["hop:192.168.1.1@berlin", edge]);
+
+    // A private prefix is of the site that speaks of it, and so are the addresses in it.
+    put(&mut graph, "berlin", "as:64500|routing|prefix:192.168.0.0/16", (1, None));
+    let element = |name: &str| Selector::Element(id(name));
+    let moment = graph.moment(NOW);
+    let lan = ["hop:192.168.1.1@berlin", "prefix:192.168.0.0/16"];
+    assert_eq!(selected(&moment, &element("prefix:192.168.0.0/16")), lan);
+    assert_eq!(selected(&moment, &element("as:64500"))[1..], lan[..1]);
+    // So is what a default route leads to, as far as it is private.
+    put(&mut graph, "tokyo", "prefix:0.0.0.0/0", (1, None));
+    let moment = graph.moment(NOW);
+    let all = ["hop:192.168.1.1@tokyo", "host:192.0.2.1", "host:192.0.2.2", "prefix:0.0.0.0/0"];
+    assert_eq!(selected(&moment, &element("prefix:0.0.0.0/0")), all);
+    // Two sites that speak of a private prefix mean two.
+    put(&mut graph, "tokyo", "prefix:192.168.0.0/16", (1, None));
+    let moment = graph.moment(NOW);
+    assert_eq!(moment.find_all(&node("prefix:192.168.0.0/16")).len(), 2);
+    let of_tokyo = Selector::Placed {
+        node: node("prefix:192.168.0.0/16"),
+        site: "tokyo".parse().expect("valid"),
+    };
+    let own = ["hop:192.168.1.1@tokyo", "prefix:192.168.0.0/16@tokyo"];
+    assert_eq!(selected(&moment, &of_tokyo), own);
+
+    // One plan: whose word it is makes no difference any more.
+    one_plan(&mut graph, 1);
+    let moment = graph.moment(NOW);
+    assert_eq!(selected(&moment, &by_attribute(&graph)), [hop, edge]);
+    assert_eq!(
+        selected(&moment, &element("prefix:192.168.0.0/16")),
+        [hop, "prefix:192.168.0.0/16"]
+    );
+}
+
+#[test]
+fn a_way_that_was_seen_leads_over_the_address_of_the_site_that_saw_it() {
+    let mut graph = TopologyGraph::new();
+    for (site, to) in [("berlin", "192.0.2.1"), ("tokyo", "192.0.2.2")] {
+        let path = format!("agent:{site}|path|host:{to}|icmp/0|hop:192.168.1.1");
+        put(&mut graph, site, &path, (1, None));
+    }
+    let ways = |graph: &TopologyGraph, from: &str, to: &str| {
+        let moment = graph.moment(NOW);
+        let number = |name: &str| match name.split_once('@') {
+            Some((name, site)) => moment.find_at(&node(name), &site.parse().expect("valid")),
+            None => moment.find(&node(name)),
+        };
+        let ends = (&[number(from).expect("there")][..], &[number(to).expect("there")][..]);
+        let seen = graph.ways_seen(&moment, ends, (Millis(1), NOW), 10);
+        seen.items.iter().map(|way| way.id.agent().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(ways(&graph, "hop:192.168.1.1@tokyo", "host:192.0.2.2"), ["agent:tokyo"]);
+    assert_eq!(ways(&graph, "hop:192.168.1.1@berlin", "host:192.0.2.2"), [""; 0]);
+    // Also where the other site's way is over by now.
+    let over = "agent:tokyo|path|host:192.0.2.2|icmp/0|hop:192.168.1.1";
+    put(&mut graph, "tokyo", over, (1, Some(2)));
+    put(&mut graph, "tokyo", "host:192.0.2.2", (1, None));
+    assert_eq!(ways(&graph, "hop:192.168.1.1", "host:192.0.2.2"), [""; 0]);
+    assert_eq!(ways(&graph, "hop:192.168.1.1", "host:192.0.2.1"), ["agent:berlin"]);
+    one_plan(&mut graph, 1);
+    assert_eq!(ways(&graph, "hop:192.168.1.1", "host:192.0.2.2"), ["agent:tokyo"]);
+}
+
 #[test]
 fn an_address_that_another_site_uses_for_something_else_is_not_folded() {
     let mut graph = TopologyGraph::new();

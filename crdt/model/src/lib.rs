@@ -16,7 +16,7 @@ mod path;
 mod row;
 mod time;
 
-pub use address::AddressScope;
+pub use address::{AddressScope, Prefix};
 pub use attributes::{
     Attribute, Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_MEASURED_VALUES,
     MAX_PAST_VALUES, PastValue, PastValues, is_measured,

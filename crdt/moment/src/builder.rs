@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use holm_model::{EdgeKind, NodeId, NodeKind, SiteId};
 
 use crate::adjacency::{Layer, Rows};
-use crate::moment::{FlowPaths, Moment, NO_EDGE, NO_NODE, NO_WEIGHT};
+use crate::moment::{FlowPaths, Moment, NO_EDGE, NO_NODE, NO_WEIGHT, PrivateName};
 
 /// Collects what holds at one moment. Handles are numbers of this builder; [`Moment`] has its own.
 #[derive(Debug, Default)]
@@ -24,6 +24,9 @@ pub struct MomentBuilder {
     also_called: Vec<(NodeId, u32)>,
     runs_on: Vec<(u32, u32)>,
     seen_from: Vec<(u32, u32)>,
+    private: Vec<PrivateName>,
+    classes: BTreeMap<SiteId, [u32; 2]>,
+    spoken_of: Vec<(u32, SiteId)>,
 }
 
 #[derive(Debug)]
@@ -64,6 +67,22 @@ impl MomentBuilder {
             *least = site.clone();
         }
         self.called_at.push((name.clone(), site.clone(), node));
+    }
+
+    /// That a site means by private addresses what the others of its class mean, and so by those of one
+    /// machine.
+    pub fn of_class(&mut self, site: &SiteId, of_site: u32, of_machine: u32) {
+        self.classes.insert(site.clone(), [of_site, of_machine]);
+    }
+
+    /// That the sites of a class mean this node by a private address or prefix.
+    pub fn private_name(&mut self, node: u32, name: &NodeId, class: u32) {
+        self.private.push(PrivateName { name: name.clone(), class, node });
+    }
+
+    /// That `site` speaks of a prefix.
+    pub fn spoken_of_by(&mut self, prefix: u32, site: &SiteId) {
+        self.spoken_of.push((prefix, site.clone()));
     }
 
     /// That a service runs on a host: it fails with it.
@@ -144,6 +163,18 @@ impl MomentBuilder {
         also_called.sort_unstable();
         also_called.dedup();
         let names = also_called.iter().cloned();
+        let mut private = self.private;
+        private.iter_mut().for_each(|private| private.node = at(private.node));
+        private.sort_unstable();
+        private.dedup();
+        let mut speakers: HashMap<u32, Vec<SiteId>> = HashMap::new();
+        for (prefix, site) in self.spoken_of {
+            speakers.entry(at(prefix)).or_default().push(site);
+        }
+        for sites in speakers.values_mut() {
+            sites.sort_unstable();
+            sites.dedup();
+        }
         let paths = flow_paths(count, paths, at);
         let agents = agents(&nodes);
         let pairs = |pairs: &[(u32, u32)]| -> Vec<(u32, u32)> {
@@ -172,6 +203,9 @@ impl MomentBuilder {
         let (index, several) = by_name(names.chain(nodes.iter().cloned().zip(0..)));
         let mut moment = Moment {
             called_at,
+            private,
+            classes: self.classes,
+            speakers,
             index,
             several,
             also_called,

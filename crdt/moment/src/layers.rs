@@ -51,12 +51,18 @@ impl RouteLayer {
 pub struct LayeredRoute {
     /// From what stands for the one end to what stands for the other.
     pub route: Route,
-    /// The numbers of its ends.
-    pub ends: (u32, u32),
     /// Whether it starts at something in the place of the start.
     pub starts_beside: bool,
     /// Whether it ends at something in the place of the end.
     pub ends_beside: bool,
+}
+
+impl LayeredRoute {
+    /// The numbers of its ends.
+    pub fn ends(&self) -> (u32, u32) {
+        let numbers = &self.route.numbers;
+        (numbers[0], numbers[numbers.len() - 1])
+    }
 }
 
 impl Moment {
@@ -73,21 +79,13 @@ impl Moment {
         let only_through = (layer == RouteLayer::Calls).then_some(NodeKind::Service);
         let edge_kinds = Some(kinds);
         let query = RouteQuery { edge_kinds, only_through, ..query.clone() };
-        let mut found = Vec::new();
+        let mut found: Vec<LayeredRoute> = Vec::new();
         for (from, to) in self.nearest_pairs(&query, layer, scratch) {
-            let query = RouteQuery { from, to, ..query.clone() };
-            let routes = self.routes(&query, scratch).into_iter();
-            found.extend(routes.map(|route| (route, (from, to))));
+            let (starts_beside, ends_beside) = (from != query.from, to != query.to);
+            let between = RouteQuery { from, to, ..query.clone() };
+            let routes = self.routes(&between, scratch).into_iter();
+            found.extend(routes.map(|route| LayeredRoute { route, starts_beside, ends_beside }));
         }
-        let mut found: Vec<LayeredRoute> = found
-            .into_iter()
-            .map(|(route, ends)| LayeredRoute {
-                route,
-                starts_beside: ends.0 != query.from,
-                ends_beside: ends.1 != query.to,
-                ends,
-            })
-            .collect();
         found.sort_by_key(|found| {
             let Route { nodes, latency_us, unmeasured, .. } = &found.route;
             let measured = match query.metric {
@@ -95,7 +93,7 @@ impl Moment {
                 Metric::Latency => (*unmeasured, *latency_us),
             };
             let beside = u8::from(found.starts_beside) + u8::from(found.ends_beside);
-            (measured, nodes.len(), beside, found.ends)
+            (measured, nodes.len(), beside, found.ends())
         });
         found.truncate(query.count);
         found
@@ -128,6 +126,16 @@ impl Moment {
         near.into_iter().take(MAX_PAIRS).map(|(.., pair)| pair).collect()
     }
 
+    /// What stands for an end in the network, itself first: for the start of a way, and for its end.
+    pub fn stands_for(&self, from: u32, to: u32) -> (Vec<u32>, Vec<u32>) {
+        let (mut starts, mut ends) = (vec![from], vec![to]);
+        if from != to {
+            starts.extend(self.starts_beside(from).take(MAX_STAND_INS));
+            ends.extend(self.ends_beside(to).take(MAX_STAND_INS));
+        }
+        (starts, ends)
+    }
+
     /// Every observed flow path on which `from`, or what stands for it, comes before `to`.
     pub fn observed_between(&self, from: u32, to: u32) -> Vec<ObservedPath> {
         let pairs = self.stand_ins(from, to, RouteLayer::Network);
@@ -140,11 +148,10 @@ impl Moment {
 
     /// Pairs of ends to try, those asked for first.
     fn stand_ins(&self, from: u32, to: u32, layer: RouteLayer) -> Vec<(u32, u32)> {
-        let (mut starts, mut ends) = (vec![from], vec![to]);
-        if layer == RouteLayer::Network && from != to {
-            starts.extend(self.starts_beside(from).take(MAX_STAND_INS));
-            ends.extend(self.ends_beside(to).take(MAX_STAND_INS));
-        }
+        let (starts, ends) = match layer {
+            RouteLayer::Network => self.stands_for(from, to),
+            RouteLayer::Calls => (vec![from], vec![to]),
+        };
         let pairs = starts.iter().flat_map(|&from| ends.iter().map(move |&to| (from, to)));
         pairs.filter(|(a, b)| a != b || from == to).collect()
     }

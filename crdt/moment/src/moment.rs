@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
-use holm_model::{EdgeId, EdgeKind, ElementId, NodeId, NodeKind, SiteId};
+use holm_model::{AddressScope, EdgeId, EdgeKind, ElementId, NodeId, NodeKind, SiteId};
 
 use crate::adjacency::{Hop, Layer, Rows};
 use crate::reach::Arrivals;
@@ -27,6 +27,12 @@ pub struct Moment {
     pub(crate) several: HashMap<NodeId, Vec<u32>>,
     /// What names that may mean several things mean at which site.
     pub(crate) called_at: BTreeMap<(NodeId, SiteId), u32>,
+    /// What names that mean one thing to some sites only mean to those; in order.
+    pub(crate) private: Vec<PrivateName>,
+    /// By site: those that mean the same by private addresses, and by those of one machine.
+    pub(crate) classes: BTreeMap<SiteId, [u32; 2]>,
+    /// By prefix: the sites that speak of it.
+    pub(crate) speakers: HashMap<u32, Vec<SiteId>>,
     /// Names that are folded into another node, in order.
     pub(crate) also_called: Vec<(NodeId, u32)>,
     pub(crate) from: Vec<u32>,
@@ -58,6 +64,14 @@ pub struct Moment {
     pub(crate) ranking: OnceLock<Vec<Ranked>>,
     /// What is connected while nothing has failed: see [`Self::find_home`].
     pub(crate) home: Vec<bool>,
+}
+
+/// What a private address or prefix means to the sites of one class.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PrivateName {
+    pub(crate) name: NodeId,
+    pub(crate) class: u32,
+    pub(crate) node: u32,
 }
 
 /// Paths that packets really took, in order of agent, target and flow.
@@ -133,6 +147,42 @@ impl Moment {
         self.called_at.get(&(name.clone(), site.clone())).copied().filter(|_| several)
     }
 
+    /// What `site` means by a name: another site may mean another thing by it, or nothing of its own.
+    pub fn meant_by(&self, name: &NodeId, site: &SiteId) -> Option<u32> {
+        let of_classes = self.of_classes(name);
+        if of_classes.is_empty() {
+            return match self.several.contains_key(name) {
+                true => self.called_at.get(&(name.clone(), site.clone())).copied(),
+                false => self.find(name),
+            };
+        }
+        let class = self.class(AddressScope::of_node(name), site)?;
+        of_classes.iter().find(|private| private.class == class).map(|private| private.node)
+    }
+
+    /// What a private name means to whom; nothing if it means the same everywhere.
+    pub(crate) fn of_classes(&self, name: &NodeId) -> &[PrivateName] {
+        let from = self.private.partition_point(|private| private.name < *name);
+        let rest = &self.private[from..];
+        &rest[..rest.partition_point(|private| private.name == *name)]
+    }
+
+    /// The edge that `site` means by an id.
+    pub fn edge_meant_by(&self, id: &EdgeId, site: &SiteId) -> Option<u32> {
+        let (from, to) = (self.meant_by(&id.from, site)?, self.meant_by(&id.to, site)?);
+        self.edge_between(from, id.kind, to)
+    }
+
+    /// Who means the same as `site` by names of a scope.
+    pub(crate) fn class(&self, scope: AddressScope, site: &SiteId) -> Option<u32> {
+        let [of_site, of_machine] = *self.classes.get(site)?;
+        match scope {
+            AddressScope::Global => None,
+            AddressScope::Site => Some(of_site),
+            AddressScope::Machine => Some(of_machine),
+        }
+    }
+
     /// The first site at which a name means this node, if it may mean another elsewhere.
     pub fn place(&self, name: &NodeId, node: u32) -> Option<&SiteId> {
         let mut of_name = self.called_at.iter().filter(|((known, _), _)| known == name);
@@ -160,11 +210,6 @@ impl Moment {
     pub fn names(&self, index: u32) -> Vec<NodeId> {
         let others = self.also_called.iter().filter(|(_, node)| *node == index);
         std::iter::once(self.node(index)).chain(others.map(|(name, _)| name)).cloned().collect()
-    }
-
-    /// The number of an edge in this moment; the first of several.
-    pub fn find_edge(&self, id: &EdgeId) -> Option<u32> {
-        self.find_edges(id).next()
     }
 
     /// All edges that go by an id: mostly one.
@@ -203,8 +248,9 @@ impl Moment {
         self.nodes[node as usize].kind()
     }
 
-    /// Edges are in order of (from, kind, to).
-    pub(crate) fn edge_between(&self, from: u32, kind: EdgeKind, to: u32) -> Option<u32> {
+    /// The edge of a kind from one node to another, by their numbers.
+    // Edges are in order of (from, kind, to).
+    pub fn edge_between(&self, from: u32, kind: EdgeKind, to: u32) -> Option<u32> {
         let hops = self.all.out.of(from);
         let at = hops
             .binary_search_by(|hop| (self.kind[hop.edge as usize], hop.node).cmp(&(kind, to)))

@@ -49,6 +49,8 @@ pub struct RouteQuery {
 pub struct Route {
     /// Its nodes, both ends included.
     pub nodes: Vec<NodeId>,
+    /// The numbers of its nodes.
+    pub numbers: Vec<u32>,
     /// Sum of the measured latencies, in microseconds.
     pub latency_us: u64,
     /// Edges whose latency nobody measured.
@@ -380,6 +382,7 @@ impl Moment {
             });
         Route {
             nodes: self.ids_of(nodes),
+            numbers: nodes.to_vec(),
             latency_us,
             unmeasured: u32::try_from(unmeasured).unwrap_or(u32::MAX),
             observed,

@@ -1,11 +1,12 @@
 //! What is to fail, as people name it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use holm_model::{ElementId, NodeId, NodeKind, SiteId};
+use holm_model::{AddressScope, ElementId, NodeId, NodeKind, Prefix, SiteId};
 
 use crate::builder::as_index;
-use crate::moment::Moment;
+use crate::moment::{Moment, PrivateName};
 use crate::names::nearest;
 
 /// Most names that an error suggests.
@@ -28,8 +29,8 @@ pub enum Selector {
     Listed {
         /// What they have in common.
         name: String,
-        /// The elements.
-        elements: Vec<ElementId>,
+        /// The elements, each as this site means it.
+        elements: Vec<(ElementId, SiteId)>,
     },
 }
 
@@ -64,7 +65,8 @@ impl Moment {
     /// that means several things stands for all of them.
     /// - `site:S` is the site, its agent, what is known as a part of it (its nodes' addresses), and the
     ///   services that only S recorded: those that run there.
-    /// - `prefix:P` is the prefix, and the hosts and hops whose address it holds.
+    /// - `prefix:P` is the prefix, and the hosts and hops whose address it holds; of private addresses
+    ///   those that mean something to a site that speaks of the prefix.
     /// - `as:N` is the AS, and the hosts and hops in prefixes that it alone originates
     ///   (`as:N|routing|prefix:…`).
     /// - `device:D` is the device and the interfaces (hops) that device edges attach to it.
@@ -77,14 +79,20 @@ impl Moment {
             Selector::Element(id) => self.add(id, &mut selection)?,
             Selector::Placed { node, site } => {
                 let unknown = || self.unknown(&format!("{node}@{site}"));
-                selection.nodes.push(self.find_at(node, site).ok_or_else(unknown)?);
+                let index = self.find_at(node, site).ok_or_else(unknown)?;
+                selection.nodes.push(index);
+                self.add_parts(node, index, &mut selection);
             }
             Selector::Listed { name, elements } => {
-                if elements.is_empty() {
-                    return Err(UnknownTarget { target: name.clone(), near: Vec::new() });
+                for (id, site) in elements {
+                    match id {
+                        ElementId::Node(id) => selection.nodes.extend(self.meant_by(id, site)),
+                        ElementId::Edge(id) => selection.edges.extend(self.edge_meant_by(id, site)),
+                        ElementId::Path(_) | ElementId::Alias(_) => {}
+                    }
                 }
-                for id in elements {
-                    self.add_plain(id, &mut selection)?;
+                if selection == Selection::default() {
+                    return Err(UnknownTarget { target: name.clone(), near: Vec::new() });
                 }
             }
         }
@@ -108,12 +116,12 @@ impl Moment {
     fn add_parts(&self, node: &NodeId, index: u32, selection: &mut Selection) {
         match node.kind() {
             NodeKind::Site => self.add_site(node.name(), selection),
-            NodeKind::Prefix => self.add_prefix(node.name(), selection),
+            NodeKind::Prefix => self.add_prefix(node.name(), index, selection),
             NodeKind::As => {
                 for hop in self.routing.out.of(index) {
                     let alone = self.routing.into.of(hop.node).len() == 1;
                     if alone && self.kind_of(hop.node) == NodeKind::Prefix {
-                        self.add_prefix(self.node(hop.node).name(), selection);
+                        self.add_prefix(self.node(hop.node).name(), hop.node, selection);
                     }
                 }
             }
@@ -152,15 +160,27 @@ impl Moment {
         selection.nodes.extend(services.filter(|&n| self.kind_of(n) == NodeKind::Service));
     }
 
-    fn add_prefix(&self, name: &str, selection: &mut Selection) {
+    fn add_prefix(&self, name: &str, index: u32, selection: &mut Selection) {
         let Some(prefix) = Prefix::parse(name) else { return };
         let held = |id: &NodeId| {
             matches!(id.kind(), NodeKind::Host | NodeKind::Hop)
-                && id.name().parse().is_ok_and(|address| prefix.holds(address))
+                && id.name().parse().is_ok_and(|address: IpAddr| prefix.holds(address))
         };
         let own = self.nodes.iter().zip(0..);
         let names = own.chain(self.also_called.iter().map(|(name, node)| (name, *node)));
-        selection.nodes.extend(names.filter(|(name, _)| held(name)).map(|(_, node)| node));
+        let everywhere = names.filter(|(name, _)| held(name) && self.of_classes(name).is_empty());
+        selection.nodes.extend(everywhere.map(|(_, node)| node));
+        let speakers = self.speakers.get(&index).map_or(&[][..], Vec::as_slice);
+        let classes = [AddressScope::Site, AddressScope::Machine].map(|scope| {
+            let of_scope = speakers.iter().filter_map(|site| self.class(scope, site));
+            (scope, of_scope.collect::<BTreeSet<u32>>())
+        });
+        let meant = |private: &&PrivateName| {
+            let scope = AddressScope::of_node(&private.name);
+            classes.iter().any(|(of, classes)| *of == scope && classes.contains(&private.class))
+        };
+        let private = self.private.iter().filter(|private| held(&private.name)).filter(meant);
+        selection.nodes.extend(private.map(|private| private.node));
     }
 
     /// The error for a target that is not there, with the names nearest to it.
@@ -176,36 +196,5 @@ impl Moment {
             target: target.chars().take(600).collect(),
             near: near.into_iter().map(str::to_owned).collect(),
         }
-    }
-}
-
-/// An address prefix.
-struct Prefix {
-    address: u128,
-    length: u32,
-    v6: bool,
-}
-
-impl Prefix {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, length) = text.split_once('/')?;
-        let address: IpAddr = address.parse().ok()?;
-        let length: u32 = length.parse().ok()?;
-        let v6 = address.is_ipv6();
-        let bits = if v6 { 128 } else { 32 };
-        (length <= bits).then(|| Self { address: number(address), length: 128 - bits + length, v6 })
-    }
-
-    fn holds(&self, address: IpAddr) -> bool {
-        let differs = self.address ^ number(address);
-        address.is_ipv6() == self.v6 && differs.leading_zeros() >= self.length
-    }
-}
-
-/// The address as a number, IPv4 in the low bits.
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        IpAddr::V6(v6) => u128::from(v6),
     }
 }

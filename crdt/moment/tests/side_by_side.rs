@@ -116,7 +116,8 @@ fn two_branches() -> Moment {
 }
 
 fn ask(moment: &Moment, names: &[&str], slos: Option<&dyn SloIndex>) -> Impact {
-    let elements = names.iter().map(|name| name.parse().expect("valid")).collect();
+    let site: holm_model::SiteId = "berlin".parse().expect("valid");
+    let elements = names.iter().map(|name| (name.parse().expect("valid"), site.clone())).collect();
     let listed = Selector::Listed { name: "these".into(), elements };
     let failed = moment.select(&listed).expect("all there");
     let question = WhatIf { failed, ..WhatIf::default() };

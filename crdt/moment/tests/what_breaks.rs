@@ -246,7 +246,10 @@ fn select(
 ) -> Selection {
     let mut selection = Selection {
         nodes: nodes.iter().map(|&n| moment.find(&plan.id(n)).expect("there")).collect(),
-        edges: edges.iter().map(|&e| moment.find_edge(&plan.edge_id(e)).expect("there")).collect(),
+        edges: edges
+            .iter()
+            .map(|&e| moment.find_edges(&plan.edge_id(e)).next().expect("there"))
+            .collect(),
     };
     selection.nodes.sort_unstable();
     selection.edges.sort_unstable();

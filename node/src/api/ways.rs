@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use holm_graph::PathView;
-use holm_model::{EdgeId, EdgeKind, Millis, NodeId, NodeKind};
+use holm_model::{EdgeKind, Millis, NodeKind};
 use holm_moment::{LayeredRoute, Metric, Moment, ObservedPath, RouteLayer, RouteQuery};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -133,7 +133,7 @@ pub(crate) async fn paths(
                 break;
             }
         }
-        let core = found.first().map_or(ends, |first| first.ends);
+        let core = found.first().map_or(ends, LayeredRoute::ends);
         let ecmp_width = asked.tenant.search(|scratch| moment.ecmp_width(core.0, core.1, scratch));
         asked.go_on()?;
         let observed = moment.observed_between(ends.0, ends.1);
@@ -164,7 +164,7 @@ fn observed_view(path: ObservedPath) -> ObservedPathView {
     }
 }
 
-/// Every path from the one to the other in the window, by any name of either.
+/// Every path from the one to the other, or from and to what stands for them, in the window.
 fn seen(
     asked: &Asked,
     moment: &Moment,
@@ -172,8 +172,8 @@ fn seen(
     (since, until): (Millis, Millis),
     limit: usize,
 ) -> SeenPathList {
-    let (from, to) = (moment.names(from), moment.names(to));
-    let seen = asked.graph().ways_seen(&from, &to, since, until, limit);
+    let (from, to) = moment.stands_for(from, to);
+    let seen = asked.graph().ways_seen(moment, (&from, &to), (since, until), limit);
     let view = |path: PathView| {
         let PathView { id, sites, intervals: when } = path;
         let hops = id.hops().iter().cloned();
@@ -212,7 +212,7 @@ fn route_view(
     };
     let beside = || StepView { direction: DirectionView::Out, kinds: Vec::new(), same_place: true };
     let (before, after) = (starts_beside.then(beside), ends_beside.then(beside));
-    let steps = route.nodes.windows(2).map(|pair| step(moment, &asked, &pair[0], &pair[1]));
+    let steps = route.numbers.windows(2).map(|pair| step(moment, &asked, pair[0], pair[1]));
     let start = starts_beside.then(|| moment.node(from));
     let end = ends_beside.then(|| moment.node(to));
     let nodes = start.into_iter().chain(&route.nodes).chain(end);
@@ -227,15 +227,9 @@ fn route_view(
 }
 
 /// How `to` follows from `from`, along edges of the kinds that are `asked` for.
-fn step(
-    moment: &Moment,
-    asked: &impl Fn(EdgeKind) -> bool,
-    from: &NodeId,
-    to: &NodeId,
-) -> StepView {
-    let leading = |from: &NodeId, to: &NodeId| -> Vec<EdgeKind> {
-        let id = |kind| EdgeId { from: from.clone(), kind, to: to.clone() };
-        let there = |kind: &EdgeKind| moment.find_edge(&id(*kind)).is_some();
+fn step(moment: &Moment, asked: &impl Fn(EdgeKind) -> bool, from: u32, to: u32) -> StepView {
+    let leading = |from: u32, to: u32| -> Vec<EdgeKind> {
+        let there = |kind: &EdgeKind| moment.edge_between(from, *kind, to).is_some();
         EdgeKind::ALL.iter().copied().filter(|kind| asked(*kind)).filter(there).collect()
     };
     let kinds = leading(from, to);
