@@ -1,15 +1,13 @@
 //! Questions about one element, what is next to it, and what answers stand on.
 
-use holm_model::{
-    Attributes, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, PastValues,
-};
+use holm_model::{Attributes, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId};
 
-use crate::records::{Record, SiteIndex};
+use crate::records::{Record, Records, SiteIndex};
 use crate::snapshot::{presence_at, said_at};
 use crate::topology::{EdgeIndex, EdgeSlot, NodeIndex, NodeSlot};
 use crate::{
-    Coverage, Direction, ElementView, Folding, Neighbour, NeighboursOf, SiteRecord, TopologyGraph,
-    UnknownNode,
+    Coverage, Direction, ElementView, Folding, Neighbour, NeighboursOf, SaidBefore, SiteRecord,
+    TopologyGraph, UnknownNode,
 };
 
 impl TopologyGraph {
@@ -33,7 +31,7 @@ impl TopologyGraph {
                     return None;
                 }
                 for slot in &slots {
-                    slot.records.iter().for_each(|(site, r)| view.add(site, r));
+                    view.add(ElementId::Node(slot.id.clone()), &slot.records);
                 }
                 let implied = view.told.is_empty();
                 for slot in slots {
@@ -51,7 +49,7 @@ impl TopologyGraph {
                 let id = EdgeId { from: from.clone(), kind: edge.kind, to: to.clone() };
                 let (names, whole) = (folding.names(from), ElementId::Edge(id));
                 if names.len() == 1 && folding.names(to).len() == 1 {
-                    self.records(&whole)?.iter().for_each(|(site, r)| view.add(site, r));
+                    view.add(whole.clone(), self.records(&whole)?);
                     return Some(self.answer(whole, view));
                 }
                 let mut parts = Vec::new();
@@ -60,16 +58,19 @@ impl TopologyGraph {
                     for part in edges.filter(|part| part.kind == edge.kind) {
                         let ends = self.id_of(part.from).zip(self.id_of(part.to));
                         let ends = ends.filter(|(_, id)| folding.shown(id) == to);
-                        parts.extend(ends.map(|ends| (ends, &part.records)));
+                        parts.extend(ends.map(|(from, to)| {
+                            let (from, to) = (from.clone(), to.clone());
+                            (EdgeId { from, kind: part.kind, to }, &part.records)
+                        }));
                     }
                 }
-                parts.sort_unstable_by_key(|(ends, _)| *ends);
-                let said = parts.iter().flat_map(|(_, records)| records.iter());
-                said.for_each(|(site, record)| view.add(site, record));
-                (!parts.is_empty()).then(|| self.answer(whole, view))
+                parts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+                let any = !parts.is_empty();
+                parts.into_iter().for_each(|(id, said)| view.add(ElementId::Edge(id), said));
+                any.then(|| self.answer(whole, view))
             }
             ElementId::Path(_) | ElementId::Alias(_) => {
-                self.records(id)?.iter().for_each(|(site, r)| view.add(site, r));
+                view.add(id.clone(), self.records(id)?);
                 Some(self.answer(id.clone(), view))
             }
         }
@@ -78,20 +79,27 @@ impl TopologyGraph {
     fn answer(&self, id: ElementId, view: View<'_>) -> ElementView {
         let mut sites: Vec<SiteRecord> = Vec::new();
         for (site, intervals) in view.when {
-            let mut own: Vec<&Record> =
-                view.told.iter().filter(|(s, _)| *s == site).map(|(_, r)| *r).collect();
-            own.sort_by_key(|record| record.attributes_at);
-            let (mut attributes, mut past) = (Attributes::new(), PastValues::default());
-            for record in &own {
+            let mut own: Vec<(&Record, &ElementId)> = Vec::new();
+            own.extend(view.told.iter().filter(|(s, ..)| *s == site).map(|(_, r, id)| (*r, id)));
+            own.sort_by_key(|(record, _)| record.attributes_at);
+            let (mut attributes, mut past) = (Attributes::new(), Vec::new());
+            let mut known_from = Millis(0);
+            for (record, id) in &own {
                 attributes.extend(record.attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
-                past.join(record.past.as_deref().cloned().unwrap_or_default());
+                let Some(before) = &record.past else { continue };
+                known_from = known_from.max(before.known_from());
+                let of = (own.len() > 1).then(|| (*id).clone());
+                let said = before.as_slice().iter().cloned();
+                past.extend(said.map(|value| SaidBefore { of: of.clone(), value }));
             }
-            let attributes_at = own.last().map_or(Millis(0), |record| record.attributes_at);
+            past.sort_by(|a, b| (&a.value, &a.of).cmp(&(&b.value, &b.of)));
+            let attributes_at = own.last().map_or(Millis(0), |(record, _)| record.attributes_at);
             let site = self.site_name(site);
-            sites.push(SiteRecord { site, intervals, attributes, attributes_at, past });
+            sites.push(SiteRecord { site, intervals, attributes, attributes_at, past, known_from });
         }
         sites.sort_by(|a, b| a.site.cmp(&b.site));
-        let (attributes, _) = self.merge_attributes(view.told.into_iter(), Millis(u64::MAX));
+        let told = view.told.iter().map(|(site, record, _)| (*site, *record));
+        let (attributes, _) = self.merge_attributes(told, Millis(u64::MAX));
         ElementView { id, sites, attributes, implied: false, names: Vec::new() }
     }
 
@@ -197,14 +205,16 @@ impl TopologyGraph {
 /// What is said about one element, by whom.
 #[derive(Default)]
 struct View<'a> {
-    told: Vec<(SiteIndex, &'a Record)>,
+    told: Vec<(SiteIndex, &'a Record, ElementId)>,
     when: Vec<(SiteIndex, IntervalSet)>,
 }
 
 impl<'a> View<'a> {
-    fn add(&mut self, site: SiteIndex, record: &'a Record) {
-        self.told.push((site, record));
-        self.exists(site, &record.intervals);
+    fn add(&mut self, id: ElementId, records: &'a Records) {
+        for (site, record) in records.iter() {
+            self.told.push((site, record, id.clone()));
+            self.exists(site, &record.intervals);
+        }
     }
 
     fn exists(&mut self, site: SiteIndex, intervals: &IntervalSet) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holm_model::{ElementId, Millis, NodeId, NodeKind, Prefix, SiteId};
+use holm_model::{AttributeValue, ElementId, Millis, NodeId, NodeKind, Prefix, SiteId};
 
 use crate::TopologyGraph;
 use crate::records::Records;
@@ -153,12 +153,14 @@ fn fit_of(node: &NodeSlot, wanted: &str, address: Option<IpAddr>) -> Option<Fit>
 }
 
 impl TopologyGraph {
-    /// The elements of which a site says at `at` that `key` is `value`, each with that site, in order.
+    /// The elements of which a site says at `at` that `key` is `value`, or a list that holds it; each with
+    /// that site, in order.
     pub fn with_attribute(&self, key: &str, value: &str, at: Millis) -> Vec<(ElementId, SiteId)> {
         let mut found = Vec::new();
         let mut add = |records: &Records, id: &dyn Fn() -> Option<ElementId>| {
             for (site, record) in said_at(records, at, &None) {
-                if record.attributes(at).get(key).is_some_and(|v| **v == *value) {
+                let attributes = record.attributes(at);
+                if attributes.get(key).is_some_and(|said| AttributeValue::holds(key, said, value)) {
                     found.extend(id().map(|id| (id, self.sites[site as usize].clone())));
                 }
             }

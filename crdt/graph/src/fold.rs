@@ -69,8 +69,8 @@ pub struct FoldCounters {
     pub refused_backlog: u64,
     /// New elements refused: a name is not valid.
     pub refused_bad_name: u64,
-    /// Attribute sets refused: too many, too long, an empty key or a key twice. The element itself
-    /// counts as seen.
+    /// Attribute sets refused: too many, too long, an empty key, a key twice, or a value that is not of
+    /// its key's type. The element itself counts as seen.
     pub refused_attributes: u64,
     /// Observations older than the latest of their element.
     pub out_of_order: u64,

@@ -37,6 +37,6 @@ pub use paths::{PathView, PathsOf};
 pub use reach::{Reached, SiteSight, Verdict, WITNESSES, judge_reach};
 pub use topology::TopologyGraph;
 pub use view::{
-    Coverage, Direction, EdgeView, ElementView, Neighbour, NeighboursOf, NodeView, SiteRecord,
-    Snapshot, SnapshotFilter, UnknownNode,
+    Coverage, Direction, EdgeView, ElementView, Neighbour, NeighboursOf, NodeView, SaidBefore,
+    SiteRecord, Snapshot, SnapshotFilter, UnknownNode,
 };

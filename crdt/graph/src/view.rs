@@ -1,7 +1,7 @@
 //! What the graph answers.
 
 use holm_model::{
-    Attributes, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, NodeKind, PastValues,
+    Attributes, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, NodeKind, PastValue,
     SiteId,
 };
 
@@ -96,8 +96,19 @@ pub struct SiteRecord {
     pub attributes: Attributes,
     /// When it wrote them; 0 if it never did.
     pub attributes_at: Millis,
-    /// What they were before.
-    pub past: PastValues,
+    /// What they were before, in the order in which the values ended.
+    pub past: Vec<SaidBefore>,
+    /// Before this moment earlier values were forgotten, of one of its names at least; 0 if none were.
+    pub known_from: Millis,
+}
+
+/// An earlier value of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidBefore {
+    /// What it was said of, if the site speaks of the element by several names.
+    pub of: Option<ElementId>,
+    /// The value.
+    pub value: PastValue,
 }
 
 /// What a picture stands on: an absent edge means little where nobody looked.

@@ -87,10 +87,11 @@ fn hostile_names_and_attributes_are_refused_and_counted() {
     let names: Vec<String> = (0..33).map(|i| format!("k{i}")).collect();
     let many: Vec<Attribute<'_>> = names.iter().map(|n| (n.as_str(), "v")).collect();
     assert_eq!(fold.observe_edge(&edge("a", &twice, 1)), Folded::Opened, "seen, but without them");
-    for bad in [&twice[..], &[("k", huge.as_str())], &[("", "v")], &many] {
+    let untyped = [("server.port", "http")];
+    for bad in [&twice[..], &[("k", huge.as_str())], &[("", "v")], &many, &untyped] {
         assert_eq!(fold.observe_edge(&edge("a", bad, 1)), Folded::Refused);
     }
-    assert_eq!(fold.counters().refused_attributes, 5);
+    assert_eq!(fold.counters().refused_attributes, 6);
     assert_eq!(fold.observe_edge(&edge("b", &[], 1)), Folded::Opened);
     assert_eq!(fold.observe_edge(&edge("c", &[], 1)), Folded::Refused);
     assert_eq!(fold.counters().refused_full, 1);

@@ -238,6 +238,35 @@ fn anything_is_found_and_looked_at_by_any_of_its_names() {
 }
 
 #[test]
+fn of_what_was_said_before_it_is_told_by_which_name() {
+    let mut graph = graph(&[("b", "host:192.0.2.7|alias|host:db")]);
+    let zone = |zone| [("zone", zone)];
+    let (a, b, c) = (zone("a"), zone("b"), zone("c"));
+    put_with(&mut graph, "b", "host:db", (1, None), &[(1, &a), (20, &b)]);
+    put_with(&mut graph, "b", "host:192.0.2.7", (1, None), &[(1, &b), (10, &c)]);
+    let folding = graph.folding(NOW);
+    let view = graph.element_folded(&id("host:db"), &folding).expect("known");
+    let said = view.sites[0].past.iter().map(|said| {
+        let of = said.of.as_ref().expect("it has two names");
+        (said.value.until.0, of.to_string(), said.value.value.clone())
+    });
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [(10, "host:192.0.2.7".into(), Some("b".into())), (20, "host:db".into(), Some("a".into()))]
+    );
+    let alone = graph.element(&id("host:db")).expect("known");
+    assert_eq!(alone.sites[0].past[0].of, None);
+}
+
+#[test]
+fn a_list_is_found_by_each_of_its_values() {
+    let mut graph = TopologyGraph::new();
+    put_with(&mut graph, "b", "service:web", (1, None), &[(1, &[("server.port", "80,443")])]);
+    let with = |value| graph.with_attribute("server.port", value, NOW).len();
+    assert_eq!((with("443"), with("80,443"), with("44"), with("0443")), (1, 1, 0, 1));
+}
+
+#[test]
 fn a_kind_keeps_what_any_of_its_names_has() {
     let mut graph = database();
     put(&mut graph, "b", "host:db|alias|service:db", (1, None));

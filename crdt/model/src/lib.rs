@@ -5,6 +5,7 @@
 //! never happen: an identifier that was not checked, a time without a unit, or I/O.
 
 mod address;
+mod attribute_type;
 mod attributes;
 mod canonical;
 mod document;
@@ -17,6 +18,7 @@ mod row;
 mod time;
 
 pub use address::{AddressScope, Prefix};
+pub use attribute_type::{AttributeType, AttributeTypeError, AttributeValue};
 pub use attributes::{
     Attribute, Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_MEASURED_VALUES,
     MAX_PAST_VALUES, PastValue, PastValues, is_measured,

@@ -9,6 +9,7 @@ use holm_model::Millis;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::attribute_view::AttributeView;
 use super::error::{ApiError, ErrorBody};
 use super::impact_types::{
     AttributeChangeView, ChangeBucket, ChangeList, ChangedElementView, ChangedList, DiffView,
@@ -71,16 +72,15 @@ pub(super) fn diff_view(
     coverage: CoverageView,
     freshness: FreshnessView,
 ) -> DiffView {
-    let text = |value: Option<Box<str>>| value.map(String::from);
     let changed = diff.changed.into_iter().map(|element| ChangedElementView {
         id: element.id.to_string(),
         attributes: element
             .attributes
             .into_iter()
             .map(|change| AttributeChangeView {
+                before: change.before.map(|value| AttributeView::of(&change.key, &value)),
+                after: change.after.map(|value| AttributeView::of(&change.key, &value)),
                 key: change.key.into(),
-                before: text(change.before),
-                after: text(change.after),
             })
             .collect(),
     });

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use holm_graph::{Direction, Folding, NeighboursOf, SiteRecord};
+use holm_graph::{Direction, Folding, NeighboursOf, SaidBefore, SiteRecord};
 use holm_model::{ElementId, IntervalSet, Millis, NodeId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::attribute_view::AttributeView;
 use super::error::{ApiError, ErrorBody};
 use super::names;
 use super::params::{Given, When, limit, moment};
@@ -123,15 +124,16 @@ fn detail(
 }
 
 fn site(record: SiteRecord) -> ElementSite {
-    let past = record.past.as_slice().iter().map(|past| PastValueView {
-        key: past.key.to_string(),
-        value: past.value.as_ref().map(ToString::to_string),
+    let past = record.past.into_iter().map(|SaidBefore { of, value: past }| PastValueView {
+        of: of.map(|id| id.to_string()),
+        value: past.value.as_ref().map(|value| AttributeView::of(&past.key, value)),
+        key: past.key.into(),
         until: Timestamp(past.until),
     });
     let known = |at: Millis| (at > Millis(0)).then_some(Timestamp(at));
     ElementSite {
         history: past.collect(),
-        history_from: known(record.past.known_from()),
+        history_from: known(record.known_from),
         site: record.site,
         intervals: intervals(&record.intervals),
         attributes: attributes(record.attributes),

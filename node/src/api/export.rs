@@ -4,7 +4,7 @@
 //! byte goes out. It is written in pieces as the client takes them, and what was written is let go. A
 //! node holds so many such pictures at most, each for so long at most.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use holm_graph::Snapshot;
-use holm_model::SiteId;
+use holm_model::{AttributeValue, SiteId};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
@@ -93,7 +93,7 @@ pub(crate) async fn export(
         asked.go_on()?;
         let keys = match format {
             Format::Graphml => attribute_keys(&snapshot),
-            Format::Json | Format::Dot => BTreeSet::new(),
+            Format::Json | Format::Dot => BTreeMap::new(),
         };
         let meta = Meta {
             at: Timestamp(at.unwrap_or(asked.now)),
@@ -193,8 +193,17 @@ impl<F: FnMut() -> Option<io::Result<Bytes>>> Iterator for Sending<F> {
     }
 }
 
-fn attribute_keys(snapshot: &Snapshot) -> BTreeSet<Box<str>> {
-    let nodes = snapshot.nodes.iter().flat_map(|node| node.attributes.keys());
-    let edges = snapshot.edges.iter().flat_map(|edge| edge.attributes.keys());
-    nodes.chain(edges).cloned().collect()
+/// Every key, and whether all its values are numbers.
+fn attribute_keys(snapshot: &Snapshot) -> BTreeMap<Box<str>, bool> {
+    let nodes = snapshot.nodes.iter().flat_map(|node| &node.attributes);
+    let edges = snapshot.edges.iter().flat_map(|edge| &edge.attributes);
+    let mut keys: BTreeMap<Box<str>, bool> = BTreeMap::new();
+    for (key, value) in nodes.chain(edges) {
+        let is_number = matches!(AttributeValue::of(key, value), AttributeValue::Double(_));
+        match keys.get_mut(key) {
+            Some(all) => *all &= is_number,
+            None => drop(keys.insert(key.clone(), is_number)),
+        }
+    }
+    keys
 }

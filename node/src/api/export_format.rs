@@ -1,11 +1,12 @@
 //! How a topology is written: JSON, GraphML (graphdrawing.org) and DOT (graphviz.org).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::attribute_view::AttributeView;
 use super::topology_types::{CoverageView, EdgeView, FreshnessView, NodeView};
 use super::types::Timestamp;
 
@@ -117,13 +118,15 @@ impl Writes for Json {
 
 pub(super) struct GraphMl {
     meta: Meta,
-    /// The key of each attribute.
-    keys: BTreeMap<Box<str>, String>,
+    /// The key of each attribute, and whether all its values are numbers.
+    keys: BTreeMap<Box<str>, (String, bool)>,
 }
 
 impl GraphMl {
-    pub(super) fn new(meta: Meta, attributes: BTreeSet<Box<str>>) -> Self {
-        let keys = attributes.into_iter().zip(0..).map(|(name, i)| (name, format!("a{i}")));
+    /// `attributes` by name: whether all values are numbers.
+    pub(super) fn new(meta: Meta, attributes: BTreeMap<Box<str>, bool>) -> Self {
+        let numbered = attributes.into_iter().zip(0..);
+        let keys = numbered.map(|((name, is_number), i)| (name, (format!("a{i}"), is_number)));
         Self { meta, keys: keys.collect() }
     }
 
@@ -131,10 +134,10 @@ impl GraphMl {
         let _ = writeln!(out, "    <data key=\"{key}\">{}</data>", Xml(value));
     }
 
-    fn attributes(&self, out: &mut String, attributes: &BTreeMap<String, String>) {
+    fn attributes(&self, out: &mut String, attributes: &BTreeMap<String, AttributeView>) {
         for (name, value) in attributes {
-            if let Some(key) = self.keys.get(name.as_str()) {
-                Self::data(out, key, value);
+            if let Some((key, _)) = self.keys.get(name.as_str()) {
+                Self::data(out, key, &value.to_string());
             }
         }
     }
@@ -150,10 +153,11 @@ impl Writes for GraphMl {
                 "  <key id=\"{name}\" for=\"all\" attr.name=\"{name}\" attr.type=\"string\"/>"
             );
         }
-        for (name, key) in &self.keys {
+        for (name, (key, is_number)) in &self.keys {
+            let kind = if *is_number { "double" } else { "string" };
             let _ = writeln!(
                 out,
-                "  <key id=\"{key}\" for=\"all\" attr.name=\"{}\" attr.type=\"string\"/>",
+                "  <key id=\"{key}\" for=\"all\" attr.name=\"{}\" attr.type=\"{kind}\"/>",
                 Xml(name)
             );
         }
@@ -278,7 +282,7 @@ mod tests {
         let mut out = String::new();
         format.begin(&mut out);
         let attributes: BTreeMap<_, _> =
-            [("command".into(), "sh -c \"a\\b\" <&>\u{1}".into())].into();
+            [("command".into(), AttributeView::of("command", "sh -c \"a\\b\" <&>\u{1}"))].into();
         format.node(
             &mut out,
             &NodeView {
@@ -341,10 +345,11 @@ mod tests {
 
     #[test]
     fn graphml_escapes_what_is_markup() {
-        let keys = BTreeSet::from(["command".into()]);
+        let keys = BTreeMap::from([("command".into(), false), ("rtt_ms".into(), true)]);
         let text = all(GraphMl::new(meta(), keys));
         assert!(text.contains("<node id=\"service:a&quot;b\">"), "{text}");
-        assert!(text.contains("attr.name=\"command\""), "{text}");
+        assert!(text.contains("attr.name=\"command\" attr.type=\"string\""), "{text}");
+        assert!(text.contains("attr.name=\"rtt_ms\" attr.type=\"double\""), "{text}");
         assert!(text.contains("sh -c &quot;a\\b&quot; &lt;&amp;&gt;\u{fffd}</data>"), "{text}");
         assert!(text.contains("a note &lt;with&gt; markup&#10;and a line"), "{text}");
         assert!(text.ends_with("</graphml>\n"), "{text}");

@@ -5,6 +5,7 @@ use holm_moment::{PrefixLoss, RouteStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::attribute_view::AttributeView;
 use super::params::When;
 use super::topology_types::{CoverageView, DirectionView, FreshnessView, IntervalView};
 use super::types::{Timestamp, api_type, request_type};
@@ -435,9 +436,9 @@ api_type!(
     AttributeChangeView {
         key: String,
         /// At the earlier moment; `null` if it had no value.
-        before: Option<String>,
+        before: Option<AttributeView>,
         /// At the later moment; `null` if it has no value.
-        after: Option<String>,
+        after: Option<AttributeView>,
     }
 );
 

@@ -1,6 +1,7 @@
 //! What the node serves over HTTP: `/v1` with a credential, the console's files, and the few paths
 //! that need none.
 
+pub(crate) mod attribute_view;
 mod auth;
 mod changes;
 mod compare;

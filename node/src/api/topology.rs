@@ -1,5 +1,6 @@
 //! `GET /v1/topology`: the parameters that choose a part of it, and the answer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -9,6 +10,7 @@ use holm_model::{Attributes, EdgeKind, Millis, NodeId, NodeKind, SiteId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::attribute_view::AttributeView;
 use super::changes::diff_view;
 use super::coverage::topology_running;
 use super::error::{ApiError, ErrorBody};
@@ -218,8 +220,12 @@ pub(super) fn edge_view(edge: holm_graph::EdgeView) -> EdgeView {
     }
 }
 
-pub(super) fn attributes(attributes: Attributes) -> std::collections::BTreeMap<String, String> {
-    attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+pub(super) fn attributes(attributes: Attributes) -> BTreeMap<String, AttributeView> {
+    let typed = |(key, value): (Box<str>, Box<str>)| {
+        let view = AttributeView::of(&key, &value);
+        (key.into(), view)
+    };
+    attributes.into_iter().map(typed).collect()
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -6,6 +6,7 @@ use holm_model::{EdgeKind, NodeKind, SiteId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::attribute_view::AttributeView;
 use super::impact_types::DiffView;
 use super::types::{ElementCount, SiteStateView, Timestamp, api_type};
 
@@ -84,7 +85,7 @@ api_type!(
         /// Earliest start, over these sites, of the interval that holds the moment.
         since: Timestamp,
         /// As they were at the moment.
-        attributes: BTreeMap<String, String>,
+        attributes: BTreeMap<String, AttributeView>,
         /// From this moment on all attributes are known; some of the moment that was asked for were forgotten, and are left
         /// out. Absent if all are known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,7 +129,7 @@ api_type!(
         since: Timestamp,
         provenance: Provenance,
         /// As they were at the moment.
-        attributes: BTreeMap<String, String>,
+        attributes: BTreeMap<String, AttributeView>,
         /// From this moment on all attributes are known; some of the moment that was asked for were forgotten, and are left
         /// out. Absent if all are known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,7 +211,7 @@ api_type!(
         #[schema(value_type = Vec<String>)]
         sites: Vec<SiteId>,
         /// By what evidence.
-        attributes: BTreeMap<String, String>,
+        attributes: BTreeMap<String, AttributeView>,
         /// Whether the two are shown as one where names are folded; an ambiguous name is not.
         folded: bool,
     }
@@ -223,12 +224,12 @@ api_type!(
         site: SiteId,
         intervals: Vec<IntervalView>,
         /// The attributes it last wrote.
-        attributes: BTreeMap<String, String>,
+        attributes: BTreeMap<String, AttributeView>,
         /// When it wrote them; `null` if it never did.
         attributes_at: Option<Timestamp>,
         /// What they were before, in the order in which the values ended.
         history: Vec<PastValueView>,
-        /// Before this moment earlier values were forgotten; `null` if none were.
+        /// Before this moment earlier values were forgotten, of one of its names at least; `null` if none were.
         history_from: Option<Timestamp>,
     }
 );
@@ -236,9 +237,11 @@ api_type!(
 api_type!(
     /// An earlier value of an attribute.
     PastValueView {
+        /// The name of which it was said, where the site speaks of the element by several.
+        of: Option<String>,
         key: String,
         /// `null` if it had none.
-        value: Option<String>,
+        value: Option<AttributeView>,
         /// From this moment on it was another.
         until: Timestamp,
     }

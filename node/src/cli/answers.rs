@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::render::{Table, clean};
+use crate::api::attribute_view::AttributeView;
 use crate::api::impact_types::{
     AgentTarget, BrokenPathView, ChangeList, CompareView, ComponentList, DependentList, DiffView,
     FoundList, ImpactView, ImpactedServiceView, LayerView, NeighbourList, RouteStatusView,
@@ -222,7 +223,9 @@ pub(super) fn diff_text(diff: &DiffView) -> String {
     for element in &diff.changed.items {
         let _ = writeln!(text, "  * {}", clean(&element.id));
         for change in &element.attributes {
-            let value = |value: &Option<String>| value.as_deref().map_or("(none)".into(), clean);
+            let value = |value: &Option<AttributeView>| {
+                value.as_ref().map_or("(none)".into(), |value| clean(&value.to_string()))
+            };
             let (before, after) = (value(&change.before), value(&change.after));
             let _ = writeln!(text, "      {}: {before} → {after}", clean(&change.key));
         }

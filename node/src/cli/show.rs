@@ -301,11 +301,14 @@ fn element_text(element: &ElementDetail, _: Millis) -> String {
             let _ = writeln!(text, "  {} – {to}", interval.from);
         }
         for (key, value) in &site.attributes {
-            let _ = writeln!(text, "  {} = {}", clean(key), clean(value));
+            let _ = writeln!(text, "  {} = {}", clean(key), clean(&value.to_string()));
         }
         for past in &site.history {
-            let value = past.value.as_deref().map_or("not set".into(), clean);
-            let _ = writeln!(text, "  until {}: {} was {value}", past.until, clean(&past.key));
+            let value = past.value.as_ref();
+            let value = value.map_or("not set".into(), |value| clean(&value.to_string()));
+            let of = past.of.as_ref().map(|of| format!(" of {}", clean(of))).unwrap_or_default();
+            let key = clean(&past.key);
+            let _ = writeln!(text, "  until {}: {key}{of} was {value}", past.until);
         }
         if let Some(from) = site.history_from {
             let _ = writeln!(text, "  earlier values before {from} were forgotten");
@@ -313,7 +316,7 @@ fn element_text(element: &ElementDetail, _: Millis) -> String {
     }
     for alias in &element.aliases {
         let how = if alias.folded { "the same as" } else { "perhaps the same as" };
-        let evidence: Vec<String> = alias.attributes.values().map(|v| clean(v)).collect();
+        let evidence: Vec<String> = alias.attributes.values().map(|v| clean(&v.to_string())).collect();
         let _ = writeln!(text, "{how} {} ({})", clean(&alias.name), evidence.join(", "));
     }
     cut_short(&mut text, "other names", element.aliases.len(), element.aliases_total);

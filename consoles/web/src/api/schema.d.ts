@@ -610,7 +610,7 @@ export interface components {
         AliasView: {
             /** @description By what evidence. */
             attributes: {
-                [key: string]: string;
+                [key: string]: components["schemas"]["AttributeView"];
             };
             /** @description Whether the two are shown as one where names are folded; an ambiguous name is not. */
             folded: boolean;
@@ -640,6 +640,11 @@ export interface components {
              */
             at_most: number | null;
             method: string;
+            /**
+             * Format: double
+             * @description The share of a value by which it may be off either way: at most for `ddsketch`, the standard error for `hyperloglog`.
+             */
+            relative: number | null;
             text: string;
         };
         /** @description How one node did. */
@@ -667,12 +672,15 @@ export interface components {
         };
         /** @description What became of one attribute. */
         AttributeChangeView: {
-            /** @description At the later moment; `null` if it has no value. */
-            after: string | null;
-            /** @description At the earlier moment; `null` if it had no value. */
-            before: string | null;
+            after: components["schemas"]["AttributeView"] | null;
+            before: components["schemas"]["AttributeView"] | null;
             key: string;
         };
+        /**
+         * @description The value of an attribute, by the type of its key: `server.port` is a list of whole numbers, `server.address` a list
+         *     of texts, `holm.probe.*.rtt_ms` a number; all others are texts. What is not of the type of its key is a text.
+         */
+        AttributeView: string | number | number[] | string[];
         /** @description An agent and a target between which no way is left. */
         BrokenPathView: {
             from: string;
@@ -836,7 +844,7 @@ export interface components {
         EdgeView: {
             /** @description As they were at the moment. */
             attributes: {
-                [key: string]: string;
+                [key: string]: components["schemas"]["AttributeView"];
             };
             attributes_known_from?: components["schemas"]["Timestamp"] | null;
             from: string;
@@ -903,7 +911,7 @@ export interface components {
         ElementSite: {
             /** @description The attributes it last wrote. */
             attributes: {
-                [key: string]: string;
+                [key: string]: components["schemas"]["AttributeView"];
             };
             attributes_at: components["schemas"]["Timestamp"] | null;
             /** @description What they were before, in the order in which the values ended. */
@@ -1372,7 +1380,7 @@ export interface components {
             aliases: string[];
             /** @description As they were at the moment. */
             attributes: {
-                [key: string]: string;
+                [key: string]: components["schemas"]["AttributeView"];
             };
             attributes_known_from?: components["schemas"]["Timestamp"] | null;
             /** @description `kind:name`. */
@@ -1400,10 +1408,11 @@ export interface components {
         /** @description An earlier value of an attribute. */
         PastValueView: {
             key: string;
+            /** @description The name of which it was said, where the site speaks of the element by several. */
+            of: string | null;
             /** @description From this moment on it was another. */
             until: components["schemas"]["Timestamp"];
-            /** @description `null` if it had none. */
-            value: string | null;
+            value: components["schemas"]["AttributeView"] | null;
         };
         /** @description The planes of this node. */
         PlaneList: {

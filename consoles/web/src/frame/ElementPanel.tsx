@@ -5,7 +5,7 @@ import { isLoggedOut } from "../api/client";
 import { useElement, useSites } from "../api/queries";
 import type { ElementDetail, SiteState } from "../api/types";
 import { Button, Copy, ElementLink, Failure, Nothing, State, Time, Waiting } from "../parts/basics";
-import { plural, span } from "../parts/format";
+import { attributeText, plural, span } from "../parts/format";
 import { Icon } from "../parts/icons";
 import { bestState, SITE_LOOKS } from "../parts/states";
 import { useNow } from "./clock";
@@ -120,7 +120,7 @@ function Attributes({ element }: { element: ElementDetail }) {
           {!same && <h4>{site.site}</h4>}
           <dl className="attributes">
             {Object.entries(site.attributes).map(([key, value]) => (
-              <div key={key}><dt>{key}</dt><dd className="mono">{value}</dd></div>
+              <div key={key}><dt>{key}</dt><dd className="mono">{attributeText(value)}</dd></div>
             ))}
           </dl>
         </div>
@@ -143,9 +143,9 @@ function Earlier({ element }: { element: ElementDetail }) {
       <h3>Earlier values</h3>
       <dl className="attributes">
         {values.slice(0, MOST_EARLIER).map((past) => (
-          <div key={`${past.site} ${past.key} ${past.until} ${past.value}`}>
-            <dt>{past.key} <span className="faint">until <Time iso={past.until} />{several && `, at ${past.site}`}</span></dt>
-            <dd className="mono">{past.value ?? <span className="faint">not set</span>}</dd>
+          <div key={`${past.site} ${past.of} ${past.key} ${past.until} ${attributeText(past.value)}`}>
+            <dt>{past.key} <span className="faint">{past.of && `of ${past.of} `}until <Time iso={past.until} />{several && `, at ${past.site}`}</span></dt>
+            <dd className="mono">{attributeText(past.value) ?? <span className="faint">not set</span>}</dd>
           </div>
         ))}
       </dl>
@@ -167,7 +167,7 @@ function OtherNames({ element }: { element: ElementDetail }) {
             <ElementLink id={alias.name} />
             <span className="faint">
               {alias.folded ? "the same thing" : "perhaps the same: it could mean several things, so they stay apart"}
-              {Object.values(alias.attributes).map((evidence) => `; ${evidence}`)} ({alias.sites.join(", ")})
+              {Object.values(alias.attributes).map((evidence) => `; ${attributeText(evidence)}`)} ({alias.sites.join(", ")})
             </span>
           </li>
         ))}

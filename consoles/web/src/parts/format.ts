@@ -1,4 +1,5 @@
 // How times, ages and numbers read. Times are shown in the reader's zone; their full UTC text is in the tooltip.
+import type { TopologyNode } from "../api/types";
 
 /** A dash: not measured, which is not zero. */
 export const NOT_MEASURED = "–";
@@ -95,4 +96,10 @@ function two(n: number): string {
 
 function trim(n: number): string {
   return n >= 10 ? String(Math.floor(n)) : String(Math.floor(n * 10) / 10);
+}
+
+/** The value of an attribute as people read it: lists with commas between. */
+export function attributeText(value: TopologyNode["attributes"][string] | null): string | null {
+  if (value === null) return null;
+  return Array.isArray(value) ? value.join(", ") : String(value);
 }

@@ -3,7 +3,7 @@
 use std::hash::Hasher;
 
 use holm_model::{
-    AliasId, Attribute, Attributes, EdgeId, EdgeKind, ElementId, ElementIdError,
+    AliasId, Attribute, AttributeValue, Attributes, EdgeId, EdgeKind, ElementId, ElementIdError,
     MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Millis, NodeId, NodeRef, PathId,
 };
 
@@ -252,13 +252,14 @@ impl Entry {
     }
 }
 
-/// Whether a plane's attributes keep the bounds, each key once.
+/// Whether a plane's attributes keep the bounds and are of their types, each key once.
 pub(super) fn are_valid(attributes: &[Attribute<'_>]) -> bool {
     attributes.len() <= MAX_ATTRIBUTES
         && attributes.iter().enumerate().all(|(i, (key, value))| {
             !key.is_empty()
                 && key.len() <= MAX_ATTRIBUTE_BYTES
                 && value.len() <= MAX_ATTRIBUTE_BYTES
+                && AttributeValue::parse(key, value).is_ok()
                 && attributes[..i].iter().all(|(k, _)| k != key)
         })
 }

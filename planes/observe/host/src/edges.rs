@@ -88,6 +88,20 @@ struct Node {
     attributes: Vec<(&'static str, Box<str>)>,
 }
 
+impl Node {
+    /// Whether any of them is new; those beyond the bound are left out.
+    fn add_addresses(&mut self, addresses: &[Box<str>]) -> bool {
+        let before = self.addresses.len();
+        for address in addresses {
+            if self.addresses.len() < MAX_PORTS && !self.addresses.contains(address) {
+                self.addresses.push(address.clone());
+            }
+        }
+        self.addresses.sort_unstable();
+        self.addresses.len() > before
+    }
+}
+
 /// Which edge a connection counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EdgeRef(u32);
@@ -202,19 +216,21 @@ impl Edges {
         let Some(service) = &process.service else { return };
         let Some(node) = self.node(service, process, at) else { return };
         node.listeners += 1;
-        let mut changed = add_port(&mut node.ports, port);
-        for address in addresses {
-            if node.addresses.len() < MAX_PORTS && !node.addresses.contains(address) {
-                node.addresses.push(address.clone());
-                changed = true;
-            }
-        }
-        node.addresses.sort_unstable();
-        if changed {
+        let new_port = add_port(&mut node.ports, port);
+        if node.add_addresses(addresses) || new_port {
             node.told = Millis(0);
         }
         let id = service.id;
         self.tell_node(id, at);
+    }
+
+    /// It became known at which addresses a service that listens is reached.
+    pub(crate) fn reached_at(&mut self, process: &Process, addresses: &[Box<str>], at: Millis) {
+        let Some(id) = process.service.as_ref().map(|service| service.id) else { return };
+        let node = self.nodes.get_mut(&id);
+        if node.is_some_and(|node| node.add_addresses(addresses)) {
+            self.tell_node(id, at);
+        }
     }
 
     pub(crate) fn unlisten(&mut self, process: &Process, at: Millis) {

@@ -68,7 +68,7 @@ impl Plane for HostPlane {
                 context.health.off(&error, "correct planes.host in the configuration");
                 return Ok(());
             }
-            let tracker = Tracker::new(
+            let mut tracker = Tracker::new(
                 config,
                 &host_name(),
                 Processes::new(PathBuf::from("/")),
@@ -76,6 +76,7 @@ impl Plane for HostPlane {
                 Arc::clone(&context.rows),
             );
             let scope = Scope::of(config);
+            tracker.set_own_namespace(scope.own_netns);
             let lack = match config.method {
                 Method::SockDiag => Lack::new(
                     "kernel programs are switched off in the configuration",

@@ -1,5 +1,6 @@
 //! All TCP sockets that exist now, with their processes: `sock_diag` and `/proc`, no kernel program.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use hashbrown::{HashMap, HashSet};
@@ -59,6 +60,8 @@ pub struct Listing {
     pub sockets: Vec<Socket>,
     /// The network namespaces that it covers.
     pub namespaces: HashSet<u32>,
+    /// By namespace other than our own: its addresses.
+    pub elsewhere: HashMap<u32, Vec<IpAddr>>,
     /// How it was made.
     pub method: &'static str,
     /// Sockets cut off: more than 262,144.
@@ -122,6 +125,7 @@ impl Lister {
             if let Ok(sockets) = procfs::tcp_sockets(&folder, netns) {
                 listing.sockets.extend(sockets);
                 listing.namespaces.insert(netns);
+                listing.elsewhere.insert(netns, procfs::addresses(&folder));
             }
         }
     }
@@ -163,7 +167,17 @@ pub(crate) fn own_namespace() -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_names::is_of_one_host;
     use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn the_addresses_of_a_namespace_are_those_of_its_interfaces() {
+        let listed = procfs::addresses(Path::new("/proc/thread-self"));
+        let interfaces = if_addrs::get_if_addrs().expect("interfaces");
+        let wanted: HashSet<IpAddr> =
+            interfaces.iter().map(|i| i.ip()).filter(is_of_one_host).collect();
+        assert_eq!(listed.into_iter().collect::<HashSet<_>>(), wanted);
+    }
 
     #[test]
     fn both_ways_of_listing_find_the_same_sockets() {

@@ -39,7 +39,7 @@ impl OwnNames {
 }
 
 /// Whether an address means the same host on every link (RFC 6890 lists those that do not).
-fn is_of_one_host(address: &IpAddr) -> bool {
+pub(crate) fn is_of_one_host(address: &IpAddr) -> bool {
     let link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => is_unicast_link_local(v6),

@@ -8,12 +8,15 @@ use std::path::Path;
 use hashbrown::{HashMap, HashSet};
 
 use crate::listing::{MAX_SOCKETS, Socket};
+use crate::own_names::is_of_one_host;
 use crate::process::read_bounded;
 use crate::seen::{End, Owner};
 
 /// About 150 bytes a line.
 const MAX_FILE_BYTES: u64 = 150 * MAX_SOCKETS as u64;
 const MAX_FILES_OF_PROCESS: usize = 65_536;
+/// Most addresses of a namespace that are kept.
+const MAX_ADDRESSES: usize = 64;
 
 /// The sockets of the network namespace of the process `folder` (proc_pid_net(5)), marked `netns`.
 pub(crate) fn tcp_sockets(folder: &Path, netns: u32) -> io::Result<Vec<Socket>> {
@@ -29,6 +32,40 @@ pub(crate) fn tcp_sockets(folder: &Path, netns: u32) -> io::Result<Vec<Socket>> 
         sockets.extend(text.lines().filter_map(|line| read_line(line, netns)));
     }
     Ok(sockets)
+}
+
+/// The addresses of the network namespace of the process `folder`, without loopback and link-local ones: the entries of its
+/// local routing table (`net/fib_trie`) and of its IPv6 interfaces (`net/if_inet6`). At most 64.
+pub(crate) fn addresses(folder: &Path) -> Vec<IpAddr> {
+    let read = |name: &str| read_bounded(folder.join("net").join(name), MAX_FILE_BYTES);
+    let mut found = read("fib_trie").map_or_else(Vec::new, |text| ipv4_addresses(&text));
+    found.extend(read("if_inet6").iter().flat_map(|text| text.lines()).filter_map(ipv6_address));
+    found.retain(is_of_one_host);
+    found.sort_unstable();
+    found.dedup();
+    found.truncate(MAX_ADDRESSES);
+    found
+}
+
+/// `|-- 192.0.2.7`, and below it `/32 host LOCAL`.
+fn ipv4_addresses(text: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    let mut last: Option<IpAddr> = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(address) = line.strip_prefix("|-- ") {
+            last = address.parse().ok();
+        } else if line == "/32 host LOCAL" {
+            found.extend(last);
+        }
+    }
+    found
+}
+
+/// `fe80…  index length scope flags name`: the address in 32 hexadecimal digits.
+fn ipv6_address(line: &str) -> Option<IpAddr> {
+    let digits = line.split_ascii_whitespace().next()?;
+    let number = u128::from_str_radix(digits, 16).ok()?;
+    (digits.len() == 32).then(|| Ipv6Addr::from(number).into())
 }
 
 /// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …`
@@ -125,6 +162,18 @@ mod tests {
         let socket = read_line(line, 0).expect("a listener");
         assert_eq!(socket.local, End::new("::1".parse().expect("valid"), 80));
         assert!(socket.listens);
+    }
+
+    #[test]
+    fn local_addresses_are_told_from_routes() {
+        let text = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     +-- 10.0.0.0/24 2 0 2\n        \
+            |-- 10.0.0.0\n           /24 link UNICAST\n        |-- 10.0.0.2\n           /32 host LOCAL\n        |-- 10.0.0.255\n           \
+            /32 link BROADCAST\nLocal:\n        |-- 10.0.0.2\n           /32 host LOCAL\n";
+        let address: IpAddr = "10.0.0.2".parse().expect("valid");
+        assert_eq!(ipv4_addresses(text), [address, address]);
+        let line = "fd000000000000000000000000000002 02 40 00 80     eth0";
+        assert_eq!(ipv6_address(line), Some("fd00::2".parse().expect("valid")));
+        assert_eq!(ipv6_address("fd00 02"), None);
     }
 
     #[test]

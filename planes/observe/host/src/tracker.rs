@@ -81,6 +81,10 @@ pub struct Tracker {
     host_name: Arc<str>,
     /// Addresses of this host's interfaces.
     own: HashSet<u128>,
+    /// The network namespace that they are of, as events name it; 0 if those do not tell.
+    own_netns: u32,
+    /// Addresses in other namespaces, as far as they are known.
+    elsewhere: HashMap<u32, Vec<u128>>,
     connections: HashMap<Tuple, Connection>,
     /// Services found behind an address only when they accepted: those of other namespaces.
     learned: HashMap<End, Arc<Service>>,
@@ -108,6 +112,8 @@ impl Tracker {
             ignore_ports: config.ignore_ports.clone(),
             max_connections: config.max_connections,
             own: HashSet::new(),
+            own_netns: 0,
+            elsewhere: HashMap::new(),
             connections: HashMap::new(),
             learned: HashMap::new(),
             listeners: HashMap::new(),
@@ -124,6 +130,12 @@ impl Tracker {
     /// The addresses of this host's interfaces, as they are now.
     pub fn set_own_addresses(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         self.own = addresses.into_iter().map(|ip| End::new(ip, 0).ip).collect();
+    }
+
+    /// The network namespace of these addresses, as events and listings name it. Where they are of it,
+    /// or do not tell theirs (0), a listener at every address listens at these.
+    pub fn set_own_namespace(&mut self, netns: u32) {
+        self.own_netns = netns;
     }
 
     /// Takes one thing that was seen: its facts are told at once, its row by [`Self::write_rows`].
@@ -174,6 +186,7 @@ impl Tracker {
     /// are closed, if they are older than the listing and of a namespace that it covers; with `add`,
     /// those it has and the tracker has not are taken up as `source`.
     pub fn compare(&mut self, listing: &Listing, add: bool, source: Source) {
+        self.learn_addresses(listing);
         let mut there = HashSet::with_capacity(listing.sockets.len());
         // Listeners first: they tell accepted connections from opened ones.
         for socket in listing.sockets.iter().filter(|s| s.listens) {
@@ -275,7 +288,7 @@ impl Tracker {
             return;
         }
         if let Some(process) = &process {
-            let addresses = self.reachable_at(seen.local.ip);
+            let addresses = self.reachable_at(seen.netns, seen.local.ip);
             self.edges.listen(process, &addresses, seen.local.port, seen.at);
         }
         self.row(seen, None, process, seen.owner == Owner::Hidden);
@@ -473,14 +486,37 @@ impl Tracker {
         }
     }
 
-    /// The addresses at which a listener at `ip` is reached.
-    fn reachable_at(&self, ip: u128) -> Vec<Box<str>> {
+    /// Takes up what the addresses of other namespaces are, and tells them of those that listen at all of
+    /// them: a listener may have been seen before its namespace was.
+    fn learn_addresses(&mut self, listing: &Listing) {
+        let end = |ip: &IpAddr| End::new(*ip, 0).ip;
+        let known = |ips: &Vec<IpAddr>| ips.iter().map(end).collect::<Vec<_>>();
+        let elsewhere = listing.elsewhere.iter().map(|(&netns, ips)| (netns, known(ips)));
+        let before = std::mem::replace(&mut self.elsewhere, elsewhere.collect());
+        let news = |netns: &u32| before.get(netns) != self.elsewhere.get(netns);
+        for ((netns, local), listener) in &self.listeners {
+            let at_all = local.ip == 0 || local.ip == ANY_IPV4;
+            if at_all && listener.shown && news(netns) && self.elsewhere.contains_key(netns) {
+                let addresses = self.reachable_at(*netns, local.ip);
+                if let Some(process) = &listener.process {
+                    self.edges.reached_at(process, &addresses, listing.at);
+                }
+            }
+        }
+    }
+
+    /// The addresses at which a listener at `ip` in a namespace is reached, as far as they are known.
+    fn reachable_at(&self, netns: u32, ip: u128) -> Vec<Box<str>> {
         let text = |ip: u128| End { ip, port: 0 }.address().to_string().into();
         if ip != 0 && ip != ANY_IPV4 {
             return vec![text(ip)];
         }
-        let mut addresses: Vec<u128> =
-            self.own.iter().copied().filter(|&own| !is_loopback(own)).collect();
+        let is_own = self.own_netns == 0 || netns == 0 || netns == self.own_netns;
+        let mut addresses: Vec<u128> = match (is_own, self.elsewhere.get(&netns)) {
+            (true, _) => self.own.iter().copied().collect(),
+            (false, known) => known.cloned().unwrap_or_default(),
+        };
+        addresses.retain(|&own| !is_loopback(own));
         addresses.retain(|&own| ip == 0 || own >> 32 == ANY_IPV4 >> 32);
         addresses.sort_unstable();
         addresses.into_iter().take(8).map(text).collect()

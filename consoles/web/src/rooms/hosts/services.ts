@@ -1,5 +1,6 @@
 // Flow edges as rows of who connects to whom.
 import type { Topology } from "../../api/types";
+import { attributeText } from "../../parts/format";
 
 export interface ServiceRow {
   id: string;
@@ -32,10 +33,10 @@ export function serviceRows(topology: Topology, within: (site: string) => boolea
     }));
 }
 
-function first(attributes: Record<string, string>, names: readonly string[]): string | null {
+function first(attributes: Topology["edges"][number]["attributes"], names: readonly string[]): string | null {
   for (const name of names) {
     const value = attributes[name];
-    if (value) return value;
+    if (value) return attributeText(value);
   }
   return null;
 }

@@ -4,7 +4,7 @@ import { useMemo, useState } from "react";
 import { diffPath, isLoggedOut } from "../../api/client";
 import { useSetUrl, useUrl } from "../../frame/scope";
 import { ElementLink, Failure, Time, Waiting } from "../../parts/basics";
-import { count, plural } from "../../parts/format";
+import { attributeText, count, plural } from "../../parts/format";
 import type { Change } from "../../parts/graph/model";
 import { PickList } from "../../parts/pick";
 import { CHANGE_LOOKS, CHANGES, type ChangedElement, type Comparison } from "./changes";
@@ -97,7 +97,7 @@ function Row({ item }: { item: ChangedElement }) {
 }
 
 function told({ key, before, after }: ChangedElement["attributes"][number]): string {
-  return `${key}: ${before ?? "none"} → ${after ?? "none"}`;
+  return `${key}: ${attributeText(before) ?? "none"} → ${attributeText(after) ?? "none"}`;
 }
 
 /** As the picture draws it: solid, dashed outline, hatched, dark; with the sign that discs use. */

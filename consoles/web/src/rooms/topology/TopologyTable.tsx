@@ -17,7 +17,7 @@ export interface ElementRow {
   since: string;
   provenance: string;
   change: Change | undefined;
-  attributes: Record<string, string>;
+  attributes: TopologyNode["attributes"];
 }
 
 const LOOKS: Record<Look, StateLook> = {

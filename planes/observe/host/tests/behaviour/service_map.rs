@@ -214,6 +214,32 @@ fn a_flood_of_connections_is_bounded_and_counted() {
     assert_eq!(host.told.rows.lock().expect("sound").len(), 100, "every one is a row");
 }
 
+#[test]
+fn a_listener_in_another_namespace_is_reached_at_that_ones_addresses() {
+    let mut host = Host::new(&Config::default());
+    host.tracker.set_own_namespace(1);
+    let web = host.process(7, "web", "0::/system.slice/web.service");
+    host.see_in(9, Listen, 10, "0.0.0.0:80", "", web);
+    let addresses = |host: &Host| -> Vec<String> {
+        let nodes = host.told.nodes.lock().expect("sound");
+        let last = nodes.iter().rev().find(|(id, _)| id == "service:web").expect("it is told");
+        let of_key = last.1.iter().filter(|(key, _)| &**key == "server.address");
+        of_key.map(|(_, value)| value.to_string()).collect()
+    };
+    assert_eq!(addresses(&host), [""; 0], "not the host's own: whose, is not known yet");
+    let there = ["172.18.0.2", "127.0.0.1", "fd00::2"].map(|ip| ip.parse().expect("valid"));
+    let listing = Listing {
+        at: Millis(5),
+        namespaces: [1, 9].into_iter().collect(),
+        elsewhere: [(9, there.to_vec())].into_iter().collect(),
+        ..Listing::default()
+    };
+    host.tracker.compare(&listing, true, Source::Listing);
+    assert_eq!(addresses(&host), ["172.18.0.2"], "it listens at IPv4 addresses only");
+    host.see_in(1, Listen, 30, "0.0.0.0:81", "", web);
+    assert_eq!(addresses(&host), ["172.18.0.2,192.0.2.1"], "and here at the host's");
+}
+
 fn listed(netns: u32, local: &str, remote: &str) -> Socket {
     Socket {
         listens: remote.is_empty(),
