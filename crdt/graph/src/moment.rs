@@ -297,10 +297,10 @@ impl Laying<'_> {
             if self.several[node as usize] {
                 continue;
             }
-            // Where only an alias speaks of it, who says that.
-            let claimed = || graph.claimants(slot, self.at).next();
-            let of_claim = || claimed().map(|site| self.plans.class(slot.scope, site));
-            if let Some(class) = self.class[node as usize].or_else(of_claim) {
+            // All who speak of it mean the same, and so do all who say that it has other names.
+            let claimed = graph.claimants(slot, self.at);
+            let of_claims = claimed.map(|site| self.plans.class(slot.scope, site));
+            for class in self.class[node as usize].into_iter().chain(of_claims) {
                 self.builder.private_name(made, &slot.id, class);
             }
         }

@@ -4,10 +4,22 @@
 mod reference;
 
 use holm_graph::{SiteElement, SnapshotFilter, TopologyGraph};
-use holm_model::{Interval, IntervalSet, Millis, NodeId, PastValue, PastValues, SiteId};
-use holm_moment::MomentBuilder;
+use std::collections::BTreeSet;
+
+use holm_model::{ElementId, Interval, IntervalSet, Millis, NodeId, PastValue, PastValues, SiteId};
+use holm_moment::{Limits, Moment, MomentBuilder, Scratch, Selector, WhatIf};
 use proptest::prelude::*;
 use reference::Model;
+
+/// The nodes that an element speaks of.
+fn names_in(id: ElementId) -> Vec<NodeId> {
+    match id {
+        ElementId::Node(node) => vec![node],
+        ElementId::Edge(edge) => vec![edge.from, edge.to],
+        ElementId::Path(path) => path.nodes().cloned().collect(),
+        ElementId::Alias(alias) => alias.ends().into_iter().cloned().collect(),
+    }
+}
 
 fn any_past() -> impl Strategy<Value = PastValues> {
     let value =
@@ -55,6 +67,10 @@ fn any_id() -> impl Strategy<Value = String> {
         (0usize..3).prop_map(|n| format!("site:site-{n}")),
         (0usize..3).prop_map(|n| format!("site:site-{n}")),
         (0usize..12).prop_map(|n| NAMES[n].to_owned()),
+        (0usize..3).prop_map(|n| {
+            let prefix = ["10.0.0.0/24", "192.0.2.0/24", "0.0.0.0/0"][n];
+            format!("hop:192.0.2.1|routing|prefix:{prefix}")
+        }),
     ]
 }
 
@@ -158,6 +174,23 @@ proptest! {
                 prop_assert!(one.ids().eq(other.ids()));
                 prop_assert_eq!(one.spof(99), other.spof(99));
                 prop_assert_eq!(replayed.names_apart(at), shuffled.names_apart(at));
+                let names: BTreeSet<NodeId> = model.ids().into_iter().flat_map(names_in).collect();
+                for name in &names {
+                    prop_assert_eq!(one.find_all(name), other.find_all(name));
+                    for n in 0..4 {
+                        let site = SiteId::new(&format!("site-{n}")).expect("valid");
+                        prop_assert_eq!(one.meant_by(name, &site), other.meant_by(name, &site));
+                    }
+                    let target = Selector::Element(ElementId::Node(name.clone()));
+                    let failed = one.select(&target);
+                    prop_assert_eq!(&failed, &other.select(&target));
+                    let Ok(failed) = failed else { continue };
+                    let question = WhatIf { failed, ..WhatIf::default() };
+                    let ask = |moment: &Moment| {
+                        moment.what_if(&question, Limits { items: 99 }, None, &mut Scratch::default())
+                    };
+                    prop_assert_eq!(ask(&one), ask(&other));
+                }
             }
             // A part that leaves nothing out is the whole, however it is chosen.
             let sites = Some((0..4).map(|n| SiteId::new(&format!("site-{n}")).expect("valid")).collect());

@@ -68,7 +68,8 @@ fn what_runs_on_a_host_fails_with_it_and_so_does_what_calls_it() {
     assert_eq!(impacted(&moment, "host:10.2.0.5"), expected);
     assert_eq!(impacted(&moment, "host:10.2.0.1"), [""; 0], "nothing was seen to run there");
     let ranking = moment.spof(10);
-    let db = ranking.items.iter().find(|spof| spof.id.name() == "db").expect("it breaks something");
+    let db =
+        ranking.items.iter().find(|spof| spof.id.id.name() == "db").expect("it breaks something");
     assert_eq!(db.impacted_services, 3);
 }
 
@@ -207,6 +208,54 @@ fn what_one_site_says_of_a_private_address_is_said_of_its_own() {
 }
 
 #[test]
+fn what_a_claimed_address_means_does_not_depend_on_who_said_so_first() {
+    let mut told = Vec::new();
+    for order in [["berlin", "tokyo"], ["tokyo", "berlin"]] {
+        let mut graph = TopologyGraph::new();
+        for site in order {
+            put(&mut graph, site, "host:10.0.0.2|alias|host:203.0.113.7", (1, None));
+        }
+        put(&mut graph, "tokyo", "hop:192.0.2.1|routing|prefix:10.0.0.0/24", (1, None));
+        put(&mut graph, "tokyo", "agent:tokyo|path|host:203.0.113.7", (1, None));
+        let moment = graph.moment(NOW);
+        told.push(broken(&moment, "prefix:10.0.0.0/24"));
+        for site in order {
+            let site = site.parse().expect("valid");
+            let meant = moment.meant_by(&node("host:10.0.0.2"), &site).expect("both mean it");
+            assert_eq!(moment.node(meant), &node("host:10.0.0.2"));
+        }
+    }
+    assert_eq!(told, [["agent:tokyo host:10.0.0.2"], ["agent:tokyo host:10.0.0.2"]]);
+}
+
+#[test]
+fn things_of_one_shown_name_keep_their_order() {
+    let steps = [
+        ("a", "host:web|alias|host:10.0.0.1"),
+        ("b", "host:web|alias|host:10.0.0.2"),
+        ("c", "host:10.0.0.1"),
+        ("c", "host:10.0.0.2"),
+        ("a", "agent:a|path|host:10.0.0.1"),
+        ("a", "agent:a|path|host:10.0.0.2"),
+    ];
+    let shown = |steps: &[(&str, &str)]| {
+        let mut graph = TopologyGraph::new();
+        for site in ["a", "b"] {
+            let plan = [("holm.site.address_plan", "p")];
+            put_with(&mut graph, site, &format!("site:{site}"), (1, None), &[(1, &plan)]);
+        }
+        steps.iter().for_each(|(site, element)| put(&mut graph, site, element, (1, None)));
+        let moment = graph.moment(NOW);
+        let all = moment.find_all(&node("host:web")).iter();
+        all.map(|&number| moment.names(number)).collect::<Vec<_>>()
+    };
+    let mut turned = steps;
+    turned.reverse();
+    assert_eq!(shown(&steps).len(), 2);
+    assert_eq!(shown(&steps), shown(&turned));
+}
+
+#[test]
 fn a_way_that_was_seen_leads_over_the_address_of_the_site_that_saw_it() {
     let mut graph = TopologyGraph::new();
     for (site, to) in [("berlin", "192.0.2.1"), ("tokyo", "192.0.2.2")] {
@@ -216,7 +265,7 @@ fn a_way_that_was_seen_leads_over_the_address_of_the_site_that_saw_it() {
     let ways = |graph: &TopologyGraph, from: &str, to: &str| {
         let moment = graph.moment(NOW);
         let number = |name: &str| match name.split_once('@') {
-            Some((name, site)) => moment.find_at(&node(name), &site.parse().expect("valid")),
+            Some((name, site)) => moment.meant_by(&node(name), &site.parse().expect("valid")),
             None => moment.find(&node(name)),
         };
         let ends = (&[number(from).expect("there")][..], &[number(to).expect("there")][..]);

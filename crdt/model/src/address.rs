@@ -11,8 +11,9 @@ pub enum AddressScope {
     /// RFC 4291 §2.5.6), and the bridges that container engines make on every machine alike
     /// (172.17.0.0/16 of Docker, 10.88.0.0/16 of Podman).
     Machine,
-    /// Within one site: private (RFC 1918), shared (RFC 6598), benchmarking (RFC 2544) and unique local
-    /// addresses (RFC 4193), the old site-local ones (RFC 3879). Another site may use them too.
+    /// Within one site: private (RFC 1918), shared (RFC 6598), benchmarking (RFC 2544, RFC 5180) and unique
+    /// local addresses (RFC 4193), the old site-local ones (RFC 3879), ends of tunnels (RFC 7335) and
+    /// translated addresses (RFC 8215). Another site may use them too.
     Site,
     /// Everywhere.
     Global,
@@ -21,49 +22,63 @@ pub enum AddressScope {
 impl AddressScope {
     /// The scope of `address`; one mapped from IPv4 counts as that.
     pub fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::of_v4(address),
-            IpAddr::V6(address) => Self::of_v6(address),
-        }
+        let address = address.to_canonical();
+        let block = BLOCKS.iter().find(|(block, _)| block.holds(address));
+        block.map_or(Self::Global, |(_, scope)| *scope)
     }
 
     /// How far the name of a node means the same: that of its address, or of all addresses in its prefix;
-    /// [`Self::Global`] for all other names.
+    /// [`Self::Global`] for all other names, and for prefixes that reach beyond one block of private
+    /// addresses.
     pub fn of_node(node: &NodeId) -> Self {
         let scope = match node.kind() {
             NodeKind::Host | NodeKind::Hop => node.name().parse().ok().map(Self::of),
-            NodeKind::Prefix => Prefix::parse(node.name()).map(|prefix| {
-                let ends = [prefix.first(), prefix.last()].map(Self::of);
-                if ends[0] == ends[1] { ends[0] } else { Self::Global }
+            NodeKind::Prefix => Prefix::parse(node.name()).and_then(|prefix| {
+                let block = BLOCKS.iter().find(|(block, _)| block.covers(&prefix));
+                block.map(|(_, scope)| *scope)
             }),
             _ => None,
         };
         scope.unwrap_or(Self::Global)
     }
+}
 
-    fn of_v4(address: Ipv4Addr) -> Self {
-        match address.octets() {
-            [127 | 0, ..] | [169, 254, ..] | [172, 17, ..] | [10, 88, ..] => Self::Machine,
-            [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Self::Site,
-            [100, 64..=127, ..] | [198, 18..=19, ..] => Self::Site,
-            _ => Self::Global,
-        }
-    }
+/// Blocks of addresses that do not mean the same everywhere; of two that overlap the smaller one first.
+const BLOCKS: [(Prefix, AddressScope); 17] = [
+    (v4([0, 0, 0, 0], 8), AddressScope::Machine),
+    (v4([127, 0, 0, 0], 8), AddressScope::Machine),
+    (v4([169, 254, 0, 0], 16), AddressScope::Machine),
+    (v4([172, 17, 0, 0], 16), AddressScope::Machine),
+    (v4([10, 88, 0, 0], 16), AddressScope::Machine),
+    (v6([0; 8], 127), AddressScope::Machine),
+    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), AddressScope::Machine),
+    (v4([10, 0, 0, 0], 8), AddressScope::Site),
+    (v4([172, 16, 0, 0], 12), AddressScope::Site),
+    (v4([192, 168, 0, 0], 16), AddressScope::Site),
+    (v4([100, 64, 0, 0], 10), AddressScope::Site),
+    (v4([198, 18, 0, 0], 15), AddressScope::Site),
+    // The ends of a tunnel over IPv6 (RFC 7335).
+    (v4([192, 0, 0, 0], 29), AddressScope::Site),
+    (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), AddressScope::Site),
+    (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), AddressScope::Site),
+    // Translation between IPv4 and IPv6 within a network (RFC 8215).
+    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), AddressScope::Site),
+    // Benchmarking (RFC 5180).
+    (v6([0x2001, 2, 0, 0, 0, 0, 0, 0], 48), AddressScope::Site),
+];
 
-    fn of_v6(address: Ipv6Addr) -> Self {
-        let first = address.segments()[0];
-        if address.is_loopback() || address.is_unspecified() || first & 0xffc0 == 0xfe80 {
-            Self::Machine
-        } else if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 {
-            Self::Site
-        } else {
-            Self::Global
-        }
-    }
+const fn v4([a, b, c, d]: [u8; 4], length: u32) -> Prefix {
+    let first = u32::from_be_bytes([a, b, c, d]) as u128;
+    Prefix { first, free: 32 - length, v6: false }
+}
+
+const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], length: u32) -> Prefix {
+    let first = Ipv6Addr::new(a, b, c, d, e, f, g, h).to_bits();
+    Prefix { first, free: 128 - length, v6: true }
 }
 
 /// An address prefix (RFC 4632 §3.1, RFC 4291 §2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Prefix {
     /// The first address as a number, IPv4 in the low bits.
     first: u128,
@@ -81,6 +96,18 @@ impl Prefix {
         let length: u32 = length.parse().ok()?;
         let free = (if v6 { 128_u32 } else { 32 }).checked_sub(length)?;
         Some(Self { first: number(address) & !low_bits(free), free, v6 })
+    }
+
+    /// The prefix of so many bits in which `address` lies; all of them if there are fewer.
+    pub fn around(address: IpAddr, length: u32) -> Self {
+        let v6 = address.is_ipv6();
+        let free = (if v6 { 128_u32 } else { 32 }).saturating_sub(length);
+        Self { first: number(address) & !low_bits(free), free, v6 }
+    }
+
+    /// Whether all of `other` lies in it.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.free <= self.free && self.holds(other.first())
     }
 
     /// Whether `address` lies in it.
@@ -134,6 +161,9 @@ mod tests {
             ("prefix:10.0.0.0/8", AddressScope::Site),
             ("prefix:10.88.0.0/16", AddressScope::Machine),
             ("prefix:172.16.0.0/12", AddressScope::Site),
+            ("prefix:172.16.0.0/15", AddressScope::Site),
+            ("prefix:10.88.0.0/13", AddressScope::Site),
+            ("prefix:0.0.0.0/1", AddressScope::Global),
             ("prefix:10.0.0.0/7", AddressScope::Global),
             ("prefix:0.0.0.0/0", AddressScope::Global),
             ("prefix:fd00::/8", AddressScope::Site),
@@ -183,6 +213,12 @@ mod tests {
             ("::ffff:10.0.0.1", AddressScope::Site),
             ("2001:db8::1", AddressScope::Global),
             ("192.0.2.7", AddressScope::Global),
+            ("192.0.0.2", AddressScope::Site),
+            ("192.0.0.170", AddressScope::Global),
+            ("64:ff9b:1::1", AddressScope::Site),
+            ("64:ff9b::1", AddressScope::Global),
+            ("::1", AddressScope::Machine),
+            ("::2", AddressScope::Global),
         ] {
             assert_eq!(AddressScope::of(address.parse().expect("valid")), scope, "{address}");
         }

@@ -15,8 +15,8 @@ pub struct MomentBuilder {
     index: HashMap<NodeId, u32>,
     /// What names that mean several things mean at which site.
     called_at: Vec<(NodeId, SiteId, u32)>,
-    /// Nodes with such names, and the first of the sites.
-    apart: HashMap<u32, SiteId>,
+    /// Nodes with such names: at which site by which.
+    apart: HashMap<u32, Vec<(SiteId, NodeId)>>,
     edges: Vec<(u32, EdgeKind, u32, u32)>,
     paths: Vec<CollectedPath>,
     recorded_by: Vec<(u32, SiteId)>,
@@ -62,10 +62,7 @@ impl MomentBuilder {
 
     /// That `name` means this node at `site`, and may mean another elsewhere.
     pub fn called_at(&mut self, node: u32, name: &NodeId, site: &SiteId) {
-        let least = self.apart.entry(node).or_insert_with(|| site.clone());
-        if site < least {
-            *least = site.clone();
-        }
+        self.apart.entry(node).or_default().push((site.clone(), name.clone()));
         self.called_at.push((name.clone(), site.clone(), node));
     }
 
@@ -127,7 +124,7 @@ impl MomentBuilder {
     /// The moment, in order of ids: whatever the order of the calls before.
     pub fn build(self) -> Moment {
         let Self { nodes, edges, paths, recorded_by, located_at, also_called, apart, .. } = self;
-        let (nodes, place) = sorted(nodes, &apart);
+        let (nodes, place) = sorted(nodes, apart);
         let at = |handle: u32| place[handle as usize];
         let mut edges: Vec<_> =
             edges.into_iter().map(|(from, kind, to, us)| (at(from), kind, at(to), us)).collect();
@@ -201,7 +198,14 @@ impl MomentBuilder {
         let on_hosts = untold(&runs_on);
         let ties = untold(&ties);
         let (index, several) = by_name(names.chain(nodes.iter().cloned().zip(0..)));
+        let mut place_of: HashMap<u32, SiteId> = HashMap::new();
+        for ((name, site), node) in &called_at {
+            if nodes[*node as usize] == *name && several.contains_key(name) {
+                place_of.entry(*node).or_insert_with(|| site.clone());
+            }
+        }
         let mut moment = Moment {
+            place_of,
             called_at,
             private,
             classes: self.classes,
@@ -260,8 +264,15 @@ fn by_name(
     (index, several)
 }
 
-/// The ids in order, those alike by where they mean what, and where each handle went.
-fn sorted(nodes: Vec<NodeId>, places: &HashMap<u32, SiteId>) -> (Vec<NodeId>, Vec<u32>) {
+/// The ids in order, those alike by who calls them so at which site, and where each handle went.
+fn sorted(
+    nodes: Vec<NodeId>,
+    mut places: HashMap<u32, Vec<(SiteId, NodeId)>>,
+) -> (Vec<NodeId>, Vec<u32>) {
+    places.values_mut().for_each(|names| {
+        names.sort_unstable();
+        names.dedup();
+    });
     let mut order: Vec<(NodeId, u32)> = nodes.into_iter().zip(0..).collect();
     if places.is_empty() {
         order.sort_unstable();

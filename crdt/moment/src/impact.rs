@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use holm_model::{ElementId, NodeId};
+use holm_model::NodeId;
+
+use crate::named::{Named, NamedElement};
 
 /// The first items of a list, and how many there are: `showing N of M`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +33,11 @@ impl<T> Listed<T> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BrokenPath {
     /// The agent.
-    pub from: NodeId,
+    pub from: Named,
     /// The target.
-    pub to: NodeId,
+    pub to: Named,
     /// A way on which it got there before, across what fails. A hop that did not answer is `None`.
-    pub route: Vec<Option<NodeId>>,
+    pub route: Vec<Option<Named>>,
     /// Whether packets were seen on that way, or it is put together from links.
     pub observed: bool,
 }
@@ -53,15 +55,15 @@ pub enum RouteStatus {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReroutedPath {
     /// The agent.
-    pub from: NodeId,
+    pub from: Named,
     /// The target.
-    pub to: NodeId,
+    pub to: Named,
     /// What the surviving way stands on.
     pub status: RouteStatus,
     /// The way before, across what fails.
-    pub route: Vec<Option<NodeId>>,
+    pub route: Vec<Option<Named>>,
     /// The way that survives.
-    pub alt_route: Vec<Option<NodeId>>,
+    pub alt_route: Vec<Option<Named>>,
     /// Flows of this pair that cross what fails; `None` where no flow was observed.
     pub flows_affected: Option<(u32, u32)>,
 }
@@ -72,7 +74,7 @@ pub struct ImpactedService {
     /// Calls away from what fails: 1 for a direct caller.
     pub distance: u32,
     /// The service.
-    pub id: NodeId,
+    pub id: Named,
 }
 
 /// What remains of a prefix.
@@ -88,7 +90,7 @@ pub enum PrefixLoss {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImpactedPrefix {
     /// The prefix.
-    pub id: NodeId,
+    pub id: Named,
     /// What remains of it.
     pub loss: PrefixLoss,
 }
@@ -112,9 +114,9 @@ pub struct Coverage {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Impact {
     /// What was said to fail, in order.
-    pub failed: Vec<ElementId>,
+    pub failed: Vec<NamedElement>,
     /// What was said to be drained, in order.
-    pub drained: Vec<ElementId>,
+    pub drained: Vec<NamedElement>,
     /// Agent and target pairs that have no way any more, in order.
     pub broken_paths: Listed<BrokenPath>,
     /// Pairs that have another way, in order.
@@ -126,11 +128,31 @@ pub struct Impact {
     /// Prefixes behind what fails.
     pub impacted_prefixes: Listed<ImpactedPrefix>,
     /// Nodes that are cut off, in order.
-    pub disconnected: Listed<NodeId>,
+    pub disconnected: Listed<Named>,
     /// Objectives that the failure touches; `None` without an engine that knows them.
     pub impacted_slos: Option<Vec<String>>,
     /// What the answer stands on.
     pub coverage: Coverage,
+}
+
+impl Impact {
+    /// Every node that the lists name, some of them several times.
+    pub fn nodes(&self) -> impl Iterator<Item = &Named> {
+        let chosen = self.failed.iter().chain(&self.drained).flat_map(|element| match element {
+            NamedElement::Node(node) => [Some(node), None],
+            NamedElement::Edge(from, _, to) => [Some(from), Some(to)],
+        });
+        let broken = self.broken_paths.items.iter().chain(&self.stranded_paths.items);
+        let broken = broken.flat_map(|path| path.route.iter().map(Option::as_ref));
+        let rerouted = self.rerouted_paths.items.iter();
+        let rerouted =
+            rerouted.flat_map(|path| path.route.iter().chain(&path.alt_route).map(Option::as_ref));
+        let services = self.impacted_services.items.iter().map(|service| Some(&service.id));
+        let prefixes = self.impacted_prefixes.items.iter().map(|prefix| Some(&prefix.id));
+        let disconnected = self.disconnected.items.iter().map(Some);
+        let behind = services.chain(prefixes).chain(disconnected);
+        chosen.chain(broken).chain(rerouted).chain(behind).flatten()
+    }
 }
 
 /// Who knows which objectives stand on which elements.
@@ -144,15 +166,15 @@ pub trait SloIndex {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImpactDiff {
     /// Broken pairs in the first only, in the second only, in both.
-    pub broken_paths: [Vec<(NodeId, NodeId)>; 3],
+    pub broken_paths: [Vec<(Named, Named)>; 3],
     /// Rerouted pairs.
-    pub rerouted_paths: [Vec<(NodeId, NodeId)>; 3],
+    pub rerouted_paths: [Vec<(Named, Named)>; 3],
     /// Impacted services.
-    pub impacted_services: [Vec<NodeId>; 3],
+    pub impacted_services: [Vec<Named>; 3],
     /// Impacted prefixes.
-    pub impacted_prefixes: [Vec<NodeId>; 3],
+    pub impacted_prefixes: [Vec<Named>; 3],
     /// Nodes cut off.
-    pub disconnected: [Vec<NodeId>; 3],
+    pub disconnected: [Vec<Named>; 3],
     /// Whether no list was cut short.
     pub complete: bool,
 }
@@ -163,7 +185,7 @@ pub fn impact_diff(a: &Impact, b: &Impact) -> ImpactDiff {
     let rerouted = |i: &Impact| keys(&i.rerouted_paths, |p| (p.from.clone(), p.to.clone()));
     let services = |i: &Impact| keys(&i.impacted_services, |s| s.id.clone());
     let prefixes = |i: &Impact| keys(&i.impacted_prefixes, |p| p.id.clone());
-    let cut_off = |i: &Impact| keys(&i.disconnected, NodeId::clone);
+    let cut_off = |i: &Impact| keys(&i.disconnected, Named::clone);
     let whole = |i: &Impact| {
         i.broken_paths.is_whole()
             && i.rerouted_paths.is_whole()

@@ -12,6 +12,7 @@ mod builder;
 mod impact;
 mod layers;
 mod moment;
+mod named;
 mod names;
 mod reach;
 mod routes;
@@ -27,6 +28,7 @@ pub use impact::{
 };
 pub use layers::{LayeredRoute, RouteLayer};
 pub use moment::Moment;
+pub use named::{Named, NamedElement};
 pub use names::nearest;
 pub use routes::{Metric, ObservedPath, Route, RouteQuery};
 pub use search::{Around, Scratch, Toward};

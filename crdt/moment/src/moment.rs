@@ -29,6 +29,8 @@ pub struct Moment {
     pub(crate) called_at: BTreeMap<(NodeId, SiteId), u32>,
     /// What names that mean one thing to some sites only mean to those; in order.
     pub(crate) private: Vec<PrivateName>,
+    /// Nodes that are shown by a name that means several things: the first site that means this.
+    pub(crate) place_of: HashMap<u32, SiteId>,
     /// By site: those that mean the same by private addresses, and by those of one machine.
     pub(crate) classes: BTreeMap<SiteId, [u32; 2]>,
     /// By prefix: the sites that speak of it.
@@ -133,18 +135,12 @@ impl Moment {
     }
 
     /// All nodes that go by a name, in order: mostly one. A private address may be one thing at one
-    /// site and another elsewhere ([`Self::find_at`]).
+    /// site and another elsewhere ([`Self::meant_by`]).
     pub fn find_all(&self, id: &NodeId) -> &[u32] {
         match self.several.get(id) {
             Some(several) => several,
             None => self.index.get(id).map_or(&[], std::slice::from_ref),
         }
-    }
-
-    /// What a name means at a site, if it means another thing elsewhere.
-    pub fn find_at(&self, name: &NodeId, site: &SiteId) -> Option<u32> {
-        let several = self.find_all(name).len() > 1;
-        self.called_at.get(&(name.clone(), site.clone())).copied().filter(|_| several)
     }
 
     /// What `site` means by a name: another site may mean another thing by it, or nothing of its own.
@@ -165,6 +161,11 @@ impl Moment {
         let from = self.private.partition_point(|private| private.name < *name);
         let rest = &self.private[from..];
         &rest[..rest.partition_point(|private| private.name == *name)]
+    }
+
+    /// Whether `site` ever said anything.
+    pub fn has_heard_of(&self, site: &SiteId) -> bool {
+        self.classes.contains_key(site)
     }
 
     /// The edge that `site` means by an id.

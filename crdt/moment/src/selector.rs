@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use hashbrown::HashMap;
 use holm_model::{AddressScope, ElementId, NodeId, NodeKind, Prefix, SiteId};
 
 use crate::builder::as_index;
-use crate::moment::{Moment, PrivateName};
+use crate::moment::Moment;
 use crate::names::nearest;
 
 /// Most names that an error suggests.
@@ -79,7 +80,7 @@ impl Moment {
             Selector::Element(id) => self.add(id, &mut selection)?,
             Selector::Placed { node, site } => {
                 let unknown = || self.unknown(&format!("{node}@{site}"));
-                let index = self.find_at(node, site).ok_or_else(unknown)?;
+                let index = self.meant_by(node, site).ok_or_else(unknown)?;
                 selection.nodes.push(index);
                 self.add_parts(node, index, &mut selection);
             }
@@ -116,14 +117,14 @@ impl Moment {
     fn add_parts(&self, node: &NodeId, index: u32, selection: &mut Selection) {
         match node.kind() {
             NodeKind::Site => self.add_site(node.name(), selection),
-            NodeKind::Prefix => self.add_prefix(node.name(), index, selection),
+            NodeKind::Prefix => self.add_prefixes(std::iter::once(index), selection),
             NodeKind::As => {
-                for hop in self.routing.out.of(index) {
-                    let alone = self.routing.into.of(hop.node).len() == 1;
-                    if alone && self.kind_of(hop.node) == NodeKind::Prefix {
-                        self.add_prefix(self.node(hop.node).name(), hop.node, selection);
-                    }
-                }
+                let alone = |prefix: &u32| {
+                    let is_prefix = self.kind_of(*prefix) == NodeKind::Prefix;
+                    is_prefix && self.routing.into.of(*prefix).len() == 1
+                };
+                let behind = self.routing.out.of(index).iter().map(|hop| hop.node);
+                self.add_prefixes(behind.filter(alone), selection);
             }
             NodeKind::Device => {
                 let attached = self.device.around(index).map(|hop| hop.node);
@@ -160,27 +161,35 @@ impl Moment {
         selection.nodes.extend(services.filter(|&n| self.kind_of(n) == NodeKind::Service));
     }
 
-    fn add_prefix(&self, name: &str, index: u32, selection: &mut Selection) {
-        let Some(prefix) = Prefix::parse(name) else { return };
-        let held = |id: &NodeId| {
-            matches!(id.kind(), NodeKind::Host | NodeKind::Hop)
-                && id.name().parse().is_ok_and(|address: IpAddr| prefix.holds(address))
+    /// The hosts and hops whose address lies in any of these prefixes.
+    fn add_prefixes(&self, prefixes: impl Iterator<Item = u32>, selection: &mut Selection) {
+        let named =
+            prefixes.filter_map(|node| Some((Prefix::parse(self.node(node).name())?, node)));
+        let mut wanted: HashMap<Prefix, Vec<u32>> = HashMap::new();
+        named.for_each(|(prefix, node)| wanted.entry(prefix).or_default().push(node));
+        let lengths: BTreeSet<u32> = wanted.keys().map(Prefix::length).collect();
+        let holding = |id: &NodeId| -> Vec<u32> {
+            let is_placed = matches!(id.kind(), NodeKind::Host | NodeKind::Hop);
+            let Some(address) = id.name().parse::<IpAddr>().ok().filter(|_| is_placed) else {
+                return Vec::new();
+            };
+            let around = lengths.iter().map(|&length| Prefix::around(address, length));
+            around.filter_map(|prefix| wanted.get(&prefix)).flatten().copied().collect()
         };
         let own = self.nodes.iter().zip(0..);
-        let names = own.chain(self.also_called.iter().map(|(name, node)| (name, *node)));
-        let everywhere = names.filter(|(name, _)| held(name) && self.of_classes(name).is_empty());
-        selection.nodes.extend(everywhere.map(|(_, node)| node));
-        let speakers = self.speakers.get(&index).map_or(&[][..], Vec::as_slice);
-        let classes = [AddressScope::Site, AddressScope::Machine].map(|scope| {
-            let of_scope = speakers.iter().filter_map(|site| self.class(scope, site));
-            (scope, of_scope.collect::<BTreeSet<u32>>())
-        });
-        let meant = |private: &&PrivateName| {
+        for (name, node) in own.chain(self.also_called.iter().map(|(name, node)| (name, *node))) {
+            if !holding(name).is_empty() && self.of_classes(name).is_empty() {
+                selection.nodes.push(node);
+            }
+        }
+        for private in &self.private {
             let scope = AddressScope::of_node(&private.name);
-            classes.iter().any(|(of, classes)| *of == scope && classes.contains(&private.class))
-        };
-        let private = self.private.iter().filter(|private| held(&private.name)).filter(meant);
-        selection.nodes.extend(private.map(|private| private.node));
+            let speaks = |site: &SiteId| self.class(scope, site) == Some(private.class);
+            let speakers = |prefix: &u32| self.speakers.get(prefix).into_iter().flatten();
+            if holding(&private.name).iter().flat_map(speakers).any(speaks) {
+                selection.nodes.push(private.node);
+            }
+        }
     }
 
     /// The error for a target that is not there, with the names nearest to it.

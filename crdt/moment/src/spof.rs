@@ -5,17 +5,16 @@ mod circles;
 mod dominators;
 mod pieces;
 
-use holm_model::NodeId;
-
 use crate::builder::as_index;
 use crate::moment::{Moment, NO_NODE};
+use crate::named::Named;
 use dominators::Dominators;
 
 /// What breaks if one node fails: the totals of a what-if of that node alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spof {
     /// The node.
-    pub id: NodeId,
+    pub id: Named,
     /// Pairs of agent and target that have no way any more.
     pub broken_paths: u64,
     /// Services that call it, or what no agent reaches without it, through any number of others.
@@ -62,7 +61,7 @@ impl Moment {
     pub fn spof(&self, limit: usize) -> SpofRanking {
         let ranking = self.ranking.get_or_init(|| self.rank());
         let items = ranking.iter().take(limit).map(|ranked| Spof {
-            id: self.node(ranked.node).clone(),
+            id: self.named(ranked.node),
             broken_paths: ranked.broken,
             impacted_services: ranked.services,
             disconnected: ranked.disconnected,

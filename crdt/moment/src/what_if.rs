@@ -3,8 +3,6 @@
 mod behind;
 mod pairs;
 
-use holm_model::ElementId;
-
 use crate::adjacency::Hop;
 use crate::impact::{Coverage, Impact, ImpactedService, Listed, SloIndex};
 use crate::moment::Moment;
@@ -52,8 +50,8 @@ impl Moment {
     ) -> Impact {
         let WhatIf { failed, drained } = question;
         let mut impact = Impact {
-            failed: self.named(failed),
-            drained: self.named(drained),
+            failed: self.named_elements(failed),
+            drained: self.named_elements(drained),
             coverage: self.coverage(),
             ..Impact::default()
         };
@@ -79,18 +77,14 @@ impl Moment {
         });
         impact.disconnected = Listed {
             total: disconnected.len() as u64,
-            items: disconnected
-                .into_iter()
-                .take(limits.items)
-                .map(|n| self.node(n).clone())
-                .collect(),
+            items: disconnected.into_iter().take(limits.items).map(|n| self.named(n)).collect(),
         };
         impact.impacted_services = Listed {
             total: services.len() as u64,
             items: services
                 .into_iter()
                 .take(limits.items)
-                .map(|(distance, n)| ImpactedService { distance, id: self.node(n).clone() })
+                .map(|(distance, n)| ImpactedService { distance, id: self.named(n) })
                 .collect(),
         };
         impact.impacted_prefixes = Listed::whole(prefixes, limits.items);
@@ -106,12 +100,6 @@ impl Moment {
             routing_edges: self.routing.out.len(),
             device_edges: self.device.out.len(),
         }
-    }
-
-    fn named(&self, selection: &Selection) -> Vec<ElementId> {
-        let nodes = selection.nodes.iter().map(|&n| ElementId::Node(self.node(n).clone()));
-        let edges = selection.edges.iter().map(|&e| ElementId::Edge(self.edge(e)));
-        nodes.chain(edges).collect()
     }
 
     fn mark_gone(&self, selection: &Selection, scratch: &mut Scratch) {

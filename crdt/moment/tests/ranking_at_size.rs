@@ -80,7 +80,7 @@ fn the_ranking_is_that_of_a_what_if_of_every_node() {
         let found: Vec<(NodeId, [u64; 3])> = ranking
             .items
             .into_iter()
-            .map(|s| (s.id, [s.broken_paths, s.impacted_services, s.disconnected]))
+            .map(|s| (s.id.id, [s.broken_paths, s.impacted_services, s.disconnected]))
             .collect();
         assert_eq!(found, expected, "seed {seed}");
     }

@@ -63,7 +63,8 @@ fn what_breaks_in_real_networks_is_what_networkx_says() {
                 [impact.broken_paths.total, impact.rerouted_paths.total, impact.disconnected.total];
             let expected: Vec<u64> = list(expected).iter().filter_map(Value::as_u64).collect();
             assert_eq!(found[..], expected, "{name}, without {hop}");
-            let ranked = ranking.items.iter().find(|spof| spof.id == hop).expect("it has a host");
+            let ranked =
+                ranking.items.iter().find(|spof| spof.id.id == hop).expect("it has a host");
             assert_eq!((ranked.broken_paths, ranked.disconnected), (expected[0], expected[2]));
         }
     }

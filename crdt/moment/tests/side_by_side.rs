@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use common::{Plan, plan};
 use holm_model::{EdgeKind, NodeId};
 use holm_moment::{
-    BrokenPath, Impact, Limits, Moment, MomentBuilder, Scratch, Selection, Selector, SloIndex,
-    WhatIf, impact_diff,
+    BrokenPath, Impact, Limits, Moment, MomentBuilder, Named, Scratch, Selection, Selector,
+    SloIndex, WhatIf, impact_diff,
 };
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn select(moment: &Moment, plan: &Plan, nodes: &BTreeSet<usize>) -> Selection {
 }
 
 fn pairs(list: &[BrokenPath]) -> BTreeSet<(NodeId, NodeId)> {
-    list.iter().map(|p| (p.from.clone(), p.to.clone())).collect()
+    list.iter().map(|p| (p.from.id.clone(), p.to.id.clone())).collect()
 }
 
 proptest! {
@@ -76,7 +76,7 @@ proptest! {
         let question = WhatIf { failed, ..WhatIf::default() };
         let impact = moment.what_if(&question, ALL, None, &mut scratch);
         let hanging = moment.hangs_on(node, &mut scratch);
-        let named: Vec<NodeId> = hanging.iter().map(|&n| moment.node(n).clone()).collect();
+        let named: Vec<Named> = hanging.iter().map(|&n| moment.named(n)).collect();
         prop_assert_eq!(named, impact.disconnected.items);
     }
 
@@ -130,7 +130,7 @@ fn two_answers_are_told_apart_item_by_item() {
     let a = ask(&moment, &["hop:left"], None);
     let b = ask(&moment, &["hop:left", "hop:right", "as:64500"], None);
     let diff = impact_diff(&a, &b);
-    let id = |name: &str| -> NodeId { name.parse().expect("valid") };
+    let id = |name: &str| Named { id: name.parse().expect("valid"), at: None };
     let pair = |host: &str| (id("agent:a"), id(host));
     assert_eq!(diff.broken_paths, [vec![], vec![pair("host:y")], vec![pair("host:x")]]);
     assert_eq!(diff.impacted_services, [vec![], vec![], vec![id("service:web")]]);

@@ -276,14 +276,14 @@ proptest! {
         let (broken, rerouted) = naive.pairs();
         let named = |(a, b): (usize, usize)| (plan.id(a), plan.id(b));
         let found: BTreeSet<_> =
-            impact.broken_paths.items.iter().map(|p| (p.from.clone(), p.to.clone())).collect();
+            impact.broken_paths.items.iter().map(|p| (p.from.id.clone(), p.to.id.clone())).collect();
         prop_assert_eq!(&found, &broken.iter().copied().map(named).collect());
         prop_assert_eq!(impact.broken_paths.total, broken.len() as u64);
         let found: BTreeMap<_, _> = impact
             .rerouted_paths
             .items
             .iter()
-            .map(|p| ((p.from.clone(), p.to.clone()), p.status))
+            .map(|p| ((p.from.id.clone(), p.to.id.clone()), p.status))
             .collect();
         let expected: BTreeMap<_, _> =
             rerouted.iter().map(|(&pair, &status)| (named(pair), status)).collect();
@@ -296,24 +296,24 @@ proptest! {
                 prop_assert_eq!(route.last(), Some(&Some(path.to.clone())));
             }
             let numbers: Vec<Option<usize>> =
-                path.route.iter().map(|id| id.as_ref().map(|id| plan.number(id))).collect();
+                path.route.iter().map(|id| id.as_ref().map(|named| plan.number(&named.id))).collect();
             prop_assert!(naive.path_crosses(&numbers), "the way before crosses the failure");
             let numbers: Vec<Option<usize>> =
-                path.alt_route.iter().map(|id| id.as_ref().map(|id| plan.number(id))).collect();
+                path.alt_route.iter().map(|id| id.as_ref().map(|named| plan.number(&named.id))).collect();
             prop_assert!(!naive.path_crosses(&numbers), "the way after does not");
         }
         for path in &impact.broken_paths.items {
             prop_assert!(path.route.len() >= 2 || path.from == path.to, "{:?}", path);
         }
 
-        let cut: BTreeSet<_> = impact.disconnected.items.iter().cloned().collect();
+        let cut: BTreeSet<_> = impact.disconnected.items.iter().map(|n| n.id.clone()).collect();
         prop_assert_eq!(cut, naive.disconnected().into_iter().map(|n| plan.id(n)).collect());
         let services: BTreeMap<_, _> =
-            impact.impacted_services.items.iter().map(|s| (s.id.clone(), s.distance)).collect();
+            impact.impacted_services.items.iter().map(|s| (s.id.id.clone(), s.distance)).collect();
         let expected = naive.services().into_iter().map(|(n, d)| (plan.id(n), d)).collect();
         prop_assert_eq!(services, expected);
         let prefixes: BTreeMap<_, _> =
-            impact.impacted_prefixes.items.iter().map(|p| (p.id.clone(), p.loss)).collect();
+            impact.impacted_prefixes.items.iter().map(|p| (p.id.id.clone(), p.loss)).collect();
         let expected = naive.prefixes().into_iter().map(|(n, loss)| (plan.id(n), loss)).collect();
         prop_assert_eq!(prefixes, expected);
     }
@@ -341,7 +341,7 @@ proptest! {
         let found: Vec<_> = ranking
             .items
             .iter()
-            .map(|s| (s.id.clone(), (s.broken_paths, s.impacted_services, s.disconnected)))
+            .map(|s| (s.id.id.clone(), (s.broken_paths, s.impacted_services, s.disconnected)))
             .collect();
         prop_assert_eq!(found, expected);
         prop_assert_eq!(ranking.total, ranking.items.len() as u64);
@@ -378,7 +378,7 @@ proptest! {
         let failed = moment.what_if(&failed, ALL, None, &mut scratch);
         let drained = moment.what_if(&drained, ALL, None, &mut scratch);
         // A drained agent or target is still there, and so are its pairs, observed or not.
-        let pair = |p: &holm_moment::BrokenPath| (p.from.clone(), p.to.clone());
+        let pair = |p: &holm_moment::BrokenPath| (p.from.id.clone(), p.to.id.clone());
         let broken: BTreeSet<_> = failed.broken_paths.items.iter().map(pair).collect();
         let stranded: BTreeSet<_> = drained
             .stranded_paths

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use holm_model::NodeId;
-use holm_moment::impact_diff;
+use holm_moment::{Named, impact_diff};
 
 use super::error::{ApiError, ErrorBody};
 use super::impact::{Question, impact_view};
@@ -44,15 +43,15 @@ pub(crate) async fn compare(
     .await
 }
 
-fn names(sides: [Vec<NodeId>; 3]) -> SideBySide {
+fn names(sides: [Vec<Named>; 3]) -> SideBySide {
     let [only_left, only_right, both] =
         sides.map(|ids| ids.iter().map(ToString::to_string).collect());
     SideBySide { only_left, only_right, both }
 }
 
-fn pairs(sides: [Vec<(NodeId, NodeId)>; 3]) -> PairsSideBySide {
+fn pairs(sides: [Vec<(Named, Named)>; 3]) -> PairsSideBySide {
     let pair =
-        |(from, to): (NodeId, NodeId)| AgentTarget { from: from.to_string(), to: to.to_string() };
+        |(from, to): (Named, Named)| AgentTarget { from: from.to_string(), to: to.to_string() };
     let [only_left, only_right, both] = sides.map(|pairs| pairs.into_iter().map(pair).collect());
     PairsSideBySide { only_left, only_right, both }
 }

@@ -1,12 +1,15 @@
 //! `POST /v1/topology/whatif` and `GET /v1/topology/spof`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use holm_model::{ElementId, Millis, NodeId};
-use holm_moment::{Impact, Limits, Moment, Selection, Selector, WhatIf};
+use holm_model::{ElementId, Millis};
+use holm_moment::{
+    Impact, Limits, Moment, Named, NamedElement, Selection, Selector, WhatIf,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -170,6 +173,15 @@ fn select<'a>(
                     (ElementId::Node(id), Some((node, site))) if moment.find(&id).is_none() => {
                         Selector::Placed { node, site }
                     }
+                    (ElementId::Edge(id), _) if moment.find_edges(&id).next().is_none() => {
+                        if let Some(edge) = names::edge(moment, &id) {
+                            let edges = vec![edge];
+                            let found = Selection { edges, ..Selection::default() };
+                            all.push((target.as_str(), found));
+                            continue;
+                        }
+                        Selector::Element(ElementId::Edge(id))
+                    }
                     (id, _) => Selector::Element(id),
                 }
             }
@@ -223,7 +235,18 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
     if impact.impacted_slos.is_none() {
         coverage.notes.push("no SLO engine runs: which objectives are touched is not known".into());
     }
-    let first = |ids: &[ElementId]| ids.iter().take(limit).map(ToString::to_string).collect();
+    let first = |ids: &[NamedElement]| ids.iter().take(limit).map(ToString::to_string).collect();
+    let apart: BTreeSet<&Named> = impact.nodes().filter(|named| named.at.is_some()).collect();
+    let drawn_as = match (apart.is_empty(), asked.moment(at)) {
+        (false, Ok(moment)) => {
+            let names = |named: &Named| {
+                let names = moment.drawn_as(named);
+                (named.to_string(), names.iter().map(ToString::to_string).collect())
+            };
+            apart.into_iter().map(names).collect()
+        }
+        _ => BTreeMap::new(),
+    };
     let broken = |path: holm_moment::BrokenPath| BrokenPathView {
         from: path.from.to_string(),
         to: path.to.to_string(),
@@ -243,6 +266,7 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
             impacted_prefixes: impact.impacted_prefixes.total,
             disconnected: impact.disconnected.total,
         },
+        drawn_as,
         failed: first(&impact.failed),
         drained: first(&impact.drained),
         broken_paths: impact.broken_paths.items.into_iter().map(broken).collect(),
@@ -280,7 +304,7 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
     }
 }
 
-/// Ids as they are written; a hop that did not answer stays `null`.
-pub(super) fn route(nodes: Vec<Option<NodeId>>) -> Vec<Option<String>> {
+/// Nodes as they are written; a hop that did not answer stays `null`.
+pub(super) fn route<T: std::fmt::Display>(nodes: Vec<Option<T>>) -> Vec<Option<String>> {
     nodes.into_iter().map(|node| node.map(|node| node.to_string())).collect()
 }

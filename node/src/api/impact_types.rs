@@ -148,6 +148,9 @@ api_type!(
     ImpactView {
         at: Timestamp,
         live: bool,
+        /// For nodes that are written `name@site` here, as one site of several means the name: all their names, by which a
+        /// picture shows them. Mostly empty.
+        drawn_as: std::collections::BTreeMap<String, Vec<String>>,
         /// What was taken to fail: the first elements by id.
         failed: Vec<String>,
         /// What was taken to be drained: the first elements by id.

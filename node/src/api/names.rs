@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use holm_graph::{SnapshotFilter, TopologyGraph};
-use holm_model::{ElementId, ElementIdError, Millis, NodeId, SiteId};
+use holm_model::{EdgeId, ElementId, ElementIdError, Millis, NodeId, SiteId};
 use holm_moment::{Moment, nearest};
 
 use super::error::ApiError;
@@ -41,7 +41,7 @@ pub(super) fn node(
 ) -> Result<u32, ApiError> {
     match parse(moment, name, text)? {
         ElementId::Node(id) => match (moment.find_all(&id), placed(moment, text)) {
-            ([], Some((id, site))) => moment.find_at(&id, &site).ok_or_else(|| {
+            ([], Some((id, site))) => moment.meant_by(&id, &site).ok_or_else(|| {
                 ApiError::not_found(format!(
                     "{name}={}: {id} means nothing of {site}'s own",
                     clipped(text)
@@ -60,12 +60,23 @@ pub(super) fn node(
     }
 }
 
-/// `name@site`: what a name means at one site, where it means another thing elsewhere.
+/// `name@site`: what a name that is there means at one site.
 pub(super) fn placed(moment: &Moment, text: &str) -> Option<(NodeId, SiteId)> {
     let (name, site) = text.rsplit_once('@')?;
     let ElementId::Node(name) = id(name).ok()? else { return None };
     let site = SiteId::new(site).ok()?;
-    (moment.find_all(&name).len() > 1).then_some((name, site))
+    let there = moment.find(&name).is_some() && moment.has_heard_of(&site);
+    there.then_some((name, site))
+}
+
+/// The edge between two ends of which one or both are written `name@site`.
+pub(super) fn edge(moment: &Moment, id: &EdgeId) -> Option<u32> {
+    let end = |node: &NodeId| {
+        let meant = placed(moment, &node.to_string());
+        let meant = meant.and_then(|(name, site)| moment.meant_by(&name, &site));
+        meant.or_else(|| moment.find(node))
+    };
+    moment.edge_between(end(&id.from)?, id.kind, end(&id.to)?)
 }
 
 /// How to ask for each of the things that a name means: by its place, or by another name of it.

@@ -47,7 +47,7 @@ pub(super) fn impact_text(impact: &ImpactView) -> String {
     head(&mut text, "impacted services", impact.impacted_services.len(), totals.impacted_services);
     for ImpactedServiceView { id, distance } in &impact.impacted_services {
         let away =
-            if *distance == 1 { "calls it".into() } else { format!("{distance} calls away") };
+            if *distance == 1 { "directly".into() } else { format!("{distance} steps away") };
         let _ = writeln!(text, "  {}  {away}", clean(id));
     }
     head(&mut text, "impacted prefixes", impact.impacted_prefixes.len(), totals.impacted_prefixes);

@@ -120,7 +120,7 @@ impl Moment {
             .into_iter()
             .filter(|&node| self.kind_of(node) == NodeKind::Prefix && !gone_nodes.has(node))
             .map(|node| ImpactedPrefix {
-                id: self.node(node).clone(),
+                id: self.named(node),
                 loss: if lost.has(node) { PrefixLoss::Lost } else { PrefixLoss::Reduced },
             })
             .collect()

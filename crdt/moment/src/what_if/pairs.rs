@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use holm_model::NodeId;
-
 use super::Limits;
 use crate::builder::as_index;
 use crate::impact::{BrokenPath, Impact, ReroutedPath, RouteStatus};
 use crate::moment::{Moment, NO_NODE};
+use crate::named::Named;
 use crate::routes::Side;
 use crate::search::Scratch;
 
@@ -224,8 +223,8 @@ impl Moment {
         shown
             .iter()
             .map(|shown| BrokenPath {
-                from: self.node(shown.pair.0).clone(),
-                to: self.node(shown.pair.1).clone(),
+                from: self.named(shown.pair.0),
+                to: self.named(shown.pair.1),
                 route: self.way(shown.crossing, &before, shown.pair),
                 observed: shown.crossing.is_some(),
             })
@@ -239,8 +238,8 @@ impl Moment {
         shown
             .iter()
             .map(|shown| ReroutedPath {
-                from: self.node(shown.pair.0).clone(),
-                to: self.node(shown.pair.1).clone(),
+                from: self.named(shown.pair.0),
+                to: self.named(shown.pair.1),
                 status: match shown.surviving {
                     Some(_) => RouteStatus::Observed,
                     None => RouteStatus::Inferred,
@@ -257,8 +256,8 @@ impl Moment {
         observed: Option<u32>,
         found: &BTreeMap<Pair, Vec<u32>>,
         pair: Pair,
-    ) -> Vec<Option<NodeId>> {
-        let named = |&node: &u32| (node != NO_NODE).then(|| self.node(node).clone());
+    ) -> Vec<Option<Named>> {
+        let named = |&node: &u32| (node != NO_NODE).then(|| self.named(node));
         match observed {
             Some(path) => self.paths.route(path).iter().map(named).collect(),
             None => found.get(&pair).into_iter().flatten().map(named).collect(),

@@ -89,12 +89,17 @@ struct Node {
 }
 
 impl Node {
-    /// Whether any of them is new; those beyond the bound are left out.
-    fn add_addresses(&mut self, addresses: &[Box<str>]) -> bool {
+    /// Whether any of them is new; those beyond the bound are left out, and counted in `left_out`.
+    fn add_addresses(&mut self, addresses: &[Box<str>], left_out: &mut u64) -> bool {
         let before = self.addresses.len();
         for address in addresses {
-            if self.addresses.len() < MAX_PORTS && !self.addresses.contains(address) {
+            if self.addresses.contains(address) {
+                continue;
+            }
+            if self.addresses.len() < MAX_PORTS {
                 self.addresses.push(address.clone());
+            } else {
+                *left_out += 1;
             }
         }
         self.addresses.sort_unstable();
@@ -118,6 +123,8 @@ pub(crate) struct Edges {
     nodes: HashMap<u32, Node>,
     /// Refused: too many edges or nodes.
     pub(crate) refused: u64,
+    /// Addresses of listening services beyond the 16 that are told of each.
+    pub(crate) addresses_left_out: u64,
 }
 
 impl Edges {
@@ -132,6 +139,7 @@ impl Edges {
             free: Vec::new(),
             nodes: HashMap::new(),
             refused: 0,
+            addresses_left_out: 0,
         }
     }
 
@@ -214,10 +222,18 @@ impl Edges {
         at: Millis,
     ) {
         let Some(service) = &process.service else { return };
-        let Some(node) = self.node(service, process, at) else { return };
+        if self.node(service, process, at).is_none() {
+            return;
+        }
+        let Self { nodes, addresses_left_out, .. } = self;
+        let Some(node) = nodes.get_mut(&service.id) else { return };
+        if node.listeners == 0 {
+            // Started anew, perhaps in another container: what was before is not so any more.
+            node.addresses.clear();
+        }
         node.listeners += 1;
         let new_port = add_port(&mut node.ports, port);
-        if node.add_addresses(addresses) || new_port {
+        if node.add_addresses(addresses, addresses_left_out) || new_port {
             node.told = Millis(0);
         }
         let id = service.id;
@@ -227,8 +243,9 @@ impl Edges {
     /// It became known at which addresses a service that listens is reached.
     pub(crate) fn reached_at(&mut self, process: &Process, addresses: &[Box<str>], at: Millis) {
         let Some(id) = process.service.as_ref().map(|service| service.id) else { return };
-        let node = self.nodes.get_mut(&id);
-        if node.is_some_and(|node| node.add_addresses(addresses)) {
+        let Self { nodes, addresses_left_out, .. } = self;
+        let node = nodes.get_mut(&id);
+        if node.is_some_and(|node| node.add_addresses(addresses, addresses_left_out)) {
             self.tell_node(id, at);
         }
     }

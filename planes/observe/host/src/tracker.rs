@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use holm_model::Millis;
+use holm_model::{AddressScope, Millis};
 use holm_plane::{FactSink, HealthHandle, RowSink};
 
 use crate::Config;
@@ -259,6 +259,7 @@ impl Tracker {
             ("accept_unknown", self.counters.accept_unknown),
             ("ignored_ports", self.counters.ignored_ports),
             ("other_addresses", self.counters.other_addresses),
+            ("addresses_left_out", self.edges.addresses_left_out),
             ("resynced", self.counters.resynced),
         ] {
             health.set_counter(name, value);
@@ -518,8 +519,9 @@ impl Tracker {
         };
         addresses.retain(|&own| !is_loopback(own));
         addresses.retain(|&own| ip == 0 || own >> 32 == ANY_IPV4 >> 32);
-        addresses.sort_unstable();
-        addresses.into_iter().take(8).map(text).collect()
+        // Those that mean the same everywhere first: there is room for 16.
+        addresses.sort_unstable_by_key(|&ip| (is_private(ip), ip));
+        addresses.into_iter().map(text).collect()
     }
 
     fn row(
@@ -557,6 +559,11 @@ fn wildcards(end: End) -> impl Iterator<Item = End> {
     let is_ipv4 = end.ip >> 32 == ANY_IPV4 >> 32;
     let any = |ip| End { ip, port: end.port };
     is_ipv4.then_some(any(ANY_IPV4)).into_iter().chain(std::iter::once(any(0)))
+}
+
+/// Whether an address may mean another machine elsewhere.
+fn is_private(ip: u128) -> bool {
+    AddressScope::of(End { ip, port: 0 }.address()) != AddressScope::Global
 }
 
 /// 127.0.0.0/8 (RFC 1122 §3.2.1.3) or ::1.
