@@ -8,7 +8,7 @@ HOLM := $(TARGET)/debug/holm
 # Browser tests need Debian's Chromium; elsewhere name another with HOLM_CHROMIUM.
 export HOLM_CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: help prerequisites console build demo check lint web-check arrows test test-rust test-web e2e bench sim ebpf openapi clean
+.PHONY: help prerequisites console build demo check lint web-check arrows test test-rust test-web e2e bench fuzz sim ebpf openapi clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,10 +61,13 @@ e2e: build ## The console in a browser against a real three-site mesh (needs Chr
 	HOLM=$(HOLM) bash $(WEB)/e2e/run.sh
 
 bench: build ## Every bench, with its bound; writes target/bench/<name>.json
-	$(CARGO) build --locked --release -p holm
-	$(CARGO) bench --locked -p holm-graph -p holm-moment -p holm-replica -p holm-host -p holm-flow -p holm-path -p holm-events --benches
-	$(CARGO) bench --locked -p holm --benches
-	$(CARGO) run --locked --release -p holm-sim -- bench
+	# All in one selection: alone, a crate would have other features of what all share, and that built again.
+	$(CARGO) build --locked --release -p holm -p holm-sim
+	$(CARGO) bench --locked -p holm -p holm-graph -p holm-moment -p holm-replica -p holm-host -p holm-flow -p holm-path -p holm-events -p holm-query --benches
+	$(TARGET)/release/holm-sim bench
+
+fuzz: ## Every decoder of flows under libFuzzer, FUZZ_SECONDS each (60 otherwise)
+	bash deploy/fuzz.sh
 
 sim: ## The mesh in virtual time: every scenario for a few seeds, with crashes, splits, wrong clocks and liars
 	$(CARGO) run --locked --release -p holm-sim -- short

@@ -6,7 +6,7 @@ mod put;
 use holm_graph::TopologyGraph;
 use holm_model::Millis;
 use holm_moment::{
-    Impact, Limits, Metric, Moment, RouteLayer, RouteQuery, Scratch, Selector, WhatIf,
+    Impact, Limits, Metric, Moment, RouteLayer, RouteQuery, Scratch, Selector, WhatIf, impact_diff,
 };
 use put::{id, node, put, put_with};
 
@@ -253,6 +253,29 @@ fn things_of_one_shown_name_keep_their_order() {
     turned.reverse();
     assert_eq!(shown(&steps).len(), 2);
     assert_eq!(shown(&steps), shown(&turned));
+}
+
+#[test]
+fn an_answer_says_whose_it_is_where_a_name_means_several_things() {
+    let graph = routers();
+    let moment = graph.moment(NOW);
+    let both = fails(&moment, "hop:192.168.1.1");
+    let named: Vec<String> = both.failed.iter().map(ToString::to_string).collect();
+    assert_eq!(named, ["hop:192.168.1.1@berlin", "hop:192.168.1.1@tokyo"]);
+    let [one, other] =
+        ["berlin", "tokyo"].map(|site| fails(&moment, &format!("{}@{site}", "hop:192.168.1.1")));
+    let diff = impact_diff(&one, &other);
+    assert_eq!(diff.broken_paths[2], [], "not the same router, not the same paths");
+    let routes: Vec<String> =
+        one.broken_paths.items[0].route.iter().flatten().map(ToString::to_string).collect();
+    assert_eq!(routes, ["agent:berlin", "hop:192.168.1.1@berlin", "host:192.0.2.1"]);
+    let of_berlin = one.nodes().find(|named| named.at.is_some()).expect("the router");
+    assert_eq!(moment.drawn_as(of_berlin), [node("hop:192.168.1.1")]);
+    // Where it means one thing it is written plain.
+    let mut shared = routers();
+    one_plan(&mut shared, 1);
+    let failed = fails(&shared.moment(NOW), "hop:192.168.1.1").failed;
+    assert_eq!(failed[0].to_string(), "hop:192.168.1.1");
 }
 
 #[test]

@@ -7,9 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use holm_model::{ElementId, Millis};
-use holm_moment::{
-    Impact, Limits, Moment, Named, NamedElement, Selection, Selector, WhatIf,
-};
+use holm_moment::{Impact, Limits, Moment, Named, NamedElement, Selection, Selector, WhatIf};
 use serde::Deserialize;
 use utoipa::IntoParams;
 

@@ -13,6 +13,10 @@ mod enrol;
 pub(crate) mod error;
 mod export;
 pub(crate) mod export_format;
+mod flows;
+mod flows_series;
+mod flows_state;
+pub(crate) mod flows_types;
 mod idle;
 mod impact;
 pub(crate) mod impact_types;
@@ -85,6 +89,15 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         enrol::create_join_token,
         enrol::list_join_tokens,
         export::export,
+        flows::language,
+        flows::search,
+        flows::top,
+        flows_series::capacity,
+        flows_series::sankey,
+        flows_series::series,
+        flows_state::anomalies,
+        flows_state::completion,
+        flows_state::exporters,
         impact::spof,
         impact::what_if,
         mesh::digest,
@@ -95,6 +108,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         planes::list_planes,
         planes::rows,
         query::export,
+        query::live,
         query::query,
         query::tables,
         sites::list_sites,
@@ -204,7 +218,17 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
         .route("/v1/events/export", get(query::export))
+        .route("/v1/flows", get(flows::search))
+        .route("/v1/flows/anomalies", get(flows_state::anomalies))
+        .route("/v1/flows/capacity", get(flows_series::capacity))
+        .route("/v1/flows/complete", get(flows_state::completion))
+        .route("/v1/flows/dimensions", get(flows::language))
+        .route("/v1/flows/exporters", get(flows_state::exporters))
+        .route("/v1/flows/sankey", get(flows_series::sankey))
+        .route("/v1/flows/series", get(flows_series::series))
+        .route("/v1/flows/top", get(flows::top))
         .route("/v1/query", post(query::query))
+        .route("/v1/query/live", post(query::live))
         .route("/v1/query/tables", get(query::tables))
         .route("/v1/stream", get(stream::stream))
         .route("/v1/mesh", get(mesh_view::mesh))
@@ -276,8 +300,16 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 13] = [
+    const WITH_QUERY: [&str; 21] = [
         "/v1/events/export",
+        "/v1/flows",
+        "/v1/flows/anomalies",
+        "/v1/flows/capacity",
+        "/v1/flows/complete",
+        "/v1/flows/exporters",
+        "/v1/flows/sankey",
+        "/v1/flows/series",
+        "/v1/flows/top",
         "/v1/rows",
         "/v1/topology",
         "/v1/topology/changes",

@@ -1,4 +1,4 @@
-//! `POST /v1/query`, `GET /v1/query/tables` and `GET /v1/events/export`.
+//! `POST /v1/query` and `/v1/query/live`, `GET /v1/query/tables` and `GET /v1/events/export`.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -9,14 +9,17 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use axum::response::sse::{Event, KeepAlive, Sse};
 use bytes::Bytes;
+use futures::{Stream, stream};
 use holm_events::EventError;
-use holm_model::{Millis, SiteId};
-use holm_query::{PlaceState, QueryError, QueryLimits, Question};
+use holm_model::{Millis, SiteId, TenantId};
+use holm_query::{PlaceReport, PlaceState, Progress, QueryError, QueryLimits, Question};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use utoipa::{IntoParams, ToSchema};
 
-use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::error::{ApiError, ErrorBody, ErrorCode, PendingError};
 use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
 
@@ -103,6 +106,8 @@ pub(crate) struct AskedSite {
     pub(crate) bytes: u64,
     pub(crate) took_ms: u64,
     pub(crate) error: Option<String>,
+    /// Which of its rows are not in the answer, though it answered.
+    pub(crate) missing: Option<String>,
 }
 
 /// In what an answer is not exact.
@@ -111,6 +116,8 @@ pub(crate) struct ApproximationView {
     pub(crate) method: String,
     /// A value may be too small by this at most, and none is too large; null where no bound always holds.
     pub(crate) at_most: Option<f64>,
+    /// The share of a value by which it may be off either way: at most for `ddsketch`, the standard error for `hyperloglog`.
+    pub(crate) relative: Option<f64>,
     pub(crate) text: String,
 }
 
@@ -143,52 +150,124 @@ pub(crate) async fn query(
     caller: Caller,
     Json(request): Json<QueryRequest>,
 ) -> Result<Json<QueryAnswer>, ApiError> {
-    let tenant = state.tenant(&caller)?;
-    let sql = sql_of(&request)?;
-    let (least, most, otherwise) = TIMEOUT_MS;
-    let timeout_ms = request.timeout_ms.unwrap_or(otherwise);
-    if !(least..=most).contains(&timeout_ms) {
-        return Err(ApiError::bad_request(format!(
-            "timeout_ms={timeout_ms}: it goes from {least} to {most}"
-        )));
-    }
-    let _place = state.queries.place(&tenant.id).ok_or_else(|| ApiError {
-        retry_after_s: Some(1),
-        ..ApiError::new(
-            ErrorCode::RateLimited,
-            "as many questions of this tenant are worked on as may be at once; ask again in a second",
-        )
-    })?;
-    let time = Duration::from_millis(timeout_ms);
-    let question = Question {
-        sql,
-        only: request.sites,
-        limits: QueryLimits { time, ..QueryLimits::default() },
-        progress: None,
-    };
-    let started = std::time::Instant::now();
-    let sites = state.query_sites(&tenant.id);
-    let engine = state.engine(&tenant.id).map_err(refused)?;
-    let answer = engine.ask(state.query_place(), sites, question).await.map_err(refused)?;
-    let columns = answer.schema.fields().iter().map(|field| ColumnView {
-        name: field.name().clone(),
-        data_type: field.data_type().to_string(),
+    let asked = Asked::of(&state, &caller, request, None)?;
+    asked.answer(&state).await.map(Json)
+}
+
+/// The same, told as it goes: server-sent events. `site` (an `AskedSite`) whenever one is asked, answers, or
+/// does not; at the end `answer` (a `QueryAnswer`) or `error` (an `ErrorBody`).
+#[utoipa::path(
+    post, path = "/v1/query/live", tag = "events", request_body = QueryRequest,
+    responses(
+        (status = 200, description = "text/event-stream", content_type = "text/event-stream", body = String),
+        (status = 400, body = ErrorBody), (status = 429, body = ErrorBody)
+    )
+)]
+pub(crate) async fn live(
+    State(state): State<Arc<NodeState>>,
+    caller: Caller,
+    Json(request): Json<QueryRequest>,
+) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, ApiError> {
+    let (tell, told) = mpsc::unbounded_channel();
+    // A node tells twice: that it is asked, and how it did.
+    let progress: Progress = Arc::new(move |report: &PlaceReport| {
+        let _ = tell.send(report.clone());
     });
-    let rows = answer.rows();
-    let missing = |state| matches!(state, PlaceState::Late | PlaceState::Failed);
-    Ok(Json(QueryAnswer {
-        columns: columns.collect(),
-        rows,
-        cut: answer.cut,
-        complete: !answer.places.iter().any(|place| missing(place.state)),
-        sites: answer.places.into_iter().map(asked_site).collect(),
-        approximations: answer
-            .approximations
-            .into_iter()
-            .map(|a| ApproximationView { method: a.method, at_most: a.at_most, text: a.text })
-            .collect(),
-        took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-    }))
+    let asked = Asked::of(&state, &caller, request, Some(progress))?;
+    let request_id = state.next_request_id();
+    // Who stops listening stops the work: it goes on only as long as this stream is asked for more.
+    let work = async move {
+        match asked.answer(&state).await {
+            Ok(answer) => Event::default().event("answer").json_data(answer),
+            Err(error) => {
+                let error = PendingError(error.code, error.message).body(&request_id);
+                Event::default().event("error").json_data(error.0)
+            }
+        }
+    };
+    let events = stream::unfold(Some((told, Box::pin(work))), |going| async move {
+        let (mut told, mut work) = going?;
+        tokio::select! {
+            biased;
+            Some(report) = told.recv() => {
+                let event = Event::default().event("site").json_data(asked_site(report));
+                Some((event, Some((told, work))))
+            }
+            last = &mut work => Some((last, None)),
+        }
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(5))))
+}
+
+/// A question that was let in.
+struct Asked {
+    question: Question,
+    tenant: TenantId,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Asked {
+    fn of(
+        state: &Arc<NodeState>,
+        caller: &Caller,
+        request: QueryRequest,
+        progress: Option<Progress>,
+    ) -> Result<Self, ApiError> {
+        let tenant = state.tenant(caller)?;
+        let sql = sql_of(&request)?;
+        let (least, most, otherwise) = TIMEOUT_MS;
+        let timeout_ms = request.timeout_ms.unwrap_or(otherwise);
+        if !(least..=most).contains(&timeout_ms) {
+            return Err(ApiError::bad_request(format!(
+                "timeout_ms={timeout_ms}: it goes from {least} to {most}"
+            )));
+        }
+        let place = state.queries.place(&tenant.id).ok_or_else(|| ApiError {
+            retry_after_s: Some(1),
+            ..ApiError::new(
+                ErrorCode::RateLimited,
+                "as many questions of this tenant are worked on as may be at once; ask again in a second",
+            )
+        })?;
+        let time = Duration::from_millis(timeout_ms);
+        let limits = QueryLimits { time, ..QueryLimits::default() };
+        let question = Question { sql, only: request.sites, limits, progress };
+        Ok(Self { question, tenant: tenant.id.clone(), _place: place })
+    }
+
+    async fn answer(self, state: &Arc<NodeState>) -> Result<QueryAnswer, ApiError> {
+        let started = std::time::Instant::now();
+        let sites = state.query_sites(&self.tenant);
+        let engine = state.engine(&self.tenant).map_err(refused)?;
+        let asked = engine.ask(state.query_place(), sites, self.question);
+        let answer = asked.await.map_err(refused)?;
+        let columns = answer.schema.fields().iter().map(|field| ColumnView {
+            name: field.name().clone(),
+            data_type: field.data_type().to_string(),
+        });
+        let rows = answer.rows();
+        let missing = |place: &PlaceReport| {
+            matches!(place.state, PlaceState::Late | PlaceState::Failed) || place.missing.is_some()
+        };
+        Ok(QueryAnswer {
+            columns: columns.collect(),
+            rows,
+            cut: answer.cut,
+            complete: !answer.places.iter().any(missing),
+            sites: answer.places.into_iter().map(asked_site).collect(),
+            approximations: answer
+                .approximations
+                .into_iter()
+                .map(|a| ApproximationView {
+                    method: a.method,
+                    at_most: a.at_most,
+                    relative: a.relative,
+                    text: a.text,
+                })
+                .collect(),
+            took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
 }
 
 fn sql_of(request: &QueryRequest) -> Result<String, ApiError> {
@@ -208,7 +287,7 @@ fn sql_of(request: &QueryRequest) -> Result<String, ApiError> {
     }
 }
 
-fn refused(error: QueryError) -> ApiError {
+pub(super) fn refused(error: QueryError) -> ApiError {
     let code = match &error {
         QueryError::Refused(_) | QueryError::Invalid(_) => ErrorCode::BadRequest,
         QueryError::TooMuch(_) => ErrorCode::Validation,
@@ -218,7 +297,16 @@ fn refused(error: QueryError) -> ApiError {
     ApiError::new(code, error.to_string())
 }
 
-fn asked_site(report: holm_query::PlaceReport) -> AskedSite {
+pub(super) fn approximation(of: holm_query::Approximation) -> ApproximationView {
+    ApproximationView {
+        method: of.method,
+        at_most: of.at_most,
+        relative: of.relative,
+        text: of.text,
+    }
+}
+
+pub(super) fn asked_site(report: holm_query::PlaceReport) -> AskedSite {
     let state = match report.state {
         PlaceState::Asked => "asked",
         PlaceState::Answered => "answered",
@@ -233,6 +321,7 @@ fn asked_site(report: holm_query::PlaceReport) -> AskedSite {
         bytes: report.bytes,
         took_ms: report.took_ms,
         error: report.error,
+        missing: report.missing,
     }
 }
 
@@ -251,6 +340,10 @@ pub(crate) struct TableView {
     pub(crate) dropped_age: u64,
     pub(crate) dropped_quota: u64,
     pub(crate) dropped_disk_full: u64,
+    /// Most bytes of it at this site; the bound of all tables together may be reached before.
+    pub(crate) max_bytes: u64,
+    /// Longest time that its rows are kept here, in seconds.
+    pub(crate) max_age_s: u64,
 }
 
 /// A question that is known by name.
@@ -282,7 +375,10 @@ pub(crate) async fn tables(
     let stats = tenant.rows.store.table_stats();
     let tables = engine.describe().into_iter().map(|(name, columns)| {
         let stats = stats.get(&name).cloned().unwrap_or_default();
+        let limits = tenant.rows.store.limits().of(&name);
         TableView {
+            max_bytes: limits.max_bytes,
+            max_age_s: limits.max_age_ms / 1_000,
             columns: columns
                 .into_iter()
                 .map(|(name, data_type)| ColumnView { name, data_type })
@@ -319,7 +415,7 @@ pub(crate) struct EventsQuery {
 /// The rows of a table at this site as a plain Parquet file, for any reader. Whole files of rows are
 /// exported that touch the time asked for.
 #[utoipa::path(
-    get, path = "/v1/events/export", tag = "events", params(EventsQuery),
+    get, path = "/v1/events/export", operation_id = "export_events", tag = "events", params(EventsQuery),
     responses(
         (status = 200, description = "a Parquet file", content((String = "application/vnd.apache.parquet"))),
         (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)

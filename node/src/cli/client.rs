@@ -132,6 +132,40 @@ impl Client {
         Ok(out.flush()?)
     }
 
+    /// `POST path` with a JSON body; the answer's server-sent events go to `heard`, by name and data, as
+    /// they come.
+    pub(crate) async fn events(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        mut heard: impl FnMut(&str, &str) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let body = serde_json::to_vec(body)?;
+        let asked = tokio::time::timeout(LIMIT, self.open(Method::POST, path, body));
+        let mut answer = asked.await.map_err(|_| self.silent())??;
+        let mut waiting = Vec::new();
+        while let Some(frame) =
+            tokio::time::timeout(LIMIT, answer.body.frame()).await.map_err(|_| self.silent())?
+        {
+            let frame = frame.map_err(|error| anyhow!("the answer broke off: {error}"))?;
+            waiting.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes));
+            if waiting.len() > MAX_ANSWER_BYTES {
+                bail!("{} answers with more than {} MiB", self.base, MAX_ANSWER_BYTES >> 20);
+            }
+            while let Some(end) = waiting.windows(2).position(|pair| pair == b"\n\n") {
+                let event: Vec<u8> = waiting.drain(..end + 2).collect();
+                let event = String::from_utf8_lossy(&event);
+                let field = |name: &str| {
+                    event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start)
+                };
+                if let (Some(name), Some(data)) = (field("event:"), field("data:")) {
+                    heard(name, data)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn silent(&self) -> anyhow::Error {
         anyhow!("{} did not answer within {} s", self.base, LIMIT.as_secs())
     }

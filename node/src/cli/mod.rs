@@ -6,6 +6,8 @@ mod client;
 mod config;
 mod credentials;
 mod doctor;
+mod flow;
+mod flow_decode;
 mod mesh;
 mod mesh_top;
 mod query;
@@ -108,6 +110,9 @@ pub(crate) enum Command {
     Rows(RowsArgs),
     /// Put a question in SQL to all sites at once.
     Query(query::QueryArgs),
+    /// Flows that routers and switches export: who talks to whom, through which interface, how much.
+    #[command(subcommand)]
+    Flow(flow::FlowCommand),
     /// The rows of this site as files for other programs.
     #[command(subcommand)]
     Events(query::EventsCommand),
@@ -423,6 +428,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Rows(args) => show::rows(&args).await,
         Command::Query(args) => query::query(args).await,
         Command::Events(command) => query::events(command).await,
+        Command::Flow(command) => flow::run(command).await,
         Command::Token(TokenCommand::Create { target, site }) => {
             credentials::create_join_token(&target, site).await
         }

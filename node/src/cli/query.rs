@@ -1,5 +1,7 @@
 //! `holm query` and `holm events`.
 
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -10,7 +12,8 @@ use holm_model::SiteId;
 use super::Target;
 use super::client::Client;
 use super::render::clean;
-use crate::api::query::{QueryAnswer, QueryRequest, QueryTables};
+use crate::api::error::ErrorBody;
+use crate::api::query::{AskedSite, QueryAnswer, QueryRequest, QueryTables};
 
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
@@ -71,7 +74,12 @@ pub(super) async fn query(args: QueryArgs) -> anyhow::Result<()> {
         sites: (!args.site.is_empty()).then_some(args.site),
         timeout_ms: Some(args.timeout_ms),
     };
-    let answer: QueryAnswer = client.post("/v1/query", &request).await?;
+    // Progress is for who watches; what is piped hears the end alone.
+    let answer: QueryAnswer = if std::io::stderr().is_terminal() && !args.target.json {
+        watched(&client, &request).await?
+    } else {
+        client.post("/v1/query", &request).await?
+    };
     if args.target.json {
         println!("{}", serde_json::to_string_pretty(&answer)?);
         return Ok(());
@@ -80,6 +88,50 @@ pub(super) async fn query(args: QueryArgs) -> anyhow::Result<()> {
     // What the answer stands on is said beside it, not in it.
     eprint!("{}", sites_text(&answer));
     Ok(())
+}
+
+/// Puts the question and shows how far each site is, in one line that goes when the answer comes.
+async fn watched(client: &Client, request: &QueryRequest) -> anyhow::Result<QueryAnswer> {
+    let mut sites: BTreeMap<String, AskedSite> = BTreeMap::new();
+    let mut answer = None;
+    let heard = client.events("/v1/query/live", request, |name, data| {
+        match name {
+            "site" => {
+                let site: AskedSite = serde_json::from_str(data)?;
+                sites.insert(format!("{}/{}", site.site, site.node), site);
+                eprint!("\r\x1b[2K{}", progress_text(&sites));
+            }
+            "answer" => answer = Some(serde_json::from_str(data)?),
+            "error" => {
+                let body: ErrorBody = serde_json::from_str(data)?;
+                bail!("{} (request {})", clean(&body.error.message), body.error.request_id);
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    let heard = heard.await;
+    eprint!("\r\x1b[2K");
+    heard?;
+    answer.context("the answer broke off; ask again")
+}
+
+/// `2 of 3 sites answered; asked: lima/n1`
+fn progress_text(sites: &BTreeMap<String, AskedSite>) -> String {
+    let of = |state: &str| -> Vec<&str> {
+        sites.iter().filter(|(_, s)| s.state == state).map(|(name, _)| name.as_str()).collect()
+    };
+    let mut text = format!("{} of {} nodes answered", of("answered").len(), sites.len());
+    for (state, word) in [("asked", "waiting for"), ("late", "late"), ("failed", "failed")] {
+        let names = of(state);
+        if !names.is_empty() {
+            text += &format!("; {word}: {}", names[..names.len().min(3)].join(", "));
+            if names.len() > 3 {
+                text += &format!(" and {} more", names.len() - 3);
+            }
+        }
+    }
+    clean(&text)
 }
 
 fn tables_text(tables: &QueryTables) -> String {
@@ -131,6 +183,9 @@ fn sites_text(answer: &QueryAnswer) -> String {
         );
         if let Some(error) = &site.error {
             text += &format!(": {}", clean(error));
+        }
+        if let Some(missing) = &site.missing {
+            text += &format!("; without {}", clean(missing));
         }
         text.push('\n');
     }

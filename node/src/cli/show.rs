@@ -316,7 +316,8 @@ fn element_text(element: &ElementDetail, _: Millis) -> String {
     }
     for alias in &element.aliases {
         let how = if alias.folded { "the same as" } else { "perhaps the same as" };
-        let evidence: Vec<String> = alias.attributes.values().map(|v| clean(&v.to_string())).collect();
+        let evidence: Vec<String> =
+            alias.attributes.values().map(|v| clean(&v.to_string())).collect();
         let _ = writeln!(text, "{how} {} ({})", clean(&alias.name), evidence.join(", "));
     }
     cut_short(&mut text, "other names", element.aliases.len(), element.aliases_total);

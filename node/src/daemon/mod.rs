@@ -3,6 +3,7 @@
 mod credentials;
 mod documents;
 mod erasure;
+mod flow;
 mod freshness;
 mod moments;
 mod planes;

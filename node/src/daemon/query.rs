@@ -240,7 +240,7 @@ async fn answer_part(engine: Arc<Engine>, part: Part, send: mpsc::Sender<Result<
             }
         }
     };
-    let outcome = engine.answer_part(&part.sql, limits, forward).await;
+    let outcome = engine.answer_part(&part, limits, forward).await;
     let end = outcome.and_then(|schema| {
         let failed = |error: holm_query::ArrowError| QueryError::Failed(error.to_string());
         let encoder = match lock(&encoder).take() {

@@ -109,12 +109,39 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
         ("since", Int),
         ("text", Text),
     ];
+    let anomalies: &[(&str, Kind)] = &[
+        ("kind", Text),
+        ("key", Text),
+        ("state", Text),
+        ("direction", Text),
+        ("current_bps", Float),
+        ("expected_bps", Float),
+        ("sigma", Float),
+        ("baseline", Text),
+        ("since", Int),
+    ];
+    let heavy: Vec<(&str, Kind)> = [("kind", Text), ("key", Text)]
+        .into_iter()
+        .chain(holm_flow::HEAVY_COLUMNS.iter().map(|name| (*name, Int)))
+        .collect();
+    let detectors: Vec<(&str, Kind)> =
+        holm_flow::DETECTOR_COLUMNS.iter().map(|name| (*name, Int)).collect();
+    let numbers = holm_flow::exporter_columns().into_iter().map(|name| (name, Int));
+    let exporters: Vec<(&str, Kind)> =
+        holm_flow::EXPORTER_TEXTS.iter().map(|name| (*name, Text)).chain(numbers).collect();
+    let collectors: Vec<(&str, Kind)> =
+        holm_flow::COLLECTOR_COLUMNS.iter().map(|name| (*name, Int)).collect();
     Ok(vec![
         Table::of_rows(RESULTS_TABLE, results)?,
         Table::of_rows("host_connections", connections)?,
         Table::of_rows("path_results", &[way, path_results].concat())?,
         Table::of_rows("path_changes", &[way, path_changes].concat())?,
         Table::of_rows(super::SIGNALS_TABLE, signals)?,
+        Table::of_rows(holm_flow::EXPORTERS_TABLE, &exporters)?,
+        Table::of_rows(holm_flow::COLLECTORS_TABLE, &collectors)?,
+        Table::of_rows(holm_flow::ANOMALIES_TABLE, anomalies)?,
+        Table::of_rows(holm_flow::DETECTORS_TABLE, &detectors)?,
+        Table::of_rows(holm_flow::HEAVY_TABLE, &heavy)?,
         Table::new(FLOWS_TABLE, holm_flow::flow_schema(), RECEIVED)?
             .with_bloom_filters(&["source.address", "destination.address"]),
         Table::new(COUNTERS_TABLE, holm_flow::interface_counter_schema(), RECEIVED)?,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use anyhow::Context;
-use holm_events::{Disk, EventKey, EventStore, Limits, OldRows, Setup};
+use holm_events::{Disk, EventKey, EventStore, OldRows, Setup};
 use holm_graph::{Fold, FoldLimits, Folded, SnapshotFilter, TopologyGraph};
 use holm_model::{
     AliasObservation, DocId, DocVersion, EdgeObservation, Millis, NodeName, NodeObservation,
@@ -20,6 +20,7 @@ use holm_replica::{Applied, DataKey, Replica, WrappedKey};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::flow::Kept;
 use super::moments::Moments;
 use super::rows::TenantRows;
 use super::state::{Change, NodeState, Topic};
@@ -41,6 +42,8 @@ pub(crate) struct Tenant {
     pub(crate) site: SiteId,
     pub(crate) replica: Replica,
     pub(crate) rows: TenantRows,
+    /// What its planes keep over a restart.
+    pub(crate) kept: Arc<Kept>,
     /// What was found when the stores were opened, for people.
     pub(crate) messages: Vec<String>,
     graph: RwLock<TopologyGraph>,
@@ -80,6 +83,7 @@ impl Tenant {
         .collect();
         let key = data_key(&key_file, id, key_of_keys)?;
         let event_key = EventKey::new(&key.derive("holm 2026-11 event store"));
+        let kept = Kept::new(dir.join("planes"), id.clone(), key.derive(super::flow::PURPOSE));
         let old = OldRows {
             path: old_rows,
             tenant: id.clone(),
@@ -88,11 +92,9 @@ impl Tenant {
         let (site, node) = (config.node.site.clone(), config.node.name.clone());
         let (replica, report) = open_replica(&dir, id, key, &site, &node, now)?;
         messages.extend(report.messages);
-        let limits = Limits {
-            max_bytes: config.rows.max_bytes,
-            max_age_ms: u64::try_from(config.rows.max_age.as_millis()).unwrap_or(u64::MAX),
-            ..Limits::default()
-        };
+        let limits = config.rows.limits(id);
+        let cold = config.rows.cold.as_ref();
+        let cold = cold.map(|cold| cold.open(id, &site, &node)).transpose()?;
         let (rows, report) = EventStore::open(Setup {
             folder: events,
             tenant: id.clone(),
@@ -102,6 +104,7 @@ impl Tenant {
             clock: Millis::now,
             disk: Disk::default(),
             old: Some(old),
+            cold,
         })?;
         messages.extend(report.messages);
         let mut graph = TopologyGraph::new();
@@ -116,6 +119,7 @@ impl Tenant {
             site,
             replica,
             rows: TenantRows::new(rows),
+            kept: Arc::new(kept),
             messages,
             graph: RwLock::new(graph),
             order: Mutex::default(),

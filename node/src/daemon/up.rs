@@ -344,9 +344,10 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
     let path = &config.planes.path;
     let flow = &config.planes.flow;
     let flows = Arc::new(Flows { tenant: Arc::clone(&tenant) });
+    let kept = Arc::clone(&tenant.kept) as Arc<dyn holm_flow::Keeper>;
     let known: [(&'static str, bool, Arc<dyn Plane>); 4] = [
         ("active", active.enabled, Arc::new(holm_active::ActivePlane::new(active.clone()))),
-        ("flow", flow.enabled, Arc::new(holm_flow::FlowPlane::new(flow.clone(), flows))),
+        ("flow", flow.enabled, Arc::new(holm_flow::FlowPlane::new(flow.clone(), flows, kept))),
         ("host", host.enabled, Arc::new(holm_host::HostPlane::new(host.clone()))),
         ("path", path.enabled, Arc::new(holm_path::PathPlane::new(path.clone()))),
     ];

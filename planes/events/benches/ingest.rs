@@ -36,6 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         clock: now,
         disk: Disk::default(),
         old: None,
+        cold: None,
     })?;
     let store = Arc::new(store);
     let from = SocketAddr::from(([192, 0, 2, 1], 2055));

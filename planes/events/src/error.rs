@@ -32,6 +32,14 @@ pub enum EventError {
         /// What the system said.
         reason: String,
     },
+    /// The storage for cold files cannot be used.
+    #[error("cold storage {url}: cannot be used: {reason}; check rows.cold and its credentials")]
+    Cold {
+        /// Its URL.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// There is no such table.
     #[error("there is no table {0} at this site")]
     NoTable(String),

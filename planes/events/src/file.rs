@@ -8,30 +8,37 @@ use std::fmt;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 use holm_model::Millis;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnPath;
 
+use crate::cold::Cold;
 use crate::disk::Disk;
 use crate::error::io_of;
 use crate::key::EventKey;
-use crate::sealed::{SealedReader, SealedWriter, identity};
+use crate::sealed::{CHUNK_BYTES, HEADER_BYTES, SealedReader, SealedWriter, Source, identity};
 use crate::table::Table;
 
 pub(crate) const EXTENSION: &str = "hev";
+pub(crate) const COLD_EXTENSION: &str = "cold";
 const HOUR_MS: u64 = 3_600_000;
 /// Rows of a row group: large enough to compress, small enough to be skipped and to be held.
 const ROW_GROUP_ROWS: usize = 256 << 10;
+/// Bytes of a dictionary before its column is written plain: an address for each row of a row group has
+/// room, so that questions can count by the dictionary's numbers.
+const DICTIONARY_BYTES: usize = ROW_GROUP_ROWS * 16;
 /// Different values that a bloom filter is made for.
 const BLOOM_VALUES: u64 = 32_768;
 
@@ -142,6 +149,32 @@ pub struct EventFile {
     plain_bytes: u64,
     damaged: AtomicBool,
     doomed: AtomicBool,
+    footer: Mutex<Weak<ParquetMetaData>>,
+    /// It lies in cold storage, and at `path` is what says so.
+    remote: Option<Remote>,
+}
+
+/// What is known here of a file in cold storage.
+#[derive(Debug, Clone)]
+pub(crate) struct Remote {
+    /// `None` while no storage is configured any more.
+    pub(crate) cold: Option<Arc<Cold>>,
+    pub(crate) header: [u8; HEADER_BYTES],
+    /// Its bytes there.
+    pub(crate) bytes: u64,
+}
+
+impl Remote {
+    /// What stands in the place of the file: its header and its length.
+    pub(crate) fn to_stub(&self) -> Vec<u8> {
+        [&self.header[..], &self.bytes.to_be_bytes()].concat()
+    }
+
+    pub(crate) fn from_stub(stub: &[u8], cold: Option<Arc<Cold>>) -> Option<Self> {
+        let (header, bytes) = stub.split_first_chunk::<HEADER_BYTES>()?;
+        let bytes = u64::from_be_bytes(bytes.try_into().ok()?);
+        Some(Self { cold, header: *header, bytes })
+    }
 }
 
 impl EventFile {
@@ -158,6 +191,23 @@ impl EventFile {
     /// The time of its earliest and of its latest row.
     pub const fn times(&self) -> (Millis, Millis) {
         (self.name.min, self.name.max)
+    }
+
+    /// Whether it lies in cold storage.
+    pub const fn is_cold(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// Whether it can be read now, as far as is known; asks cold storage where nothing is.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn reachable(&self) -> io::Result<()> {
+        match &self.remote {
+            None => Ok(()),
+            Some(Remote { cold: Some(cold), .. }) => cold.check(&self.location),
+            Some(Remote { cold: None, .. }) => Err(unconfigured()),
+        }
     }
 
     /// Bytes of it on disk.
@@ -197,6 +247,19 @@ impl EventFile {
         self.noting(builder.map_err(as_damage))
     }
 
+    /// What its footer says. Read once while somebody holds it.
+    pub(crate) fn metadata(&self) -> io::Result<Arc<ParquetMetaData>> {
+        let mut known = self.footer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(footer) = known.upgrade() {
+            return Ok(footer);
+        }
+        let chunks = SealedChunks(Arc::new(self.noting(self.open())?));
+        let read = ParquetMetaDataReader::new().parse_and_finish(&chunks).map_err(as_damage);
+        let footer = Arc::new(self.noting(read)?);
+        *known = Arc::downgrade(&footer);
+        Ok(footer)
+    }
+
     /// Remembers that the file is damaged, if the error says so.
     pub(crate) fn noting<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result
@@ -221,8 +284,17 @@ impl EventFile {
     }
 
     fn open(&self) -> io::Result<SealedReader> {
+        if let Some(Remote { cold, header, bytes }) = &self.remote {
+            let cold = cold.as_ref().ok_or_else(unconfigured)?;
+            let source = Source::Cold(Arc::clone(cold), self.location.clone(), *bytes);
+            return SealedReader::of(&self.key, source, header, *bytes, self.identity.clone());
+        }
         SealedReader::open(&self.key, &self.path, self.identity.clone())
     }
+}
+
+fn unconfigured() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "it lies in cold storage, and rows.cold is not set")
 }
 
 /// A Parquet reader's complaint about bytes that opened means that they were written so.
@@ -235,7 +307,11 @@ pub(crate) fn as_damage(error: ParquetError) -> io::Error {
 
 impl Drop for EventFile {
     fn drop(&mut self) {
-        if self.doomed.load(Ordering::SeqCst)
+        if let Some(Remote { cold, .. }) = &self.remote {
+            if let (true, Some(cold)) = (self.doomed.load(Ordering::SeqCst), cold) {
+                cold.remove(&self.location, &self.path);
+            }
+        } else if self.doomed.load(Ordering::SeqCst)
             && let Err(error) = self.disk.remove(&self.path)
         {
             // The next start finds it and removes it again.
@@ -257,7 +333,7 @@ impl ChunkReader for SealedChunks {
     type T = SealedRead;
 
     fn get_read(&self, start: u64) -> ParquetResult<SealedRead> {
-        Ok(SealedRead { reader: Arc::clone(&self.0), at: start })
+        Ok(SealedRead { reader: Arc::clone(&self.0), at: start, open: Bytes::new() })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
@@ -271,15 +347,21 @@ impl ChunkReader for SealedChunks {
 pub(crate) struct SealedRead {
     reader: Arc<SealedReader>,
     at: u64,
+    /// What was opened and not taken: a chunk opens as a whole, however little of it is wanted.
+    open: Bytes,
 }
 
 impl Read for SealedRead {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let end = self.reader.len().min(self.at.saturating_add(into.len() as u64));
-        let bytes = self.reader.read(self.at.min(end)..end)?;
-        into[..bytes.len()].copy_from_slice(&bytes);
-        self.at = end;
-        Ok(bytes.len())
+        if self.open.is_empty() {
+            let chunk = CHUNK_BYTES as u64;
+            let end = self.reader.len().min((self.at / chunk + 1) * chunk);
+            self.open = self.reader.read(self.at.min(end)..end)?;
+        }
+        let taken = self.open.split_to(into.len().min(self.open.len()));
+        into[..taken.len()].copy_from_slice(&taken);
+        self.at += taken.len() as u64;
+        Ok(taken.len())
     }
 }
 
@@ -290,6 +372,7 @@ pub(crate) struct Shelving {
     pub(crate) root: PathBuf,
     pub(crate) tenant: String,
     pub(crate) key: Arc<EventKey>,
+    pub(crate) cold: Option<Arc<Cold>>,
 }
 
 impl Shelving {
@@ -316,13 +399,32 @@ impl Shelving {
             plain_bytes,
             damaged: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
+            footer: Mutex::default(),
+            remote: None,
         })
+    }
+
+    /// A file in cold storage.
+    pub(crate) fn cold_file(
+        &self,
+        table: &str,
+        hour: Hour,
+        name: FileName,
+        remote: Remote,
+    ) -> Option<Arc<EventFile>> {
+        let plain = crate::sealed::plain_bytes(remote.bytes)?;
+        // Its stub weighs nothing.
+        let mut file = Arc::into_inner(self.file(table, hour, name, 0, plain))?;
+        file.path = file.path.with_extension(COLD_EXTENSION);
+        file.remote = Some(remote);
+        Some(Arc::new(file))
     }
 
     /// Writes a file of `batches`, durable when it returns.
     pub(crate) fn write(
         &self,
         table: &Table,
+        columns: &Columns,
         hour: Hour,
         name: FileName,
         batches: impl IntoIterator<Item = io::Result<RecordBatch>>,
@@ -335,10 +437,12 @@ impl Shelving {
         let path = self.root.join(table.name()).join(&within);
         let sealed = SealedWriter::create(&self.disk, &self.key, &path, identity)?;
         let properties = properties(table, effort);
-        let mut writer = ArrowWriter::try_new(sealed, Arc::clone(table.schema()), Some(properties))
-            .map_err(io_of)?;
+        let mut writer =
+            ArrowWriter::try_new(sealed, Arc::clone(&columns.schema), Some(properties))
+                .map_err(io_of)?;
         for batch in batches {
-            writer.write(&batch?).map_err(io_of)?;
+            let batch = batch?.project(&columns.indices).map_err(io::Error::other)?;
+            writer.write(&batch).map_err(io_of)?;
         }
         writer.flush().map_err(io_of)?;
         let sealed = writer.into_inner().map_err(io_of)?;
@@ -347,6 +451,28 @@ impl Shelving {
             io::Error::other("the file that was just written has no possible length")
         })?;
         Ok(self.file(table.name(), hour, name, bytes, plain))
+    }
+}
+
+/// The columns of a table that a file has: those that say something in it. Readers put nulls for the
+/// others, as for columns that a later version adds.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    indices: Vec<usize>,
+    schema: SchemaRef,
+}
+
+impl Columns {
+    /// `used`: whether a column, by its index and name, has a value. Tables that are known by their
+    /// files alone keep all of theirs.
+    pub(crate) fn of(table: &Table, used: impl Fn(usize, &str) -> bool) -> io::Result<Self> {
+        let fields = table.schema().fields().iter().enumerate();
+        let kept = fields.filter(|(index, field)| {
+            table.takes_rows() || !field.is_nullable() || used(*index, field.name())
+        });
+        let indices: Vec<usize> = kept.map(|(index, _)| index).collect();
+        let schema = table.schema().project(&indices).map_err(io::Error::other)?;
+        Ok(Self { indices, schema: Arc::new(schema) })
     }
 }
 
@@ -365,18 +491,33 @@ pub(crate) fn properties(table: &Table, effort: Effort) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_statistics_enabled(if effort == Effort::Quick {
             EnabledStatistics::Chunk
         } else {
             EnabledStatistics::Page
         });
+    // One part: a name with dots in it is still one column.
+    let path = |name: &str| ColumnPath::new(vec![name.to_owned()]);
+    for field in table.schema().fields() {
+        // Times and counts hardly repeat: a dictionary of them costs a third of all work, and is thrown
+        // away once it is full.
+        let packed = match field.data_type() {
+            DataType::Timestamp(..) | DataType::Int64 | DataType::UInt64 => {
+                Encoding::DELTA_BINARY_PACKED
+            }
+            DataType::Float64 => Encoding::BYTE_STREAM_SPLIT,
+            _ => continue,
+        };
+        builder = builder
+            .set_column_dictionary_enabled(path(field.name()), false)
+            .set_column_encoding(path(field.name()), packed);
+    }
     if effort == Effort::Thorough {
         for column in table.bloom_columns() {
-            // One part: a name with dots in it is still one column.
-            let column = ColumnPath::new(vec![column.to_owned()]);
             builder = builder
-                .set_column_bloom_filter_enabled(column.clone(), true)
-                .set_column_bloom_filter_max_ndv(column, BLOOM_VALUES);
+                .set_column_bloom_filter_enabled(path(column), true)
+                .set_column_bloom_filter_max_ndv(path(column), BLOOM_VALUES);
         }
     }
     builder.build()

@@ -9,6 +9,9 @@
 //! the disk, an acknowledged row that a crash loses or doubles, a damaged file that keeps the node from
 //! starting. `docs/formats/event-files.md` has the formats.
 
+mod coded;
+mod cold;
+mod cooler;
 mod counters;
 mod disk;
 mod error;
@@ -22,6 +25,7 @@ mod old;
 mod quiet;
 mod roller;
 mod rows;
+mod scan;
 mod sealed;
 mod shelf;
 mod store;
@@ -29,6 +33,7 @@ mod table;
 mod wal;
 mod writer;
 
+pub use cold::{Cold, ColdSettings, ColdStats};
 pub use counters::{EventStats, TableStats};
 pub use disk::{Disk, Fuse};
 pub use error::EventError;
@@ -39,5 +44,6 @@ pub use limits::{Limits, TableLimits};
 pub use old::OldRows;
 pub use quiet::Quiet;
 pub use rows::{text_of_bytes, value_at};
+pub use scan::{FileScan, coded_type};
 pub use store::{EventStore, OpenReport, QueueFull, Setup, Snapshot};
 pub use table::{ATTRIBUTES, Kind, SITE, TIME, Table, TableError};

@@ -18,7 +18,8 @@ pub struct Limits {
     pub max_bytes: u64,
     /// Longest time a row is kept, in milliseconds.
     pub max_age_ms: u64,
-    /// Bounds of single tables beside these.
+    /// Bounds of tables beside these, by name; a name that ends in `*` is that of all tables that begin
+    /// so. The longest that fits counts.
     pub tables: BTreeMap<String, TableLimits>,
     /// Most bytes, about, of rows that wait for the writer. More are dropped and counted.
     pub queue_bytes: usize,
@@ -45,6 +46,32 @@ impl Limits {
     /// The bounds of `table`.
     pub fn of(&self, table: &str) -> TableLimits {
         let all = TableLimits { max_bytes: self.max_bytes, max_age_ms: self.max_age_ms };
-        self.tables.get(table).copied().unwrap_or(all)
+        let fits = |name: &&String| match name.strip_suffix('*') {
+            Some(start) => table.starts_with(start),
+            None => *name == table,
+        };
+        // A name of its own before one that ends in `*`.
+        let by = |name: &&String| (!name.ends_with('*'), name.len());
+        let name = self.tables.keys().filter(fits).max_by_key(by);
+        name.and_then(|name| self.tables.get(name)).copied().unwrap_or(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_name_that_fits_counts() {
+        let of = |max_bytes| TableLimits { max_bytes, max_age_ms: 1 };
+        let tables = [("flow*", 1), ("flows", 2), ("flow_interface*", 3), ("*", 4)];
+        let tables = tables.map(|(name, bytes)| (name.to_owned(), of(bytes))).into();
+        let limits = Limits { tables, ..Limits::default() };
+        for (table, bytes) in
+            [("flows", 2), ("flow_interface_counters", 3), ("flow_x", 1), ("signals", 4)]
+        {
+            assert_eq!(limits.of(table).max_bytes, bytes, "{table}");
+        }
+        assert_eq!(Limits::default().of("flows").max_bytes, 512 << 20);
     }
 }

@@ -62,6 +62,8 @@ pub(crate) fn newest(
         }
         if let Err(error) = take_file(file, &mut candidates)
             && !file.is_damaged()
+            // Cold storage that does not answer takes nothing from what is here.
+            && !file.is_cold()
         {
             return Err(EventError::read(file.path(), error));
         }

@@ -1,17 +1,17 @@
 //! The thread that makes files of frozen segments, puts small files together, and drops what is over
 //! the bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use holm_model::Millis;
 
 use crate::counters::Counters;
-use crate::file::{Effort, EventFile, FileName, Hour};
+use crate::file::{Columns, Effort, EventFile, FileName, Hour};
 use crate::held::{Frozen, TableBatches};
 use crate::shelf::set_aside;
 use crate::store::Shared;
@@ -74,7 +74,8 @@ impl Roller {
         shared.remove_spent_logs();
         let now = (shared.clock)();
         let held = shared.held();
-        let over = held.shelf.over(&shared.limits, held.log_bytes(), now);
+        let cold_age = shared.shelving.cold.as_ref().map(|cold| cold.max_age_ms);
+        let over = held.shelf.over(&shared.limits, held.log_bytes(), now, cold_age);
         drop(held);
         shared.drop_files(&over);
         loop {
@@ -119,20 +120,21 @@ impl Shared {
     /// Takes the logs away whose rows are in files. While one stays its files are not put together with
     /// others: the next start makes the same files again in their place.
     fn remove_spent_logs(&self) {
-        let spent = std::mem::take(&mut self.held().spent);
-        let mut left = Vec::new();
+        let spent = self.held().spent.clone();
         for frozen in spent {
             let removed = if frozen.keep_log {
                 set_aside(&frozen.path)
             } else {
                 self.shelving.disk.remove(&frozen.path)
             };
-            if let Err(error) = removed {
-                tracing::warn!(path = %frozen.path.display(), %error, "an event log could not be removed; it is tried again");
-                left.push(frozen);
+            match removed {
+                Ok(()) => self.held().spent.retain(|other| other.segment != frozen.segment),
+                Err(error) => {
+                    tracing::warn!(path = %frozen.path.display(), %error, "an event log could not be removed; it is tried again");
+                }
             }
         }
-        self.held().spent.append(&mut left);
+        self.turned.notify_all();
     }
 
     /// Writes a file for each table and hour. After an error none of them is there.
@@ -153,8 +155,12 @@ impl Shared {
                     max: part.max,
                     rows: part.batches.iter().map(|batch| batch.num_rows() as u64).sum(),
                 };
-                let rows = part.batches.into_iter().map(Ok);
-                match self.shelving.write(&table, hour, about, rows, Effort::Quick) {
+                let batches = part.batches;
+                let columns = Columns::of(&table, |index, _| {
+                    batches.iter().any(|b| b.column(index).null_count() < b.num_rows())
+                })?;
+                let rows = batches.into_iter().map(Ok);
+                match self.shelving.write(&table, &columns, hour, about, rows, Effort::Quick) {
                     Ok(file) => written.push((name.to_string(), file)),
                     Err(error) => {
                         written.iter().for_each(|(_, file)| file.doom());
@@ -206,8 +212,17 @@ impl Shared {
             max: files.iter().map(|file| file.name.max).max().unwrap_or_default(),
             rows: files.iter().map(|file| file.rows()).sum(),
         };
-        let rows = files.iter().flat_map(|file| rows_of(file, &known));
-        let merged = match self.shelving.write(&known, hour, about, rows, Effort::Thorough) {
+        let written = (|| {
+            let mut names = BTreeSet::new();
+            for file in files {
+                let reader = file.parquet()?;
+                names.extend(reader.schema().fields().iter().map(|field| field.name().clone()));
+            }
+            let columns = Columns::of(&known, |_, name| names.contains(name))?;
+            let rows = files.iter().flat_map(|file| rows_of(file, &known));
+            self.shelving.write(&known, &columns, hour, about, rows, Effort::Thorough)
+        })();
+        let merged = match written {
             Ok(merged) => merged,
             Err(error) => {
                 return if self.set_damaged_aside() > 0 { Ok(false) } else { Err(error) };
@@ -267,7 +282,7 @@ pub(crate) fn rows_of(
 }
 
 /// The system's error inside Arrow's, or damage.
-fn as_io(error: arrow::error::ArrowError) -> io::Error {
+pub(crate) fn as_io(error: arrow::error::ArrowError) -> io::Error {
     match error {
         arrow::error::ArrowError::IoError(_, error) => error,
         other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),

@@ -6,15 +6,17 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::cold::Cold;
 use crate::disk::Disk;
 use crate::key::{EventKey, FileKey, SALT_BYTES, TAG_BYTES};
 
 /// First bytes of a sealed file.
 const MAGIC: &[u8; 8] = b"HOLMEVF1";
-const HEADER_BYTES: usize = MAGIC.len() + SALT_BYTES;
+pub(crate) const HEADER_BYTES: usize = MAGIC.len() + SALT_BYTES;
 /// Plain bytes of a chunk; the last may have fewer.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 const SEALED_CHUNK_BYTES: usize = CHUNK_BYTES + TAG_BYTES;
@@ -118,9 +120,32 @@ impl Write for SealedWriter {
     }
 }
 
+/// Where the bytes of a sealed file are.
+pub(crate) enum Source {
+    Disk(File),
+    /// In cold storage, by that name, of that many bytes.
+    Cold(Arc<Cold>, String, u64),
+}
+
+impl Source {
+    fn read_exact_at(&self, into: &mut [u8], at: u64) -> io::Result<()> {
+        match self {
+            Self::Disk(file) => file.read_exact_at(into, at),
+            Self::Cold(cold, location, end) => {
+                let bytes = cold.read(location, at..at + into.len() as u64, *end)?;
+                if bytes.len() != into.len() {
+                    return Err(damaged("it is cut"));
+                }
+                into.copy_from_slice(&bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Reads parts of a sealed file. A clone reads the same.
 pub(crate) struct SealedReader {
-    file: File,
+    source: Source,
     key: FileKey,
     identity: Vec<u8>,
     chunks: u64,
@@ -135,15 +160,26 @@ impl SealedReader {
         let mut file = File::open(path)?;
         let mut header = [0; HEADER_BYTES];
         file.read_exact(&mut header).map_err(|_| damaged("it is cut"))?;
+        let bytes = file.metadata()?.len();
+        Self::of(key, Source::Disk(file), &header, bytes, identity)
+    }
+
+    /// A reader of `source`, which begins with `header` and has `bytes` bytes.
+    pub(crate) fn of(
+        key: &EventKey,
+        source: Source,
+        header: &[u8; HEADER_BYTES],
+        bytes: u64,
+        identity: Vec<u8>,
+    ) -> io::Result<Self> {
         let (magic, salt) = header.split_at(MAGIC.len());
         let salt: [u8; SALT_BYTES] = salt.try_into().map_err(|_| damaged("it is cut"))?;
         if magic != MAGIC {
             return Err(damaged("it does not begin as a sealed file of this version"));
         }
-        let bytes = file.metadata()?.len();
         let plain_bytes = plain_bytes(bytes).ok_or_else(|| damaged("it is cut"))?;
         let chunks = (bytes - HEADER_BYTES as u64).div_ceil(SEALED_CHUNK_BYTES as u64);
-        Ok(Self { file, key: key.of_file(PURPOSE, &salt), identity, chunks, plain_bytes })
+        Ok(Self { source, key: key.of_file(PURPOSE, &salt), identity, chunks, plain_bytes })
     }
 
     /// Plain bytes in all.
@@ -175,7 +211,7 @@ impl SealedReader {
             let count = AT_ONCE.min(last - next + 1);
             let bytes = self.sealed_length(next, count);
             let piece = &mut sealed[..bytes];
-            self.file
+            self.source
                 .read_exact_at(piece, HEADER_BYTES as u64 + next * SEALED_CHUNK_BYTES as u64)?;
             for (number, sealed) in (next..).zip(piece.chunks_mut(SEALED_CHUNK_BYTES)) {
                 let about = about(&self.identity, number + 1 == self.chunks);

@@ -1,7 +1,7 @@
 //! The files of all tables, and which of them must go. Judges only: it is told the time and does no
 //! I/O but the look at the folder when the store opens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use holm_model::Millis;
 
-use crate::file::{EXTENSION, EventFile, FileName, Hour, Shelving};
+use crate::file::{COLD_EXTENSION, EXTENSION, EventFile, FileName, Hour, Remote, Shelving};
 use crate::limits::{Limits, TableLimits};
 use crate::sealed::plain_bytes;
 
@@ -131,16 +131,25 @@ impl Shelf {
         limits: &Limits,
         beside: u64,
         now: Millis,
+        cold_age_ms: Option<u64>,
     ) -> Vec<(String, Arc<EventFile>, Reason)> {
         let mut gone = Vec::new();
-        let mut left: BTreeMap<&str, (&[Arc<EventFile>], u64)> = BTreeMap::new();
+        let mut left: BTreeMap<&str, (VecDeque<Arc<EventFile>>, u64)> = BTreeMap::new();
+        let (cools, cold_age_ms) = (cold_age_ms.is_some(), cold_age_ms.unwrap_or(u64::MAX));
         for (table, files) in self.tables() {
             let TableLimits { max_bytes, max_age_ms } = limits.of(table);
             let mut bytes: u64 = files.iter().map(|file| file.bytes()).sum();
             let oldest_kept = now - max_age_ms;
+            // What is in cold storage is not on the disk: it goes by its age there alone.
+            let (cold, files): (Vec<_>, Vec<_>) =
+                files.iter().cloned().partition(|file| file.is_cold());
+            let old = |file: &&Arc<EventFile>| file.name.max < now - cold_age_ms;
+            let old = cold.iter().filter(old);
+            gone.extend(old.map(|file| (table.to_owned(), Arc::clone(file), Reason::Age)));
             let mut kept = files.len();
             for (index, file) in files.iter().enumerate() {
-                let reason = if file.name.max < oldest_kept {
+                // What is to go to cold storage waits for it, within its bounds of bytes.
+                let reason = if !cools && file.name.max < oldest_kept {
                     Reason::Age
                 } else if bytes > max_bytes {
                     Reason::Quota
@@ -151,7 +160,7 @@ impl Shelf {
                 bytes -= file.bytes();
                 gone.push((table.to_owned(), Arc::clone(file), reason));
             }
-            left.insert(table, (&files[kept.min(files.len())..], bytes));
+            left.insert(table, (files.into_iter().skip(kept).collect(), bytes));
         }
         let mut total = beside + left.values().map(|(_, bytes)| bytes).sum::<u64>();
         while total > limits.max_bytes {
@@ -159,11 +168,10 @@ impl Shelf {
             let Some((table, (files, bytes))) = largest.max_by_key(|(_, (_, bytes))| *bytes) else {
                 break;
             };
-            let Some((oldest, rest)) = files.split_first() else { break };
-            gone.push(((*table).to_owned(), Arc::clone(oldest), Reason::Quota));
+            let Some(oldest) = files.pop_front() else { break };
             total -= oldest.bytes();
             *bytes -= oldest.bytes();
-            *files = rest;
+            gone.push(((*table).to_owned(), oldest, Reason::Quota));
         }
         gone
     }
@@ -173,7 +181,22 @@ impl Shelf {
         let bytes = |files: &[Arc<EventFile>]| files.iter().map(|f| f.bytes()).sum::<u64>();
         let largest = self.tables().filter(|(_, files)| !files.is_empty());
         let (table, files) = largest.max_by_key(|(_, files)| bytes(files))?;
-        Some((table.to_owned(), Arc::clone(files.first()?)))
+        Some((table.to_owned(), Arc::clone(files.iter().find(|file| !file.is_cold())?)))
+    }
+
+    /// The oldest file that ended before `before`, and is not to be put together with others any more.
+    pub(crate) fn to_cool(
+        &self,
+        before: Millis,
+        oldest_segment: u64,
+    ) -> Option<(String, Arc<EventFile>)> {
+        let due = |file: &&Arc<EventFile>| {
+            !file.is_cold() && file.name.max < before && file.name.hi < oldest_segment
+        };
+        let all = self.tables();
+        let all = all.filter_map(|(table, files)| Some((table, files.iter().find(due)?)));
+        let (table, file) = all.min_by_key(|(_, file)| file.name.max)?;
+        Some((table.to_owned(), Arc::clone(file)))
     }
 
     /// Small files of one hour that lie beside each other and are to be put together. Files of
@@ -188,7 +211,7 @@ impl Shelf {
                 let Some(hour) = of_hour.first().map(|file| file.hour) else { continue };
                 let least = if now > hour.end() + LATE_MS { 2 } else { MIN_MERGED };
                 let small = |file: &Arc<EventFile>| {
-                    file.bytes() < SMALL_BYTES && file.name.hi < oldest_segment
+                    file.bytes() < SMALL_BYTES && file.name.hi < oldest_segment && !file.is_cold()
                 };
                 for run in of_hour.chunk_by(|a, b| small(a) == small(b)) {
                     if !run.first().is_some_and(small) || run.len() < least {
@@ -239,6 +262,10 @@ fn look_through(
             shelving.disk.remove(&path)?;
             continue;
         }
+        if extension == COLD_EXTENSION {
+            look_at_stub(shelving, table, within, &path, found)?;
+            continue;
+        }
         if extension != EXTENSION {
             continue;
         }
@@ -254,6 +281,37 @@ fn look_through(
                 set_aside(&path)?;
                 found.set_aside += 1;
             }
+        }
+    }
+    Ok(())
+}
+
+/// A file that went to cold storage. While it is on the disk too that counts.
+fn look_at_stub(
+    shelving: &Shelving,
+    table: &str,
+    within: &str,
+    path: &Path,
+    found: &mut Found,
+) -> io::Result<()> {
+    let whole = path.with_extension(EXTENSION);
+    if whole.exists() {
+        return shelving.disk.remove(path);
+    }
+    let name = whole.file_name().and_then(|name| name.to_str()).and_then(FileName::parse);
+    let remote = Remote::from_stub(&fs::read(path)?, shelving.cold.clone());
+    let file = name
+        .zip(Hour::named(within))
+        .zip(remote)
+        .and_then(|((name, hour), remote)| shelving.cold_file(table, hour, name, remote));
+    match file {
+        Some(file) => {
+            found.highest = found.highest.max(file.name.hi);
+            found.shelf.tables.entry(table.into()).or_default().push(file);
+        }
+        None => {
+            set_aside(path)?;
+            found.set_aside += 1;
         }
     }
     Ok(())

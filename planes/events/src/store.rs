@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use arrow::array::RecordBatch;
 use holm_model::{Millis, Row, TenantId};
 
+use crate::cold::Cold;
 use crate::counters::{Counters, EventStats, TableStats};
 use crate::disk::Disk;
 use crate::error::EventError;
@@ -49,6 +50,8 @@ pub struct Setup {
     pub disk: Disk,
     /// The row store of an earlier version, whose rows are taken over.
     pub old: Option<OldRows>,
+    /// Where old files go; they stay on the disk without.
+    pub cold: Option<Cold>,
 }
 
 /// The queue has no room; the batch's rows are lost and counted.
@@ -114,7 +117,7 @@ impl EventStore {
     /// # Errors
     /// [`EventError::Open`] if the folder cannot be used.
     pub fn open(setup: Setup) -> Result<(Self, OpenReport), EventError> {
-        let Setup { folder, tenant, key, tables, limits, clock, disk, old } = setup;
+        let Setup { folder, tenant, key, tables, limits, clock, disk, old, cold } = setup;
         let failed = |error: io::Error| EventError::open(&folder, error);
         disk.create_folder(&folder).map_err(failed)?;
         let shelving = Shelving {
@@ -122,6 +125,7 @@ impl EventStore {
             root: folder.clone(),
             tenant: tenant.as_str().to_owned(),
             key: Arc::new(key),
+            cold: cold.map(Arc::new),
         };
         let mut report = OpenReport::default();
         let found = Shelf::look(&shelving).map_err(failed)?;
@@ -157,6 +161,10 @@ impl EventStore {
             Self { shared: Arc::clone(&shared), queue: Some(queue), threads: Vec::new() };
         let writer = Writer::new(Arc::clone(&shared), next);
         store.start("event-writer", move || writer.run(&inbox))?;
+        if let Some(cold) = shared.shelving.cold.clone() {
+            let shared = Arc::clone(&shared);
+            store.start("event-cooler", move || crate::cooler::run(&shared, &cold))?;
+        }
         let roller = Roller::new(shared);
         store.start("event-roller", move || roller.run())?;
         Ok((store, report))
@@ -242,6 +250,13 @@ impl EventStore {
         while !held.frozen.is_empty() && failures() == before {
             held = self.shared.wait(held, std::time::Duration::from_millis(100));
         }
+        // Their logs go a moment later; one that cannot be removed is not waited for.
+        for _ in 0..20 {
+            if held.spent.is_empty() {
+                break;
+            }
+            held = self.shared.wait(held, std::time::Duration::from_millis(50));
+        }
     }
 
     /// The tables that can be asked, by name.
@@ -322,6 +337,16 @@ impl EventStore {
         error.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What cold storage counts, where there is one.
+    pub fn cold_stats(&self) -> Option<crate::ColdStats> {
+        self.shared.shelving.cold.as_ref().map(|cold| cold.stats())
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
     /// The folder of the store.
     pub fn folder(&self) -> &Path {
         &self.shared.shelving.root
@@ -383,7 +408,9 @@ impl Shared {
             if self.table(name).is_some() {
                 continue;
             }
-            let newest = files.iter().rev().find_map(|file| file.parquet().ok());
+            // Cold storage is not asked while the node starts.
+            let near = files.iter().rev().filter(|file| !file.is_cold());
+            let newest = near.map(|file| file.parquet()).find_map(Result::ok);
             let table = newest.and_then(|reader| Table::found(name, reader.schema()));
             if let Some(table) = table {
                 let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);

@@ -151,7 +151,8 @@ impl Table {
         self.of_rows
     }
 
-    pub(crate) fn bloom_columns(&self) -> impl Iterator<Item = &str> {
+    /// The columns with bloom filters.
+    pub fn bloom_columns(&self) -> impl Iterator<Item = &str> {
         self.bloom.iter().map(AsRef::as_ref)
     }
 

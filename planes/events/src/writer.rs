@@ -24,7 +24,7 @@ const RETRY_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// How often an idle writer looks whether its segment is old.
 const IDLE: Duration = Duration::from_secs(1);
 /// Segments that may wait to become files; then the open one grows.
-const MAX_FROZEN: usize = 3;
+const MAX_FROZEN: usize = 1;
 /// How much larger than it should be the open segment may grow before rows have to wait.
 const GROWTH: u64 = 2;
 

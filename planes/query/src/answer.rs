@@ -13,6 +13,7 @@ use holm_model::{SiteId, Value};
 
 use crate::engine::{Engine, QueryLimits, Tables, bounded};
 use crate::error::QueryError;
+use crate::local::Missing;
 use crate::mesh_table::{Approximation, MeshTable, Notes};
 use crate::sites::{Asking, Place, PlaceReport, Progress, Sites};
 use crate::split::{Splitter, sketched};
@@ -119,15 +120,11 @@ impl Engine {
             .collect();
         let state = self.session(&tables)?;
         let plan = self.plan(&state, &tables, &sql).await?;
-        let local = self.session(&self.local_tables())?;
+        let local = self.session(&self.local_tables(&Missing::default()))?;
         let notes = Notes::default();
         let splitter = Splitter { asking: Arc::clone(&asking), local, notes: Arc::clone(&notes) };
-        for function in sketched(&plan) {
-            let text =
-                format!("{function} is an estimate by a sketch, without a bound that always holds");
-            let note = Approximation { method: "sketch".to_owned(), at_most: None, text };
-            notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
-        }
+        let sketched = sketched(&plan).into_iter().map(Approximation::of_sketch);
+        notes.lock().unwrap_or_else(PoisonError::into_inner).extend(sketched);
         let plan = splitter.split(plan)?;
         bounded(&state.optimize(&plan)?)?;
         let context = SessionContext::new_with_state(state);

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
@@ -18,16 +18,18 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
-use holm_events::EventStore;
+use holm_events::{EventStore, SITE};
 use holm_model::{SiteId, TenantId};
 
 use crate::error::QueryError;
 use crate::gate::admit;
-use crate::local::{LocalTable, STORE, with_site};
+use crate::local::{LocalTable, Missing, STORE, with_site};
 use crate::objects::Objects;
+use crate::sites::{Columns, Part};
+use crate::wire::MISSING;
 
 /// Bounds of all questions at a node together.
 #[derive(Debug, Clone)]
@@ -140,6 +142,18 @@ impl std::fmt::Debug for Engine {
     }
 }
 
+/// What a site answers, and what of its rows is not in it.
+pub(crate) struct Streamed {
+    pub(crate) stream: SendableRecordBatchStream,
+    pub(crate) missing: Option<String>,
+}
+
+/// The schema of what a site sends, which says what is missing.
+fn told(schema: &SchemaRef, missing: Option<&str>) -> SchemaRef {
+    let told = missing.map(|text| (MISSING.to_owned(), text.to_owned()));
+    Arc::new(schema.as_ref().clone().with_metadata(told.into_iter().collect()))
+}
+
 /// Tables by name, as one question sees them.
 pub(crate) type Tables = BTreeMap<String, Arc<dyn TableProvider>>;
 
@@ -176,13 +190,26 @@ impl Engine {
         tables.iter().map(|table| (table.name().to_owned(), with_site(table.schema()))).collect()
     }
 
-    /// The tables of this site as they are now.
-    pub(crate) fn local_tables(&self) -> Tables {
+    /// The columns of the tables that `sql` may be about, as other sites are told of them.
+    pub(crate) fn columns_in(&self, sql: &str) -> Columns {
+        let tables = self.store.tables();
+        let named = tables.iter().filter(|table| sql.contains(table.name()));
+        let columns = named.map(|table| {
+            let fields = table.schema().fields().iter();
+            let fields = fields.map(|f| (f.name().clone(), f.data_type().to_string()));
+            (table.name().to_owned(), fields.collect())
+        });
+        columns.collect()
+    }
+
+    /// The tables of this site as they are now. A scan notes in `missing` what it goes without.
+    pub(crate) fn local_tables(&self, missing: &Missing) -> Tables {
         let mut tables = Tables::new();
         for table in self.store.tables() {
             if let Some(snapshot) = self.store.snapshot(table.name()) {
                 let objects = Arc::clone(&self.objects);
-                let local = LocalTable::new(self.site.clone(), snapshot, objects);
+                let missing = Arc::clone(missing);
+                let local = LocalTable::new(self.site.clone(), snapshot, objects, missing);
                 tables.insert(table.name().to_owned(), Arc::new(local));
             }
         }
@@ -219,7 +246,7 @@ impl Engine {
             .with_runtime_env(Arc::clone(&self.environment))
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_scalar_functions(scalar)
-            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+            .with_aggregate_functions(aggregates())
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .build();
         state.catalog_list().register_catalog("holm".to_owned(), Arc::new(catalog));
@@ -256,13 +283,25 @@ impl Engine {
     ///
     /// # Errors
     /// [`QueryError`]
-    pub(crate) async fn stream(&self, sql: &str) -> Result<SendableRecordBatchStream, QueryError> {
-        let tables = self.local_tables();
+    pub(crate) async fn stream(
+        &self,
+        sql: &str,
+        known_elsewhere: &Columns,
+    ) -> Result<Streamed, QueryError> {
+        let missing = Missing::default();
+        let mut tables = self.local_tables(&missing);
+        with_columns(&mut tables, known_elsewhere)?;
         let state = self.session(&tables)?;
         let plan = self.plan(&state, &tables, sql).await?;
-        bounded(&state.optimize(&plan)?)?;
+        let plan = state.optimize(&plan)?;
+        bounded(&plan)?;
+        let plan = crate::tally::counted(plan)?;
         let context = SessionContext::new_with_state(state);
-        Ok(context.execute_logical_plan(plan).await?.execute_stream().await?)
+        let stream = context.execute_logical_plan(plan).await?.execute_stream().await?;
+        // Scans have been planned by now.
+        let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing: Vec<String> = missing.iter().cloned().collect();
+        Ok(Streamed { stream, missing: (!missing.is_empty()).then(|| missing.join("; ")) })
     }
 
     /// Sets damaged files aside: whether a question that failed is worth asking again.
@@ -277,17 +316,17 @@ impl Engine {
     /// [`QueryError`]; batches that were sent before do not count then.
     pub async fn answer_part<F>(
         self: &Arc<Self>,
-        sql: &str,
+        part: &Part,
         limits: QueryLimits,
         send: impl Fn(RecordBatch) -> F + Send + 'static,
     ) -> Result<SchemaRef, QueryError>
     where
         F: Future<Output = bool> + Send,
     {
-        let (engine, sql) = (Arc::clone(self), sql.to_owned());
+        let (engine, sql, columns) = (Arc::clone(self), part.sql.clone(), part.tables.clone());
         let work = async move {
-            let mut stream = engine.stream(&sql).await?;
-            let schema = stream.schema();
+            let Streamed { mut stream, missing } = engine.stream(&sql, &columns).await?;
+            let schema = told(&stream.schema(), missing.as_deref());
             let mut bytes = 0;
             while let Some(batch) = stream.next().await {
                 let batch = batch.inspect_err(|_| {
@@ -302,6 +341,9 @@ impl Engine {
                         engine.site
                     )));
                 }
+                let batch = batch
+                    .with_schema(Arc::clone(&schema))
+                    .map_err(|error| QueryError::Failed(error.to_string()))?;
                 if batch.num_rows() > 0 && !send(batch).await {
                     return Err(QueryError::Failed("whoever asked is gone".to_owned()));
                 }
@@ -330,6 +372,50 @@ impl Engine {
             Err(_) => Err(QueryError::Timeout(time)),
         }
     }
+}
+
+/// Most tables, and most columns of one, that another site may tell of.
+const MAX_TOLD: (usize, usize) = (128, 1_024);
+
+/// Columns, and tables, that another site knows and this one does not: nulls, and no rows.
+fn with_columns(tables: &mut Tables, known: &Columns) -> Result<(), QueryError> {
+    if known.len() > MAX_TOLD.0 || known.values().any(|columns| columns.len() > MAX_TOLD.1) {
+        return Err(QueryError::Refused("it tells of more columns than there can be".to_owned()));
+    }
+    for (name, columns) in known {
+        let own = tables.get(name).map(|table| table.schema());
+        let lacks = |column: &str| {
+            column != SITE && own.as_ref().is_none_or(|s| s.column_with_name(column).is_none())
+        };
+        let mut fields = Vec::new();
+        for (column, text) in columns.iter().filter(|(column, _)| lacks(column)) {
+            let data_type: DataType = text
+                .parse()
+                .map_err(|_| QueryError::Invalid(format!("{text} is no type known here")))?;
+            fields.push(Field::new(column, data_type, true));
+        }
+        if own.is_some() && fields.is_empty() {
+            continue;
+        }
+        let own = tables.get(name).map(|table| -> &dyn std::any::Any { table.as_ref() });
+        let more: Arc<dyn TableProvider> = match own.and_then(|t| t.downcast_ref::<LocalTable>()) {
+            Some(own) => Arc::new(own.with_columns(fields)),
+            None => {
+                let schema = with_site(&Arc::new(Schema::new(fields)));
+                Arc::new(datafusion::datasource::MemTable::try_new(schema, vec![Vec::new()])?)
+            }
+        };
+        tables.insert(name.clone(), more);
+    }
+    Ok(())
+}
+
+/// DataFusion's, but for its sketches: ours can be merged between sites.
+fn aggregates() -> Vec<Arc<AggregateUDF>> {
+    let mut aggregates = SessionStateDefaults::default_aggregate_functions();
+    aggregates.retain(|function| !function.name().starts_with("approx_"));
+    aggregates.extend(crate::sketch::all());
+    aggregates
 }
 
 /// Rows of the smaller side of a join that compares every row with every other.

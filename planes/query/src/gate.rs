@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, SetExpr, Statement, TableFactor, VisitMut, VisitorMut,
+    Expr, GroupByExpr, Ident, Query, SetExpr, Statement, TableFactor, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
@@ -70,6 +70,12 @@ impl VisitorMut for Gate<'_> {
         body(&query.body)
     }
 
+    /// What is grouped by twice is grouped by once: the planner fails at such groups.
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<String> {
+        once(&mut query.body);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<String> {
         match factor {
             TableFactor::Table { name, args: None, .. } if name.0.len() == 1 => {
@@ -119,9 +125,39 @@ fn body(body: &SetExpr) -> ControlFlow<String> {
     }
 }
 
+fn once(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            if let GroupByExpr::Expressions(groups, modifiers) = &mut select.group_by
+                && modifiers.is_empty()
+            {
+                let mut kept: Vec<Expr> = Vec::with_capacity(groups.len());
+                groups.drain(..).for_each(|group| {
+                    if !kept.contains(&group) {
+                        kept.push(group);
+                    }
+                });
+                *groups = kept;
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            once(left);
+            once(right);
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_grouped_by_twice_is_grouped_by_once() {
+        let sql = "SELECT n, count(*) FROM f GROUP BY n, source.address, n, \"source.address\"";
+        let text = admit(sql, &columns()).expect("admitted").to_string();
+        assert_eq!(text, "SELECT n, count(*) FROM f GROUP BY n, \"source.address\"");
+    }
 
     fn columns() -> BTreeSet<String> {
         ["source.address", "n"].map(str::to_owned).into()

@@ -17,7 +17,9 @@ mod local;
 mod mesh_table;
 mod objects;
 mod sites;
+mod sketch;
 mod split;
+mod tally;
 mod wire;
 
 pub use answer::{Answer, Question};
@@ -27,5 +29,5 @@ pub use engine::{Engine, PoolLimits, QueryLimits, QueryPool};
 pub use error::QueryError;
 pub use gate::MAX_SQL_BYTES;
 pub use mesh_table::Approximation;
-pub use sites::{Part, Place, PlaceReport, PlaceState, Progress, Sites};
+pub use sites::{Columns, Part, Place, PlaceReport, PlaceState, Progress, Sites};
 pub use wire::Encoder;

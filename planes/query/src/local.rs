@@ -1,10 +1,11 @@
 //! A table of this site as DataFusion reads it: files, what is not in a file yet, and the column that
 //! says which site it is.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
@@ -40,24 +41,84 @@ pub(crate) fn with_site(schema: &SchemaRef) -> SchemaRef {
 }
 
 /// A table as it was when the question came.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LocalTable {
     site: SiteId,
     schema: SchemaRef,
+    /// The columns without the site.
+    columns: SchemaRef,
     snapshot: Snapshot,
     objects: Arc<Objects>,
+    missing: Missing,
 }
 
+/// What of this site's rows a question went without, in words.
+pub(crate) type Missing = Arc<Mutex<BTreeSet<String>>>;
+
 impl LocalTable {
-    pub(crate) fn new(site: SiteId, snapshot: Snapshot, objects: Arc<Objects>) -> Self {
+    pub(crate) fn new(
+        site: SiteId,
+        snapshot: Snapshot,
+        objects: Arc<Objects>,
+        missing: Missing,
+    ) -> Self {
         let schema = with_site(snapshot.table.schema());
-        Self { site, schema, snapshot, objects }
+        let columns = Arc::clone(snapshot.table.schema());
+        Self { site, schema, columns, snapshot, objects, missing }
+    }
+
+    /// The same with more columns, in which there is nothing.
+    pub(crate) fn with_columns(&self, more: Vec<Field>) -> Self {
+        let own = self.columns.fields().iter().cloned();
+        let fields: Vec<_> = own.chain(more.into_iter().map(Arc::new)).collect();
+        let columns = Arc::new(Schema::new(fields));
+        Self { schema: with_site(&columns), columns, ..self.clone() }
+    }
+
+    pub(crate) const fn site(&self) -> &SiteId {
+        &self.site
+    }
+
+    pub(crate) fn time_column(&self) -> &str {
+        self.snapshot.table.time_column()
+    }
+
+    pub(crate) fn has_bloom_filter(&self, column: &str) -> bool {
+        self.snapshot.table.bloom_columns().any(|other| other == column)
+    }
+
+    /// The files with rows of that time. Those in cold storage are left out, and the question told so,
+    /// while that does not answer.
+    pub(crate) fn files_in(&self, window: &Window) -> Vec<Arc<EventFile>> {
+        let files = self.snapshot.files.iter().filter(|file| window.touches(file.times()));
+        let (cold, mut near): (Vec<_>, Vec<_>) = files.cloned().partition(|file| file.is_cold());
+        match cold.first().map(|first| first.reachable()) {
+            None => {}
+            Some(Ok(())) => near.extend(cold),
+            Some(Err(error)) => {
+                let rows: u64 = cold.iter().map(|file| file.rows()).sum();
+                let text = format!(
+                    "{rows} rows of {} in {} files of cold storage: {error}",
+                    self.snapshot.table.name(),
+                    cold.len()
+                );
+                self.missing.lock().unwrap_or_else(PoisonError::into_inner).insert(text);
+            }
+        }
+        near
+    }
+
+    /// What is not in a file, without the site.
+    pub(crate) fn batches(&self) -> &[RecordBatch] {
+        &self.snapshot.batches
     }
 
     /// The batches that are not in a file, with the site.
     fn in_memory(&self) -> Result<Vec<RecordBatch>> {
         let with_site = |batch: &RecordBatch| {
             let mut columns = batch.columns().to_vec();
+            let more = self.columns.fields().iter().skip(columns.len());
+            columns.extend(more.map(|f| new_null_array(f.data_type(), batch.num_rows())));
             let site = StringArray::from_iter_values(std::iter::repeat_n(
                 self.site.as_str(),
                 batch.num_rows(),
@@ -102,8 +163,7 @@ impl TableProvider for LocalTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let window = Window::of(self.snapshot.table.time_column(), filters);
-        let files: Vec<&Arc<EventFile>> =
-            self.snapshot.files.iter().filter(|file| window.touches(file.times())).collect();
+        let files = self.files_in(&window);
         let mut parts: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         if !files.is_empty() {
             parts.push(self.scan_files(state, projection, filters, &files)?);
@@ -127,11 +187,10 @@ impl LocalTable {
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        files: &[&Arc<EventFile>],
+        files: &[Arc<EventFile>],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let held: Vec<Arc<EventFile>> = files.iter().map(|file| Arc::clone(file)).collect();
-        self.objects.know(&held);
-        let columns = Arc::clone(self.snapshot.table.schema());
+        self.objects.know(files);
+        let columns = Arc::clone(&self.columns);
         let site = Arc::new(Field::new(SITE, DataType::Utf8, true));
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let store = Arc::clone(&self.objects) as Arc<dyn object_store::ObjectStore>;
@@ -166,13 +225,13 @@ impl LocalTable {
 
 /// The time that a question can be about, as far as its filters say so plainly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
+pub(crate) struct Window {
     from: i64,
     to: i64,
 }
 
 impl Window {
-    fn of(time: &str, filters: &[Expr]) -> Self {
+    pub(crate) fn of(time: &str, filters: &[Expr]) -> Self {
         let mut window = Self { from: i64::MIN, to: i64::MAX };
         filters.iter().for_each(|filter| window.narrow(time, filter));
         window
@@ -215,6 +274,18 @@ impl Window {
             }
             _ => {}
         }
+    }
+
+    /// Whether a column of times with these bounds has some of that time.
+    pub(crate) fn touches_values(&self, data_type: &DataType, (min, max): (i64, i64)) -> bool {
+        let DataType::Timestamp(unit, _) = data_type else { return true };
+        let per_ms = match unit {
+            TimeUnit::Second => return true,
+            TimeUnit::Millisecond => 1,
+            TimeUnit::Microsecond => 1_000,
+            TimeUnit::Nanosecond => 1_000_000,
+        };
+        max.div_euclid(per_ms) >= self.from && min.div_euclid(per_ms) <= self.to
     }
 
     fn touches(&self, (min, max): (Millis, Millis)) -> bool {

@@ -13,7 +13,7 @@ use holm_model::{NodeName, SiteId};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::engine::{Engine, QueryLimits};
+use crate::engine::{Engine, QueryLimits, Streamed};
 use crate::error::QueryError;
 use crate::wire::Decoder;
 
@@ -36,7 +36,14 @@ pub struct Part {
     pub time_ms: u64,
     /// Bytes that it may send.
     pub bytes: u64,
+    /// The columns that who asks knows of the tables in it, with their Arrow types. A node of another
+    /// version puts nulls for those that it does not have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: Columns,
 }
+
+/// Columns by table and name: their Arrow types as text.
+pub type Columns = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The way to the other nodes. Who drops the stream ends the work at the other end.
 pub trait Sites: Send + Sync + 'static {
@@ -76,6 +83,8 @@ pub struct PlaceReport {
     pub took_ms: u64,
     /// Why its rows are not in the answer.
     pub error: Option<String>,
+    /// Which of its rows are not in the answer, though it answered: cold storage was not reached.
+    pub missing: Option<String>,
 }
 
 /// Tells how far the sites are, as they come.
@@ -116,8 +125,15 @@ impl Asking {
         let mut reports = BTreeMap::new();
         let mut others = Vec::new();
         let mut note = |place: &Place, state, error| {
-            let report =
-                PlaceReport { place: place.clone(), state, rows: 0, bytes: 0, took_ms: 0, error };
+            let report = PlaceReport {
+                place: place.clone(),
+                state,
+                rows: 0,
+                bytes: 0,
+                took_ms: 0,
+                error,
+                missing: None,
+            };
             reports.insert(place.clone(), report);
         };
         for (place, can) in sites.known().into_iter().filter(|(place, _)| wanted(place)) {
@@ -142,7 +158,15 @@ impl Asking {
                     let state = PlaceState::Failed;
                     reports.insert(
                         place.clone(),
-                        PlaceReport { place, state, rows: 0, bytes: 0, took_ms: 0, error },
+                        PlaceReport {
+                            place,
+                            state,
+                            rows: 0,
+                            bytes: 0,
+                            took_ms: 0,
+                            error,
+                            missing: None,
+                        },
                     );
                 }
             }
@@ -228,7 +252,7 @@ impl Asking {
         sql: &str,
         expected: &SchemaRef,
     ) -> Result<Vec<RecordBatch>, QueryError> {
-        let mut stream = self.engine.stream(sql).await?;
+        let Streamed { mut stream, missing } = self.engine.stream(sql, &Columns::new()).await?;
         let (mut batches, mut bytes, mut rows) = (Vec::new(), 0, 0);
         while let Some(batch) = stream.next().await {
             let batch = batch.inspect_err(|_| {
@@ -245,7 +269,7 @@ impl Asking {
             let fitted = RecordBatch::try_new(Arc::clone(expected), batch.columns().to_vec());
             batches.push(fitted.map_err(|error| QueryError::Failed(error.to_string()))?);
         }
-        self.note(own, PlaceState::Answered, (rows, bytes), None);
+        self.note(own, PlaceState::Answered, (rows, bytes), None, missing);
         Ok(batches)
     }
 
@@ -261,6 +285,7 @@ impl Asking {
             sql: sql.to_owned(),
             time_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             bytes: self.limits.bytes as u64,
+            tables: self.engine.columns_in(sql),
         };
         let mut decoder = Decoder::new(Arc::clone(expected), self.limits.bytes);
         let receive = async {
@@ -277,16 +302,16 @@ impl Asking {
         match received {
             Ok(Ok(batches)) => {
                 let rows = batches.iter().map(RecordBatch::num_rows).sum();
-                self.note(place, PlaceState::Answered, (rows, bytes), None);
+                self.note(place, PlaceState::Answered, (rows, bytes), None, decoder.missing());
                 Some(batches)
             }
             Ok(Err(error)) => {
-                self.note(place, PlaceState::Failed, (0, bytes), Some(error));
+                self.note(place, PlaceState::Failed, (0, bytes), Some(error), None);
                 None
             }
             Err(_) => {
                 let error = format!("it did not answer within {} ms", left.as_millis());
-                self.note(place, PlaceState::Late, (0, bytes), Some(error));
+                self.note(place, PlaceState::Late, (0, bytes), Some(error), None);
                 None
             }
         }
@@ -298,6 +323,7 @@ impl Asking {
         state: PlaceState,
         (rows, bytes): (usize, usize),
         error: Option<String>,
+        missing: Option<String>,
     ) {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(report) = reports.get_mut(place) else { return };
@@ -306,6 +332,8 @@ impl Asking {
         report.bytes += bytes as u64;
         report.took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         report.error = error;
+        // What one part went without stays missing.
+        report.missing = missing.or(report.missing.take());
         let report = report.clone();
         drop(reports);
         self.tell(&report);

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
 use datafusion::datasource::{provider_as_source, source_as_provider};
@@ -20,6 +20,7 @@ use datafusion::sql::unparser::plan_to_sql;
 
 use crate::mesh_table::{MeshTable, Notes, PartTable, Top, never_negative, renamed, zero};
 use crate::sites::Asking;
+use crate::sketch::{self, Kind, SKETCH, Use};
 
 /// Groups that a site sends at least where only the largest are wanted.
 const LEAST_GROUPS: usize = 10_000;
@@ -27,6 +28,9 @@ const LEAST_GROUPS: usize = 10_000;
 const GROUPS_FOR_ONE: usize = 100;
 /// More rows than this are not wanted by an order and a limit.
 const MOST_ROWS: usize = 100_000;
+
+/// The function whose column stands in its order.
+const QUANTILE: &str = "approx_percentile_cont";
 
 /// Splits plans of one question.
 pub(crate) struct Splitter {
@@ -90,7 +94,7 @@ impl Splitter {
             .limit(0, Some(wanted))?
             .project(renamed)?
             .build()?;
-        let Some(part) = self.part(&part, None)? else { return Ok(None) };
+        let Some(part) = self.part(&part, None, &[])? else { return Ok(None) };
         let back = fields.into_iter().map(|(column, name)| {
             ident(name).alias_qualified(column.relation.clone(), column.name.clone())
         });
@@ -149,24 +153,20 @@ impl Splitter {
             let largest = ident(format!("p{index}")).sort(false, false);
             part = part.sort([largest])?.limit(0, Some(groups + 1))?;
         }
-        let Some(part) = self.part(&part.build()?, top)? else { return Ok(None) };
-        let group_columns: Vec<Expr> = (0..groups.len()).map(|i| ident(format!("g{i}"))).collect();
-        let merges = merging.merges.iter().enumerate();
-        let merged = merges.map(|(index, merge)| merge.clone().alias(format!("m{index}")));
-        let merged = part.aggregate(group_columns.clone(), merged.collect::<Vec<_>>())?;
-        let columns = aggregate.schema.iter().zip(group_columns.into_iter().chain(merging.values));
-        let columns: Vec<Expr> = columns
-            .map(|((relation, field), value)| {
-                cast(value, field.data_type().clone())
-                    .alias_qualified(relation.cloned(), field.name().clone())
-            })
-            .collect();
-        Ok(Some(merged.project(columns)?.build()?))
+        let Some(part) = self.part(&part.build()?, top, &merging.sketches)? else {
+            return Ok(None);
+        };
+        put_together(aggregate, merging, part).map(Some)
     }
 
     /// The part of a question that goes to the sites, as a table; `None` if SQL cannot say it, or a
-    /// site could not plan it.
-    fn part(&self, plan: &LogicalPlan, top: Option<Top>) -> Result<Option<LogicalPlanBuilder>> {
+    /// site could not plan it. `sketches`: columns `p0`, `p1`, … that are sketches.
+    fn part(
+        &self,
+        plan: &LogicalPlan,
+        top: Option<Top>,
+        sketches: &[(usize, Kind)],
+    ) -> Result<Option<LogicalPlanBuilder>> {
         let Ok(statement) = plan_to_sql(plan) else { return Ok(None) };
         let sql = statement.to_string();
         let Some(schema) = self.schema_of(&sql) else {
@@ -175,7 +175,7 @@ impl Splitter {
         };
         let table = PartTable {
             sql,
-            schema,
+            schema: marked(&schema, sketches),
             asking: Arc::clone(&self.asking),
             top,
             notes: Arc::clone(&self.notes),
@@ -184,7 +184,7 @@ impl Splitter {
     }
 
     /// The columns of what a site answers.
-    fn schema_of(&self, sql: &str) -> Option<arrow::datatypes::SchemaRef> {
+    fn schema_of(&self, sql: &str) -> Option<SchemaRef> {
         let statement = crate::gate::admit(sql, &Default::default()).ok()?;
         // Planning over tables in memory never waits.
         let plan = futures::executor::block_on(self.local.statement_to_plan(statement)).ok()?;
@@ -193,27 +193,60 @@ impl Splitter {
     }
 }
 
+/// The groups of a question, of a table of groups that were made of parts of its rows.
+pub(crate) fn put_together(
+    aggregate: &Aggregate,
+    merging: Merging,
+    part: LogicalPlanBuilder,
+) -> Result<LogicalPlan> {
+    let groups = aggregate.group_expr.len();
+    let group_columns: Vec<Expr> = (0..groups).map(|i| ident(format!("g{i}"))).collect();
+    let merges = merging.merges.iter().enumerate();
+    let merged = merges.map(|(index, merge)| merge.clone().alias(format!("m{index}")));
+    let merged = part.aggregate(group_columns.clone(), merged.collect::<Vec<_>>())?;
+    let columns = aggregate.schema.iter().zip(group_columns.into_iter().chain(merging.values));
+    let columns: Vec<Expr> = columns
+        .map(|((relation, field), value)| {
+            cast(value, field.data_type().clone())
+                .alias_qualified(relation.cloned(), field.name().clone())
+        })
+        .collect();
+    merged.project(columns)?.build()
+}
+
+/// The schema, with a mark at each column that holds sketches: what comes in it is checked.
+fn marked(schema: &SchemaRef, sketches: &[(usize, Kind)]) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let kind = sketches.iter().find(|(index, _)| *field.name() == format!("p{index}"));
+        let mark = kind.map(|(_, kind)| (SKETCH.to_owned(), kind.word().to_owned()));
+        field.as_ref().clone().with_metadata(mark.into_iter().collect())
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
 const fn by_column(aggregate: &Aggregate, part: usize) -> usize {
     aggregate.group_expr.len() + part
 }
 
 /// How values of groups are made of values of the sites' groups.
 #[derive(Default)]
-struct Merging {
+pub(crate) struct Merging {
     /// What a site groups by beside the question's own groups.
-    more_groups: Vec<Expr>,
+    pub(crate) more_groups: Vec<Expr>,
     /// What a site computes for each group.
-    parts: Vec<Expr>,
+    pub(crate) parts: Vec<Expr>,
     /// What the asker computes of them for each group, called `m0`, `m1`, …
     merges: Vec<Expr>,
     /// What the question's values are of those, in their order.
     values: Vec<Expr>,
     top: Option<(usize, usize)>,
+    /// Which of `parts` are sketches.
+    sketches: Vec<(usize, Kind)>,
 }
 
 impl Merging {
     /// `None` if the sites cannot group.
-    fn of(aggregate: &Aggregate, top: Option<(usize, usize)>) -> Result<Option<Self>> {
+    pub(crate) fn of(aggregate: &Aggregate, top: Option<(usize, usize)>) -> Result<Option<Self>> {
         let mut merging = Self::default();
         if let Some(distinct) = distinct_of(aggregate) {
             let column = ident("d0");
@@ -230,7 +263,7 @@ impl Merging {
             let Expr::AggregateFunction(function) = unaliased(expr) else { return Ok(None) };
             let params = &function.params;
             let simple = !params.distinct
-                && params.order_by.is_empty()
+                && (params.order_by.is_empty() || function.func.name() == QUANTILE)
                 && params.null_treatment.is_none()
                 && params.args.iter().all(is_plain)
                 && params.filter.as_deref().is_none_or(is_plain);
@@ -292,8 +325,35 @@ impl Merging {
                 let number = self.merged(number, sum);
                 self.values.push(total / cast(number, DataType::Float64));
             }
-            _ => return false,
+            name => return self.add_sketch(name, function),
         }
+        true
+    }
+
+    /// Adds a value that is read from sketches; `false` if it is none of those.
+    fn add_sketch(&mut self, name: &str, function: &AggregateFunction) -> bool {
+        let params = &function.params;
+        let (kind, more) = match (name, params.args.as_slice()) {
+            ("approx_distinct", [_]) => (Kind::Distinct, None),
+            ("approx_median", [_]) => (Kind::Quantiles, Some(lit(0.5))),
+            (QUANTILE, [_, q]) => {
+                let falling = params.order_by.first().is_some_and(|by| !by.asc);
+                (Kind::Quantiles, Some(if falling { lit(1.0) - q.clone() } else { q.clone() }))
+            }
+            _ => return false,
+        };
+        let mut part = sketch::function(Use::Make(kind)).call(vec![params.args[0].clone()]);
+        if let Expr::AggregateFunction(part) = &mut part {
+            part.params.filter = params.filter.clone();
+        }
+        let read = sketch::function(Use::Read(kind));
+        let value = self
+            .merged(part.clone(), |part| read.call(std::iter::once(part).chain(more).collect()));
+        let index = self.parts.iter().position(|other| *other == part).unwrap_or_default();
+        if !self.sketches.contains(&(index, kind)) {
+            self.sketches.push((index, kind));
+        }
+        self.values.push(value);
         true
     }
 
@@ -331,7 +391,7 @@ fn distinct_of(aggregate: &Aggregate) -> Option<Expr> {
     found.filter(|found| !aggregate.group_expr.contains(found))
 }
 
-fn unaliased(expr: &Expr) -> &Expr {
+pub(crate) fn unaliased(expr: &Expr) -> &Expr {
     match expr {
         Expr::Alias(alias) => unaliased(&alias.expr),
         other => other,
@@ -371,16 +431,16 @@ fn site_local(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// What of a question is estimated by a sketch, whoever computes it: names of functions.
-pub(crate) fn sketched(plan: &LogicalPlan) -> Vec<String> {
+/// What of a question is estimated by a sketch, whoever computes it: names of functions and sketches.
+pub(crate) fn sketched(plan: &LogicalPlan) -> Vec<(String, Kind)> {
     let mut found = Vec::new();
     let seen = plan.apply(|plan| {
         plan.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::AggregateFunction(function) = expr
-                    && function.func.name().starts_with("approx_")
+                    && let Some(kind) = sketch::kind_of(function.func.name())
                 {
-                    found.push(function.func.name().to_owned());
+                    found.push((function.func.name().to_owned(), kind));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -389,7 +449,7 @@ pub(crate) fn sketched(plan: &LogicalPlan) -> Vec<String> {
     if let Err(error) = seen {
         tracing::debug!(%error, "a plan could not be looked through");
     }
-    found.sort();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
     found.dedup();
     found
 }

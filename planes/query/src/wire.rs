@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
+
+use crate::sketch::{Kind, SKETCH};
+
+/// The key of a schema's metadata that says what of a site's rows is not in its answer.
+pub(crate) const MISSING: &str = "holm.missing";
 
 /// Turns batches into pieces of a stream.
 pub struct Encoder {
@@ -82,6 +87,12 @@ impl Decoder {
         Ok(batches)
     }
 
+    /// What the site says that it went without; bounded, it may lie.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let schema = self.decoder.schema()?;
+        schema.metadata().get(MISSING).map(|text| text.chars().take(1_000).collect())
+    }
+
     /// Bytes that came.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
@@ -99,6 +110,13 @@ impl Decoder {
         };
         if types(batch.schema_ref()) != types(&self.expected) {
             return Err("it answers with other columns; it may run another version".to_owned());
+        }
+        for (field, column) in self.expected.fields().iter().zip(batch.columns()) {
+            let kind = field.metadata().get(SKETCH).and_then(|word| Kind::named(word));
+            if let (Some(kind), Some(sketches)) = (kind, column.as_binary_opt::<i32>()) {
+                let checked = sketches.iter().flatten().try_for_each(|bytes| kind.check(bytes));
+                checked.map_err(|error| error.to_string())?;
+            }
         }
         RecordBatch::try_new(Arc::clone(&self.expected), batch.columns().to_vec())
             .map_err(|error| error.to_string())

@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { Changes, Diff, ElementDetail, Found, Impact, LatestResults, Me, MeshDigest, MeshView, Planes, Tenants, Ranking, SideBySide, Sites, Topology } from "./types";
+import type { Changes, Diff, ElementDetail, FlowAnomalies, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Impact, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, Ranking, SideBySide, Sites, Topology } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -50,12 +50,12 @@ function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 }
 
 /** A question that is too long for a URL. It changes nothing. */
-function post<T>(path: string, question: unknown, signal?: AbortSignal): Promise<T> {
+function post<T>(path: string, question: unknown, signal?: AbortSignal, read?: (text: string) => unknown): Promise<T> {
   const headers = { accept: "application/json", "content-type": "application/json" };
-  return ask(path, { method: "POST", headers, body: JSON.stringify(question) }, signal);
+  return ask(path, { method: "POST", headers, body: JSON.stringify(question) }, signal, read);
 }
 
-async function ask<T>(path: string, request: RequestInit, signal?: AbortSignal): Promise<T> {
+async function ask<T>(path: string, request: RequestInit, signal?: AbortSignal, read: (text: string) => unknown = JSON.parse): Promise<T> {
   let response: Response;
   try {
     response = await fetch(path, { ...request, credentials: "same-origin", ...(signal ? { signal } : {}) });
@@ -64,9 +64,17 @@ async function ask<T>(path: string, request: RequestInit, signal?: AbortSignal):
     throw new ApiError(0, "no_connection", "this node does not answer; is `holm up` running?", null);
   }
   clockOffsetMs = clockOffset(response.headers.get("date"), Date.now());
-  const body: unknown = await response.json().catch(() => null);
+  const body: unknown = await response.text().then(read).catch(() => null);
   if (!response.ok) throw errorOf(response.status, body);
   return body as T;
+}
+
+/** `JSON.parse`, but a whole number that a double cannot hold (a counter of 64 bits) stays text, digit by digit. */
+export function parseExact(text: string): unknown {
+  if (!/\d{16}/.test(text)) return JSON.parse(text) as unknown;
+  // Strings are passed over whole; of numbers only whole ones are looked at.
+  const exact = text.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) => (/^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token));
+  return JSON.parse(exact) as unknown;
 }
 
 /** What of the topology is asked for. */
@@ -104,6 +112,29 @@ export function sideBySideBody(left: string, right: string, at: string | undefin
   return { left: side(left), right: side(right) };
 }
 
+/** What every question about flows has. */
+export interface FlowQuery {
+  window?: string | undefined;
+  from?: string | undefined;
+  to?: string | undefined;
+  filter?: string | undefined;
+  site?: string | undefined;
+  by?: string | undefined;
+  metric?: string | undefined;
+  limit?: number | undefined;
+  previous?: string | undefined;
+  dedup?: string | undefined;
+  bucket?: string | undefined;
+}
+
+/** The path of a question about flows, the same for the request and for "the same by API". */
+export const flowPath = (of: "" | "/top" | "/series" | "/sankey" | "/exporters" | "/anomalies", query: FlowQuery): string => path(`/v1/flows${of}`, { ...query });
+
+/** A question to the whole mesh, the same for the request and for "the same by API". */
+export function queryBody(sql: string, sites: readonly string[], timeoutMs: number | undefined): object {
+  return { sql, ...(sites.length > 0 ? { sites } : {}), ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }) };
+}
+
 export const api = {
   me: (signal?: AbortSignal) => get<Me>("/v1/me", signal),
   sites: (signal?: AbortSignal) => get<Sites>("/v1/sites", signal),
@@ -120,4 +151,14 @@ export const api = {
   results: (signal?: AbortSignal) => get<LatestResults>("/v1/results/latest", signal),
   digest: (signal?: AbortSignal) => get<MeshDigest>("/v1/mesh/digest", signal),
   mesh: (signal?: AbortSignal) => get<MeshView>("/v1/mesh", signal),
+  flowLanguage: (signal?: AbortSignal) => get<FlowLanguage>("/v1/flows/dimensions", signal),
+  flowTop: (query: FlowQuery, signal?: AbortSignal) => get<FlowTop>(flowPath("/top", query), signal),
+  flowSeries: (query: FlowQuery, signal?: AbortSignal) => get<FlowSeries>(flowPath("/series", query), signal),
+  flowSankey: (query: FlowQuery, signal?: AbortSignal) => get<FlowSankey>(flowPath("/sankey", query), signal),
+  flowRecords: (query: FlowQuery, signal?: AbortSignal) => get<FlowRecords>(flowPath("", query), signal),
+  flowExporters: (query: FlowQuery, signal?: AbortSignal) => get<FlowExporters>(flowPath("/exporters", query), signal),
+  flowAnomalies: (query: FlowQuery, signal?: AbortSignal) => get<FlowAnomalies>(flowPath("/anomalies", query), signal),
+  flowComplete: (filter: string, signal?: AbortSignal) => get<FlowCompletion>(path("/v1/flows/complete", { filter }), signal),
+  queryTables: (signal?: AbortSignal) => get<QueryTables>("/v1/query/tables", signal),
+  query: (sql: string, sites: readonly string[], timeoutMs: number | undefined, signal?: AbortSignal) => post<QueryAnswer>("/v1/query", queryBody(sql, sites, timeoutMs), signal, parseExact),
 };

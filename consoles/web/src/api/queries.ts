@@ -2,7 +2,7 @@
 import { keepPreviousData, QueryClient, useQuery } from "@tanstack/react-query";
 import { useRef } from "react";
 
-import { api, ApiError, nodeNow, type TopologyQuery } from "./client";
+import { api, ApiError, flowPath, nodeNow, type FlowQuery, type TopologyQuery } from "./client";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -111,3 +111,43 @@ export const useSideBySide = (left: string | undefined, right: string | undefine
 /** One element with its history. */
 export const useElement = (id: string) =>
   useQuery({ queryKey: ["element", id], queryFn: ({ signal }) => api.element(id, signal) });
+
+/** What can be asked in SQL. Counts of rows grow without an event, so it is asked for anew when the room is opened. */
+export const useQueryTables = () => useQuery({ queryKey: ["tables"], queryFn: ({ signal }) => api.queryTables(signal), staleTime: 30_000 });
+
+/** One question to all sites; nothing is asked without one. It is asked once, and again by a reader only; `askedMs` is when, on the node's clock. */
+export const useAsked = (sql: string | undefined, sites: readonly string[], timeoutMs: number | undefined) =>
+  useQuery({
+    queryKey: ["asked", sql ?? null, sites.join(","), timeoutMs ?? null],
+    queryFn: async ({ signal }) => {
+      const askedMs = nodeNow();
+      return { answer: await api.query(sql ?? "", sites, timeoutMs, signal), askedMs };
+    },
+    enabled: sql !== undefined,
+    // A question costs every site: one that found no node is not asked thrice.
+    retry: false,
+    structuralSharing: false,
+    // Answers are up to 64 MiB: a few minutes of going back and forth between questions.
+    gcTime: 180_000,
+  });
+
+/** A node works on four questions of a tenant at once: one that came too many waits for its turn. */
+const inTurn = { retry: (count: number, error: Error) => error instanceof ApiError && (error.status === 0 || error.status === 429) && count < 4, retryDelay: (count: number) => 700 * (count + 1) };
+
+/** What flows can be grouped and filtered by. */
+export const useFlowLanguage = () => useQuery({ queryKey: ["flow-language"], queryFn: ({ signal }) => api.flowLanguage(signal) });
+
+/** Questions about flows: asked by a reader, for an answer costs every site. The last answer stays, marked as such, while another one is asked for. */
+function useFlows<T>(of: Parameters<typeof flowPath>[0], query: FlowQuery, ask: (query: FlowQuery, signal: AbortSignal) => Promise<T>, enabled: boolean) {
+  return useQuery({ queryKey: ["flows", flowPath(of, query)], queryFn: ({ signal }) => ask(query, signal), enabled, placeholderData: keepPreviousData, structuralSharing: false, gcTime: 120_000, ...inTurn });
+}
+export const useFlowTop = (query: FlowQuery, enabled = true) => useFlows("/top", query, api.flowTop, enabled);
+export const useFlowSeries = (query: FlowQuery, enabled: boolean) => useFlows("/series", query, api.flowSeries, enabled);
+export const useFlowSankey = (query: FlowQuery, enabled: boolean) => useFlows("/sankey", query, api.flowSankey, enabled);
+export const useFlowRecords = (query: FlowQuery, enabled: boolean) => useFlows("", query, api.flowRecords, enabled);
+export const useFlowExporters = (query: FlowQuery) => useFlows("/exporters", query, api.flowExporters, true);
+export const useFlowAnomalies = (query: FlowQuery) => useFlows("/anomalies", query, api.flowAnomalies, true);
+
+/** How a filter may go on. */
+export const useFlowComplete = (filter: string, enabled: boolean) =>
+  useQuery({ queryKey: ["flow-complete", filter], queryFn: ({ signal }) => api.flowComplete(filter, signal), enabled, retry: false, placeholderData: keepPreviousData, gcTime: 60_000 });

@@ -50,7 +50,175 @@ export interface paths {
          * The rows of a table at this site as a plain Parquet file, for any reader. Whole files of rows are
          *     exported that touch the time asked for.
          */
-        get: operations["export"];
+        get: operations["export_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Flow records of all sites, the latest first, with every column that was told. */
+        get: operations["flow_records"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows/anomalies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Traffic that is not as it used to be, of links, pairs and networks at all sites: and from how many of
+         *     them that can be said yet.
+         */
+        get: operations["anomalies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows/capacity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How full interfaces are, the busiest first. What left an interface is what was counted as it left
+         *     where its exporter does so, otherwise what was counted as it came in by others.
+         */
+        get: operations["capacity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a filter may go on: fields, operators, and values that flows of the last hour had. */
+        get: operations["completion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows/dimensions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What flows can be grouped and filtered by. */
+        get: operations["language"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows/exporters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The exporters of all sites: when each was heard, what it sent in the window and what of it was lost. */
+        get: operations["exporters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows/sankey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How flows go from value to value of several dimensions: the largest combinations as the nodes and
+         *     links of a Sankey diagram.
+         */
+        get: operations["sankey"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The largest groups of flows over time. A flow is spread evenly over the time that it lasted, in
+         *     the window or not; one that was received more than half an hour after it ended counts when it was received.
+         */
+        get: operations["series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows/top": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The largest groups of flows by any dimensions, over all sites: by when they were received, with
+         *     what sampled counts stand for.
+         */
+        get: operations["top"];
         put?: never;
         post?: never;
         delete?: never;
@@ -197,6 +365,26 @@ export interface paths {
         put?: never;
         /** Puts a question to all sites that hold the tenant. Sites that do not answer in time are named. */
         post: operations["query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/query/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The same, told as it goes: server-sent events. `site` (an `AskedSite`) whenever one is asked, answers, or
+         *     does not; at the end `answer` (a `QueryAnswer`) or `error` (an `ErrorBody`).
+         */
+        post: operations["live"];
         delete?: never;
         options?: never;
         head?: never;
@@ -655,6 +843,8 @@ export interface components {
              */
             bytes: number;
             error: string | null;
+            /** @description Which of its rows are not in the answer, though it answered. */
+            missing: string | null;
             node: string;
             /**
              * Format: int64
@@ -958,6 +1148,313 @@ export interface components {
             /** @description Also in the `x-request-id` header and the node's log. */
             request_id: string;
         };
+        /** @description What is not as usual, and how far that can be said. */
+        FlowAnomalies: {
+            /** @description Whether this site's detector runs. */
+            detector_running: boolean;
+            detectors: components["schemas"]["FlowDetector"][];
+            /** @description The latest word on each key in the window, raised ones first. */
+            items: components["schemas"]["FlowAnomaly"][];
+            stands_on: components["schemas"]["FlowStanding"];
+        };
+        /** @description Traffic that is not as it used to be. */
+        FlowAnomaly: {
+            at: components["schemas"]["Timestamp"];
+            /** @description What is usual, by: `hour_of_week`, `hour_of_day`, `recent`. */
+            baseline: string;
+            /** Format: double */
+            current_bps: number;
+            /** @description `above` or `below` what is usual. */
+            direction: string;
+            /** Format: double */
+            expected_bps: number;
+            /** @description `exporter in|out interface`, `source > destination`, or the network and its direction. */
+            key: string;
+            /** @description `link`, `pair` or `network`. */
+            kind: string;
+            /**
+             * Format: double
+             * @description How many times the usual spread it is off.
+             */
+            sigma: number;
+            /** @description Since when it holds. */
+            since: components["schemas"]["Timestamp"];
+            site: string;
+            /** @description `raised` or `cleared`. */
+            state: string;
+        };
+        /** @description Interfaces over time, the busiest first. */
+        FlowCapacity: {
+            /** Format: int64 */
+            bucket_ms: number;
+            buckets: components["schemas"]["Timestamp"][];
+            /** @description `in`: what came in by the interface; `out`: what left by it. */
+            direction: string;
+            items: components["schemas"]["FlowInterface"][];
+            stands_on: components["schemas"]["FlowStanding"];
+        };
+        /** @description Whether a site collects flows, as it said last. */
+        FlowCollector: {
+            heard: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Datagrams that its kernel dropped in the window.
+             */
+            kernel_drops: number;
+            /** @description It said so within the last two minutes. */
+            running: boolean;
+            site: string;
+        };
+        /** @description How a filter may go on. */
+        FlowCompletion: {
+            error: components["schemas"]["FlowFilterError"] | null;
+            /** @description `field`, `operator`, `value` or `joint` (and, or). */
+            expected: string;
+            /** @description The field whose operator or value is expected. */
+            field: string | null;
+            /** @description Where the word begins that is being written, in characters. */
+            from: number;
+            words: components["schemas"]["FlowWord"][];
+        };
+        /** @description How far a site's detector is. */
+        FlowDetector: {
+            /**
+             * Format: int64
+             * @description Links, pairs and networks that are followed.
+             */
+            followed: number;
+            heard: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Keys that were not followed for want of room, in the window.
+             */
+            refused: number;
+            /** @description It said so within the last two minutes. */
+            running: boolean;
+            site: string;
+            /**
+             * Format: int64
+             * @description Records that the detector did not see because it was busy, in the window.
+             */
+            skipped: number;
+            /**
+             * Format: int64
+             * @description Of those, which were not seen long enough to be judged.
+             */
+            warming: number;
+        };
+        /** @description What flows can be grouped by. */
+        FlowDimension: {
+            /** @description The fields of the filter language that its key's parts go into. */
+            fields: string[];
+            name: string;
+            /** @description Whether it can be asked for with `dedup`. */
+            of_flow: boolean;
+            text: string;
+        };
+        /** @description How an exporter did in a window. */
+        FlowExporter: {
+            address: string;
+            /** @description What was counted in the window; docs/flow.md says what each counter means. */
+            counters: {
+                [key: string]: number;
+            };
+            heard: components["schemas"]["Timestamp"] | null;
+            /** @description As it is configured at its site; null otherwise. */
+            name: string | null;
+            /** Format: int64 */
+            port: number;
+            /** @description The reasons in words, and what to do. */
+            reasons: string[];
+            site: string;
+            /**
+             * @description `ok`, `silent` (heard in the window, and not in the last two minutes), `losing` (datagrams or records
+             *     were lost on the way), `waiting` (data came whose template did not), `refused` (bounds were met).
+             */
+            state: string;
+            /**
+             * Format: int64
+             * @description Most templates that it was known by, and that were waited for, in the window.
+             */
+            templates: number;
+            /** Format: int64 */
+            templates_waiting: number;
+        };
+        /** @description Exporters, and the collectors that hear them. */
+        FlowExporters: {
+            collectors: components["schemas"]["FlowCollector"][];
+            items: components["schemas"]["FlowExporter"][];
+            stands_on: components["schemas"]["FlowStanding"];
+        };
+        /** @description A field of the filter language. */
+        FlowField: {
+            name: string;
+            operators: string[];
+            text: string;
+        };
+        /** @description What is wrong with a filter. */
+        FlowFilterError: {
+            /** @description Where, in characters from 0. */
+            at: number;
+            remedy: string;
+            what: string;
+        };
+        /** @description One of the largest groups. */
+        FlowGroup: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            flows: number;
+            /** @description One part for each column of the dimensions. */
+            key: components["schemas"]["FlowKeyPart"][];
+            /** Format: int64 */
+            packets: number;
+            previous: components["schemas"]["FlowSums"] | null;
+            /**
+             * Format: double
+             * @description Of all that the filter holds for, 0 to 1; null where flows that several exporters saw count once.
+             */
+            share: number | null;
+        };
+        /** @description One interface over time. */
+        FlowInterface: {
+            bps: number[];
+            /** @description Whether what left it was counted as it left; otherwise as it came in elsewhere. */
+            counted_at_egress: boolean;
+            exporter: string;
+            /** Format: int64 */
+            interface: number;
+            /** Format: double */
+            mean_bps: number;
+            /** @description As the exporter names it. */
+            name: string | null;
+            /**
+             * Format: double
+             * @description 95 of 100 buckets have no more.
+             */
+            p95_bps: number;
+            /** Format: double */
+            peak_bps: number;
+            /**
+             * Format: double
+             * @description The peak as a part of its speed; null where that is not known.
+             */
+            peak_utilization: number | null;
+            pps: number[];
+            site: string;
+            /**
+             * Format: int64
+             * @description Its speed in bit/s, where the exporter tells it (sFlow's counters).
+             */
+            speed_bps: number | null;
+        };
+        /** @description A value of a dimension's column. */
+        FlowKeyPart: {
+            /** @description The field of the filter language that the value goes into. */
+            field: string;
+            /** @description What it is called, where that is known: of an AS, an interface, an exporter. */
+            name: string | null;
+            /** @description A number or a text; null where exporters did not tell. */
+            value: Record<string, never> | null;
+        };
+        /** @description The language of questions about flows. */
+        FlowLanguage: {
+            dimensions: components["schemas"]["FlowDimension"][];
+            fields: components["schemas"]["FlowField"][];
+        };
+        /** @description One group over time. */
+        FlowLine: {
+            key: components["schemas"]["FlowKeyPart"][];
+            /** @description One for each bucket, in `unit`. */
+            values: number[];
+        };
+        /** @description Flow records. */
+        FlowRecords: {
+            /** @description There are as many as were asked for: there may be more. */
+            cut: boolean;
+            /** @description By column of table `flows`, the latest first; what was not told is not there. */
+            items: {
+                [key: string]: Record<string, never>;
+            }[];
+            stands_on: components["schemas"]["FlowStanding"];
+        };
+        /** @description Flows from dimension to dimension, of the largest combinations. */
+        FlowSankey: {
+            by: string[];
+            links: components["schemas"]["SankeyLink"][];
+            metric: string;
+            nodes: components["schemas"]["SankeyNode"][];
+            /** @description What the combinations that are not shown have. */
+            rest: components["schemas"]["FlowSums"];
+            stands_on: components["schemas"]["FlowStanding"];
+            total: components["schemas"]["FlowSums"];
+        };
+        /** @description Flows over time: each spread over the buckets that it lasted. */
+        FlowSeries: {
+            /** Format: int64 */
+            bucket_ms: number;
+            /** @description When each bucket begins. */
+            buckets: components["schemas"]["Timestamp"][];
+            by: string[];
+            metric: string;
+            /** @description All other flows together. */
+            other: number[];
+            /** @description The largest groups, the largest first. */
+            series: components["schemas"]["FlowLine"][];
+            stands_on: components["schemas"]["FlowStanding"];
+            /** @description `bit/s`, `packet/s`, or `flow` (records that ended in the bucket). */
+            unit: string;
+        };
+        /** @description What an answer about flows stands on. */
+        FlowStanding: {
+            approximations: components["schemas"]["ApproximationView"][];
+            /** @description Why it does not run, or not as it should; empty otherwise. */
+            collector_reason: string;
+            /** @description Whether this site's collector runs: where it does not, no flows are no news. */
+            collector_running: boolean;
+            /** @description Whether every site that was asked is in the answer. */
+            complete: boolean;
+            /** @description Where the window begins and ends. */
+            from: components["schemas"]["Timestamp"];
+            sites: components["schemas"]["AskedSite"][];
+            to: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            took_ms: number;
+        };
+        /** @description Sums over flow records. Bytes and packets are times the sampling rate. */
+        FlowSums: {
+            /** Format: int64 */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Records.
+             */
+            flows: number;
+            /** Format: int64 */
+            packets: number;
+        };
+        /** @description The largest groups of flows. */
+        FlowTop: {
+            by: string[];
+            /** @description How flows that several exporters saw were counted once; null if they were counted as often as seen. */
+            dedup: string | null;
+            items: components["schemas"]["FlowGroup"][];
+            /** @description `bytes`, `packets` or `flows`: what the groups are ordered by. */
+            metric: string;
+            stands_on: components["schemas"]["FlowStanding"];
+            total: components["schemas"]["FlowSums"];
+            /**
+             * Format: int64
+             * @description Records whose sampling rate nobody told: they count as they are.
+             */
+            unscaled: number;
+        };
+        /** @description A word that may stand next. */
+        FlowWord: {
+            /** @description What it means, or how much there was of it in the last hour. */
+            text: string;
+            word: string;
+        };
         /** @description The first nodes that fit, best first, and how many do. */
         FoundList: {
             /** @description For those that were found by what is said of them: the attribute, as `key=value`. */
@@ -1013,6 +1510,13 @@ export interface components {
             disconnected: string[];
             /** @description What was taken to be drained: the first elements by id. */
             drained: string[];
+            /**
+             * @description For nodes that are written `name@site` here, as one site of several means the name: all their names, by which a
+             *     picture shows them. Mostly empty.
+             */
+            drawn_as: {
+                [key: string]: string[];
+            };
             /** @description What was taken to fail: the first elements by id. */
             failed: string[];
             freshness: components["schemas"]["FreshnessView"];
@@ -1619,6 +2123,29 @@ export interface components {
             at: components["schemas"]["Timestamp"];
             columns: Record<string, never>;
         };
+        /** @description What goes from a value of one dimension to one of the next; nodes by their place in the list. */
+        SankeyLink: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            flows: number;
+            /** Format: int64 */
+            packets: number;
+            source: number;
+            target: number;
+        };
+        /** @description A value of a dimension in a Sankey diagram. */
+        SankeyNode: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            flows: number;
+            key: components["schemas"]["FlowKeyPart"][];
+            /** @description Its place in the list of dimensions, from 0. */
+            layer: number;
+            /** Format: int64 */
+            packets: number;
+        };
         /** @description A seed address. */
         SeedView: {
             address: string;
@@ -1764,6 +2291,16 @@ export interface components {
             dropped_disk_full: number;
             /** Format: int64 */
             dropped_quota: number;
+            /**
+             * Format: int64
+             * @description Longest time that its rows are kept here, in seconds.
+             */
+            max_age_s: number;
+            /**
+             * Format: int64
+             * @description Most bytes of it at this site; the bound of all tables together may be reached before.
+             */
+            max_bytes: number;
             name: string;
             oldest: components["schemas"]["Timestamp"] | null;
             /**
@@ -2029,7 +2566,7 @@ export interface operations {
             };
         };
     };
-    export: {
+    export_events: {
         parameters: {
             query: {
                 /** @description The table. */
@@ -2072,6 +2609,502 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    flow_records: {
+        parameters: {
+            query?: {
+                /** @description How many: 1 to 10,000; 100 otherwise. */
+                limit?: number;
+                /** @description How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`. */
+                window?: string;
+                /** @description Where the window begins instead: RFC 3339, or milliseconds since 1970. */
+                from?: string;
+                /** @description Where it ends; now otherwise. */
+                to?: string;
+                /** @description Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language. */
+                filter?: string;
+                /** @description Only these sites; may be given again. */
+                site?: string[];
+                /** @description Longest time in ms: 100 to 50,000; 20,000 otherwise. */
+                timeout_ms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowRecords"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    anomalies: {
+        parameters: {
+            query?: {
+                /** @description How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`. */
+                window?: string;
+                from?: string;
+                to?: string;
+                /** @description Only these sites; may be given again. */
+                site?: string[];
+                /** @description How many: 1 to 10,000; 1,000 otherwise. */
+                limit?: number;
+                timeout_ms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowAnomalies"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    capacity: {
+        parameters: {
+            query?: {
+                /** @description Only interfaces of this exporter. */
+                exporter?: string;
+                /** @description `in` (otherwise): what came in by the interface. `out`: what left by it. */
+                direction?: string;
+                /** @description How wide the buckets are; a twentieth of the window and a minute at least otherwise. */
+                bucket?: string;
+                /** @description How many interfaces: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+                /** @description How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`. */
+                window?: string;
+                /** @description Where the window begins instead: RFC 3339, or milliseconds since 1970. */
+                from?: string;
+                /** @description Where it ends; now otherwise. */
+                to?: string;
+                /** @description Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language. */
+                filter?: string;
+                /** @description Only these sites; may be given again. */
+                site?: string[];
+                /** @description Longest time in ms: 100 to 50,000; 20,000 otherwise. */
+                timeout_ms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowCapacity"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    completion: {
+        parameters: {
+            query?: {
+                /** @description The filter up to the cursor. */
+                filter?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowCompletion"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    language: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowLanguage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    exporters: {
+        parameters: {
+            query?: {
+                /** @description How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`. */
+                window?: string;
+                from?: string;
+                to?: string;
+                /** @description Only these sites; may be given again. */
+                site?: string[];
+                /** @description How many: 1 to 10,000; 1,000 otherwise. */
+                limit?: number;
+                timeout_ms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowExporters"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    sankey: {
+        parameters: {
+            query?: {
+                /** @description Two to five dimensions in order, such as `src_as,in_if,dst_as`; `src,dst` otherwise. */
+                by?: string[];
+                /** @description `bytes` (otherwise), `packets` or `flows`. */
+                metric?: string;
+                /** @description How many combinations: 1 to 200; 30 otherwise. */
+                limit?: number;
+                /** @description How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`. */
+                window?: string;
+                /** @description Where the window begins instead: RFC 3339, or milliseconds since 1970. */
+                from?: string;
+                /** @description Where it ends; now otherwise. */
+                to?: string;
+                /** @description Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language. */
+                filter?: string;
+                /** @description Only these sites; may be given again. */
+                site?: string[];
+                /** @description Longest time in ms: 100 to 50,000; 20,000 otherwise. */
+                timeout_ms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowSankey"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    series: {
+        parameters: {
+            query?: {
+                /** @description Dimensions, as of `GET /v1/flows/top`; `src` otherwise. */
+                by?: string[];
+                /** @description `bytes` (otherwise), `packets` or `flows`. */
+                metric?: string;
+                /** @description How many groups: 1 to 50; 8 otherwise. All others are one. */
+                limit?: number;
+                /** @description How wide the buckets are, such as `1m`; a sixtieth of the window otherwise. */
+                bucket?: string;
+                /** @description How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`. */
+                window?: string;
+                /** @description Where the window begins instead: RFC 3339, or milliseconds since 1970. */
+                from?: string;
+                /** @description Where it ends; now otherwise. */
+                to?: string;
+                /** @description Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language. */
+                filter?: string;
+                /** @description Only these sites; may be given again. */
+                site?: string[];
+                /** @description Longest time in ms: 100 to 50,000; 20,000 otherwise. */
+                timeout_ms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowSeries"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    top: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Dimensions: `src` (otherwise), `dst`, `pair`, `src_as`, `dst_as`, `in_if`, `exporter`, `site`, …
+                 *     (`GET /v1/flows/dimensions` lists them); several make combinations.
+                 */
+                by?: string[];
+                /** @description `bytes` (otherwise), `packets` or `flows`: what the groups are ordered by. */
+                metric?: string;
+                /** @description How many: 1 to 1,000; 10 otherwise. */
+                limit?: number;
+                /** @description Also the same of the window before. */
+                previous?: boolean;
+                /** @description Count a flow that several exporters saw once. */
+                dedup?: boolean;
+                /** @description How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`. */
+                window?: string;
+                /** @description Where the window begins instead: RFC 3339, or milliseconds since 1970. */
+                from?: string;
+                /** @description Where it ends; now otherwise. */
+                to?: string;
+                /** @description Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language. */
+                filter?: string;
+                /** @description Only these sites; may be given again. */
+                site?: string[];
+                /** @description Longest time in ms: 100 to 50,000; 20,000 otherwise. */
+                timeout_ms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowTop"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2451,6 +3484,55 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    live: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueryRequest"];
+            };
+        };
+        responses: {
+            /** @description text/event-stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,5 +1,5 @@
 // The shapes of the node's answers, taken from its own OpenAPI document by path, so that a renamed schema changes nothing here.
-import type { paths } from "./schema";
+import type { components, paths } from "./schema";
 
 type Answer<P extends keyof paths> = paths[P] extends {
   get: { responses: { 200: { content: { "application/json": infer Body } } } };
@@ -25,10 +25,33 @@ export type MeshView = Answer<"/v1/mesh">;
 
 export type Changes = Answer<"/v1/topology/changes">;
 export type Ranking = Answer<"/v1/topology/spof">;
-export type Found = Answer<"/v1/topology/search">;
+// By its name: the document has two operations called "search", and by path this would be the other's.
+export type Found = components["schemas"]["FoundList"];
 export type Diff = Answer<"/v1/topology/diff">;
 export type SideBySide = Reply<"/v1/topology/whatif/compare">;
 export type Impact = Reply<"/v1/topology/whatif">;
+
+export type QueryTables = Answer<"/v1/query/tables">;
+export type QueryAnswer = Reply<"/v1/query">;
+export type QueryTable = QueryTables["tables"][number];
+export type NamedQuery = QueryTables["named"][number];
+export type AskedSite = QueryAnswer["sites"][number];
+export type Approximation = QueryAnswer["approximations"][number];
+
+export type FlowTop = Answer<"/v1/flows/top">;
+export type FlowGroup = FlowTop["items"][number];
+export type FlowSums = FlowTop["total"];
+export type FlowStanding = FlowTop["stands_on"];
+export type FlowSeries = Answer<"/v1/flows/series">;
+export type FlowSankey = Answer<"/v1/flows/sankey">;
+export type FlowRecords = Answer<"/v1/flows">;
+export type FlowExporters = Answer<"/v1/flows/exporters">;
+export type FlowExporter = FlowExporters["items"][number];
+export type FlowAnomalies = Answer<"/v1/flows/anomalies">;
+export type FlowAnomaly = FlowAnomalies["items"][number];
+export type FlowLanguage = Answer<"/v1/flows/dimensions">;
+export type FlowCompletion = Answer<"/v1/flows/complete">;
+export type FlowKeyPart = FlowGroup["key"][number];
 
 export type Site = Sites["items"][number];
 export type SiteState = Site["state"];

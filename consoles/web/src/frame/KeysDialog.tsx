@@ -2,7 +2,7 @@
 import * as Dialog from "@radix-ui/react-dialog";
 
 import { Button, Kbd } from "../parts/basics";
-import { FRAME_KEYS, MESH_KEYS, TOPOLOGY_KEYS, type Key } from "./keys";
+import { ASK_KEYS, FLOWS_KEYS, FRAME_KEYS, MESH_KEYS, TOPOLOGY_KEYS, type Key } from "./keys";
 
 export function KeysDialog({ open, onOpen }: { open: boolean; onOpen: (open: boolean) => void }) {
   return (
@@ -19,6 +19,8 @@ export function KeysDialog({ open, onOpen }: { open: boolean; onOpen: (open: boo
             <div>
               <List title="Topology" keys={TOPOLOGY_KEYS} />
               <List title="Mesh" keys={MESH_KEYS} />
+              <List title="Flows" keys={FLOWS_KEYS} />
+              <List title="Ask" keys={ASK_KEYS} />
               <List title="Tables" keys={[{ keys: "↑ ↓  PgUp PgDn", does: "move between rows" }, { keys: "Enter", does: "open the row's element" }]} />
             </div>
           </div>

@@ -75,9 +75,9 @@ function Lists({ impact, id, at }: { impact: Impact; id: string; at: string | un
           </li>
         ))}
       </Group>
-      <Group title="Services that call it" total={totals.impacted_services} shown={impact.impacted_services.length}>
+      <Group title="Services that need it" total={totals.impacted_services} shown={impact.impacted_services.length}>
         {impact.impacted_services.map((each) => (
-          <li key={each.id} className="row"><ElementLink id={each.id} /><span className="faint">{each.distance === 1 ? "directly" : `${each.distance} calls away`}</span></li>
+          <li key={each.id} className="row"><ElementLink id={each.id} /><span className="faint">{each.distance === 1 ? "directly" : `${each.distance} steps away`}</span></li>
         ))}
       </Group>
       <Group title="Prefixes behind it" total={totals.impacted_prefixes} shown={impact.impacted_prefixes.length}>

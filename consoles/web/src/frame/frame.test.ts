@@ -16,6 +16,17 @@ describe("the URL", () => {
     });
     expect(parseSearch({ at: "yesterday", el: "x".repeat(701), site: 12 })).toEqual({ site: "12" });
   });
+  it("holds a question in SQL and its time, within the node's bounds", () => {
+    const sql = "SELECT 'x'\n" + "-".repeat(2000);
+    expect(parseSearch({ sql, wait: 5000 })).toEqual({ sql, wait: "5000" });
+    expect(parseSearch({ sql: "-".repeat(16 * 1024 + 1), wait: 60_000 })).toEqual({});
+    expect(parseSearch({ wait: "soon" })).toEqual({});
+  });
+  it("holds a question about flows, and leaves out what is none", () => {
+    const flows = { tab: "exporters", dims: "src,dst_port", metric: "packets", window: "6h", filter: "src = 10.0.0.0/8", chart: "sankey", prev: "1", once: "1" } as const;
+    expect(parseSearch({ ...flows, dims: "src,dst_port,src,<x>", prev: 1 })).toEqual(flows);
+    expect(parseSearch({ tab: "x", dims: "SRC", metric: "bytes", window: "1y", filter: "", chart: "pie", prev: "yes" })).toEqual({});
+  });
   it("holds a list that names come into and go out of", () => {
     expect(toggle(undefined, "tokyo")).toBe("tokyo");
     expect(toggle("tokyo", "berlin")).toBe("berlin,tokyo");
@@ -49,8 +60,8 @@ describe("questions in the URL", () => {
 
 describe("rooms", () => {
   it("appear when their plane exists, even while it is off", () => {
-    expect(roomsFor([plane("host")]).map((room) => room.label)).toEqual(["Overview", "Topology", "Hosts", "Mesh", "Settings"]);
-    expect(roomsFor(undefined)).toHaveLength(6);
+    expect(roomsFor([plane("host")]).map((room) => room.label)).toEqual(["Overview", "Topology", "Hosts", "Mesh", "Ask", "Settings"]);
+    expect(roomsFor(undefined)).toHaveLength(8);
   });
 });
 

@@ -32,6 +32,22 @@ export const MESH_KEYS: readonly Key[] = [
   { keys: "Enter", does: "select the site" },
 ];
 
+export const FLOWS_KEYS: readonly Key[] = [
+  { keys: "i", does: "write the filter" },
+  { keys: "d", does: "over time, diagram, records" },
+  { keys: "p", does: "with the window before" },
+  { keys: "r", does: "ask again" },
+  { keys: "← →", does: "from moment to moment (when the picture has the focus)" },
+];
+
+export const ASK_KEYS: readonly Key[] = [
+  { keys: "Ctrl Enter", does: "ask" },
+  { keys: "e", does: "write the question" },
+  { keys: "Ctrl Space", does: "complete the word" },
+  { keys: "Esc", does: "stop what is asked; leave the text" },
+  { keys: "v", does: "rows or sites" },
+];
+
 /** True where a key belongs to what is being typed. */
 export function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;

@@ -15,12 +15,14 @@ const root = createRootRoute({
 const overview = createRoute({ getParentRoute: () => root, path: "/", component: lazyRouteComponent(() => import("../rooms/overview/Overview"), "Overview") });
 const topology = createRoute({ getParentRoute: () => root, path: "/topology", component: lazyRouteComponent(() => import("../rooms/topology/TopologyRoom"), "TopologyRoom") });
 const tests = createRoute({ getParentRoute: () => root, path: "/tests", component: lazyRouteComponent(() => import("../rooms/tests/Tests"), "Tests") });
+const flows = createRoute({ getParentRoute: () => root, path: "/flows", component: lazyRouteComponent(() => import("../rooms/flows/Flows"), "Flows") });
 const hosts = createRoute({ getParentRoute: () => root, path: "/hosts", component: lazyRouteComponent(() => import("../rooms/hosts/Hosts"), "Hosts") });
 const mesh = createRoute({ getParentRoute: () => root, path: "/mesh", component: lazyRouteComponent(() => import("../rooms/mesh/Mesh"), "Mesh") });
+const ask = createRoute({ getParentRoute: () => root, path: "/query", component: lazyRouteComponent(() => import("../rooms/ask/Ask"), "Ask") });
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: lazyRouteComponent(() => import("../rooms/settings/Settings"), "Settings") });
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, topology, tests, hosts, mesh, settings]),
+  routeTree: root.addChildren([overview, topology, tests, flows, hosts, mesh, ask, settings]),
   defaultPreload: "intent",
   defaultPendingComponent: () => <div className="room"><Waiting rows={6} /></div>,
   defaultErrorComponent: ({ error, reset }) => <div className="room"><Failure error={error} again={reset} /></div>,

@@ -27,6 +27,26 @@ export interface Search {
   view?: "table";
   /** Filter text of a table. */
   q?: string;
+  /** The question in SQL that is asked. */
+  sql?: string;
+  /** The longest time of an answer, in ms; the node's own without it. */
+  wait?: string;
+  /** Which page of the flows. */
+  tab?: "exporters" | "unusual";
+  /** What flows are grouped by, comma-separated. */
+  dims?: string;
+  /** What groups are ordered by; bytes without it. */
+  metric?: "packets" | "flows";
+  /** How far back from the moment: `15m`, `7d`; an hour without it. */
+  window?: string;
+  /** Which flows. */
+  filter?: string;
+  /** How they are shown; over time without it. */
+  chart?: "sankey" | "records";
+  /** With the window before. */
+  prev?: "1";
+  /** A flow that several exporters saw counts once. */
+  once?: "1";
 }
 
 export const GROUP_BY = ["site", "as", "prefix", "none"] as const;
@@ -34,6 +54,10 @@ export type GroupBy = (typeof GROUP_BY)[number];
 
 const SITE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const LONGEST = 700;
+/** A question is at most this long for the node too. */
+const LONGEST_SQL = 16 * 1024;
+const LONGEST_FILTER = 4_000;
+const [SHORTEST_WAIT_MS, LONGEST_WAIT_MS] = [100, 50_000];
 
 /** Reads the URL's part after `?`; what is not valid is left out. */
 export function parseSearch(raw: Record<string, unknown>): Search {
@@ -63,6 +87,22 @@ export function parseSearch(raw: Record<string, unknown>): Search {
   if (raw["view"] === "table") search.view = "table";
   const q = text(raw["q"]);
   if (q) search.q = q;
+  const sql = text(raw["sql"], LONGEST_SQL);
+  if (sql) search.sql = sql;
+  const wait = Number(text(raw["wait"]));
+  if (Number.isInteger(wait) && wait >= SHORTEST_WAIT_MS && wait <= LONGEST_WAIT_MS) search.wait = String(wait);
+  if (raw["tab"] === "exporters" || raw["tab"] === "unusual") search.tab = raw["tab"];
+  // In the order that was chosen: it is that of the columns and of the diagram.
+  const dims = [...new Set((text(raw["dims"]) ?? "").split(",").filter((name) => /^[a-z][a-z_]{0,30}$/.test(name)))].slice(0, 5).join(",");
+  if (dims) search.dims = dims;
+  if (raw["metric"] === "packets" || raw["metric"] === "flows") search.metric = raw["metric"];
+  const window = text(raw["window"]);
+  if (window && /^[1-9]\d{0,3}[mhd]$/.test(window)) search.window = window;
+  const filter = text(raw["filter"], LONGEST_FILTER);
+  if (filter) search.filter = filter;
+  if (raw["chart"] === "sankey" || raw["chart"] === "records") search.chart = raw["chart"];
+  if (text(raw["prev"]) === "1") search.prev = "1";
+  if (text(raw["once"]) === "1") search.once = "1";
   return search;
 }
 
@@ -106,7 +146,7 @@ function moment(value: unknown): string | undefined {
   return given && !Number.isNaN(Date.parse(given)) ? new Date(given).toISOString() : undefined;
 }
 
-function text(value: unknown): string | undefined {
+function text(value: unknown, longest = LONGEST): string | undefined {
   if (typeof value === "number") return String(value);
-  return typeof value === "string" && value.length > 0 && value.length <= LONGEST ? value : undefined;
+  return typeof value === "string" && value.length > 0 && value.length <= longest ? value : undefined;
 }

@@ -120,15 +120,19 @@ export function Copy({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** The foot of every page: the same answer by API and by CLI. */
-/** The same question outside the console; with a `body` it is posted. */
-export function SameBy({ path, cli, body }: { path: string; cli: string; body?: unknown }) {
-  const posted = body === undefined ? "" : ` -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+/** A word of a shell's command, whatever is in it. */
+export function shellWord(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** The foot of every page: the same question outside the console, by API and by CLI; with a `body` it is posted. */
+export function SameBy({ path, cli, body }: { path: string; cli?: string; body?: unknown }) {
+  const posted = body === undefined ? "" : ` -H 'content-type: application/json' -d ${shellWord(JSON.stringify(body))}`;
   const curl = `curl -H "Authorization: Bearer $HOLM_TOKEN"${posted} "${location.origin}${path}"`;
   return (
     <footer className="same-by">
       <span><span className="faint">The same by API</span> <code>{body === undefined ? "GET" : "POST"} {path}</code> <Copy text={curl} label="Copy the API call as a curl command" /></span>
-      <span><span className="faint">by CLI</span> <code>{cli}</code> <Copy text={cli} label="Copy the CLI command" /></span>
+      {cli && <span><span className="faint">by CLI</span> <code>{cli}</code> <Copy text={cli} label="Copy the CLI command" /></span>}
     </footer>
   );
 }

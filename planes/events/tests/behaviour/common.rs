@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, TimestampNanosecondArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use holm_events::{
     Disk, EventKey, EventStore, Fuse, Kind, Limits, OldRows, OpenReport, Setup, Table,
@@ -21,12 +21,13 @@ pub(crate) fn limits() -> Limits {
     Limits { segment_age_ms: 3_600_000, ..Limits::default() }
 }
 
-/// A table of batches with a time and a number.
+/// A table of batches with a time, a number, and what cannot be packed.
 pub(crate) fn ticks() -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     Arc::new(Schema::new(vec![
         Field::new("at", time, false),
         Field::new("n", DataType::Int64, true),
+        Field::new("noise", DataType::UInt64, true),
     ]))
 }
 
@@ -35,8 +36,10 @@ pub(crate) fn batch(schema: &SchemaRef, from: i64, to: i64) -> RecordBatch {
     let times = (from..to).map(|n| (NOON as i64 + n) * 1_000_000);
     let times = TimestampNanosecondArray::from_iter_values(times).with_timezone("UTC");
     let numbers = Int64Array::from_iter_values(from..to);
-    RecordBatch::try_new(Arc::clone(schema), vec![Arc::new(times), Arc::new(numbers)])
-        .expect("a batch")
+    let mixed = |n: i64| (n.cast_unsigned() + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let noise = UInt64Array::from_iter_values((from..to).map(|n| mixed(n) ^ mixed(n) >> 29));
+    let columns: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(numbers), Arc::new(noise)];
+    RecordBatch::try_new(Arc::clone(schema), columns).expect("a batch")
 }
 
 pub(crate) fn tables() -> Vec<Table> {
@@ -60,6 +63,7 @@ pub(crate) fn setup(folder: &Path) -> Setup {
             tenant: "acme".parse().expect("valid"),
             key: [6; 32],
         }),
+        cold: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The store as its users meet it: the node that writes, the crash that interrupts, the disk that fills.
 
+mod cold_storage;
 mod common;
 
 mod a_crash_at_any_step;

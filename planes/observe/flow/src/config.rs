@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
+use crate::meaning::{Enricher, ExporterName, Network, Settings};
 
 /// Most listeners.
 const MAX_LISTENERS: usize = 64;
@@ -20,8 +21,18 @@ pub struct Config {
     pub enabled: bool,
     /// Where exporters send to.
     pub listeners: Vec<Listener>,
-    /// Where templates and names are kept over a restart; empty: nowhere.
-    pub state_file: PathBuf,
+    /// The operator's networks: what addresses belong to.
+    pub networks: Vec<Network>,
+    /// What exporters are called.
+    pub exporters: Vec<ExporterName>,
+    /// A table of autonomous systems: `.mmdb`, or text (`docs/flow.md`); empty: none.
+    pub asn_file: PathBuf,
+    /// Edges that are told to the topology in a minute, the heaviest: 0 (none) to 10,000.
+    pub edges_per_minute: usize,
+    /// Traffic below this many bit/s is never unusual.
+    pub anomaly_least_bps: u64,
+    /// So many usual spreads off is unusual: 2 to 100.
+    pub anomaly_sigma: f64,
     /// Exporters of one socket: 1 to 1,000,000. More are refused and counted.
     pub max_exporters: usize,
     /// MiB of data sets that wait for their template, per socket: 0 to 1,024.
@@ -38,7 +49,12 @@ impl Default for Config {
                 Listener::udp(6343),
                 Listener { transport: Transport::Tcp, ..Listener::udp(4739) },
             ],
-            state_file: PathBuf::new(),
+            networks: Vec::new(),
+            exporters: Vec::new(),
+            asn_file: PathBuf::new(),
+            edges_per_minute: 200,
+            anomaly_least_bps: 1_000_000,
+            anomaly_sigma: 4.0,
             max_exporters: 4_096,
             pending_mib: 4,
         }
@@ -51,12 +67,24 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         within("listeners", self.listeners.len(), 0, MAX_LISTENERS)?;
         within("max_exporters", self.max_exporters, 1, 1_000_000)?;
+        within("edges_per_minute", self.edges_per_minute, 0, 10_000)?;
+        if !(2.0..=100.0).contains(&self.anomaly_sigma) {
+            return Err(format!(
+                "planes.flow: anomaly_sigma is {}; it must be 2 to 100",
+                self.anomaly_sigma
+            ));
+        }
         within("pending_mib", self.pending_mib, 0, 1_024)?;
         for listener in &self.listeners {
             within("sockets", listener.sockets, 0, MAX_SOCKETS)?;
             within("receive_buffer_kib", listener.receive_buffer_kib, 0, 1 << 20)?;
         }
-        Ok(())
+        Enricher::new(&self.networks, &self.exporters, None).map(drop)
+    }
+
+    /// What is unusual.
+    pub(crate) const fn settings(&self) -> Settings {
+        Settings { least_bps: self.anomaly_least_bps as f64, sigma: self.anomaly_sigma }
     }
 
     /// The bounds of each decoder.

@@ -25,7 +25,7 @@ const FORGET_EVERY_NS: i64 = 1_000_000_000;
 /// A batch of one of the plane's two tables.
 #[derive(Debug, Clone)]
 pub enum Batch {
-    /// Of [`crate::flow_schema`].
+    /// What exporters told, of the first columns of [`crate::flow_schema`]; from a collector all of them.
     Flows(RecordBatch),
     /// Of [`crate::interface_counter_schema`].
     InterfaceCounters(RecordBatch),
@@ -56,6 +56,8 @@ pub struct Decoder {
     /// Of exporters that are not known any more, or never were.
     gone: Counters,
     looked_ns: i64,
+    /// Counts what of exporters is worth keeping over a restart: templates, samplers, names.
+    learnt: u64,
 }
 
 /// What one exporter did, as far as it is known.
@@ -69,6 +71,8 @@ pub struct ExporterReport {
     pub domains: usize,
     /// Templates it is known by.
     pub templates: usize,
+    /// Templates that data came for and that it has not told yet.
+    pub waiting: usize,
     /// What was counted.
     pub counters: Counters,
 }
@@ -84,6 +88,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) fields: &'a mut usize,
     /// Whether the sender is who it says.
     pub(crate) reliable: bool,
+    /// Grows with each thing that a restart must not lose.
+    pub(crate) learnt: &'a mut u64,
     emit: &'a mut dyn FnMut(Batch),
 }
 
@@ -132,6 +138,7 @@ impl Decoder {
             fields: 0,
             gone: Counters::default(),
             looked_ns: i64::MIN,
+            learnt: 0,
             limits,
         }
     }
@@ -173,6 +180,7 @@ impl Decoder {
             names: &mut self.names,
             fields: &mut self.fields,
             reliable: self.carrier == Carrier::Tcp,
+            learnt: &mut self.learnt,
             emit,
         };
         let (decode, at) = kind;
@@ -212,6 +220,11 @@ impl Decoder {
         self.gone.rows_refused += rows;
     }
 
+    /// Grows whenever something is learnt that a restart must not lose.
+    pub const fn learnt(&self) -> u64 {
+        self.learnt
+    }
+
     /// Everything that was counted.
     pub fn totals(&self) -> Counters {
         let mut totals = self.gone;
@@ -228,6 +241,7 @@ impl Decoder {
             heard_ns: exporter.heard_ns,
             domains: exporter.domains.len(),
             templates: exporter.domains.iter().map(|domain| domain.templates.len()).sum(),
+            waiting: exporter.domains.iter().map(|domain| domain.waiting.len()).sum(),
             counters: exporter.counters,
         };
         self.exporters.values().map(report).collect()

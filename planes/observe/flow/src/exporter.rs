@@ -104,6 +104,22 @@ pub(crate) fn insert_bounded<K: std::hash::Hash + Eq, V>(
     true
 }
 
+/// [`insert_bounded`], counted in `learnt` if it is news.
+pub(crate) fn learn_bounded<K: std::hash::Hash + Eq, V: PartialEq>(
+    map: &mut HashMap<K, V>,
+    key: K,
+    value: V,
+    most: usize,
+    learnt: &mut u64,
+) -> bool {
+    if map.get(&key) == Some(&value) {
+        return true;
+    }
+    let room = insert_bounded(map, key, value, most);
+    *learnt += u64::from(room);
+    room
+}
+
 /// One exporter: a transport address that sends.
 #[derive(Debug)]
 pub(crate) struct Exporter {

@@ -10,6 +10,8 @@
 //! a record, and no cost for columns that it does not have. Crates that decode NetFlow build a value
 //! per field first; `docs/flow.md` says what they do, what that costs, and why this is our own.
 
+pub mod ask;
+mod capture;
 mod column;
 mod config;
 mod copy;
@@ -17,8 +19,12 @@ mod counters;
 mod decoder;
 mod element;
 mod exporter;
+mod exporters;
 mod interfaces;
+mod json;
+mod keep;
 mod limits;
+mod meaning;
 mod names;
 mod netflow_v5;
 mod options;
@@ -36,12 +42,23 @@ mod sflow;
 mod state;
 mod templated;
 
+pub use capture::{CaptureError, Passed, Raw, Sent, read_datagrams};
 pub use config::{Config, Listener, Transport};
 pub use counters::Counters;
 pub use decoder::{Batch, Carrier, Decoder, ExporterReport};
 pub use exporter::Protocol;
+pub use exporters::{
+    COLLECTOR_COLUMNS, COLLECTORS_TABLE, EXPORTER_TEXTS, EXPORTERS_TABLE, exporter_columns,
+    exporter_counters,
+};
 pub use interfaces::interface_counter_schema;
+pub use json::write_json_lines;
+pub use keep::Keeper;
 pub use limits::Limits;
+pub use meaning::{
+    ANOMALIES_TABLE, AsTable, AsTableError, DETECTOR_COLUMNS, DETECTORS_TABLE, Enricher,
+    ExporterName, HEAVY_COLUMNS, HEAVY_TABLE, Network, Ranges,
+};
 pub use plane::FlowPlane;
 pub use read::address_of;
 pub use receive::{Collector, CollectorReport, FlowSink, ListenError, SinkFull};

@@ -4,8 +4,7 @@ use crate::copy::{application, packet_rate};
 use crate::counters::Counters;
 use crate::decoder::Desk;
 use crate::element::{Meaning, OptionMeaning, meaning};
-use crate::exporter::{Domain, insert_bounded};
-use crate::limits::Limits;
+use crate::exporter::{Domain, learn_bounded};
 use crate::names::NameKey;
 use crate::plan::{FieldSpec, Shape, Span};
 use crate::read::number;
@@ -131,15 +130,18 @@ impl Told<'_> {
 }
 
 fn learn(domain: &mut Domain, told: &Told<'_>, counters: &mut Counters, desk: &mut Desk<'_>) {
-    let limits: &Limits = desk.limits;
+    let most = desk.limits.max_options;
     let mut fits = true;
     if let Some(rate) = told.rate() {
         match told.sampler {
             Some(id) => {
-                fits &= insert_bounded(&mut domain.samplers, id, rate, limits.max_options);
+                fits &= learn_bounded(&mut domain.samplers, id, rate, most, desk.learnt);
             }
             // A rate of one interface is not the domain's.
-            None if told.interface.is_none() => domain.rate = Some(rate),
+            None if told.interface.is_none() => {
+                *desk.learnt += u64::from(domain.rate != Some(rate));
+                domain.rate = Some(rate);
+            }
             None => {}
         }
     }
@@ -152,17 +154,17 @@ fn learn(domain: &mut Domain, told: &Told<'_>, counters: &mut Counters, desk: &m
     if let Some(index) = told.interface
         && let Some(key) = key_of(told.name).or_else(|| key_of(told.description))
     {
-        fits &= insert_bounded(&mut domain.interfaces, index, key, limits.max_options);
+        fits &= learn_bounded(&mut domain.interfaces, index, key, most, desk.learnt);
     }
     if let Some(id) = told.application
         && let Some(key) = key_of(told.application_name)
     {
-        fits &= insert_bounded(&mut domain.applications, id, key, limits.max_options);
+        fits &= learn_bounded(&mut domain.applications, id, key, most, desk.learnt);
     }
     if let Some(id) = told.vrf
         && let Some(key) = key_of(told.vrf_name)
     {
-        fits &= insert_bounded(&mut domain.vrfs, id, key, limits.max_options);
+        fits &= learn_bounded(&mut domain.vrfs, id, key, most, desk.learnt);
     }
     domain.init_ms = told.init_ms.or(domain.init_ms);
     counters.names_refused += u64::from(!fits);

@@ -1,29 +1,31 @@
-//! The plane: a collector, its counters as health, its state on disk.
+//! The plane: a collector, its counters as health, what it learnt kept over a restart, and the rows
+//! that say how exporters do.
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use holm_model::Millis;
 use holm_plane::{HealthHandle, Plane, PlaneContext, PlaneError, PlaneRun};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::receive::{Collector, FlowSink};
-use crate::state::FlowState;
+use crate::exporters::Exporters;
+use crate::keep::{Keeper, load_templates, save_templates};
+use crate::meaning::{AsTable, Enricher, Watch, Watching};
+use crate::receive::{Collector, CollectorReport, FlowSink};
 
 /// How often health is told.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
-/// How often state is saved, in turns of health.
-const SAVE_EVERY: u32 = 30;
-/// Largest state file that is read.
-const MAX_STATE_BYTES: u64 = 64 << 20;
+/// State is saved at least this often, in turns of health: when exporters were heard is in it.
+const SAVE_EVERY: u32 = 60;
+/// Saving may take one part of so many of the time.
+const SAVING_SHARE: u32 = 20;
 
 /// Receives flows for the tenant of its context.
 pub struct FlowPlane {
     config: Config,
     sink: Arc<dyn FlowSink>,
+    keeper: Arc<dyn Keeper>,
 }
 
 impl std::fmt::Debug for FlowPlane {
@@ -33,9 +35,10 @@ impl std::fmt::Debug for FlowPlane {
 }
 
 impl FlowPlane {
-    /// The plane of a configuration that was checked; batches go to `sink`.
-    pub fn new(config: Config, sink: Arc<dyn FlowSink>) -> Self {
-        Self { config, sink }
+    /// The plane of a configuration that was checked; batches go to `sink`, and what a restart must not
+    /// lose to `keeper`.
+    pub fn new(config: Config, sink: Arc<dyn FlowSink>, keeper: Arc<dyn Keeper>) -> Self {
+        Self { config, sink, keeper }
     }
 }
 
@@ -45,48 +48,128 @@ impl Plane for FlowPlane {
     }
 
     fn run(&self, context: PlaneContext, shutdown: CancellationToken) -> PlaneRun<'_> {
-        Box::pin(run(&self.config, &self.sink, context, shutdown))
+        Box::pin(run(self, context, shutdown))
     }
 }
 
 async fn run(
-    config: &Config,
-    sink: &Arc<dyn FlowSink>,
+    plane: &FlowPlane,
     context: PlaneContext,
     shutdown: CancellationToken,
 ) -> Result<(), PlaneError> {
+    let config = &plane.config;
     config.check().map_err(PlaneError)?;
     let health = &context.health;
     if !config.enabled || config.listeners.is_empty() {
         health.off("it has no listener", "set enabled and listeners in [planes.flow]");
         return Ok(());
     }
-    let state = load(&config.state_file);
+    let (enricher, missing) = enricher(config).await;
+    let enricher = Arc::new(enricher);
+    let state = load_templates(plane.keeper.as_ref());
     let limits = config.limits();
-    let collector =
-        Collector::start(&context.tenant, &config.listeners, &limits, state.as_ref(), sink)
-            .map_err(|error| PlaneError(error.to_string()))?;
+    let watching = Watching {
+        enricher: Arc::clone(&enricher),
+        facts: Arc::clone(&context.facts),
+        rows: Arc::clone(&context.rows),
+        keeper: Arc::clone(&plane.keeper),
+        health: health.clone(),
+        settings: config.settings(),
+        edges_per_minute: config.edges_per_minute,
+    };
+    let mut watch = Watch::start(watching, &plane.sink)
+        .map_err(|error| PlaneError(format!("the watch over flows cannot be started: {error}")))?;
+    let collector = Collector::start(
+        &context.tenant,
+        &config.listeners,
+        &limits,
+        state.as_ref(),
+        &watch.sink(),
+        &enricher,
+    )
+    .map_err(|error| PlaneError(error.to_string()))?;
     let addresses: Vec<String> = collector.addresses().iter().map(ToString::to_string).collect();
     let method = format!("NetFlow v5/v9, IPFIX, sFlow v5 at {}", addresses.join(", "));
-    let mut turns = 0;
+    let mut exporters = Exporters::new(&config.exporters);
+    let mut saving = Saving::new(&collector);
     loop {
-        say(health, &method, &collector);
+        let report = collector.report();
+        say(health, &method, &report, missing.as_deref());
+        exporters.tell(&report, Millis::now(), context.rows.as_ref());
+        saving.turn(&collector, &plane.keeper).await;
         tokio::select! {
             () = shutdown.cancelled() => break,
-            () = tokio::time::sleep(HEALTH_EVERY) => turns += 1,
-        }
-        if turns % SAVE_EVERY == 0 {
-            save(&config.state_file, &collector.state());
+            () = tokio::time::sleep(HEALTH_EVERY) => {}
         }
     }
-    let path = config.state_file.clone();
+    let keeper = Arc::clone(&plane.keeper);
     // Joining threads takes up to a tenth of a second.
-    let ended = tokio::task::spawn_blocking(move || save(&path, &collector.stop())).await;
-    ended.map_err(|error| PlaneError(format!("the collector did not stop: {error}")))
+    let ended = tokio::task::spawn_blocking(move || {
+        let report = collector.report();
+        save_templates(keeper.as_ref(), &collector.stop());
+        watch.stop();
+        report
+    });
+    let report = ended.await.map_err(|e| PlaneError(format!("the collector did not stop: {e}")))?;
+    exporters.tell_all(&report, Millis::now(), context.rows.as_ref());
+    Ok(())
 }
 
-fn say(health: &HealthHandle, method: &str, collector: &Collector) {
-    let report = collector.report();
+/// When what was learnt is saved: soon after it was, and not so often that it is all that is done.
+struct Saving {
+    learnt: u64,
+    turns: u32,
+    not_before: Instant,
+}
+
+impl Saving {
+    fn new(collector: &Collector) -> Self {
+        Self { learnt: collector.learnt(), turns: 0, not_before: Instant::now() }
+    }
+
+    async fn turn(&mut self, collector: &Collector, keeper: &Arc<dyn Keeper>) {
+        self.turns += 1;
+        let learnt = collector.learnt();
+        let due = learnt != self.learnt || self.turns >= SAVE_EVERY;
+        let started = Instant::now();
+        if !due || started < self.not_before {
+            return;
+        }
+        let (state, keeper) = (collector.state(), Arc::clone(keeper));
+        let saved =
+            tokio::task::spawn_blocking(move || save_templates(keeper.as_ref(), &state)).await;
+        if matches!(saved, Ok(true)) {
+            (self.learnt, self.turns) = (learnt, 0);
+        }
+        self.not_before = Instant::now() + started.elapsed() * SAVING_SHARE;
+    }
+}
+
+/// What addresses mean, and why something of it is missing.
+async fn enricher(config: &Config) -> (Enricher, Option<String>) {
+    let path = config.asn_file.clone();
+    let (table, missing) = if path.as_os_str().is_empty() {
+        (None, None)
+    } else {
+        // A table of a million prefixes takes a moment.
+        match tokio::task::spawn_blocking(move || AsTable::open(&path)).await {
+            Ok(Ok(table)) => {
+                let (prefixes, passed) = table.size();
+                tracing::info!(prefixes, passed, "the table of autonomous systems is read");
+                (Some(table), None)
+            }
+            Ok(Err(error)) => (None, Some(error.to_string())),
+            Err(error) => (None, Some(format!("the table of autonomous systems: {error}"))),
+        }
+    };
+    match Enricher::new(&config.networks, &config.exporters, table) {
+        Ok(enricher) => (enricher, missing),
+        // The configuration was checked.
+        Err(error) => (Enricher::default(), Some(error)),
+    }
+}
+
+fn say(health: &HealthHandle, method: &str, report: &CollectorReport, missing: Option<&str>) {
     for (name, value) in report.totals.each() {
         health.set_counter(name, value);
     }
@@ -104,47 +187,10 @@ fn say(health: &HealthHandle, method: &str, collector: &Collector) {
             "the kernel dropped datagrams before they could be read",
             "raise net.core.rmem_max and receive_buffer_kib, or sockets",
         );
+    } else if let Some(missing) = missing {
+        let remedy = "flows are stored without it; correct planes.flow and start the node again";
+        health.degraded(method, missing, remedy);
     } else {
         health.running(method);
     }
-}
-
-/// A state that cannot be read is not worth a plane that does not run: exporters tell it again.
-fn load(path: &Path) -> Option<FlowState> {
-    if path.as_os_str().is_empty() {
-        return None;
-    }
-    let mut json = Vec::new();
-    let read =
-        fs::File::open(path).and_then(|file| file.take(MAX_STATE_BYTES).read_to_end(&mut json));
-    match read {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "the flow state cannot be read");
-            return None;
-        }
-    }
-    FlowState::from_json(&json)
-        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "flow state"))
-        .ok()
-}
-
-fn save(path: &Path, state: &FlowState) {
-    if path.as_os_str().is_empty() {
-        return;
-    }
-    if let Err(error) = write(path, state) {
-        tracing::warn!(path = %path.display(), %error, "the flow state cannot be saved");
-    }
-}
-
-/// The old file stays whole until the new one is.
-fn write(path: &Path, state: &FlowState) -> io::Result<()> {
-    let json = state.to_json().map_err(io::Error::other)?;
-    let next = path.with_extension("new");
-    let mut file = fs::File::create(&next)?;
-    file.write_all(&json)?;
-    file.sync_all()?;
-    fs::rename(&next, path)
 }

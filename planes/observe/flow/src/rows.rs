@@ -15,7 +15,7 @@ use crate::names::Names;
 use crate::read::mapped;
 use crate::schema::{
     Address, Byte, DIRECTIONS, FLOW_TYPES, LAYOUT, Long, Mac, NETWORK_TYPES, Short, Source,
-    TUNNEL_TYPES, Time, Word, flow_schema, timestamp, transport_names,
+    TUNNEL_TYPES, Time, Word, decoded_schema, timestamp, transport_names,
 };
 
 /// Most MPLS labels of one row: what RFC 7012 has elements for (70 to 79).
@@ -171,7 +171,7 @@ impl Rows {
             });
         }
         self.len = 0;
-        match RecordBatch::try_new(flow_schema(), columns) {
+        match RecordBatch::try_new(decoded_schema(), columns) {
             Ok(batch) => Some(batch),
             Err(error) => {
                 // The layout makes both the schema and the columns.

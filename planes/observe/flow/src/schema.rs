@@ -9,6 +9,8 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::meaning::{MEANING, meaning_field};
+
 macro_rules! slots {
     ($(#[$doc:meta])* $name:ident { $($slot:ident),* $(,)? }) => {
         $(#[$doc])*
@@ -183,14 +185,28 @@ pub(crate) const LAYOUT: &[(&str, Source)] = &[
 /// Columns that every row has.
 const ALWAYS: &[&str] = &["flow.time_received", "flow.type", "flow.exporter.address"];
 
+fn decoded_fields() -> Vec<Field> {
+    let field = |(name, source): &(&str, Source)| {
+        Field::new(*name, data_type(*source), !ALWAYS.contains(name))
+    };
+    LAYOUT.iter().map(field).collect()
+}
+
+static DECODED: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(decoded_fields())));
+
 static FLOWS: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let fields = LAYOUT
-        .iter()
-        .map(|(name, source)| Field::new(*name, data_type(*source), !ALWAYS.contains(name)));
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    let mut fields = decoded_fields();
+    fields.extend(MEANING.iter().map(|column| meaning_field(*column)));
+    Arc::new(Schema::new(fields))
 });
 
-/// The schema of table `flows`.
+/// The columns that exporters tell.
+pub(crate) fn decoded_schema() -> SchemaRef {
+    Arc::clone(&DECODED)
+}
+
+/// The schema of table `flows`: what exporters tell, and behind it what it means. Columns are only
+/// ever added at the end.
 pub fn flow_schema() -> SchemaRef {
     Arc::clone(&FLOWS)
 }
@@ -261,6 +277,9 @@ mod tests {
     fn every_name_stands_once() {
         let names: HashSet<&str> = LAYOUT.iter().map(|(name, _)| *name).collect();
         assert_eq!(names.len(), LAYOUT.len());
-        assert_eq!(flow_schema().fields().len(), LAYOUT.len());
+        let all = flow_schema();
+        let names: HashSet<&str> = all.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names.len(), LAYOUT.len() + MEANING.len());
+        assert!(decoded_schema().fields().iter().zip(all.fields()).all(|(a, b)| a == b));
     }
 }

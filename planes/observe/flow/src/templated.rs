@@ -285,7 +285,9 @@ impl Sets<'_, '_, '_> {
             }
             keep
         });
-        self.counters.templates_withdrawn += (before - self.domain.templates.len()) as u64;
+        let gone = (before - self.domain.templates.len()) as u64;
+        self.counters.templates_withdrawn += gone;
+        *self.desk.learnt += gone;
     }
 
     fn learn(&mut self, id: u16, fields: Vec<FieldSpec>, scope: Option<u16>) {
@@ -294,6 +296,7 @@ impl Sets<'_, '_, '_> {
             Learnt::Same => {}
             Learnt::New => {
                 self.counters.templates += 1;
+                *self.desk.learnt += 1;
                 self.replay(id);
             }
             Learnt::Refused => self.counters.templates_refused += 1,

@@ -68,7 +68,13 @@ fn a_part_from_a_peer_passes_the_same_gate() {
         "CREATE TABLE t AS SELECT 1",
         "SELECT 1; SELECT 2",
     ] {
-        let part = acme.engine.answer_part(sql, Default::default(), |_| async { true });
+        let asked = holm_query::Part {
+            sql: sql.to_owned(),
+            time_ms: 1_000,
+            bytes: 1 << 20,
+            tables: Default::default(),
+        };
+        let part = acme.engine.answer_part(&asked, Default::default(), |_| async { true });
         let refused = runtime.block_on(part);
         let said_no = matches!(refused, Err(QueryError::Refused(_) | QueryError::Invalid(_)));
         assert!(said_no, "{sql}: {refused:?}");

@@ -58,11 +58,20 @@ pub(crate) struct Site {
     pub(crate) store: Arc<EventStore>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) place: Place,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 pub(crate) fn site_of(tenant: &str, name: &str) -> Site {
-    let folder = tempfile::tempdir().expect("a folder");
+    site_in(tempfile::tempdir().expect("a folder"), tenant, name, schema())
+}
+
+/// The site whose rows lie in that folder, with these columns of flows.
+pub(crate) fn site_in(
+    folder: tempfile::TempDir,
+    tenant: &str,
+    name: &str,
+    flows: SchemaRef,
+) -> Site {
     let results = [("probe", Kind::Text), ("duration_ms", Kind::Float), ("success", Kind::Bool)];
     let (store, _) = EventStore::open(Setup {
         folder: folder.path().join("events"),
@@ -70,12 +79,13 @@ pub(crate) fn site_of(tenant: &str, name: &str) -> Site {
         key: EventKey::new(&[3; 32]),
         tables: vec![
             Table::of_rows("active_results", &results).expect("a table"),
-            Table::new("flows", schema(), "flow.time_received").expect("a table"),
+            Table::new("flows", flows, "flow.time_received").expect("a table"),
         ],
         limits: Limits::default(),
         clock: now,
         disk: Disk::default(),
         old: None,
+        cold: None,
     })
     .expect("opens");
     let store = Arc::new(store);
@@ -85,7 +95,7 @@ pub(crate) fn site_of(tenant: &str, name: &str) -> Site {
     let site = name.parse().expect("valid");
     let engine = Engine::new(tenant, site, Arc::clone(&store), pool).expect("an engine");
     let place = Place { site: name.parse().expect("valid"), node: "n1".parse().expect("valid") };
-    Site { store, engine: Arc::new(engine), place, _folder: folder }
+    Site { store, engine: Arc::new(engine), place, folder }
 }
 
 /// A site with flows, half of them in files.
@@ -157,7 +167,7 @@ impl Sites for Mesh {
                         bytes: part.bytes as usize,
                         ..QueryLimits::default()
                     };
-                    let sent = engine.answer_part(&part.sql, limits, move |batch| {
+                    let sent = engine.answer_part(&part, limits, move |batch| {
                         let sent = send.send(batch).is_ok();
                         async move { sent }
                     });

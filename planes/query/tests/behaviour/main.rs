@@ -1,7 +1,9 @@
 //! Questions as they are put: to one site, to several, by honest people and by others.
 
-mod common;
-
 mod a_question_to_one_site;
 mod a_question_to_the_mesh;
 mod adversaries;
+mod cold_files_that_are_not_reached;
+mod columns_that_came_later;
+mod common;
+mod counting_fast;

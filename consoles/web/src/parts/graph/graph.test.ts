@@ -110,16 +110,16 @@ describe("hull and box", () => {
 
 describe("what breaks", () => {
   it("marks what fails and what it touches, and nothing twice", () => {
-    const none = { broken_paths: [], rerouted_paths: [], stranded_paths: [], impacted_services: [], impacted_prefixes: [], disconnected: [], drained: [] };
+    const none = { broken_paths: [], rerouted_paths: [], stranded_paths: [], impacted_services: [], impacted_prefixes: [], disconnected: [], drained: [], drawn_as: { "host:db@tokyo": ["host:10.0.0.5", "host:db"] } };
     const impact = {
       ...none,
-      failed: ["hop:b", "service:db"],
+      failed: ["hop:b", "service:db", "host:db@tokyo"],
       broken_paths: [{ from: "agent:x", to: "service:db", route: ["agent:x", "hop:b", "service:db"], status: "inferred" as const }],
       rerouted_paths: [{ from: "agent:x", to: "host:h", route: ["agent:x", "hop:b", "host:h"], alt_route: ["agent:x", "hop:c", null, "host:h"], status: "observed" as const, flows: 2, flows_affected: 1 }],
       impacted_services: [{ id: "service:web", distance: 1 }],
     } as unknown as Parameters<typeof blastOf>[0];
     const { failed, touched } = blastOf(impact);
-    expect([...failed]).toEqual(["hop:b", "service:db"]);
+    expect([...failed]).toEqual(["hop:b", "service:db", "host:10.0.0.5", "host:db"]);
     expect([...touched].sort()).toEqual(["agent:x", "hop:c", "host:h", "service:web"]);
   });
 });

@@ -4,14 +4,17 @@ import { bestState } from "../states";
 
 /** What fails and what it touches, for the picture. */
 export function blastOf(impact: Impact): { failed: ReadonlySet<string>; touched: ReadonlySet<string> } {
-  const failed = new Set(impact.failed);
+  // What one site of several means by a name is `name@site` in the answer, and one of its names in the picture.
+  const drawn = (id: string): readonly string[] => impact.drawn_as[id] ?? [id];
+  const failed = new Set(impact.failed.flatMap(drawn));
   const touched = new Set<string>();
+  const touch = (id: string) => { for (const each of drawn(id)) touched.add(each); };
   for (const path of [...impact.broken_paths, ...impact.rerouted_paths]) {
-    for (const id of [path.from, path.to]) touched.add(id);
+    for (const id of [path.from, path.to]) touch(id);
   }
-  for (const path of impact.rerouted_paths) for (const hop of path.alt_route) if (hop !== null) touched.add(hop);
-  for (const each of [...impact.impacted_services, ...impact.impacted_prefixes]) touched.add(each.id);
-  for (const id of impact.disconnected) touched.add(id);
+  for (const path of impact.rerouted_paths) for (const hop of path.alt_route) if (hop !== null) touch(hop);
+  for (const each of [...impact.impacted_services, ...impact.impacted_prefixes]) touch(each.id);
+  for (const id of impact.disconnected) touch(id);
   for (const id of failed) touched.delete(id);
   return { failed, touched };
 }

@@ -20,6 +20,7 @@ use crate::config::{Listener, Transport};
 use crate::counters::Counters;
 use crate::decoder::{Batch, ExporterReport};
 use crate::limits::Limits;
+use crate::meaning::Enricher;
 use crate::state::FlowState;
 use tcp::TcpListening;
 use udp::UdpListening;
@@ -79,7 +80,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Opens `listeners` and starts their threads. All that comes in is `tenant`'s.
+    /// Opens `listeners` and starts their threads. All that comes in is `tenant`'s, and gets the
+    /// columns of `enricher`.
     ///
     /// # Errors
     /// [`ListenError`] names the listener that could not be opened; no thread is left behind.
@@ -89,8 +91,10 @@ impl Collector {
         limits: &Limits,
         state: Option<&FlowState>,
         sink: &Arc<dyn FlowSink>,
+        enricher: &Arc<Enricher>,
     ) -> Result<Self, ListenError> {
-        let work = Work { tenant: tenant.clone(), limits: limits.clone(), sink: Arc::clone(sink) };
+        let (sink, enricher) = (Arc::clone(sink), Arc::clone(enricher));
+        let work = Work { tenant: tenant.clone(), limits: limits.clone(), sink, enricher };
         // Dropped on an error, which stops what was started.
         let mut all = Self { udp: Vec::new(), tcp: Vec::new() };
         for listener in listeners {
@@ -127,7 +131,12 @@ impl Collector {
         report
     }
 
-    /// What is known of exporters that send by UDP, at most half a minute old.
+    /// Grows whenever something is learnt that [`Self::state`] has and a restart must not lose.
+    pub fn learnt(&self) -> u64 {
+        self.udp.iter().map(UdpListening::learnt).sum()
+    }
+
+    /// What is known of exporters that send by UDP, at most a second old.
     pub fn state(&self) -> FlowState {
         FlowState::join(self.udp.iter().flat_map(UdpListening::states))
     }
@@ -157,6 +166,7 @@ fn joined(mut reports: Vec<ExporterReport>) -> Vec<ExporterReport> {
             kept.heard_ns = kept.heard_ns.max(next.heard_ns);
             kept.domains = kept.domains.max(next.domains);
             kept.templates = kept.templates.max(next.templates);
+            kept.waiting += next.waiting;
             kept.counters.add(&next.counters);
         }
         same

@@ -64,6 +64,10 @@ impl UdpListening {
         }
     }
 
+    pub(super) fn learnt(&self) -> u64 {
+        self.boards.iter().map(|board| board.lock().learnt).sum()
+    }
+
     pub(super) fn states(&self) -> Vec<FlowState> {
         self.boards.iter().map(|board| board.lock().state.clone()).collect()
     }

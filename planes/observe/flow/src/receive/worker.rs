@@ -11,13 +11,14 @@ use super::{CollectorReport, FlowSink};
 use crate::counters::Counters;
 use crate::decoder::{Batch, Carrier, Decoder, ExporterReport};
 use crate::limits::Limits;
+use crate::meaning::Enricher;
 use crate::state::FlowState;
 
 /// Rows wait at most this long for their batch to fill.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// Counters that readers see are at most this old.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
-/// The state that is saved is at most this old.
+/// When exporters were heard is in the state too: at most this old.
 const STATE_EVERY: Duration = Duration::from_secs(30);
 
 /// What all threads of a collector work with.
@@ -26,6 +27,7 @@ pub(super) struct Work {
     pub(super) tenant: TenantId,
     pub(super) limits: Limits,
     pub(super) sink: Arc<dyn FlowSink>,
+    pub(super) enricher: Arc<Enricher>,
 }
 
 impl fmt::Debug for Work {
@@ -43,6 +45,8 @@ pub(super) struct Shown {
     pub(super) kernel_drops: u64,
     pub(super) receive_errors: u64,
     pub(super) state: FlowState,
+    /// Grows with what `state` has.
+    pub(super) learnt: u64,
 }
 
 /// The place where a thread shows it.
@@ -119,7 +123,8 @@ impl Worker {
         if now.duration_since(self.published) >= PUBLISH_EVERY {
             self.published = now;
             self.decoder.tick(now_ns);
-            let save = now.duration_since(self.saved) >= STATE_EVERY;
+            let news = self.decoder.learnt() != self.board.lock().learnt;
+            let save = news || now.duration_since(self.saved) >= STATE_EVERY;
             if save {
                 self.saved = now;
             }
@@ -149,6 +154,7 @@ impl Worker {
         shown.kernel_drops = self.kernel_drops;
         shown.receive_errors = self.receive_errors;
         if let Some(state) = state {
+            shown.learnt = self.decoder.learnt();
             shown.state = state;
         }
     }
@@ -156,6 +162,10 @@ impl Worker {
 
 /// Rows that the sink refused.
 fn hand_over(work: &Work, batch: Batch) -> u64 {
+    let batch = match batch {
+        Batch::Flows(rows) => Batch::Flows(work.enricher.enrich(rows)),
+        counters @ Batch::InterfaceCounters(_) => counters,
+    };
     let rows = match &batch {
         Batch::Flows(rows) | Batch::InterfaceCounters(rows) => rows.num_rows() as u64,
     };

@@ -1,5 +1,6 @@
 //! The flow plane from the outside: datagrams in, rows out.
 
+mod capture;
 mod common;
 mod decoding;
 mod hostile;

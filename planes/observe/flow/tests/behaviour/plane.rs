@@ -1,10 +1,11 @@
 //! The plane as the node runs it.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use holm_flow::{Batch, Config, FlowPlane, FlowSink, Listener, SinkFull, Transport};
+use holm_flow::{Batch, Config, FlowPlane, FlowSink, Keeper, Listener, SinkFull, Transport};
 use holm_model::{
     AliasObservation, EdgeObservation, Millis, NodeName, NodeObservation, PathObservation, Row,
     SiteId, TenantId,
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::common::{Bytes, set, template, v9};
 
-/// This plane gives neither facts nor rows of the old form.
+/// Takes facts and rows, and keeps none.
 struct Nothing;
 
 impl FactSink for Nothing {
@@ -34,6 +35,22 @@ struct Tenants(Mutex<Vec<TenantId>>);
 impl FlowSink for Tenants {
     fn take(&self, tenant: &TenantId, _: Batch) -> Result<(), SinkFull> {
         self.0.lock().expect("not poisoned").push(tenant.clone());
+        Ok(())
+    }
+}
+
+/// Keeps documents in memory.
+#[derive(Default)]
+struct Memory(Mutex<HashMap<String, Vec<u8>>>);
+
+impl Keeper for Memory {
+    fn load(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.0.lock().expect("not poisoned").get(name).cloned())
+    }
+
+    fn save(&self, name: &str, document: &[u8]) -> Result<(), String> {
+        let mut kept = self.0.lock().expect("not poisoned");
+        kept.insert(name.to_owned(), document.to_vec());
         Ok(())
     }
 }
@@ -69,22 +86,17 @@ fn free_address() -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_templates_over_a_restart_and_says_how_it_is() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let kept = Arc::new(Memory::default());
     let address = free_address();
     let listener =
         Listener { address, transport: Transport::Udp, sockets: 2, receive_buffer_kib: 64 };
-    let config = Config {
-        enabled: true,
-        listeners: vec![listener],
-        state_file: folder.path().join("flow.json"),
-        ..Config::default()
-    };
+    let config = Config { enabled: true, listeners: vec![listener], ..Config::default() };
     let sink = Arc::new(Tenants::default());
     let exporter = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let messages =
         [v9(1, &[set(0, template(256, &[(1, 4)]))]), v9(2, &[set(256, Bytes::default().u32(5))])];
     for (message, name) in messages.iter().zip(["templates", "flows"]) {
-        let plane = FlowPlane::new(config.clone(), sink.clone());
+        let plane = FlowPlane::new(config.clone(), sink.clone(), kept.clone());
         let (context, stop) = (context(), CancellationToken::new());
         let (health, end) = (context.health.clone(), stop.clone());
         let run = tokio::spawn(async move { plane.run(context, end).await });
@@ -102,7 +114,11 @@ async fn it_keeps_templates_over_a_restart_and_says_how_it_is() {
 
 #[tokio::test]
 async fn without_a_listener_it_is_off_and_says_why() {
-    let plane = FlowPlane::new(Config::default(), Arc::new(Tenants::default()));
+    let plane = FlowPlane::new(
+        Config::default(),
+        Arc::new(Tenants::default()),
+        Arc::new(Memory::default()),
+    );
     let context = context();
     let health = context.health.clone();
     plane.run(context, CancellationToken::new()).await.expect("off is no error");

@@ -61,7 +61,8 @@ fn udp_of_both_families_through_several_sockets() {
     let kept = Arc::new(Kept::default());
     let sink: Arc<dyn FlowSink> = kept.clone();
     let listeners = [listener("127.0.0.1:0", Transport::Udp), listener("[::1]:0", Transport::Udp)];
-    let started = Collector::start(&acme(), &listeners, &Limits::default(), None, &sink);
+    let started =
+        Collector::start(&acme(), &listeners, &Limits::default(), None, &sink, &Arc::default());
     let Ok(collector) = started else {
         println!("skipped: no IPv6 here");
         return;
@@ -97,13 +98,15 @@ fn templates_survive_a_restart_of_the_collector() {
     let listeners = [listener("127.0.0.1:0", Transport::Udp)];
     let limits = Limits::default();
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let collector = Collector::start(&acme(), &listeners, &limits, None, &sink).expect("started");
+    let collector = Collector::start(&acme(), &listeners, &limits, None, &sink, &Arc::default())
+        .expect("started");
     socket.send_to(&teach(), collector.addresses()[0]).expect("sent");
     eventually("the template", || collector.report().totals.templates == 1);
     let state = collector.stop();
     assert_eq!(state.len(), 1);
     let again =
-        Collector::start(&acme(), &listeners, &limits, Some(&state), &sink).expect("started");
+        Collector::start(&acme(), &listeners, &limits, Some(&state), &sink, &Arc::default())
+            .expect("started");
     socket.send_to(&data(5), again.addresses()[0]).expect("sent");
     eventually("the row", || kept.0.lock().expect("not poisoned").len() == 1);
     assert_eq!(again.report().totals.sets_before_template, 0);
@@ -115,7 +118,8 @@ fn ipfix_over_tcp_in_pieces_and_a_session_that_lies() {
     let sink: Arc<dyn FlowSink> = kept.clone();
     let listeners = [listener("127.0.0.1:0", Transport::Tcp)];
     let collector =
-        Collector::start(&acme(), &listeners, &Limits::default(), None, &sink).expect("started");
+        Collector::start(&acme(), &listeners, &Limits::default(), None, &sink, &Arc::default())
+            .expect("started");
     let to: SocketAddr = collector.addresses()[0];
     let mut stream = TcpStream::connect(to).expect("connected");
     let mut bytes = ipfix(0, &[set(2, template(256, &[(1, 4)]))]);
@@ -142,7 +146,8 @@ fn rows_that_the_sink_refuses_are_counted() {
     let sink: Arc<dyn FlowSink> = Arc::new(Full);
     let listeners = [listener("127.0.0.1:0", Transport::Udp)];
     let collector =
-        Collector::start(&acme(), &listeners, &Limits::default(), None, &sink).expect("started");
+        Collector::start(&acme(), &listeners, &Limits::default(), None, &sink, &Arc::default())
+            .expect("started");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket.send_to(&teach(), collector.addresses()[0]).expect("sent");
     socket.send_to(&data(2), collector.addresses()[0]).expect("sent");
@@ -163,7 +168,8 @@ fn what_the_kernel_drops_is_counted() {
     let mut one = listener("127.0.0.1:0", Transport::Udp);
     (one.sockets, one.receive_buffer_kib) = (1, 4);
     let limits = Limits { batch_rows: 1, ..Limits::default() };
-    let collector = Collector::start(&acme(), &[one], &limits, None, &sink).expect("started");
+    let collector =
+        Collector::start(&acme(), &[one], &limits, None, &sink, &Arc::default()).expect("started");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let to = collector.addresses()[0];
     socket.send_to(&teach(), to).expect("sent");

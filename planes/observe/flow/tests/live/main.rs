@@ -100,7 +100,8 @@ fn netflow_and_ipfix_of_softflowd_add_up_as_nfdump_has_it() {
     for version in ["5", "9", "10"] {
         agrees_with_nfdump(|pair, port| {
             let at = |name: &str| pair.folder.path().join(name).display().to_string();
-            let (to, filter) = (format!("{}:{port}", pair.near), format!("udp and not port {port}"));
+            let (to, filter) =
+                (format!("{}:{port}", pair.near), format!("udp and not port {port}"));
             let line = ["softflowd", "-d", "-i", "eth0", "-v", version, "-n", &to];
             let line = line.iter().map(ToString::to_string);
             let files = ["-c".into(), at("softflowd.ctl"), "-p".into(), at("softflowd.pid")];
