@@ -93,6 +93,8 @@ impl World {
             generation: rng.random(),
             sequence: rng.random(),
             as_of: Millis(rng.random()),
+            relays: Vec::new(),
+            proof: None,
         };
         Control::Leases((0..16).map(|_| claim(rng)).collect())
     }
