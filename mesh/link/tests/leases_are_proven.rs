@@ -137,3 +137,29 @@ async fn a_node_of_an_older_release_takes_part_as_before() {
     .await;
     assert!(lease(&berlin, "tokyo").is_some_and(|lease| !lease.signed));
 }
+
+/// What a mesh of thousands pays for it; the times are printed and depend on the machine.
+#[test]
+fn a_signature_is_small_beside_what_it_proves() {
+    let authority = Authority::new("example.org");
+    let identity = authority.identity("tokyo-region-4", WEEK);
+    let bytes = |claim: &LeaseClaim| Control::Leases(vec![claim.clone()]).to_bytes().len();
+    let bare = LeaseClaim { generation: Millis::now().0, ..claim("tokyo-region-4", Millis::now()) };
+    let proven = signed(bare.clone(), &identity, MESH);
+    let more = bytes(&proven) - bytes(&bare);
+    assert!(more <= 72 + 16 + 4, "{more} bytes more than {}", bytes(&bare));
+    let chain_bytes: usize = chain(&identity).iter().map(Vec::len).sum();
+    assert!(chain_bytes <= 1_024, "{chain_bytes}");
+    let (key, message) = (identity.key(), proven.statement());
+    let signature = key.sign(&message).expect("signs");
+    let time = |what: &str, step: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        assert!((0..200).all(|_| step()), "{what}");
+        println!("{what}: {:.1} us", began.elapsed().as_secs_f64() * 5_000.0);
+    };
+    time("sign", &|| key.sign(&message).is_ok());
+    time("verify", &|| key.public_key().verifies(&message, &signature));
+    let certificates = identity.chain();
+    time("judge a chain", &|| identity.verify_peer(&certificates, Millis::now()).is_ok());
+    println!("lease {} bytes, {more} more when signed; chain {chain_bytes}", bytes(&bare));
+}

@@ -10,7 +10,7 @@ mod overlay;
 mod quota;
 mod sealed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use holm_model::{DocVersion, Millis, NodeName, SiteId, TenantId};
@@ -134,6 +134,9 @@ pub enum Event {
     /// Relays that keep a place for this node: told with its leases, so that whoever wants to reach it
     /// finds one. Empty: it is reached without, or by none.
     Relays(Vec<PeerKey>),
+    /// Nodes that this one relays for, either end of a circuit: their connections are kept, however many
+    /// others there are.
+    Served(Vec<PeerKey>),
     /// Roots, issuers or revocations changed: signers of leases are judged anew.
     TrustChanged,
     /// Time passed; at least every [`Timing::tick_ms`].
@@ -197,6 +200,8 @@ pub struct MeshNode {
     /// Datagrams for members without a connection, and until when one is wanted for them.
     demand: BTreeMap<PeerKey, links::Demand>,
     overlay: Overlay,
+    /// Nodes that this one relays for.
+    served: BTreeSet<PeerKey>,
     /// Neighbours that fell silent or went without a word, and when.
     lost: BTreeMap<PeerKey, u64>,
     next_leases_ms: u64,
@@ -226,6 +231,7 @@ impl MeshNode {
             dialer: Dialer::new(&config.seeds, &config.timing),
             schedule: Schedule::new(),
             overlay: Overlay::new(&config.timing),
+            served: BTreeSet::new(),
             lost: BTreeMap::new(),
             next_leases_ms: 0,
             timing: config.timing,
@@ -301,6 +307,9 @@ impl MeshNode {
             Event::Relays(mut relays) => {
                 relays.truncate(MAX_RELAYS);
                 self.leases.set_relays(relays);
+            }
+            Event::Served(peers) => {
+                self.served = peers.into_iter().take(links::MAX_LINKS).collect()
             }
             Event::TrustChanged => self.proofs.judge_anew(),
             Event::Tick => self.tick(now, store, &mut out),

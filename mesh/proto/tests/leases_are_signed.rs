@@ -368,6 +368,38 @@ fn in_a_large_mesh_a_hidden_node_is_reached_through_the_relay_that_it_names() {
     }
 }
 
+#[test]
+fn a_relay_keeps_whom_it_relays_for_whatever_others_come() {
+    let mut berlin = Berlin::new();
+    let members = (100..180).map(|number| member(&format!("site-{number}"), number)).collect();
+    berlin.feed(Event::Remembered { members });
+    let come = |berlin: &mut Berlin, number: usize| {
+        let hello = hello(&format!("site-{number}"), PROTOCOL_VERSION);
+        berlin.feed(Event::Connected { peer: key(number), hello, target: None });
+    };
+    let closed = |berlin: &mut Berlin| -> Vec<PeerKey> {
+        let closed = berlin.feed(Event::Tick).into_iter().filter_map(|action| match action {
+            Action::Disconnect { peer, .. } => Some(peer),
+            _ => None,
+        });
+        closed.collect()
+    };
+    (100..140).for_each(|number| come(&mut berlin, number));
+    // The last ten have places here, or circuits: older ones go instead.
+    berlin.feed(Event::Served((130..140).map(key).collect()));
+    berlin.ms += 6_000;
+    (2..140).for_each(|number| drop(berlin.say(number, Control::Have(vec![]))));
+    let gone = closed(&mut berlin);
+    assert_eq!(gone.len(), 3, "43, of which 10 do not count, and 30 may stay");
+    assert!((130..140).all(|number| !gone.contains(&key(number))), "{gone:?}");
+    // Whoever has just come may be about to ask for a circuit.
+    (140..150).for_each(|number| come(&mut berlin, number));
+    assert_eq!(closed(&mut berlin), []);
+    berlin.ms += 6_000;
+    (2..150).for_each(|number| drop(berlin.say(number, Control::Have(vec![]))));
+    assert!(!closed(&mut berlin).is_empty());
+}
+
 fn dials(actions: &[Action]) -> Vec<PeerKey> {
     let peers = actions.iter().filter_map(|action| match action {
         Action::Dial { target: Target::Peer(peer), .. } => Some(*peer),

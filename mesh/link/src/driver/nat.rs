@@ -1,7 +1,7 @@
 //! What the event loop does about NAT: asks peers to dial back, keeps places at relays while this node
 //! is not reached, names relays to dials, and turns circuits into direct connections.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use holm_mesh_proto::Event;
@@ -42,6 +42,8 @@ pub(super) struct Nat {
     no_relays: HashMap<PeerId, u64>,
     /// Relays that have no place left, until when they are not asked for one.
     full: HashMap<PeerId, u64>,
+    /// Nodes that this one relays for, as last told to the protocol machine.
+    served: BTreeSet<PeerId>,
     /// Dials of direct connections to peers at the other end of a circuit.
     punches: HashMap<ConnectionId, PeerId>,
 }
@@ -106,7 +108,17 @@ impl Driver {
             Reach::Unknown => {}
         }
         self.publish_nat(reach, serving);
+        self.tell_served();
         self.attempt_direct(mono_ms);
+    }
+
+    /// The protocol machine does not close connections that others are reached through.
+    fn tell_served(&mut self) {
+        let served = self.shared.relay.served();
+        if served != self.nat.served {
+            self.feed(Event::Served(served.iter().filter_map(peer_key).collect()));
+            self.nat.served = served;
+        }
     }
 
     fn publish_nat(&self, reach: Reach, serving: bool) {

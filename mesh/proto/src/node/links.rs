@@ -17,6 +17,8 @@ use crate::{DocumentStore, MemberId, MemberState, MemberView, Now, PeerKey, Targ
 
 /// Connections beyond which the latest that others chose are closed.
 const MOST: usize = 30;
+/// How long a new connection to a node that relays stands at least.
+const RELAY_GRACE_MS: u64 = 5_000;
 /// Connections below which each new one is used for all that it can give.
 const FEW: usize = 6;
 /// Members that are down and dialled at the same time.
@@ -265,19 +267,34 @@ impl MeshNode {
             }
             self.leave_link(peer, "silent for too long", out);
         }
-        if self.links.len() > MOST {
-            let relays = self.relays_needed();
-            let standing = self.links.iter().filter(|(_, link)| !link.left);
-            let mut surplus: Vec<(u64, PeerKey)> = standing
-                .filter(|(peer, _)| !self.overlay.is_mine(**peer) && !relays.contains(*peer))
-                .map(|(peer, link)| (link.since_ms, *peer))
-                .collect();
-            surplus.sort_unstable();
-            let most = self.links.len().saturating_sub(MOST);
-            for (_, peer) in surplus.into_iter().rev().take(most) {
-                self.counters.count("surplus_closed");
-                self.leave_link(peer, "more connections than needed", out);
-            }
+        self.close_surplus(now, out);
+    }
+
+    /// Beyond so many, the latest connections that others chose are closed; never those that this node
+    /// relays for, nor those through which it reaches others.
+    fn close_surplus(&mut self, now: Now, out: &mut Vec<Action>) {
+        let served = self.links.keys().filter(|peer| self.served.contains(*peer)).count();
+        let most = (self.links.len() - served).saturating_sub(MOST);
+        if most == 0 {
+            return;
+        }
+        // Whoever comes to a relay for a circuit needs a moment to ask for it.
+        let grace_ms = if self.served.is_empty() { 0 } else { RELAY_GRACE_MS };
+        let relays = self.relays_needed();
+        let standing = self.links.iter().filter(|(_, link)| !link.left);
+        let mut surplus: Vec<(u64, PeerKey)> = standing
+            .filter(|(peer, link)| {
+                !self.overlay.is_mine(**peer)
+                    && !relays.contains(*peer)
+                    && !self.served.contains(*peer)
+                    && now.mono_ms.saturating_sub(link.since_ms) >= grace_ms
+            })
+            .map(|(peer, link)| (link.since_ms, *peer))
+            .collect();
+        surplus.sort_unstable();
+        for (_, peer) in surplus.into_iter().rev().take(most) {
+            self.counters.count("surplus_closed");
+            self.leave_link(peer, "more connections than needed", out);
         }
     }
 
