@@ -270,15 +270,15 @@ fn judge(world: &World, converged: bool, sizes: &Sizes) -> Vec<String> {
     problems
 }
 
-/// Leases of honest sites that honest sites believe to be signed and that say more than was ever
-/// claimed; and, while all of them sign, any that is believed unsigned.
+/// Leases of honest sites that honest sites take for signed, and that say more than was ever claimed.
+/// (One that is not signed is taken until the first that is; the liar's is shown as what it is.)
 fn untrue_leases(world: &World) -> (u64, String) {
     let (mut untrue, mut first) = (0, String::new());
     for (at, node) in world.honest() {
         for lease in node.node.leases() {
             let about = site_of(&lease.site).and_then(|site| world.sites.get(site));
             let Some(about) = about.filter(|about| !about.byzantine) else { continue };
-            if !lease.signed || lease.as_of > about.held {
+            if lease.signed && lease.as_of > about.held {
                 untrue += 1;
                 first = format!("at {at}, {lease:?}, held {:?}", about.held);
             }
