@@ -7,7 +7,7 @@ use common::hostile::Hostile;
 use common::{Authority, Node, WEEK, config, eventually, node_name, site_id, start_all};
 use holm_certs::Identity;
 use holm_mesh_link::LeaseView;
-use holm_mesh_proto::wire::{ChainId, Control, LeaseClaim, LeaseProof, MeshId, OLDEST_PROTOCOL};
+use holm_mesh_proto::wire::{ChainId, Control, Frame, LeaseClaim, LeaseProof, MeshId, OLDEST_PROTOCOL};
 use holm_model::{Millis, TenantId};
 
 const MESH: MeshId = MeshId([1; 16]);
