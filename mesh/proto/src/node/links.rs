@@ -273,22 +273,21 @@ impl MeshNode {
     /// Beyond so many, the latest connections that others chose are closed; never those that this node
     /// relays for, nor those through which it reaches others.
     fn close_surplus(&mut self, now: Now, out: &mut Vec<Action>) {
-        let served = self.links.keys().filter(|peer| self.served.contains(*peer)).count();
-        let most = (self.links.len() - served).saturating_sub(MOST);
+        // Whoever comes to a relay for a circuit needs a moment to ask for it, and pushes nobody out.
+        let grace_ms = if self.served.is_empty() { 0 } else { RELAY_GRACE_MS };
+        let counts = |peer: &PeerKey, link: &Link| {
+            !link.left
+                && !self.served.contains(peer)
+                && now.mono_ms.saturating_sub(link.since_ms) >= grace_ms
+        };
+        let standing = self.links.iter().filter(|(peer, link)| counts(peer, link));
+        let most = standing.clone().count().saturating_sub(MOST);
         if most == 0 {
             return;
         }
-        // Whoever comes to a relay for a circuit needs a moment to ask for it.
-        let grace_ms = if self.served.is_empty() { 0 } else { RELAY_GRACE_MS };
         let relays = self.relays_needed();
-        let standing = self.links.iter().filter(|(_, link)| !link.left);
         let mut surplus: Vec<(u64, PeerKey)> = standing
-            .filter(|(peer, link)| {
-                !self.overlay.is_mine(**peer)
-                    && !relays.contains(*peer)
-                    && !self.served.contains(*peer)
-                    && now.mono_ms.saturating_sub(link.since_ms) >= grace_ms
-            })
+            .filter(|(peer, _)| !self.overlay.is_mine(**peer) && !relays.contains(*peer))
             .map(|(peer, link)| (link.since_ms, *peer))
             .collect();
         surplus.sort_unstable();
