@@ -179,7 +179,7 @@ impl MeshNode {
             .links
             .get(&from)
             .is_some_and(|link| link.hello.site == claim.site && link.hello.node == claim.node);
-        if self.leases.is_proven(&claim) && !(itself && !self.speaks_signed(from)) {
+        if self.leases.is_proven(&claim) && (!itself || self.speaks_signed(from)) {
             self.counters.count("leases_unsigned_refused");
             return;
         }
