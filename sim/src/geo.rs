@@ -71,6 +71,11 @@ impl Globe {
         self.region_of.push(chosen);
     }
 
+    /// Whether two sites stand in one region.
+    pub fn same_region(&self, a: usize, b: usize) -> bool {
+        self.region_of[a] == self.region_of[b]
+    }
+
     /// The round trip between two sites without jitter, in microseconds.
     pub fn rtt_us(&self, a: usize, b: usize) -> u64 {
         self.rtt_us[self.region_of[a]][self.region_of[b]]

@@ -14,6 +14,7 @@ mod chance;
 mod clocks;
 pub mod geo;
 mod idle;
+mod keys;
 mod malice;
 pub mod plan;
 mod queue;

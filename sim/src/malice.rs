@@ -1,11 +1,13 @@
 //! A peer that lies: a member with every right, whose machine does all that the protocol asks, and who
 //! sends whatever else it likes on the connections that it has.
 
-use holm_mesh_proto::wire::{Control, Frame, Hint, HintId, LeaseClaim};
+use holm_mesh_proto::LeaseKeys;
+use holm_mesh_proto::wire::{ChainId, Control, Frame, Hint, HintId, LeaseClaim, LeaseProof};
 use holm_model::{DocId, DocVersion, HeadsDigest, Millis, NodeName, SiteId};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::keys::SimKeys;
 use crate::world::{Due, World, key, member, site_id};
 
 /// Between two misdeeds.
@@ -83,16 +85,32 @@ impl World {
         Control::Have((0..64).map(|_| HintId(rng.random::<u128>().to_be_bytes())).collect())
     }
 
-    fn false_leases(&mut self, _node: usize) -> Control {
+    /// Of nodes that nobody ever saw, and of real ones: unsigned, signed with nonsense, and signed with
+    /// the liar's own key.
+    fn false_leases(&mut self, node: usize) -> Control {
         let rng = &mut self.chance.malice;
         let tenant = self.tenant.clone();
-        let claim = |rng: &mut StdRng| LeaseClaim {
-            site: ghost(rng),
-            node: NodeName::new("a").unwrap_or_else(|_| unreachable!("a plain word is a name")),
-            tenant: tenant.clone(),
-            generation: rng.random(),
-            sequence: rng.random(),
-            as_of: Millis(rng.random()),
+        let sites = self.sites.len();
+        let claim = |rng: &mut StdRng| {
+            let site = rng.random_range(0..2 * sites);
+            let mut claim = LeaseClaim {
+                site: if site < sites { site_id(site) } else { ghost(rng) },
+                node: NodeName::new("a").unwrap_or_else(|_| unreachable!("a plain word is a name")),
+                tenant: tenant.clone(),
+                generation: rng.random(),
+                sequence: rng.random(),
+                as_of: Millis(rng.random()),
+                relays: vec![key(node)],
+                proof: None,
+            };
+            let signature = match rng.random_range(0..3) {
+                0 => vec![rng.random(); 71],
+                1 => SimKeys(node).sign(&claim.statement()).unwrap_or_default(),
+                _ => return claim,
+            };
+            let signer = rng.random_range(0..sites);
+            claim.proof = Some(LeaseProof { signer: chain_id(signer), signature });
+            claim
         };
         Control::Leases((0..16).map(|_| claim(rng)).collect())
     }
@@ -124,6 +142,10 @@ impl World {
             self.send_frame(node, peer, "malice", frame.into());
         }
     }
+}
+
+fn chain_id(site: usize) -> ChainId {
+    ChainId::of(&SimKeys(site).chain())
 }
 
 fn ghost(rng: &mut StdRng) -> SiteId {

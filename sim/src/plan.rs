@@ -7,6 +7,8 @@ use holm_mesh_proto::Timing;
 pub enum Act {
     /// Sites of different groups cannot reach each other. One group a site.
     Split(Vec<u8>),
+    /// The region in which this site stands and the rest of the globe cannot reach each other.
+    CutRegion(usize),
     /// Nothing flies from the first to the second, but back.
     OneWay {
         /// Whose messages are lost.

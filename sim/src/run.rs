@@ -6,6 +6,7 @@ use holm_mesh_proto::DocumentStore;
 use serde_json::{Value, json};
 
 use crate::clocks::ClockWatch;
+use crate::keys::site_of;
 use crate::plan::Plan;
 use crate::scenario::{Params, Scenario, ScenarioError};
 use crate::store::Hash;
@@ -256,6 +257,10 @@ fn judge(world: &World, converged: bool, sizes: &Sizes) -> Vec<String> {
     if let Some(first) = &sizes.clocks.first {
         problems.push(format!("{} bounds of clocks are not true: {first}", sizes.clocks.untrue));
     }
+    let (untrue, first) = untrue_leases(world);
+    if untrue > 0 {
+        problems.push(format!("{untrue} leases say what nobody said: {first}"));
+    }
     // What nobody honest wrote must not have come in as a tenant.
     for (site, node) in world.honest() {
         if node.store.tenants().len() > 2 {
@@ -263,6 +268,23 @@ fn judge(world: &World, converged: bool, sizes: &Sizes) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Leases of honest sites that honest sites take for signed, and that say more than was ever claimed.
+/// (One that is not signed is taken until the first that is; the liar's is shown as what it is.)
+fn untrue_leases(world: &World) -> (u64, String) {
+    let (mut untrue, mut first) = (0, String::new());
+    for (at, node) in world.honest() {
+        for lease in node.node.leases() {
+            let about = site_of(&lease.site).and_then(|site| world.sites.get(site));
+            let Some(about) = about.filter(|about| !about.byzantine) else { continue };
+            if lease.signed && lease.as_of > about.held {
+                untrue += 1;
+                first = format!("at {at}, {lease:?}, held {:?}", about.held);
+            }
+        }
+    }
+    (untrue, first)
 }
 
 /// Acknowledged writes that no node and no disk has any more.

@@ -58,7 +58,7 @@ impl Asked {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 11] = [
+pub const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: "steady",
         about: "all write, nothing goes wrong",
@@ -86,6 +86,13 @@ pub const SCENARIOS: [Scenario; 11] = [
         sites: 12,
         least: 4,
         make: islands,
+    },
+    Scenario {
+        name: "region",
+        about: "a whole region of the globe is cut off, sites crash on both sides, and it returns",
+        sites: 24,
+        least: 6,
+        make: region,
     },
     Scenario {
         name: "one-way",
@@ -219,7 +226,7 @@ impl Scenario {
     }
 }
 
-const CRASHES_ITSELF: [&str; 2] = ["crash", "broadcast"];
+const CRASHES_ITSELF: [&str; 3] = ["crash", "broadcast", "region"];
 
 fn steady(asked: &Asked, _: &mut StdRng) -> Plan {
     Plan { run_ms: asked.run_ms(2), ..Plan::quiet_start(asked.sites) }
@@ -268,6 +275,19 @@ fn islands(asked: &Asked, rng: &mut StdRng) -> Plan {
     }
     acts.push((run_ms, Act::Heal));
     Plan { run_ms, acts, ..Plan::quiet_start(asked.sites) }
+}
+
+fn region(asked: &Asked, rng: &mut StdRng) -> Plan {
+    let run_ms = asked.run_ms(4);
+    let mut plan = Plan { run_ms, ..Plan::quiet_start(asked.sites) };
+    // Each time that of another site; the last returns at the end.
+    for round in 0..3 {
+        let site = rng.random_range(0..asked.sites);
+        plan.acts.push((run_ms * round / 3, Act::CutRegion(site)));
+        plan.acts.push((run_ms * round / 3 + run_ms / 4, Act::Heal));
+    }
+    add_crashes(&mut plan, asked.crash.unwrap_or(asked.sites / 6), rng);
+    plan
 }
 
 fn one_way(asked: &Asked, rng: &mut StdRng) -> Plan {

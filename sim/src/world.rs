@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use holm_mesh_proto::wire::{Hello, MeshId, PROTOCOL_VERSION};
 use holm_mesh_proto::{Action, Event, MemberId, MeshNode, NodeConfig, Now, PeerKey, Target};
-use holm_model::{DocId, DocVersion, Millis, NodeName, SiteId, TenantId};
+use holm_model::{DocId, DocVersion, Millis, SiteId, TenantId};
 use rand::RngExt;
 
 use crate::chance::Chance;
 use crate::clocks::RawClock;
 use crate::geo::Globe;
+use crate::keys::{SimKeys, node_name};
 use crate::plan::{Act, Plan};
 use crate::queue::Queue;
 use crate::store::{Grants, Hash, SimStore};
@@ -41,6 +42,8 @@ pub struct Site {
     pub(crate) ahead_ms: i64,
     /// When its wall clock was last set.
     pub(crate) set_us: u64,
+    /// The latest time as of which it held a lease.
+    pub(crate) held: Millis,
     pub(crate) clock: RawClock,
     slow_us: u64,
     /// Grows with every start: events of an earlier life are void.
@@ -295,6 +298,7 @@ impl World {
         }
         let wall = (WALL_MS + self.now_us / 1_000).saturating_add_signed(self.sites[node].ahead_ms);
         let tenant = self.tenant.clone();
+        self.sites[node].held = self.sites[node].held.max(Millis(wall));
         self.feed(node, Event::LeaseHeld { tenant, as_of: Millis(wall) });
         self.after(LEASE_US, Due::Lease { node, life });
     }
@@ -331,6 +335,7 @@ impl World {
             byzantine: self.plan.byzantine.contains(&site),
             ahead_ms: 0,
             set_us: 0,
+            held: Millis(0),
             clock: RawClock::draw(self.plan.drift_ppm, &mut self.chance.clocks),
             slow_us: 0,
             life: 0,
@@ -342,12 +347,14 @@ impl World {
     fn make_node(&mut self, site: usize, generation: u64) -> MeshNode {
         // All know the first two, which know each other.
         let seeds = (0..2).filter(|seed| *seed != site).map(|seed| seed.to_string()).collect();
-        MeshNode::new(NodeConfig {
+        let mut node = MeshNode::new(NodeConfig {
             me: member(site, generation),
             seeds,
             timing: self.plan.timing.clone(),
             random_seed: self.chance.nodes.random(),
-        })
+        });
+        node.sign_leases_with(Box::new(SimKeys(site)));
+        node
     }
 
     fn hello(&self, from: usize, to: usize) -> Hello {
@@ -458,10 +465,6 @@ pub(crate) fn member(site: usize, generation: u64) -> MemberId {
 
 pub(crate) fn site_id(site: usize) -> SiteId {
     SiteId::new(&format!("site-{site}")).unwrap_or_else(|_| unreachable!("a plain word is a name"))
-}
-
-fn node_name() -> NodeName {
-    NodeName::new("a").unwrap_or_else(|_| unreachable!("a plain word is a name"))
 }
 
 fn tenants(plan: &Plan) -> (TenantId, Option<TenantId>) {

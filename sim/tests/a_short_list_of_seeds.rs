@@ -36,6 +36,11 @@ fn islands() {
 }
 
 #[test]
+fn region() {
+    holds("region", 12, 0.05, 1..=2);
+}
+
+#[test]
 fn one_way() {
     holds("one-way", 6, 0.04, 1..=2);
 }
@@ -72,5 +77,5 @@ fn quiet() {
 
 #[test]
 fn every_scenario_is_in_this_list() {
-    assert_eq!(SCENARIOS.len(), 11, "a new scenario needs a test here");
+    assert_eq!(SCENARIOS.len(), 12, "a new scenario needs a test here");
 }

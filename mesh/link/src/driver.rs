@@ -204,6 +204,8 @@ impl Driver {
             Internal::IdentityChanged(change) => {
                 if change == Change::Svid {
                     self.send_refresh();
+                } else {
+                    self.feed(Event::TrustChanged);
                 }
                 self.check_certificates(true);
             }

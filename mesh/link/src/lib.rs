@@ -20,6 +20,7 @@ mod error;
 mod frame;
 mod fused;
 mod handshake;
+mod lease_keys;
 mod mesh;
 mod muxer;
 mod nat;

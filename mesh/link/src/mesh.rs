@@ -16,6 +16,7 @@ use crate::config::MeshConfig;
 use crate::driver::{Command, Driver, Inlets, Internal};
 use crate::error::{CloseCode, LinkError};
 use crate::handshake::name_of;
+use crate::lease_keys::SvidKeys;
 use crate::nat_streams::Arrived;
 use crate::peer::{peer_key, public_key, to_multiaddr};
 use crate::rpc::RpcHandler;
@@ -94,6 +95,8 @@ impl Mesh {
             timing: config.timing.clone(),
             random_seed: rand::random(),
         });
+        let keys = SvidKeys::new(identity.clone(), config.mesh_id);
+        node.sign_leases_with(Box::new(keys));
         node.speak_at_most(config.protocol_at_most);
         let parts = Parts { config, identity, local, store, rpc, node, quic };
         Ok(Self::launch(Arc::new(Shared::new(parts)), key, endpoint, listen, arrivals))

@@ -2,7 +2,7 @@
 //! packets of circuits to them. Who asks is a member of the mesh, proven by its certificate on the
 //! connection that it asks on; everything else here is bounds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -120,6 +120,13 @@ impl Relay {
             circuits: table.circuits.len(),
             bytes: self.bytes.load(Ordering::Relaxed),
         }
+    }
+
+    /// Nodes that have a place here, and either end of every circuit.
+    pub(crate) fn served(&self) -> BTreeSet<PeerId> {
+        let table = self.table();
+        let ends = table.circuits.values().flatten().copied();
+        table.reservations.keys().copied().chain(ends).collect()
     }
 
     /// A place for `peer`, reached by `opener`; its earlier one, if any, is gone.

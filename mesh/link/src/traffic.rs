@@ -40,7 +40,9 @@ impl Channel {
             | Control::Prune
             | Control::Stored(_) => Self::Hint,
             Control::Swim(_) => Self::Swim,
-            Control::Leases(_)
+            Control::Chains(_)
+            | Control::ChainsWanted(_)
+            | Control::Leases(_)
             | Control::Ping { .. }
             | Control::Pong { .. }
             | Control::SvidRefresh(_) => Self::Control,

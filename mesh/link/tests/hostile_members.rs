@@ -84,6 +84,8 @@ async fn a_member_that_may_not_have_a_tenant_gets_no_byte_of_it_whatever_it_asks
         generation: 1,
         sequence: 1,
         as_of: Millis::now(),
+        relays: vec![],
+        proof: None,
     };
     for message in [
         Control::Gossip { hint, hops: 0 },

@@ -24,16 +24,24 @@ const MAX_EAGER: usize = 24;
 const KEEP: usize = 4;
 /// A link over which none of so many hints came is no source at the moment.
 const QUIET_HINTS: u64 = 24;
-/// Hints that a link is judged by.
-const JUDGED: u32 = 12;
-/// Links whose share of first copies is below one in so many are spared, beyond [`KEEP`].
-const WORTH: u32 = 6;
+/// Hints that a link is judged by: enough that some of them came from where this link leads.
+const JUDGED: u32 = 20;
+/// What one first copy counts for beside the time that it saved, in milliseconds.
+const FIRST_MS: u64 = 1;
+/// Most that one hint's lead counts for, in milliseconds.
+const LEAD_MAX_MS: u64 = 250;
+/// Links that save less than one millisecond in so many hints are spared, beyond [`KEEP`].
+const WORTH: u64 = 2;
+/// A spared link whose word of a hint comes so much before the hint is wanted again.
+const REGAIN_MS: u64 = 20;
 
 /// How useful a link is, by the whole hints that came over it lately.
 #[derive(Debug, Default, Clone, Copy)]
 struct Source {
     first: u32,
     second: u32,
+    /// By how much its first copies came before the second ones, in milliseconds.
+    lead_ms: u64,
     /// The peer was asked not to send whole hints.
     spared: bool,
     /// How many hints had come here when the latest came over this link.
@@ -43,6 +51,8 @@ struct Source {
 #[derive(Debug)]
 struct Missing {
     announcers: VecDeque<PeerKey>,
+    /// Who announced it first, and when.
+    first: (PeerKey, u64),
     due_ms: u64,
 }
 
@@ -50,7 +60,9 @@ struct Missing {
 struct Seen {
     hint: Hint,
     hops: u32,
-    /// Who sent it.
+    /// When it came, if that is not yet counted for whoever sent it first.
+    came_ms: Option<u64>,
+    /// Who sent it, the first at first.
     heard: Vec<PeerKey>,
     /// Who was sent it.
     told: Vec<PeerKey>,
@@ -92,7 +104,19 @@ impl Source {
         if self.first + self.second >= 8 * JUDGED {
             self.first /= 2;
             self.second /= 2;
+            self.lead_ms /= 2;
         }
+    }
+
+    /// Hints that it is judged by.
+    fn hints(&self) -> u64 {
+        u64::from(self.first) + u64::from(self.second)
+    }
+
+    /// What it saved in all these, in milliseconds. Few hints that come much earlier, from a corner of
+    /// the world to which no other link leads, are worth more than many that come a little earlier.
+    fn saved_ms(&self) -> u64 {
+        self.lead_ms + u64::from(self.first) * FIRST_MS
     }
 }
 
@@ -179,11 +203,17 @@ impl Broadcast {
         from: PeerKey,
         hint: Hint,
         hops: u32,
+        mono_ms: u64,
         allowed: impl Fn(PeerKey, &TenantId) -> bool,
         counters: &mut Counters,
     ) -> (Option<Hint>, Sends) {
         let id = hint.id();
         if let Some(seen) = self.seen.get_mut(&id) {
+            let came_ms = seen.came_ms.take();
+            let first = seen.heard.first().and_then(|first| self.sources.get_mut(first));
+            if let Some((source, came_ms)) = first.zip(came_ms) {
+                source.lead_ms += mono_ms.saturating_sub(came_ms).min(LEAD_MAX_MS);
+            }
             seen.heard(from);
             counters.count("hints_duplicate");
             let sends = if self.second_copy(from) { vec![(from, Control::Prune)] } else { vec![] };
@@ -196,13 +226,30 @@ impl Broadcast {
         source.first += 1;
         source.latest = self.fresh;
         source.decay();
-        self.missing.remove(&id);
+        let missing = self.missing.remove(&id);
         let mut sends =
             self.spread(hint.clone(), hops.saturating_add(1), Some(from), allowed, counters);
+        if let Some(seen) = self.seen.get_mut(&id) {
+            seen.came_ms = Some(mono_ms);
+        }
+        let slow = missing.map(|missing| missing.first);
+        let slow = slow.filter(|(_, at_ms)| mono_ms.saturating_sub(*at_ms) >= REGAIN_MS);
+        if let Some((peer, _)) = slow {
+            sends.extend(self.regain(peer, counters));
+        }
         if self.fresh.is_multiple_of(QUIET_HINTS / 4) {
             sends.extend(self.revive(counters));
         }
         (Some(hint), sends)
+    }
+
+    /// The word of a spared link came well before the hint itself: the link is worth having whole.
+    fn regain(&mut self, peer: PeerKey, counters: &mut Counters) -> Option<(PeerKey, Control)> {
+        let fresh = self.fresh;
+        let source = self.sources.get_mut(&peer).filter(|source| source.spared)?;
+        *source = Source { latest: fresh, ..Source::default() };
+        counters.count("sources_regained");
+        Some((peer, Control::Graft(Vec::new())))
     }
 
     /// When sources have fallen silent, a spared one is asked again.
@@ -233,13 +280,13 @@ impl Broadcast {
             }
             return again;
         }
-        if judged.first + judged.second < JUDGED || judged.first * WORTH >= judged.second {
+        if judged.hints() < u64::from(JUDGED) || judged.saved_ms() * WORTH >= judged.hints() {
             return false;
         }
         let fresh = self.fresh;
         let live = |source: &&Source| source.is_live(fresh);
         let welcome = self.sources.values().filter(live).count();
-        let is_better = |s: &&Source| s.first * judged.second > judged.first * s.second;
+        let is_better = |s: &&Source| s.saved_ms() * judged.hints() > judged.saved_ms() * s.hints();
         let better = self.sources.values().filter(live).filter(is_better);
         if welcome <= KEEP || better.count() < KEEP {
             return false;
@@ -267,10 +314,11 @@ impl Broadcast {
                 continue;
             }
             let due_ms = mono_ms.saturating_add(self.graft_ms);
-            let missing = self
-                .missing
-                .entry(*id)
-                .or_insert_with(|| Missing { announcers: VecDeque::new(), due_ms });
+            let missing = self.missing.entry(*id).or_insert_with(|| Missing {
+                announcers: VecDeque::new(),
+                first: (from, mono_ms),
+                due_ms,
+            });
             if missing.announcers.len() < MAX_ANNOUNCERS && !missing.announcers.contains(&from) {
                 missing.announcers.push_back(from);
             }
@@ -392,7 +440,10 @@ impl Broadcast {
             counters.count("hints_forgotten");
         }
         self.order.push_back(id);
-        self.seen.insert(id, Seen { hint, hops, heard: except.into_iter().collect(), told });
+        self.seen.insert(
+            id,
+            Seen { hint, hops, came_ms: None, heard: except.into_iter().collect(), told },
+        );
         sends
     }
 }

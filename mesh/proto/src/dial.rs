@@ -173,6 +173,24 @@ impl Dialer {
         self.attempts.get(&Target::Peer(peer))?.refusal.as_deref()
     }
 
+    /// Peers whose latest dial failed.
+    pub(crate) fn refused(&self) -> Vec<PeerKey> {
+        let refused = self.attempts.iter().filter(|(_, attempt)| attempt.refusal.is_some());
+        refused
+            .filter_map(|(target, _)| match target {
+                Target::Peer(peer) => Some(*peer),
+                Target::Seed(_) => None,
+            })
+            .collect()
+    }
+
+    /// There is a new way to `peer`: it is tried at once if it is wanted.
+    pub(crate) fn hurry(&mut self, peer: PeerKey, mono_ms: u64) {
+        if let Some(attempt) = self.attempts.get_mut(&Target::Peer(peer)) {
+            attempt.next_ms = mono_ms;
+        }
+    }
+
     /// Seeds with the reason of their latest failure.
     pub(crate) fn seeds(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<PeerKey>)> {
         self.attempts.iter().filter_map(|(target, attempt)| match target {

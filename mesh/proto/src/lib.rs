@@ -20,6 +20,7 @@ mod dial;
 mod leases;
 mod member;
 mod node;
+mod proofs;
 mod schedule;
 mod store;
 pub mod sync;
@@ -40,7 +41,7 @@ pub use leases::MAX_AHEAD_MS;
 pub use member::MemberId;
 pub use node::{Action, Event, Footprint, MeshNode, NodeConfig};
 pub use schedule::{Scope, SyncReport};
-pub use store::{DocumentStore, HintKeys};
+pub use store::{DocumentStore, HintKeys, LeaseKeys, LeaseSigner};
 pub use view::{ConflictView, LeaseView, MemberState, MemberView, SyncView};
 
 mod timing;

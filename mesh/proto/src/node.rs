@@ -4,17 +4,17 @@ mod clocks;
 mod conflicts;
 mod footprint;
 mod hints;
+mod leases;
 mod links;
 mod overlay;
 mod quota;
 mod sealed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use holm_model::{DocVersion, Millis, NodeName, SiteId, TenantId};
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::broadcast::Broadcast;
@@ -22,25 +22,18 @@ use crate::clock_bounds::Wall;
 use crate::dial::Dialer;
 use crate::leases::Leases;
 use crate::member::{Membership, Outcome};
+use crate::proofs::Proofs;
 use crate::schedule::Schedule;
-use crate::wire::{Control, Hello, OLDEST_PROTOCOL, PROTOCOL_VERSION};
+use crate::wire::{Control, Hello, MAX_RELAYS, OLDEST_PROTOCOL, PROTOCOL_VERSION};
 use crate::{
-    ConflictView, Counters, DialOutcome, DocumentStore, LeaseView, MemberId, Now, PeerKey, Scope,
-    SyncReport, SyncView, Target, Timing,
+    ConflictView, Counters, DialOutcome, DocumentStore, LeaseKeys, LeaseView, MemberId, Now,
+    PeerKey, Scope, SyncReport, SyncView, Target, Timing,
 };
 use conflicts::Conflicts;
 pub use footprint::Footprint;
 use hints::KnownVersions;
 use links::Link;
-use overlay::{ALL, Overlay};
-
-/// Above a few members, own leases are told to others once in so many milliseconds a member.
-const LEASE_MS_PER_MEMBER: u64 = 300;
-/// Leases of others wait so many milliseconds a member for more of them.
-const LEASE_BATCH_MS_PER_MEMBER: u64 = 10;
-const LEASE_BATCH_MAX_MS: u64 = 5_000;
-/// Neighbours that are told.
-const LEASE_FAN_OUT: usize = 3;
+use overlay::Overlay;
 
 /// What a node is, and how quick.
 #[derive(Debug, Clone)]
@@ -138,6 +131,14 @@ pub enum Event {
         /// What it did, or why it failed.
         result: Result<SyncReport, String>,
     },
+    /// Relays that keep a place for this node: told with its leases, so that whoever wants to reach it
+    /// finds one. Empty: it is reached without, or by none.
+    Relays(Vec<PeerKey>),
+    /// Nodes that this one relays for, either end of a circuit: their connections are kept, however many
+    /// others there are.
+    Served(Vec<PeerKey>),
+    /// Roots, issuers or revocations changed: signers of leases are judged anew.
+    TrustChanged,
     /// Time passed; at least every [`Timing::tick_ms`].
     Tick,
 }
@@ -187,6 +188,8 @@ pub struct MeshNode {
     rng: StdRng,
     membership: Membership,
     leases: Leases,
+    proofs: Proofs,
+    lease_keys: Option<Box<dyn LeaseKeys>>,
     broadcast: Broadcast,
     dialer: Dialer,
     schedule: Schedule,
@@ -197,6 +200,8 @@ pub struct MeshNode {
     /// Datagrams for members without a connection, and until when one is wanted for them.
     demand: BTreeMap<PeerKey, links::Demand>,
     overlay: Overlay,
+    /// Nodes that this one relays for.
+    served: BTreeSet<PeerKey>,
     /// Neighbours that fell silent or went without a word, and when.
     lost: BTreeMap<PeerKey, u64>,
     next_leases_ms: u64,
@@ -220,10 +225,13 @@ impl MeshNode {
         Self {
             membership: Membership::new(config.me, &config.timing, swim_rng),
             leases: Leases::default(),
+            proofs: Proofs::default(),
+            lease_keys: None,
             broadcast: Broadcast::new(config.timing.graft_ms),
             dialer: Dialer::new(&config.seeds, &config.timing),
             schedule: Schedule::new(),
             overlay: Overlay::new(&config.timing),
+            served: BTreeSet::new(),
             lost: BTreeMap::new(),
             next_leases_ms: 0,
             timing: config.timing,
@@ -296,6 +304,14 @@ impl MeshNode {
             Event::SyncFinished { ticket, result } => {
                 self.sync_finished(ticket, result, now, &mut out);
             }
+            Event::Relays(mut relays) => {
+                relays.truncate(MAX_RELAYS);
+                self.leases.set_relays(relays);
+            }
+            Event::Served(peers) => {
+                self.served = peers.into_iter().take(links::MAX_LINKS).collect()
+            }
+            Event::TrustChanged => self.proofs.judge_anew(),
             Event::Tick => self.tick(now, store, &mut out),
         }
         out
@@ -366,35 +382,6 @@ impl MeshNode {
         if self.conflicts.tick(&self.membership, &self.links, now, &self.timing) {
             out.push(Action::Changed);
         }
-    }
-
-    /// Passes news of leases on to a few neighbours, the more rarely the more members there are: what
-    /// a lease costs grows with their number, and a later claim makes up for one that was not heard.
-    fn spread_leases(&mut self, now: Now, store: &dyn DocumentStore, out: &mut Vec<Action>) {
-        let up = self.membership.count_up() as u64;
-        let (own_ms, batch_ms) = if up <= ALL as u64 {
-            (0, 0)
-        } else {
-            (up * LEASE_MS_PER_MEMBER, (up * LEASE_BATCH_MS_PER_MEMBER).min(LEASE_BATCH_MAX_MS))
-        };
-        self.leases.renew(own_ms, now.mono_ms);
-        if !self.leases.has_news() || now.mono_ms < self.next_leases_ms {
-            return;
-        }
-        self.next_leases_ms = now.mono_ms.saturating_add(batch_ms);
-        let mut peers: Vec<PeerKey> = self.broadcast.settled().collect();
-        if up > ALL as u64 {
-            peers.shuffle(&mut self.rng);
-            peers.truncate(LEASE_FAN_OUT);
-        }
-        for peer in peers {
-            let Some(link) = self.links.get(&peer) else { continue };
-            let allowed = |tenant: &TenantId| store.may_replicate(&link.hello.site, tenant);
-            for leases in self.leases.news_for(peer, allowed) {
-                out.push(Action::Send { peer, message: Control::Leases(leases) });
-            }
-        }
-        self.leases.sent();
     }
 
     fn sync_due(&mut self, now: Now, store: &dyn DocumentStore, out: &mut Vec<Action>) {

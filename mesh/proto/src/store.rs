@@ -1,6 +1,8 @@
 //! What the mesh asks of whoever holds the documents.
 
-use holm_model::{DocId, DocVersion, Millis, SiteId, TenantId};
+use holm_model::{DocId, DocVersion, Millis, NodeName, SiteId, TenantId};
+
+use crate::PeerKey;
 
 /// The documents of a node, as the mesh sees them: opaque bytes that merge in any order. Methods may
 /// block on storage; the link calls [`DocumentStore::documents`], `heads`, `export` and `apply` on a
@@ -59,4 +61,37 @@ pub trait HintKeys {
     /// # Errors
     /// The name of a counter.
     fn open(&self, sealed: &[u8], now: Millis) -> Result<(TenantId, Vec<u8>), &'static str>;
+}
+
+/// Signs this node's leases, and judges who signed those of others. Called on the event loop.
+pub trait LeaseKeys: Send {
+    /// The chain of this node's certificate, DER, leaf first.
+    fn chain(&self) -> Vec<Vec<u8>>;
+
+    /// This node's signature over `statement`; `None` when it cannot sign: the lease then goes unsigned.
+    fn sign(&self, statement: &[u8]) -> Option<Vec<u8>>;
+
+    /// Whose chain it is, if it is good now.
+    ///
+    /// # Errors
+    /// The name of a counter.
+    fn judge(&self, chain: &[Vec<u8>], now: Millis) -> Result<LeaseSigner, &'static str>;
+
+    /// Whether `signature` over `statement` is the signer's.
+    fn verifies(&self, signer: &LeaseSigner, statement: &[u8], signature: &[u8]) -> bool;
+}
+
+/// A member, as the certificate says that its leases are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseSigner {
+    /// Its site.
+    pub site: SiteId,
+    /// Its name within the site.
+    pub node: NodeName,
+    /// Its routing handle, which is a hash of its key.
+    pub peer: PeerKey,
+    /// Its public key, as [`LeaseKeys::verifies`] wants it.
+    pub key: Vec<u8>,
+    /// Until when the certificate holds.
+    pub until: Millis,
 }

@@ -87,6 +87,9 @@ pub struct LeaseView {
     /// It claims a time more than [`crate::MAX_AHEAD_MS`] in our future: `as_of` is the time of
     /// receipt instead, and one of the two clocks is off.
     pub claims_future: bool,
+    /// The claiming node signed it. Without that, whoever passed it on may have made it up: so it is with
+    /// nodes of releases that do not sign.
+    pub signed: bool,
 }
 
 /// Two nodes that cannot both be right.

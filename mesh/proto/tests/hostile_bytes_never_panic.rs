@@ -4,10 +4,11 @@ mod common;
 
 use common::store::FakeStore;
 use common::{doc, key, tenant};
+use holm_mesh_proto::PeerKey;
 use holm_mesh_proto::sync::{Session, SyncPeer};
 use holm_mesh_proto::wire::{
-    Control, Frame, Hello, Hint, LeaseClaim, MAX_CONTROL_BYTES, MeshId, NatAnswer, NatRequest,
-    RpcRequest, RpcResponse, Sync, WireError,
+    ChainId, Control, Frame, Hello, Hint, LeaseClaim, LeaseProof, MAX_CONTROL_BYTES, MeshId,
+    NatAnswer, NatRequest, RpcRequest, RpcResponse, Sync, WireError,
 };
 use holm_mesh_proto::{
     ClockStamp, DocumentStore as _, Event, MemberId, MeshNode, NodeConfig, Now, Timing,
@@ -79,8 +80,12 @@ fn controls() -> Vec<Control> {
         generation: 1,
         sequence: 2,
         as_of: Millis(3),
+        relays: vec![PeerKey([9; 34]), PeerKey([8; 34])],
+        proof: Some(LeaseProof { signer: ChainId([7; 16]), signature: vec![6; 72] }),
     };
     let mut all = vec![
+        Control::Chains(vec![vec![vec![3; 400], vec![4; 300]]]),
+        Control::ChainsWanted(vec![ChainId([7; 16]); 3]),
         Control::Graft(vec![hint.id()]),
         Control::Have(vec![hint.id(), hint.id()]),
         Control::Gossip { hint, hops: 3 },

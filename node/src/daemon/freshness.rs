@@ -176,6 +176,7 @@ mod tests {
             node: "n1".parse().expect("valid"),
             as_of: Millis(as_of),
             claims_future,
+            signed: true,
         }
     }
 

@@ -54,7 +54,7 @@ fn is_on(node: &Running, site: &str) -> bool {
 
 #[test]
 fn an_older_node_agrees_with_newer_ones_and_carries_what_it_does_not_understand() {
-    assert_eq!((OLDEST_PROTOCOL, PROTOCOL_VERSION), (2, 3), "the versions of this story");
+    assert_eq!((OLDEST_PROTOCOL, PROTOCOL_VERSION), (2, 4), "the versions of this story");
     let (lab, runtime) = (Lab::new(), runtime());
     let (place, mesh) = found(&lab, "berlin");
     let off = ("HOLM_PLANES_ACTIVE_ENABLED", "false");
@@ -155,12 +155,12 @@ fn a_version_that_is_spoken_no_more_is_refused_with_the_reason() {
     assert!(let_in.is_ok(), "the oldest that is spoken");
 
     let dir = berlin.place.dir.to_string_lossy().into_owned();
-    for version in ["1", "4"] {
+    for version in ["1", "5"] {
         let variable = [("HOLM_MESH_PROTOCOL_AT_MOST", version)];
         holm_with(&["config", "check", "--dir", &dir], &variable).failed_naming(&[
             "mesh.protocol_at_most",
             version,
-            "2 to 3",
+            "2 to 4",
         ]);
     }
 }

@@ -225,7 +225,7 @@ const fn kind(message: &Control) -> &'static str {
         Control::Gossip { .. } | Control::SealedGossip { .. } => "gossip",
         Control::Graft(_) => "graft",
         Control::Have(_) => "have",
-        Control::Leases(_) => "leases",
+        Control::Chains(_) | Control::ChainsWanted(_) | Control::Leases(_) => "leases",
         Control::Ping { .. } | Control::Pong { .. } => "ping",
         Control::Prune => "prune",
         Control::Stored(_) | Control::SealedStored(_) => "stored",

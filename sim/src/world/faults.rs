@@ -14,6 +14,11 @@ impl World {
     pub(super) fn befall(&mut self, act: Act) {
         match act {
             Act::Split(groups) => self.ways.split(&groups),
+            Act::CutRegion(site) => {
+                let inside = |other| u8::from(self.globe.same_region(site, other));
+                let groups: Vec<u8> = (0..self.sites.len()).map(inside).collect();
+                self.ways.split(&groups);
+            }
             Act::OneWay { from, to } => self.ways.one_way(&from, &to),
             Act::Heal => {
                 self.ways.heal();

@@ -1,9 +1,10 @@
 //! What the event loop does about NAT: asks peers to dial back, keeps places at relays while this node
 //! is not reached, names relays to dials, and turns circuits into direct connections.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use holm_mesh_proto::Event;
 use holm_mesh_proto::wire::MAX_ADDRESSES;
 use libp2p_identity::PeerId;
 use libp2p_swarm::ConnectionId;
@@ -14,7 +15,7 @@ use super::{Driver, Internal};
 use crate::nat::{Answers, Reach, in_order};
 use crate::nat_serve::{self, Asker};
 use crate::nat_streams::{self, Relay};
-use crate::peer::to_multiaddr;
+use crate::peer::{peer_key, to_multiaddr};
 use crate::status::{NatStatus, PlaceStatus};
 use crate::streams::{Inbound, Opener};
 
@@ -41,6 +42,8 @@ pub(super) struct Nat {
     no_relays: HashMap<PeerId, u64>,
     /// Relays that have no place left, until when they are not asked for one.
     full: HashMap<PeerId, u64>,
+    /// Nodes that this one relays for, as last told to the protocol machine.
+    served: BTreeSet<PeerId>,
     /// Dials of direct connections to peers at the other end of a circuit.
     punches: HashMap<ConnectionId, PeerId>,
 }
@@ -105,7 +108,17 @@ impl Driver {
             Reach::Unknown => {}
         }
         self.publish_nat(reach, serving);
+        self.tell_served();
         self.attempt_direct(mono_ms);
+    }
+
+    /// The protocol machine does not close connections that others are reached through.
+    fn tell_served(&mut self) {
+        let served = self.shared.relay.served();
+        if served != self.nat.served {
+            self.feed(Event::Served(served.iter().filter_map(peer_key).collect()));
+            self.nat.served = served;
+        }
     }
 
     fn publish_nat(&self, reach: Reach, serving: bool) {
@@ -211,9 +224,21 @@ impl Driver {
     }
 
     fn give_up_places(&mut self) {
+        if self.nat.places.is_empty() {
+            return;
+        }
         for (_, place) in self.nat.places.drain() {
             place.task.abort();
         }
+        self.tell_places();
+    }
+
+    /// This node's leases say through whom it is reached.
+    fn tell_places(&mut self) {
+        let held = self.nat.places.iter().filter(|(_, place)| place.held);
+        let mut relays: Vec<_> = held.filter_map(|(relay, _)| peer_key(relay)).collect();
+        relays.sort_unstable();
+        self.feed(Event::Relays(relays));
     }
 
     pub(super) fn place_held(&mut self, relay: PeerId) {
@@ -221,11 +246,13 @@ impl Driver {
             place.held = true;
             self.shared.count("places_had");
         }
+        self.tell_places();
         self.nat_tick();
     }
 
     pub(super) fn place_gone(&mut self, relay: PeerId, refused: Option<nat_streams::Refused>) {
         self.nat.places.remove(&relay);
+        self.tell_places();
         match refused {
             Some(refused) => {
                 tracing::debug!(%relay, reason = refused.reason, "a relay gives no place");
@@ -264,8 +291,15 @@ impl Driver {
             .filter(|(peer, _)| *peer != target && !self.nat.no_relays.contains_key(peer))
             .filter_map(|(peer, opener)| Some((peer, (directory.address_of(&peer)?, opener))))
             .collect();
-        let ordered = in_order(&target, willing).into_iter().take(TRIES);
+        // Those of which the target itself says that they keep a place for it come first.
+        let told: Vec<_> = peer_key(&target)
+            .map(|target| self.shared.node().relays_of(target).to_vec())
+            .unwrap_or_default();
+        let mut ordered = in_order(&target, willing);
+        ordered.sort_by_key(|(peer, _)| !peer_key(peer).is_some_and(|key| told.contains(&key)));
         ordered
+            .into_iter()
+            .take(TRIES)
             .map(|(peer, (address, opener))| Relay { peer, address, opener: opener.clone() })
             .collect()
     }

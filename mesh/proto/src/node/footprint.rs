@@ -38,6 +38,7 @@ impl MeshNode {
             crate::leases::MAX_HELD,
             size_of::<LeaseClaim>() + TEXT_BYTES,
         );
+        self.proofs.footprint(&mut all, size_of::<LeaseClaim>() + TEXT_BYTES);
         let hint = size_of::<Hint>() + size_of::<HintId>() + TEXT_BYTES;
         self.broadcast.footprint(&mut all, hint);
         self.schedule.footprint(&mut all, TEXT_BYTES);

@@ -56,14 +56,14 @@ impl MeshNode {
             self.counters.count("messages_without_link");
             return;
         }
-        if !self.links.get_mut(&peer).is_some_and(|link| link.quota.takes(now.mono_ms)) {
+        if !self.links.get_mut(&peer).is_some_and(|link| link.quota.takes(1, now.mono_ms)) {
             self.counters.count("messages_over_quota");
             return;
         }
         match message {
             Control::Gossip { hint, hops } => {
                 if self.may_come_open(peer, &hint.version.tenant, store) {
-                    self.gossip(peer, hint, hops, store, out);
+                    self.gossip(peer, hint, hops, now, store, out);
                 }
             }
             Control::SealedGossip { sealed, hops } => {
@@ -73,7 +73,7 @@ impl MeshNode {
                     return;
                 };
                 let hint = Hint { version: body.version(tenant), origin };
-                self.gossip(peer, hint, hops, store, out);
+                self.gossip(peer, hint, hops, now, store, out);
             }
             Control::SealedStored(sealed) => {
                 let Some((tenant, body)) = self.opened(&sealed, now, store) else { return };
@@ -83,6 +83,8 @@ impl MeshNode {
                 }
                 self.stored(peer, &body.version(tenant), store, out);
             }
+            Control::Chains(chains) => self.chains_came(chains, now),
+            Control::ChainsWanted(ids) => self.chains_wanted(peer, &ids, out),
             Control::Graft(ids) => {
                 let sends = self.broadcast.graft(peer, &ids, gate(&self.links, store));
                 self.send_hints(sends, store, out);
@@ -90,16 +92,7 @@ impl MeshNode {
             Control::Have(ids) => {
                 self.broadcast.have(peer, &ids, now.mono_ms, &mut self.counters);
             }
-            Control::Leases(claims) => {
-                for claim in claims {
-                    // A claim in the name of nobody would hold a place that somebody needs.
-                    if !self.membership.has_name(&claim.site, &claim.node) {
-                        self.counters.count("leases_of_strangers");
-                    } else if self.may_hear(peer, &claim.tenant, store) {
-                        self.leases.hear(claim, peer, now.wall, &mut self.counters);
-                    }
-                }
-            }
+            Control::Leases(claims) => self.leases_came(peer, claims, now, store, out),
             Control::Ping { sequence, clock, .. } => {
                 // It is answered in the moment in which it is taken up.
                 let clocks = now.clock.map(|clock| (clock, clock));
@@ -175,6 +168,7 @@ impl MeshNode {
         from: PeerKey,
         hint: Hint,
         hops: u32,
+        now: Now,
         store: &dyn DocumentStore,
         out: &mut Vec<Action>,
     ) {
@@ -182,8 +176,9 @@ impl MeshNode {
             return;
         }
         self.counters.count("hints_received");
+        let gate = gate(&self.links, store);
         let (fresh, sends) =
-            self.broadcast.gossip(from, hint, hops, gate(&self.links, store), &mut self.counters);
+            self.broadcast.gossip(from, hint, hops, now.mono_ms, gate, &mut self.counters);
         self.send_hints(sends, store, out);
         let Some(hint) = fresh.filter(|hint| !self.known.holds(&hint.version)) else { return };
         // The origin has the version for certain. Without a link to it, whoever passed the hint on
@@ -198,7 +193,12 @@ impl MeshNode {
         self.start_syncs(out);
     }
 
-    fn may_hear(&mut self, peer: PeerKey, tenant: &TenantId, store: &dyn DocumentStore) -> bool {
+    pub(super) fn may_hear(
+        &mut self,
+        peer: PeerKey,
+        tenant: &TenantId,
+        store: &dyn DocumentStore,
+    ) -> bool {
         let allowed = gate(&self.links, store)(peer, tenant) && store.tenants().contains(tenant);
         if !allowed {
             self.counters.count("messages_not_permitted");

@@ -1,11 +1,12 @@
 //! Connections: those that stand, those that are wanted, and the members behind them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use foca::State;
-use holm_model::{Millis, TenantId};
+use holm_model::Millis;
 
+use super::leases::{PROOFS_A_SECOND, PROOFS_AT_ONCE};
 use super::overlay::{ALL, some_down};
 use super::quota::Quota;
 use super::{Action, MeshNode};
@@ -16,6 +17,8 @@ use crate::{DocumentStore, MemberId, MemberState, MemberView, Now, PeerKey, Targ
 
 /// Connections beyond which the latest that others chose are closed.
 const MOST: usize = 30;
+/// How long a new connection to a node that relays stands at least.
+const RELAY_GRACE_MS: u64 = 5_000;
 /// Connections below which each new one is used for all that it can give.
 const FEW: usize = 6;
 /// Members that are down and dialled at the same time.
@@ -52,6 +55,8 @@ pub(super) struct Link {
     next_ping_ms: u64,
     pub(super) clock: PeerClock,
     pub(super) quota: Quota,
+    /// Signatures of its leases that are still looked at.
+    pub(super) proofs: Quota,
 }
 
 impl Link {
@@ -109,6 +114,11 @@ impl MeshNode {
         out: &mut Vec<Action>,
     ) {
         self.dialer.connected(peer, target, now.mono_ms);
+        for hidden in self.dialer.refused() {
+            if self.relays_of(hidden).contains(&peer) {
+                self.dialer.hurry(hidden, now.mono_ms);
+            }
+        }
         let mut clock = PeerClock::default();
         clock.greeted(hello.sent_at, now);
         let known = self.membership.known(peer);
@@ -133,17 +143,15 @@ impl MeshNode {
             heard_ms: now.mono_ms,
             next_ping_ms: now.mono_ms,
             clock,
-            quota: Quota::full(now.mono_ms),
+            quota: Quota::of_messages(now.mono_ms),
+            proofs: Quota::full(PROOFS_AT_ONCE, PROOFS_A_SECOND, now.mono_ms),
         };
+        self.links.insert(peer, link);
         // Everything at once for whoever was away, and from the first few; the others among many only
         // add ways, and what they know is known here already or comes with their first round.
         if fresh || few {
-            let may = |tenant: &TenantId| store.may_replicate(&link.hello.site, tenant);
-            for leases in self.leases.all_for(may) {
-                out.push(Action::Send { peer, message: Control::Leases(leases) });
-            }
+            self.tell_all_leases(peer, store, out);
         }
-        self.links.insert(peer, link);
         self.lost.remove(&peer);
         self.note_heard(peer, now.wall);
         let counts = self.overlay.connected(peer, target.is_some(), few, now.mono_ms);
@@ -259,18 +267,33 @@ impl MeshNode {
             }
             self.leave_link(peer, "silent for too long", out);
         }
-        if self.links.len() > MOST {
-            let standing = self.links.iter().filter(|(_, link)| !link.left);
-            let mut surplus: Vec<(u64, PeerKey)> = standing
-                .filter(|(peer, _)| !self.overlay.is_mine(**peer))
-                .map(|(peer, link)| (link.since_ms, *peer))
-                .collect();
-            surplus.sort_unstable();
-            let most = self.links.len().saturating_sub(MOST);
-            for (_, peer) in surplus.into_iter().rev().take(most) {
-                self.counters.count("surplus_closed");
-                self.leave_link(peer, "more connections than needed", out);
-            }
+        self.close_surplus(now, out);
+    }
+
+    /// Beyond so many, the latest connections that others chose are closed; never those that this node
+    /// relays for, nor those through which it reaches others.
+    fn close_surplus(&mut self, now: Now, out: &mut Vec<Action>) {
+        // Whoever comes to a relay for a circuit needs a moment to ask for it, and pushes nobody out.
+        let grace_ms = if self.served.is_empty() { 0 } else { RELAY_GRACE_MS };
+        let counts = |peer: &PeerKey, link: &Link| {
+            !link.left
+                && !self.served.contains(peer)
+                && now.mono_ms.saturating_sub(link.since_ms) >= grace_ms
+        };
+        let standing = self.links.iter().filter(|(peer, link)| counts(peer, link));
+        let most = standing.clone().count().saturating_sub(MOST);
+        if most == 0 {
+            return;
+        }
+        let relays = self.relays_needed();
+        let mut surplus: Vec<(u64, PeerKey)> = standing
+            .filter(|(peer, _)| !self.overlay.is_mine(**peer) && !relays.contains(*peer))
+            .map(|(peer, link)| (link.since_ms, *peer))
+            .collect();
+        surplus.sort_unstable();
+        for (_, peer) in surplus.into_iter().rev().take(most) {
+            self.counters.count("surplus_closed");
+            self.leave_link(peer, "more connections than needed", out);
         }
     }
 
@@ -338,7 +361,34 @@ impl MeshNode {
         let lost = self.lost.keys().filter(|peer| missing(peer));
         wanted.extend(lost.map(|peer| (*peer, 0)));
         wanted.extend(self.demand.keys().filter(|peer| missing(peer)).map(|peer| (*peer, 0)));
+        let relays: Vec<PeerKey> = wanted.keys().filter_map(|peer| self.relay_to(*peer)).collect();
+        wanted.extend(relays.into_iter().filter(|relay| missing(relay)).map(|relay| (relay, 0)));
         wanted
+    }
+
+    /// A relay that a connection is needed with, because `peer` was not reached and says that it is
+    /// through this one.
+    fn relay_to(&self, peer: PeerKey) -> Option<PeerKey> {
+        self.dialer.refusal_of(peer)?;
+        let told = self.relays_of(peer);
+        if told.iter().any(|relay| self.links.contains_key(relay)) {
+            return None;
+        }
+        let up = |relay: &&PeerKey| self.membership.known(**relay).is_some_and(|k| !k.down);
+        let mut up: Vec<PeerKey> = told.iter().filter(up).copied().collect();
+        // One that could not be reached lets the others try first.
+        up.sort_by_key(|relay| self.dialer.refusal_of(*relay).is_some());
+        up.first().copied()
+    }
+
+    /// Connections that lead on to nodes that are wanted or connected: they are not left.
+    pub(super) fn relays_needed(&self) -> BTreeSet<PeerKey> {
+        let wanted = self.overlay.wanted().chain(self.demand.keys().copied());
+        let all = self.links.keys().copied().chain(wanted).chain(self.lost.keys().copied());
+        all.filter_map(|peer| {
+            self.relays_of(peer).iter().find(|relay| self.links.contains_key(relay)).copied()
+        })
+        .collect()
     }
 
     fn addresses_of(&self, peer: PeerKey) -> Vec<SocketAddr> {

@@ -14,8 +14,10 @@ use crate::{Now, PeerKey, Timing};
 /// Up to so many others, a node is connected with all.
 pub(super) const ALL: usize = 8;
 /// Own connections to the nearest, by ring: from so many milliseconds of round trip on, so many. The
-/// nearest alone would make each corner of the world a clique with few ways out.
-const RINGS: [(u64, usize); 3] = [(0, 2), (8, 2), (50, 2)];
+/// nearest alone would make each corner of the world a clique with few ways out. The last two are for
+/// corners that are far from each other and from where most nodes stand: nodes drawn at random stand
+/// there too, and news would go from one corner to the other through them, a third of the globe further.
+const RINGS: [(u64, usize); 5] = [(0, 2), (8, 2), (50, 2), (100, 1), (175, 1)];
 /// Own connections to nodes drawn at random.
 const FAR: usize = 4;
 /// Nodes whose round trip is remembered.
@@ -265,7 +267,8 @@ impl MeshNode {
                 Purpose::Far => {}
             }
         }
-        for peer in leave {
+        let relays = if leave.is_empty() { BTreeSet::new() } else { self.relays_needed() };
+        for peer in leave.into_iter().filter(|peer| !relays.contains(peer)) {
             self.leave_link(peer, "no longer needed", out);
         }
         let settled = |since_ms: &u64| now.mono_ms.saturating_sub(*since_ms) >= SETTLED_MS;
@@ -323,7 +326,8 @@ mod tests {
     #[test]
     fn what_is_near_stays_so_at_the_edge_of_its_ring() {
         let mut overlay = Overlay::new(&Timing::default());
-        for (rtt_ms, first) in [1, 1, 1, 8, 8, 8, 9, 50, 50, 51, 56].into_iter().zip(1..) {
+        let rtts = [1, 1, 1, 8, 8, 8, 9, 50, 50, 51, 56, 99, 100, 104, 175, 179, 180];
+        for (rtt_ms, first) in rtts.into_iter().zip(1..) {
             overlay.measured(key(first), rtt_ms);
         }
         overlay.choose_near(key(0));

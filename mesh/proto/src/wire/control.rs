@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-use holm_model::{DocVersion, Millis, NodeName, SiteId, TenantId};
+use holm_model::{DocVersion, Millis};
 use prost::Message;
 
 use super::generated::control::Body;
+use super::lease::{
+    ChainId, LeaseClaim, MAX_CHAIN, chain_ids_from, chain_ids_to, chains_from, chains_to, lease_to,
+    leases_from,
+};
 use super::{
     Frame, MAX_CONTROL_BYTES, MAX_HINT_BYTES, WireError, bad, check_length, decode, fixed,
-    generated, missing, node, peer_key, site, tenant, version_from, version_to,
+    generated, missing, peer_key, version_from, version_to,
 };
 use crate::{ClockStamp, PeerKey};
 
 /// Most ids in one message of hint ids.
 pub const MAX_IDS: usize = 256;
-/// Most leases in one message: 256 of at most 240 bytes stay below the control limit.
-pub const MAX_LEASES: usize = 256;
-/// Most certificates in a refreshed chain.
-const MAX_CHAIN: usize = 4;
 
 /// Names a hint: the first 16 bytes of a BLAKE3 hash of the version that it tells of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,26 +57,13 @@ impl Hint {
     }
 }
 
-/// One node's word that everything it holds open of one tenant is true as of a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseClaim {
-    /// The claiming node's site.
-    pub site: SiteId,
-    /// The claiming node.
-    pub node: NodeName,
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The claiming node's generation: a later start beats an earlier one.
-    pub generation: u64,
-    /// Order within the generation.
-    pub sequence: u64,
-    /// What is claimed, by the claiming node's clock.
-    pub as_of: Millis,
-}
-
 /// A message between two connected nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
+    /// Chains of certificates that were asked for, DER, leaf first. From protocol version 4 on.
+    Chains(Vec<Vec<Vec<u8>>>),
+    /// "Send me these chains: leases that you passed on name them." From protocol version 4 on.
+    ChainsWanted(Vec<ChainId>),
     /// "Send me these hints, and more from now on."
     Graft(Vec<HintId>),
     /// A hint, and over how many nodes it came.
@@ -130,6 +117,8 @@ pub enum Control {
 impl Control {
     fn body(&self) -> Body {
         match self {
+            Self::Chains(chains) => Body::Chains(chains_to(chains)),
+            Self::ChainsWanted(ids) => Body::ChainsWanted(chain_ids_to(ids)),
             Self::Graft(ids) => Body::Graft(ids_to(ids)),
             Self::Gossip { hint, hops } => Body::Gossip(generated::Gossip {
                 version: Some(version_to(&hint.version)),
@@ -179,6 +168,8 @@ impl Frame for Control {
         let what = Self::WHAT;
         let control: generated::Control = decode(what, bytes, Self::LIMIT)?;
         Ok(match control.body.ok_or_else(|| missing(what))? {
+            Body::Chains(chains) => chains_from(chains)?,
+            Body::ChainsWanted(ids) => chain_ids_from(&ids)?,
             Body::Graft(ids) => Self::Graft(ids_from("graft", &ids)?),
             Body::Gossip(gossip) => gossip_from(&gossip)?,
             Body::Have(ids) => Self::Have(ids_from("have", &ids)?),
@@ -240,35 +231,6 @@ fn gossip_from(gossip: &generated::Gossip) -> Result<Control, WireError> {
         origin: peer_key(what, "origin", &gossip.origin)?,
     };
     Ok(Control::Gossip { hint, hops: gossip.hops })
-}
-
-fn leases_from(leases: &generated::Leases) -> Result<Control, WireError> {
-    let what = "leases";
-    if leases.leases.len() > MAX_LEASES {
-        return Err(bad(what, "leases", format!("more than {MAX_LEASES}")));
-    }
-    let parse = |lease: &generated::Lease| {
-        Ok(LeaseClaim {
-            site: site(what, &lease.site)?,
-            node: node(what, &lease.node)?,
-            tenant: tenant(what, &lease.tenant)?,
-            generation: lease.generation,
-            sequence: lease.sequence,
-            as_of: Millis(lease.as_of_ms),
-        })
-    };
-    Ok(Control::Leases(leases.leases.iter().map(parse).collect::<Result<_, _>>()?))
-}
-
-fn lease_to(lease: &LeaseClaim) -> generated::Lease {
-    generated::Lease {
-        site: lease.site.to_string(),
-        node: lease.node.to_string(),
-        tenant: lease.tenant.to_string(),
-        generation: lease.generation,
-        sequence: lease.sequence,
-        as_of_ms: lease.as_of.0,
-    }
 }
 
 fn ids_from(what: &'static str, ids: &generated::HintIds) -> Result<Vec<HintId>, WireError> {

@@ -8,8 +8,8 @@ use prost::Message;
 
 use super::{Frame, MAX_CONTROL_BYTES, WireError, bad, decode, fixed, generated, node, site};
 
-/// The latest protocol version that this crate speaks: hints of tenants are sealed.
-pub const PROTOCOL_VERSION: u32 = 3;
+/// The latest protocol version that this crate speaks: leases are signed.
+pub const PROTOCOL_VERSION: u32 = 4;
 /// The oldest protocol version that this crate speaks. Version 2: reconciliation may open with a
 /// fingerprint and exchanges up to 1,024 documents a turn; `prune` asks the peer alone to be silent, and
 /// promises no silence in return. Hints go in clear, to sites that may replicate their tenant.

@@ -4,6 +4,7 @@
 mod control;
 mod hello;
 mod hint_body;
+mod lease;
 mod nat;
 mod rpc;
 mod sync;
@@ -11,9 +12,13 @@ mod sync;
 use holm_model::{DocId, DocVersion, HeadsDigest, Millis, NodeName, SiteId, TenantId};
 use prost::Message;
 
-pub use control::{Control, Hint, HintId, LeaseClaim, MAX_IDS, MAX_LEASES};
+pub use control::{Control, Hint, HintId, MAX_IDS};
 pub use hello::{Hello, MAX_ADDRESSES, MeshId, OLDEST_PROTOCOL, PROTOCOL_VERSION, Refusal};
 pub use hint_body::HintBody;
+pub use lease::{
+    ChainId, LeaseClaim, LeaseProof, MAX_CHAIN_IDS, MAX_CHAINS, MAX_LEASES, MAX_RELAYS,
+};
+pub(crate) use lease::{LEASES_SENT, fits};
 pub use nat::{NatAnswer, NatRequest};
 pub use rpc::{RpcRequest, RpcResponse};
 pub use sync::{MAX_HEADS, Sync};
