@@ -78,13 +78,13 @@ for (const theme of THEMES) {
       const panel = page.getByRole("complementary", { name: "Element" });
       await panel.getByRole("button", { name: "What breaks?" }).click();
       const answer = panel.getByRole("region", { name: "If this fails" });
-      await expect(answer.getByRole("heading", { name: /Services that call it/ })).toBeVisible();
+      await expect(answer.getByRole("heading", { name: /Services that need it/ })).toBeVisible();
       await expect(answer.getByRole("link", { name: call.from, exact: true })).toBeVisible();
       await expect(page).toHaveURL(/fail=/);
       await expectAccessible(page);
       await screenshot(page, "what-breaks", theme);
       await answer.getByRole("button", { name: "Hide" }).click();
-      await expect(answer.getByRole("heading", { name: /Services that call it/ })).toBeHidden();
+      await expect(answer.getByRole("heading", { name: /Services that need it/ })).toBeHidden();
     });
 
     test("mesh lists every node with its certificate", async ({ page }) => {
