@@ -67,7 +67,7 @@ bench: build ## Every bench, with its bound; writes target/bench/<name>.json
 	$(TARGET)/release/holm-sim bench
 
 fuzz: ## Every decoder of flows under libFuzzer, FUZZ_SECONDS each (60 otherwise)
-	bash deploy/fuzz.sh
+	bash deploy/fuzz/run.sh
 
 sim: ## The mesh in virtual time: every scenario for a few seeds, with crashes, splits, wrong clocks and liars
 	$(CARGO) run --locked --release -p holm-sim -- short

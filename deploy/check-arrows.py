@@ -11,6 +11,7 @@ import sys
 LAYERS = {
     "crdt/model": 0,
     "deploy/bench": 0,
+    "deploy/fuzz": 7,
     "certs": 1,
     "crdt/moment": 1,
     "crdt/graph": 2,

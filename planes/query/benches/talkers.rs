@@ -3,8 +3,9 @@
 //! Flows of a day are made by a seed into real sealed event files, once; later runs use them again. At
 //! one site 100 M rows lie; the top talkers of one hour and of all are asked for through the engine, as
 //! the mesh asks. Then three stores of 30 M rows each are asked one after the other alone, and together
-//! as a mesh. On a machine with two cores the three sites share what each has for itself alone, so the
-//! ratio is made of CPU time: what the asker adds, to all that the sites do for themselves.
+//! as a mesh: all three on the cores of this machine, where on machines of their own each would have
+//! cores for itself. The ratio is that of the times measured here, and so an upper bound of theirs. With fewer rows
+//! (`HOLM_BENCH_M_ROWS`, `HOLM_BENCH_M_ROWS_EACH`) figures are printed, and not reported under the bench's names.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,13 @@ fn main() -> Result<(), Failure> {
     };
     let one = millions("HOLM_BENCH_M_ROWS", 100);
     let each = millions("HOLM_BENCH_M_ROWS_EACH", 30);
+    let report = |name: &str, value: f64, unit: &str, bound: f64, n: usize| {
+        if (one, each) == (100_000_000, 30_000_000) {
+            report(name, value, unit, bound, n);
+        } else {
+            println!("{name}, of fewer rows: {value:.2}");
+        }
+    };
     let site = Site::open("one", one, 1)?;
     let talkers = |condition: &str| {
         format!(
@@ -79,12 +87,9 @@ fn main() -> Result<(), Failure> {
         "mesh: {ms:.0} ms; slowest alone {slowest:.0} ms; the three one after the other {together:.0} ms; {:?}",
         answer.places.iter().map(|p| (p.rows, p.bytes, p.took_ms)).collect::<Vec<_>>()
     );
-    println!("mesh / slowest alone, all three on these cores: {:.2}", ms / slowest);
-    // With cores of their own the sites work at the same time: what is left is the asker's.
-    let ratio = (slowest + (ms - together).max(0.0)) / slowest;
     report(
         "mesh_query_ratio",
-        ratio,
+        ms / slowest,
         "mesh top-10 over three sites / slowest site alone",
         1.3,
         TIMES,

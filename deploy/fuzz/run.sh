@@ -2,7 +2,7 @@
 # Fuzzes every decoder of flows with libFuzzer for FUZZ_SECONDS each (60 otherwise), two at a time. Needs a C++ compiler and
 # nothing of a nightly toolchain: LLVM's coverage pass is in the stable one. What was found to be new stays in target/fuzz.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 if ! command -v c++ >/dev/null; then
     echo "skipped: fuzzing needs a C++ compiler; install Debian's g++"
     exit 0
@@ -14,7 +14,7 @@ target=$(cd "$target" && pwd)
 vectors=${HOLM_VECTORS:-$PWD/../shared/vectors}
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
 coverage+=" -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
-RUSTFLAGS="$coverage" cargo build --locked --release --manifest-path planes/observe/flow/fuzz/Cargo.toml --target "$host" --target-dir "$target"
+RUSTFLAGS="$coverage" cargo build --locked --release --manifest-path deploy/fuzz/Cargo.toml --target "$host" --target-dir "$target"
 printf 'between="\\xffHOLM\\xff"\n' >"$target/dictionary"
 
 fuzz() {
