@@ -33,6 +33,37 @@ const MAX_WINDOW: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// Most dimensions of one question.
 const MAX_DIMENSIONS: usize = 5;
 
+/// The parameters of a question about flows: its own, and then those of the window that it is about. (A query
+/// string cannot be read into flattened structs.)
+macro_rules! flow_query {
+    ($name:ident { $($(#[$meta:meta])* $field:ident: $type:ty,)* }) => {
+        #[derive(Debug, Deserialize, IntoParams)]
+        #[into_params(parameter_in = Query)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name {
+            $($(#[$meta])* $field: $type,)*
+            /// How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`.
+            window: Option<String>,
+            /// Where the window begins instead: RFC 3339, or milliseconds since 1970.
+            #[param(value_type = Option<String>)]
+            from: Option<When>,
+            /// Where it ends; now otherwise.
+            #[param(value_type = Option<String>)]
+            to: Option<When>,
+            /// Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language.
+            filter: Option<String>,
+            /// Only these sites; may be given again.
+            #[serde(default)]
+            #[param(value_type = Vec<String>)]
+            site: Vec<SiteId>,
+            /// Longest time in ms: 100 to 50,000; 20,000 otherwise.
+            timeout_ms: Option<u64>,
+        }
+    };
+}
+
+pub(super) use flow_query;
+
 /// The window, the sites and the filter of a question about flows.
 #[derive(Debug)]
 pub(super) struct FlowWindow {
@@ -314,41 +345,24 @@ pub(super) async fn total(asking: &mut Asking) -> Result<(FlowSums, u64), ApiErr
     Ok(rows.first().map_or((FlowSums::default(), 0), |row| (sums(row), row.count("unscaled"))))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FlowTopQuery {
-    /// Dimensions: `src` (otherwise), `dst`, `pair`, `src_as`, `dst_as`, `in_if`, `exporter`, `site`, …
-    /// (`GET /v1/flows/dimensions` lists them); several make combinations.
-    #[serde(default)]
-    by: Vec<String>,
-    /// `bytes` (otherwise), `packets` or `flows`: what the groups are ordered by.
-    metric: Option<String>,
-    /// How many: 1 to 1,000; 10 otherwise.
-    limit: Option<usize>,
-    /// Also the same of the window before.
-    #[serde(default)]
-    previous: bool,
-    /// Count a flow that several exporters saw once.
-    #[serde(default)]
-    dedup: bool,
-    /// How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`.
-    window: Option<String>,
-    /// Where the window begins instead: RFC 3339, or milliseconds since 1970.
-    #[param(value_type = Option<String>)]
-    from: Option<When>,
-    /// Where it ends; now otherwise.
-    #[param(value_type = Option<String>)]
-    to: Option<When>,
-    /// Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language.
-    filter: Option<String>,
-    /// Only these sites; may be given again.
-    #[serde(default)]
-    #[param(value_type = Vec<String>)]
-    site: Vec<SiteId>,
-    /// Longest time in ms: 100 to 50,000; 20,000 otherwise.
-    timeout_ms: Option<u64>,
-}
+flow_query!(
+    FlowTopQuery {
+        /// Dimensions: `src` (otherwise), `dst`, `pair`, `src_as`, `dst_as`, `in_if`, `exporter`, `site`, …
+        /// (`GET /v1/flows/dimensions` lists them); several make combinations.
+        #[serde(default)]
+        by: Vec<String>,
+        /// `bytes` (otherwise), `packets` or `flows`: what the groups are ordered by.
+        metric: Option<String>,
+        /// How many: 1 to 1,000; 10 otherwise.
+        limit: Option<usize>,
+        /// Also the same of the window before.
+        #[serde(default)]
+        previous: bool,
+        /// Count a flow that several exporters saw once.
+        #[serde(default)]
+        dedup: bool,
+    }
+);
 
 /// How a flow that several exporters saw is counted once.
 const DEDUP: &str = "by addresses, ports and protocol over the whole window: of each exporter and direction the one that \
@@ -435,29 +449,12 @@ pub(crate) async fn top(
     }))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FlowSearchQuery {
-    /// How many: 1 to 10,000; 100 otherwise.
-    limit: Option<usize>,
-    /// How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`.
-    window: Option<String>,
-    /// Where the window begins instead: RFC 3339, or milliseconds since 1970.
-    #[param(value_type = Option<String>)]
-    from: Option<When>,
-    /// Where it ends; now otherwise.
-    #[param(value_type = Option<String>)]
-    to: Option<When>,
-    /// Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language.
-    filter: Option<String>,
-    /// Only these sites; may be given again.
-    #[serde(default)]
-    #[param(value_type = Vec<String>)]
-    site: Vec<SiteId>,
-    /// Longest time in ms: 100 to 50,000; 20,000 otherwise.
-    timeout_ms: Option<u64>,
-}
+flow_query!(
+    FlowSearchQuery {
+        /// How many: 1 to 10,000; 100 otherwise.
+        limit: Option<usize>,
+    }
+);
 
 /// Flow records of all sites, the latest first, with every column that was told.
 #[utoipa::path(

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::error::{ApiError, ErrorBody};
-use super::flows::{Asking, FlowWindow, Found, cells, dimensions, key, metric, sums, total};
+use super::flows::{
+    Asking, FlowWindow, Found, cells, dimensions, flow_query, key, metric, sums, total,
+};
 use super::flows_types::{
     FlowCapacity, FlowInterface, FlowKeyPart, FlowLine, FlowSankey, FlowSeries, FlowSums,
     SankeyLink, SankeyNode,
@@ -125,36 +127,19 @@ fn lasting(asking: &Asking) -> Scope {
     Scope { to_ns: scope.to_ns.saturating_add((LATER_MS * 1_000_000).cast_signed()), ..scope }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FlowSeriesQuery {
-    /// Dimensions, as of `GET /v1/flows/top`; `src` otherwise.
-    #[serde(default)]
-    by: Vec<String>,
-    /// `bytes` (otherwise), `packets` or `flows`.
-    metric: Option<String>,
-    /// How many groups: 1 to 50; 8 otherwise. All others are one.
-    limit: Option<usize>,
-    /// How wide the buckets are, such as `1m`; a sixtieth of the window otherwise.
-    bucket: Option<String>,
-    /// How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`.
-    window: Option<String>,
-    /// Where the window begins instead: RFC 3339, or milliseconds since 1970.
-    #[param(value_type = Option<String>)]
-    from: Option<When>,
-    /// Where it ends; now otherwise.
-    #[param(value_type = Option<String>)]
-    to: Option<When>,
-    /// Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language.
-    filter: Option<String>,
-    /// Only these sites; may be given again.
-    #[serde(default)]
-    #[param(value_type = Vec<String>)]
-    site: Vec<SiteId>,
-    /// Longest time in ms: 100 to 50,000; 20,000 otherwise.
-    timeout_ms: Option<u64>,
-}
+flow_query!(
+    FlowSeriesQuery {
+        /// Dimensions, as of `GET /v1/flows/top`; `src` otherwise.
+        #[serde(default)]
+        by: Vec<String>,
+        /// `bytes` (otherwise), `packets` or `flows`.
+        metric: Option<String>,
+        /// How many groups: 1 to 50; 8 otherwise. All others are one.
+        limit: Option<usize>,
+        /// How wide the buckets are, such as `1m`; a sixtieth of the window otherwise.
+        bucket: Option<String>,
+    }
+);
 
 /// The largest groups of flows over time. A flow is spread evenly over the time that it lasted, in
 /// the window or not; one that was received more than half an hour after it ended counts when it was received.
@@ -229,34 +214,17 @@ pub(crate) async fn series(
     }))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FlowSankeyQuery {
-    /// Two to five dimensions in order, such as `src_as,in_if,dst_as`; `src,dst` otherwise.
-    #[serde(default)]
-    by: Vec<String>,
-    /// `bytes` (otherwise), `packets` or `flows`.
-    metric: Option<String>,
-    /// How many combinations: 1 to 200; 30 otherwise.
-    limit: Option<usize>,
-    /// How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`.
-    window: Option<String>,
-    /// Where the window begins instead: RFC 3339, or milliseconds since 1970.
-    #[param(value_type = Option<String>)]
-    from: Option<When>,
-    /// Where it ends; now otherwise.
-    #[param(value_type = Option<String>)]
-    to: Option<When>,
-    /// Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language.
-    filter: Option<String>,
-    /// Only these sites; may be given again.
-    #[serde(default)]
-    #[param(value_type = Vec<String>)]
-    site: Vec<SiteId>,
-    /// Longest time in ms: 100 to 50,000; 20,000 otherwise.
-    timeout_ms: Option<u64>,
-}
+flow_query!(
+    FlowSankeyQuery {
+        /// Two to five dimensions in order, such as `src_as,in_if,dst_as`; `src,dst` otherwise.
+        #[serde(default)]
+        by: Vec<String>,
+        /// `bytes` (otherwise), `packets` or `flows`.
+        metric: Option<String>,
+        /// How many combinations: 1 to 200; 30 otherwise.
+        limit: Option<usize>,
+    }
+);
 
 /// How flows go from value to value of several dimensions: the largest combinations as the nodes and
 /// links of a Sankey diagram.
@@ -338,36 +306,19 @@ fn add(into: &mut FlowSums, sums: &FlowSums) {
     into.flows += sums.flows;
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FlowCapacityQuery {
-    /// Only interfaces of this exporter.
-    #[param(value_type = Option<String>)]
-    exporter: Option<String>,
-    /// `in` (otherwise): what came in by the interface. `out`: what left by it.
-    direction: Option<String>,
-    /// How wide the buckets are; a twentieth of the window and a minute at least otherwise.
-    bucket: Option<String>,
-    /// How many interfaces: 1 to 1,000; 100 otherwise.
-    limit: Option<usize>,
-    /// How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`.
-    window: Option<String>,
-    /// Where the window begins instead: RFC 3339, or milliseconds since 1970.
-    #[param(value_type = Option<String>)]
-    from: Option<When>,
-    /// Where it ends; now otherwise.
-    #[param(value_type = Option<String>)]
-    to: Option<When>,
-    /// Which flows, such as `src = 10.0.0.0/8 and dst_port in (80, 443)`; docs/flow.md has the language.
-    filter: Option<String>,
-    /// Only these sites; may be given again.
-    #[serde(default)]
-    #[param(value_type = Vec<String>)]
-    site: Vec<SiteId>,
-    /// Longest time in ms: 100 to 50,000; 20,000 otherwise.
-    timeout_ms: Option<u64>,
-}
+flow_query!(
+    FlowCapacityQuery {
+        /// Only interfaces of this exporter.
+        #[param(value_type = Option<String>)]
+        exporter: Option<String>,
+        /// `in` (otherwise): what came in by the interface. `out`: what left by it.
+        direction: Option<String>,
+        /// How wide the buckets are; a twentieth of the window and a minute at least otherwise.
+        bucket: Option<String>,
+        /// How many interfaces: 1 to 1,000; 100 otherwise.
+        limit: Option<usize>,
+    }
+);
 
 /// How full interfaces are, the busiest first. What left an interface is what was counted as it left
 /// where its exporter does so, otherwise what was counted as it came in by others.
