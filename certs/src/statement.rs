@@ -52,6 +52,8 @@ impl StatementKind {
     pub const ERASURE: Self = Self(7);
     /// A [`crate::ErasureAttestation`].
     pub const ERASURE_ATTESTATION: Self = Self(8);
+    /// A [`crate::Forgetting`].
+    pub const FORGETTING: Self = Self(9);
 }
 
 /// Why a statement was refused. Nothing was taken from it.

@@ -57,7 +57,7 @@ pub fn all(only: Option<&str>) -> Result<bool, String> {
 }
 
 fn broadcast(sites: usize, crash: usize, seed: u64) -> Result<Outcome, String> {
-    let params = Params { sites: Some(sites), crash: Some(crash), hours: None, seed };
+    let params = Params { sites: Some(sites), crash: Some(crash), ..Params::seeded(seed) };
     let outcome = checked("broadcast", &params)?;
     println!(
         "also: {sites} sites, {crash} crash, seed {seed}: hint p50 {:.0} p99 {:.0} ms (by the \

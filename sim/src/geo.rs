@@ -35,6 +35,12 @@ const REGIONS: [Region; 19] = [
     (43.68, -79.63, 114),
 ];
 
+/// What airports call the regions.
+const NAMES: [&str; REGIONS.len()] = [
+    "AMS", "ARN", "BOM", "CDG", "DFW", "EWR", "FRA", "GRU", "IAD", "JNB", "LAX", "LHR", "NRT",
+    "ORD", "QRO", "SIN", "SJC", "SYD", "YYZ",
+];
+
 const EARTH_RADIUS_KM: f64 = 6_371.0;
 /// Kilometres of great circle that a round trip covers in a millisecond.
 const KM_PER_RTT_MS: f64 = 75.0;
@@ -69,6 +75,11 @@ impl Globe {
             pick -= weight;
         }
         self.region_of.push(chosen);
+    }
+
+    /// The region in which a site stands, by its airport.
+    pub fn region(&self, site: usize) -> &'static str {
+        NAMES[self.region_of[site]]
     }
 
     /// Whether two sites stand in one region.

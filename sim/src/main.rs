@@ -69,11 +69,15 @@ struct Numbers {
     /// Virtual hours of load and faults.
     #[arg(long)]
     hours: Option<f64>,
+    /// Tell the ways of so many of the slowest hints.
+    #[arg(long, default_value_t = 0)]
+    slowest: usize,
 }
 
 impl Numbers {
     const fn with(&self, seed: u64) -> Params {
-        Params { sites: self.sites, crash: self.crash, hours: self.hours, seed }
+        let Self { sites, crash, hours, slowest } = *self;
+        Params { sites, crash, hours, seed, slowest }
     }
 }
 
@@ -150,7 +154,7 @@ fn short(seeds: u64) -> Done {
     let mut held = true;
     for scenario in SCENARIOS {
         let sites = Some(scenario.sites.min(SHORT_SITES));
-        let numbers = Numbers { sites, crash: None, hours: Some(SHORT_HOURS) };
+        let numbers = Numbers { sites, crash: None, hours: Some(SHORT_HOURS), slowest: 0 };
         held &= self::seeds(scenario.name, &numbers, 1, seeds)?;
     }
     Ok(held)

@@ -96,6 +96,8 @@ pub struct Plan {
     pub disk_ms: u64,
     /// How far the nodes' raw clocks are off at most, in parts per million to either side.
     pub drift_ppm: u32,
+    /// Of so many of the slowest hints the way is told.
+    pub slowest: usize,
     /// Whether nodes hold leases, each second as the real node does.
     pub leases: bool,
 }
@@ -118,6 +120,7 @@ impl Plan {
             absent: Vec::new(),
             disk_ms: 5,
             drift_ppm: 50,
+            slowest: 0,
             leases: true,
         }
     }

@@ -55,8 +55,12 @@ pub fn run_plan(name: &str, plan: Plan, seed: u64) -> Outcome {
     let began = Instant::now();
     let (warmup_us, run_us) = (plan.warmup_ms * 1_000, plan.run_ms * 1_000);
     let settle_us = plan.settle_ms * 1_000;
+    let slowest = plan.slowest;
     let mut world = World::new(plan, seed);
     let mut sizes = Sizes::default();
+    if slowest > 0 {
+        world.watch.keep_ways();
+    }
     pass(&mut world, warmup_us, &mut sizes);
     world.watch.reset_traffic();
     world.watch.gossip_sends = 0;
@@ -113,11 +117,25 @@ pub fn run_plan(name: &str, plan: Plan, seed: u64) -> Outcome {
         "dropped_frames": world.watch.dropped_frames,
         "links_mean": links.iter().sum::<usize>() as f64 / links.len().max(1) as f64,
         "links_max": links.iter().max(), "channels_bytes_messages": channels,
-        "counters": world.counters(),
+        "slowest": ways(&world, slowest), "counters": world.counters(),
         "virtual_s": world.now_us / 1_000_000, "wall_s": began.elapsed().as_secs_f64(),
         "trace": trace, "ok": problems.is_empty(), "problems": problems,
     });
     Outcome { json, problems, trace }
+}
+
+/// The slowest hints: milliseconds, and the way to the site that had it last, as regions.
+fn ways(world: &World, most: usize) -> Vec<String> {
+    let ms = |us: u64| format!("{:.1}", us as f64 / 1_000.0);
+    let slowest = world.watch.slowest(most).into_iter();
+    slowest
+        .map(|(us, way)| {
+            let of = |(site, at_us): &(usize, u64)| {
+                format!("{} {}", world.globe.region(*site), ms(*at_us))
+            };
+            format!("{} ms: {}", ms(us), way.iter().map(of).collect::<Vec<_>>().join(" > "))
+        })
+        .collect()
 }
 
 fn pass(world: &mut World, end_us: u64, sizes: &mut Sizes) {

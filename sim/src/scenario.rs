@@ -20,12 +20,14 @@ pub struct Params {
     pub hours: Option<f64>,
     /// Same seed, same run.
     pub seed: u64,
+    /// Of so many of the slowest hints the way is told.
+    pub slowest: usize,
 }
 
 impl Params {
     /// A scenario as it is, with this seed.
     pub const fn seeded(seed: u64) -> Self {
-        Self { sites: None, crash: None, hours: None, seed }
+        Self { sites: None, crash: None, hours: None, seed, slowest: 0 }
     }
 }
 
@@ -222,6 +224,7 @@ impl Scenario {
             add_crashes(&mut plan, crash, &mut stream(params.seed, "crashes"));
         }
         plan.acts.sort_by_key(|(at_ms, _)| *at_ms);
+        plan.slowest = params.slowest;
         Ok(plan)
     }
 }

@@ -35,12 +35,15 @@ impl From<Written> for Acknowledged {
 }
 
 /// How one version spread.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Spread {
     sent_us: u64,
     up: usize,
     hinted: Reach,
     visible: Reach,
+    origin: usize,
+    /// From whom each node had it first, and when, where that is kept.
+    first: BTreeMap<usize, (usize, u64)>,
 }
 
 /// Who was reached, and when the last of those that count.
@@ -118,6 +121,8 @@ pub struct Watch {
     /// Bytes sent by each node, packets' overhead included.
     pub sent: Vec<u64>,
     spreads: HashMap<(DocId, HeadsDigest), Spread>,
+    /// Whether it is kept from whom each node had each hint first.
+    keeps_ways: bool,
     sites: usize,
     mortal: BTreeSet<usize>,
     closed: bool,
@@ -160,6 +165,7 @@ impl Watch {
             channels: BTreeMap::new(),
             sent: vec![0; sites],
             spreads: HashMap::new(),
+            keeps_ways: false,
             sites,
             mortal,
             closed: closed.is_some(),
@@ -170,6 +176,35 @@ impl Watch {
     pub fn reset_traffic(&mut self) {
         self.channels.clear();
         self.sent.iter_mut().for_each(|bytes| *bytes = 0);
+    }
+
+    /// The hints that were the last to be at every site that runs all the time, the slowest first: where
+    /// they were from, and the way to the site that had them last, each site with the time since the
+    /// hint was sent. Empty unless ways are kept.
+    pub(crate) fn slowest(&self, most: usize) -> Vec<(u64, Vec<(usize, u64)>)> {
+        let lasting = |node: &usize| !self.mortal.contains(node);
+        let mut all: Vec<(u64, (usize, u64), &Spread)> = Vec::new();
+        for spread in self.spreads.values() {
+            let reached = spread.first.iter().filter(|(node, _)| lasting(node));
+            if let Some((node, (_, at_us))) =
+                reached.max_by_key(|(node, (_, at_us))| (*at_us, **node))
+            {
+                all.push((at_us - spread.sent_us, (*node, *at_us), spread));
+            }
+        }
+        all.sort_by_key(|(us, (node, _), spread)| (std::cmp::Reverse(*us), spread.origin, *node));
+        let way = |(node, at_us): (usize, u64), spread: &Spread| {
+            let mut way = vec![(node, at_us - spread.sent_us)];
+            let mut at = node;
+            while let Some((from, _)) = spread.first.get(&at).filter(|_| way.len() < 64) {
+                at = *from;
+                let at_us = spread.first.get(&at).map_or(spread.sent_us, |(_, at_us)| *at_us);
+                way.push((at, at_us - spread.sent_us));
+            }
+            way.reverse();
+            way
+        };
+        all.into_iter().take(most).map(|(us, last, spread)| (us, way(last, spread))).collect()
     }
 
     /// The times of all versions.
@@ -206,6 +241,11 @@ impl Watch {
         }
     }
 
+    /// Keeps from whom each node has each hint first, from now on.
+    pub(crate) const fn keep_ways(&mut self) {
+        self.keeps_ways = true;
+    }
+
     pub(crate) fn traffic(&mut self, node: usize, kind: &'static str, bytes: u64, packets: u64) {
         let channel = self.channels.entry(kind).or_default();
         channel.0 += bytes + packets * PACKET_BYTES;
@@ -214,18 +254,20 @@ impl Watch {
     }
 
     pub(crate) fn published(&mut self, version: &DocVersion, node: usize, now_us: u64, up: usize) {
-        let mut spread =
-            Spread { sent_us: now_us, up, hinted: Reach::default(), visible: Reach::default() };
+        let mut spread = Spread { sent_us: now_us, up, origin: node, ..Spread::default() };
         let counts = !self.mortal.contains(&node);
         spread.hinted.add(node, counts, now_us);
         spread.visible.add(node, counts, now_us);
         self.spreads.entry((version.doc, version.heads)).or_insert(spread);
     }
 
-    pub(crate) fn hinted(&mut self, version: &DocVersion, node: usize, now_us: u64) {
+    pub(crate) fn hinted(&mut self, version: &DocVersion, from: usize, node: usize, now_us: u64) {
         let counts = !self.mortal.contains(&node);
         if let Some(spread) = self.spreads.get_mut(&(version.doc, version.heads)) {
             spread.hinted.add(node, counts, now_us);
+            if self.keeps_ways && node != spread.origin {
+                spread.first.entry(node).or_insert((from, now_us));
+            }
         }
     }
 

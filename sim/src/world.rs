@@ -180,10 +180,11 @@ impl World {
         })
     }
 
-    /// Whether every node that runs has at least `links` connections, or all that there can be.
+    /// Whether every honest node that runs has at least `links` connections, or all that there can be. A
+    /// liar's own break whenever it sends what cannot be read.
     pub fn all_linked(&self, links: usize) -> bool {
         let most = self.sites.iter().filter(|site| site.up).count().saturating_sub(1);
-        self.sites.iter().filter(|site| site.up).all(|site| site.active.len() >= links.min(most))
+        self.honest().all(|(_, site)| site.active.len() >= links.min(most))
     }
 
     /// Nothing more is written, and the byzantine rest.

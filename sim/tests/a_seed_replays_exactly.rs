@@ -4,7 +4,7 @@ use holm_sim::{Params, Scenario, run};
 
 fn trace(name: &str, seed: u64) -> String {
     let scenario = Scenario::named(name).expect("a scenario");
-    let params = Params { sites: Some(6), crash: None, hours: Some(0.001), seed };
+    let params = Params { sites: Some(6), crash: None, hours: Some(0.001), seed, slowest: 0 };
     run(scenario, &params).expect("a world").trace
 }
 

@@ -5,7 +5,8 @@ use holm_sim::{Params, SCENARIOS, Scenario, run};
 fn holds(name: &str, sites: usize, hours: f64, seeds: std::ops::RangeInclusive<u64>) {
     let scenario = Scenario::named(name).expect("a scenario");
     for seed in seeds {
-        let params = Params { sites: Some(sites), crash: None, hours: Some(hours), seed };
+        let params =
+            Params { sites: Some(sites), crash: None, hours: Some(hours), seed, slowest: 0 };
         let outcome = run(scenario, &params).expect("a world");
         assert!(outcome.problems.is_empty(), "{name}, seed {seed}: {:?}", outcome.problems);
         assert_eq!(outcome.number("lost_writes"), 0.0);

@@ -35,7 +35,8 @@ fn bad_names_and_numbers_are_told() {
     assert!(unknown.to_string().contains("byzantine"), "{unknown}");
     let steady = Scenario::named("steady").expect("a scenario");
     let with = |sites, crash, hours| {
-        run(steady, &Params { sites, crash, hours, seed: 1 }).expect_err("no such world")
+        run(steady, &Params { sites, crash, hours, ..Params::seeded(1) })
+            .expect_err("no such world")
     };
     assert!(matches!(with(Some(1), None, None), ScenarioError::Sites { .. }));
     assert!(matches!(with(Some(9_999), None, None), ScenarioError::Sites { .. }));

@@ -8,6 +8,7 @@ mod certificates_never_outlive_their_issuer;
 mod erasures_are_for_good;
 mod every_must_of_x509_svid_is_enforced;
 mod files_are_whole_and_private;
+mod forgotten_sites_can_come_back;
 mod grants_are_judged_by_the_set;
 mod https_is_pinned_or_trusted;
 mod join_tokens_are_single_use;

@@ -37,12 +37,13 @@ export function fakeMesh(names, { mode, started }) {
     return {
       site: own, node: `${own}-1`, replicating: mode !== "off", replicating_reason: mode === "off" ? "this node's SVID expired at 2026-11-20T11:02:51.000Z; re-enrol it with `holm join TOKEN`" : null,
       verdicts,
+      gone: mode === "down" ? [{ site: "osaka", node: null, at: iso(started - 86400e3), back: false }] : [],
       members: others.map((site, n) => {
         const { state, lag_ms } = lagOf(site, n + 1, now);
         const heard = state === "live";
         return {
           site, node: `${site}-1`, state: heard ? "alive" : state === "stale" ? "suspect" : "down", connected: heard && (n < PEERS_ASKED || names.length <= 300), connected_since: heard ? iso(started) : null,
-          last_heard: lag_ms === null ? null : iso(now - lag_ms), rtt_ms: heard ? far(n) : null, clock_skew_ms: heard ? (n % 11 === 5 ? -1840 : n % 5) : null, clock: heard ? { offset_ms: n % 5, error_ms: 0.4, drift_ppm_min: -12, drift_ppm_max: 9, one_way_out_ms_min: far(n) / 2 - 0.4, one_way_out_ms_max: far(n) / 2 + 0.4, one_way_in_ms_min: far(n) / 2 - 0.4, one_way_in_ms_max: far(n) / 2 + 0.4, samples: 12 } : null, addresses: [`192.0.2.${n % 250}:7000`], last_refusal: heard ? null : "no answer within 5 s",
+          last_heard: lag_ms === null ? null : iso(now - lag_ms), rtt_ms: heard ? far(n) : null, clock_skew_ms: heard ? (n % 11 === 5 ? -1840 : n % 5) : null, clock: heard ? { offset_ms: n % 5, error_ms: 0.4, drift_ppm_min: -12, drift_ppm_max: 9, one_way_out_ms_min: far(n) / 2 - 0.4, one_way_out_ms_max: far(n) / 2 + 0.4, one_way_in_ms_min: far(n) / 2 - 0.4, one_way_in_ms_max: far(n) / 2 + 0.4, samples: 12 } : null, addresses: [`192.0.2.${n % 250}:7000`], lease_signed: lag_ms === null ? null : n % 7 !== 3, last_refusal: heard ? null : "no answer within 5 s",
           last_sync: lag_ms === null ? null : { at: iso(now - (lag_ms % 9000)), pulled: n % 3, pushed: n % 2, failed: 0, bytes_in: 900 + n, bytes_out: 420 + n, error: heard ? null : "the stream ended before the peer answered" },
         };
       }),

@@ -93,7 +93,7 @@ for (const theme of THEMES) {
     const told = await page.request.post(`${node.origin}/v1/topology/whatif/compare`, { data: { left: { target: a.id }, right: { target: b.id } }, headers: { origin: node.origin } });
     const answer = (await told.json()) as SideBySide;
     for (const [part, name] of [["only_left", "only A"], ["both", "both"], ["only_right", "only B"]] as const) {
-      for (const [list, title] of [["broken_paths", "Paths that break"], ["impacted_services", "Services that call"]] as const) {
+      for (const [list, title] of [["broken_paths", "Paths that break"], ["impacted_services", "Services that need it"]] as const) {
         const n = answer[list][part].length;
         if (n > 0) await expect(side.getByRole("button", { name: `${title}, ${name}: ${n}` })).toBeVisible();
       }

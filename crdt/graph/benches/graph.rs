@@ -20,6 +20,7 @@ fn main() {
     fold_changed();
     snapshot_xl();
     joined_xl();
+    branches();
     large();
 }
 
@@ -103,6 +104,15 @@ fn snapshot_xl() {
     let graph = xl();
     let ms = snapshots(&graph, &SnapshotFilter::default(), 30_030);
     report("snapshot_xl_ms", ms, "ms", 15.0, 40);
+    // Once for each change, for the first question that follows it.
+    let mut times = Vec::new();
+    for at in 2..42 {
+        let start = Instant::now();
+        let moment = graph.moment(Millis(at));
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+        assert_eq!(black_box(moment).len(), (30_060, 30_030));
+    }
+    report("moment_xl_ms", median(times), "ms", 20.0, 40);
 }
 
 /// The same with names joined: one alias, then every host by name, 10,000 aliases.
@@ -139,6 +149,32 @@ fn joined_xl() {
     report("join_names_xl_ms", median(times), "ms", 50.0, 20);
     let ms = changes(&graph);
     report("diff_folded_xl_ms", ms, "ms", 60.0, 10);
+}
+
+/// 2,000 branches with the same private addresses: each names 20 of its own.
+fn branches() {
+    let mut graph = TopologyGraph::new();
+    for branch in 0..2_000 {
+        let site = SiteId::new(&format!("branch-{branch}")).expect("valid");
+        for i in 0..20 {
+            let address = node(NodeKind::Host, &format!("192.168.1.{i}"));
+            let name = node(NodeKind::Host, &format!("till-{i}"));
+            let other = node(NodeKind::Host, &format!("192.168.1.{}", i + 1));
+            graph.apply(&site, element(&address, EdgeKind::Flow, &other, open_since(1)));
+            let id = ElementId::Alias(AliasId::new(address, name).expect("two names"));
+            let (intervals, past) = (open_since(1), PastValues::default());
+            let attributes = Attributes::new();
+            let element = SiteElement { id, intervals, attributes, attributes_at: Millis(1), past };
+            graph.apply(&site, element);
+        }
+    }
+    let start = Instant::now();
+    black_box(graph.folding(Millis(5)));
+    report("join_branches_ms", start.elapsed().as_secs_f64() * 1e3, "ms", 500.0, 1);
+    let start = Instant::now();
+    let moment = black_box(graph.moment(Millis(5)));
+    report("moment_branches_ms", start.elapsed().as_secs_f64() * 1e3, "ms", 500.0, 1);
+    assert_eq!(moment.len(), (2_000 * 21, 2_000 * 20));
 }
 
 fn changes(graph: &TopologyGraph) -> f64 {

@@ -5,7 +5,7 @@ use holm_model::{AliasId, Attributes, Millis, NodeId, SiteId};
 
 use crate::TopologyGraph;
 use crate::records::{Record, Records, SiteIndex};
-use crate::snapshot::said_at;
+use crate::snapshot::{Heard, said_at};
 use crate::topology::{NodeIndex, next_index};
 
 pub(crate) type AliasIndex = u32;
@@ -60,14 +60,19 @@ pub struct AliasView {
 impl TopologyGraph {
     /// What is held at `at` about other names of `node`, in order.
     pub fn aliases_of(&self, node: &NodeId, at: Millis) -> Vec<AliasView> {
+        self.aliases_said(node, at, &None)
+    }
+
+    /// The same as far as those say so that are heard.
+    pub(crate) fn aliases_said(&self, node: &NodeId, at: Millis, heard: &Heard) -> Vec<AliasView> {
         let Some((_, slot)) = self.node_named(node) else { return Vec::new() };
         let joined = self.joined(at, &None);
         let about = slot.aliases.iter().filter_map(|&alias| self.aliases.get(alias));
         let mut views: Vec<AliasView> = about
             .filter_map(|alias| {
-                let mut said = said_at(&alias.records, at, &None).peekable();
+                let mut said = said_at(&alias.records, at, heard).peekable();
                 said.peek()?;
-                let mut sites: Vec<SiteId> = said_at(&alias.records, at, &None)
+                let mut sites: Vec<SiteId> = said_at(&alias.records, at, heard)
                     .map(|(site, _)| self.sites[site as usize].clone())
                     .collect();
                 sites.sort_unstable();

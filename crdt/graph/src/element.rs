@@ -3,11 +3,11 @@
 use holm_model::{Attributes, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId};
 
 use crate::records::{Record, Records, SiteIndex};
-use crate::snapshot::{presence_at, said_at};
+use crate::snapshot::{Heard, presence_at, said_at};
 use crate::topology::{EdgeIndex, EdgeSlot, NodeIndex, NodeSlot};
 use crate::{
-    Coverage, Direction, ElementView, Folding, Neighbour, NeighboursOf, SaidBefore, SiteRecord,
-    TopologyGraph, UnknownNode,
+    Coverage, Direction, ElementView, Folding, MeantBySite, Neighbour, NeighboursOf, SaidBefore,
+    SiteRecord, TopologyGraph, UnknownNode,
 };
 
 impl TopologyGraph {
@@ -23,33 +23,15 @@ impl TopologyGraph {
         let mut view = View::default();
         match id {
             ElementId::Node(node) => {
-                let names = folding.names(node);
-                // The shown name last: of two values written in one moment its own is the one.
-                let slots: Vec<&NodeSlot> =
-                    names.iter().rev().filter_map(|n| Some(self.node_named(n)?.1)).collect();
-                if slots.is_empty() {
-                    return None;
-                }
-                for slot in &slots {
-                    view.add(ElementId::Node(slot.id.clone()), &slot.records);
-                }
-                let implied = view.told.is_empty();
-                for slot in slots {
-                    for (site, when) in self.implied(slot) {
-                        view.exists(site, &when);
-                    }
-                }
-                let shown = names[0].clone();
-                let mut answer = self.answer(ElementId::Node(shown), view);
-                (answer.implied, answer.names) = (implied, names);
-                Some(answer)
+                let names = folding.names(node).into_iter().map(|name| (name, None));
+                self.node_by_names(&names.collect::<Vec<_>>())
             }
             ElementId::Edge(edge) => {
                 let (from, to) = (folding.shown(&edge.from), folding.shown(&edge.to));
                 let id = EdgeId { from: from.clone(), kind: edge.kind, to: to.clone() };
                 let (names, whole) = (folding.names(from), ElementId::Edge(id));
                 if names.len() == 1 && folding.names(to).len() == 1 {
-                    view.add(whole.clone(), self.records(&whole)?);
+                    view.add(whole.clone(), self.records(&whole)?, |_| true);
                     return Some(self.answer(whole, view));
                 }
                 let mut parts = Vec::new();
@@ -66,17 +48,45 @@ impl TopologyGraph {
                 }
                 parts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
                 let any = !parts.is_empty();
-                parts.into_iter().for_each(|(id, said)| view.add(ElementId::Edge(id), said));
+                parts
+                    .into_iter()
+                    .for_each(|(id, said)| view.add(ElementId::Edge(id), said, |_| true));
                 any.then(|| self.answer(whole, view))
             }
             ElementId::Path(_) | ElementId::Alias(_) => {
-                view.add(id.clone(), self.records(id)?);
+                view.add(id.clone(), self.records(id)?, |_| true);
                 Some(self.answer(id.clone(), view))
             }
         }
     }
 
-    fn answer(&self, id: ElementId, view: View<'_>) -> ElementView {
+    /// A node by all its names, the shown one first, as far as each is said by those that are heard.
+    pub(crate) fn node_by_names(&self, names: &[(NodeId, Heard)]) -> Option<ElementView> {
+        let mut view = View::default();
+        let counts = |heard: &Heard, by: &SiteIndex| heard.as_ref().is_none_or(|h| h.contains(by));
+        // The shown name last: of two values written in one moment its own is the one.
+        let known =
+            names.iter().rev().filter_map(|(n, heard)| Some((self.node_named(n)?.1, heard)));
+        let slots: Vec<(&NodeSlot, &Heard)> = known.collect();
+        if slots.is_empty() {
+            return None;
+        }
+        for (slot, heard) in &slots {
+            view.add(ElementId::Node(slot.id.clone()), &slot.records, |by| counts(heard, by));
+        }
+        let implied = view.told.is_empty();
+        for (slot, heard) in slots {
+            for (site, when) in self.implied(slot).into_iter().filter(|(by, _)| counts(heard, by)) {
+                view.exists(site, &when);
+            }
+        }
+        let mut answer = self.answer(ElementId::Node(names.first()?.0.clone()), view);
+        answer.implied = implied;
+        answer.names = names.iter().map(|(name, _)| name.clone()).collect();
+        Some(answer)
+    }
+
+    pub(crate) fn answer(&self, id: ElementId, view: View<'_>) -> ElementView {
         let mut sites: Vec<SiteRecord> = Vec::new();
         for (site, intervals) in view.when {
             let mut own: Vec<(&Record, &ElementId)> = Vec::new();
@@ -121,40 +131,39 @@ impl TopologyGraph {
         at: Millis,
         folding: &Folding,
     ) -> Result<Vec<Neighbour>, UnknownNode> {
-        self.neighbours_of(node, at, folding, usize::MAX).map(|found| found.items)
+        let meant = MeantBySite::everybody(node, folding);
+        let found = self.neighbours_meant(&meant, at, folding, usize::MAX);
+        found.map(|found| found.items).ok_or_else(|| UnknownNode { node: node.clone(), at })
     }
 
-    /// The first `limit` of the nodes next to what is shown as `node`, in order, and how many there are.
-    ///
-    /// # Errors
-    /// [`UnknownNode`] if it is not there at `at` by any of its names.
-    pub fn neighbours_of(
+    /// The first `limit` of the nodes next to one by all its names, in order; `None` if it is not there.
+    pub(crate) fn neighbours_by_names(
         &self,
-        node: &NodeId,
+        names: &[(NodeId, Heard)],
         at: Millis,
         folding: &Folding,
         limit: usize,
-    ) -> Result<NeighboursOf, UnknownNode> {
-        let shown = folding.shown(node);
+    ) -> Option<NeighboursOf> {
+        let own = |other: &NodeId| names.iter().any(|(name, _)| name == other);
         let mut found: Vec<(&NodeId, EdgeKind, Direction)> = Vec::new();
         let mut there = false;
-        for name in folding.names(node) {
-            let Some((_, slot)) = self.node_named(&name) else { continue };
+        for (name, heard) in names {
+            let Some((_, slot)) = self.node_named(name) else { continue };
             let paths = slot.paths.iter().filter_map(|&path| self.paths.get(path));
             let on_a_path =
-                paths.into_iter().any(|p| said_at(&p.records, at, &None).next().is_some());
-            there |= on_a_path || said_at(&slot.records, at, &None).next().is_some();
+                paths.into_iter().any(|p| said_at(&p.records, at, heard).next().is_some());
+            there |= on_a_path || said_at(&slot.records, at, heard).next().is_some();
             let mut look =
                 |list: &[EdgeIndex], direction: Direction, end: fn(&EdgeSlot) -> NodeIndex| {
                     for edge in list.iter().filter_map(|&e| self.edges[e as usize].as_ref()) {
-                        if said_at(&edge.records, at, &None).next().is_none() {
+                        if said_at(&edge.records, at, heard).next().is_none() {
                             continue;
                         }
                         there = true;
                         let Some(id) = self.id_of(end(edge)) else { continue };
                         let other = folding.shown(id);
                         // From one name of a thing to another: within the thing.
-                        if other == shown && *id != name {
+                        if own(id) && id != name {
                             continue;
                         }
                         found.push((other, edge.kind, direction));
@@ -164,7 +173,7 @@ impl TopologyGraph {
             look(&slot.into, Direction::In, |edge| edge.from);
         }
         if !there {
-            return Err(UnknownNode { node: node.clone(), at });
+            return None;
         }
         found.sort_unstable();
         found.dedup();
@@ -174,7 +183,7 @@ impl TopologyGraph {
             kind,
             direction,
         });
-        Ok(NeighboursOf { items: items.collect(), total })
+        Some(NeighboursOf { items: items.collect(), total })
     }
 
     /// What a picture at `at` stands on.
@@ -204,14 +213,19 @@ impl TopologyGraph {
 
 /// What is said about one element, by whom.
 #[derive(Default)]
-struct View<'a> {
+pub(crate) struct View<'a> {
     told: Vec<(SiteIndex, &'a Record, ElementId)>,
     when: Vec<(SiteIndex, IntervalSet)>,
 }
 
 impl<'a> View<'a> {
-    fn add(&mut self, id: ElementId, records: &'a Records) {
-        for (site, record) in records.iter() {
+    pub(crate) fn add(
+        &mut self,
+        id: ElementId,
+        records: &'a Records,
+        counts: impl Fn(&SiteIndex) -> bool,
+    ) {
+        for (site, record) in records.iter().filter(|(site, _)| counts(site)) {
             self.told.push((site, record, id.clone()));
             self.exists(site, &record.intervals);
         }

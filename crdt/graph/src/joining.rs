@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use holm_model::{AddressScope, Millis, NodeId};
 
 use crate::TopologyGraph;
+use crate::plans::Classes;
 use crate::records::SiteIndex;
 use crate::snapshot::{Heard, said_at};
 use crate::topology::NodeIndex;
@@ -204,8 +205,8 @@ impl TopologyGraph {
         };
         self.plans_change_at().for_each(&mut bound);
         let mut statements = Vec::new();
-        // By name and who means it: whether others mean something else.
-        let mut others: HashMap<(NodeIndex, SiteIndex), bool> = HashMap::new();
+        // By name: who ever speaks of it, and once it is asked for who does at `at`.
+        let mut speaking: HashMap<NodeIndex, (Classes, Option<Classes>)> = HashMap::new();
         for alias in self.aliases.iter() {
             for (_, record) in alias.records.iter() {
                 let bounds = record.intervals.as_slice().iter();
@@ -223,11 +224,12 @@ impl TopologyGraph {
                     let Some(slot) = slot.filter(|slot| slot.scope == AddressScope::Site) else {
                         return false;
                     };
-                    let class = plans.class(slot.scope, site);
-                    *others.entry((end, class)).or_insert_with(|| {
-                        let same = |by: SiteIndex| plans.class(slot.scope, by) == class;
-                        self.others_that_speak(slot, same, at, &mut bound)
-                    })
+                    let class = |by: SiteIndex| plans.class(slot.scope, by);
+                    let own = class(site);
+                    let ever = || (Classes::of(slot.mentions.sites().map(class)), None);
+                    let (ever, then) = speaking.entry(end).or_insert_with(ever);
+                    let speak = || self.classes_that_speak(slot, class, at, &mut bound);
+                    ever.other_than(own) && then.get_or_insert_with(speak).other_than(own)
                 });
                 statements.push(Statement { site, ends: alias.ends, of_others, host_id });
             }

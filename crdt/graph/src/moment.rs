@@ -1,5 +1,6 @@
 //! The graph at one moment, laid out for questions about routes and failures.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -7,7 +8,7 @@ use holm_model::{AddressScope, EdgeKind, Millis, NodeId, NodeKind, SiteId};
 use holm_moment::{Moment, MomentBuilder};
 
 use crate::TopologyGraph;
-use crate::joining::Joined;
+use crate::joining::{Joined, Thing};
 use crate::plans::Plans;
 use crate::records::{Record, SiteIndex};
 use crate::snapshot::said_at;
@@ -29,8 +30,8 @@ impl TopologyGraph {
     pub fn moment(&self, at: Millis) -> Moment {
         let mut laying = Laying::new(self, at);
         laying.nodes();
-        laying.edges();
         laying.paths();
+        laying.edges();
         laying.places();
         laying.private_names();
         laying.builder.build()
@@ -56,6 +57,8 @@ struct Laying<'a> {
     things: HashMap<u32, u32>,
     /// Services, and the sites where they are seen.
     seen: Vec<(u32, SiteIndex)>,
+    /// Pairs of agent and target between which packets were seen to go over others, and never straight.
+    over_others: HashMap<(u32, u32), bool>,
 }
 
 impl<'a> Laying<'a> {
@@ -79,6 +82,7 @@ impl<'a> Laying<'a> {
             apart: HashMap::new(),
             things: HashMap::new(),
             seen: Vec::new(),
+            over_others: HashMap::new(),
         }
     }
 
@@ -116,7 +120,8 @@ impl<'a> Laying<'a> {
         let joined = Arc::clone(&self.joined);
         let place = &graph.sites[site as usize];
         let made = match joined.meant(node, class) {
-            Some((_, thing)) if thing.is_certain => self.node(thing.shown, site)?,
+            // Which of its names `site` speaks of is not said by this one.
+            Some((_, thing)) if thing.is_certain => self.shown(joined.shown(thing.shown))?,
             Some((number, thing)) => {
                 let id = graph.id_of(thing.shown)?;
                 let made = || self.builder.node_apart(id.clone());
@@ -147,10 +152,7 @@ impl<'a> Laying<'a> {
         if self.several[node as usize] {
             let class = self.plans.class(slot.scope, site);
             return match self.joined.meant(node, class) {
-                Some((_, thing)) if thing.is_certain => {
-                    self.handle[self.joined.shown(thing.shown) as usize]
-                }
-                Some((number, _)) => self.things.get(&number).copied(),
+                Some((number, thing)) => self.made(number, thing),
                 None => self.apart.get(&(node, class)).copied(),
             };
         }
@@ -159,6 +161,14 @@ impl<'a> Laying<'a> {
             || self.graph.speak_at(slot, self.at).any(same)
             || self.graph.claimants(slot, self.at).any(same);
         self.handle[self.joined.shown(node) as usize].filter(|_| is_meant)
+    }
+
+    /// The handle of what some mean by a name that means several things, if it is there.
+    fn made(&self, number: u32, thing: &Thing) -> Option<u32> {
+        match thing.is_certain {
+            true => self.handle[self.joined.shown(thing.shown) as usize],
+            false => self.things.get(&number).copied(),
+        }
     }
 
     fn nodes(&mut self) {
@@ -188,7 +198,13 @@ impl<'a> Laying<'a> {
                     continue;
                 }
                 let us = round_trip_us(edge.kind, record, self.at);
-                self.builder.edge(from, edge.kind, to, us);
+                // What a probe tells of both ends is no way around what lies between them.
+                let is_probe = edge.kind == EdgeKind::Path
+                    && self.over_others.get(&(from, to)).copied().unwrap_or(false);
+                match is_probe {
+                    true => self.builder.probed(from, to, us),
+                    false => self.builder.edge(from, edge.kind, to, us),
+                }
                 match edge.kind {
                     EdgeKind::Flow => {
                         let called =
@@ -205,13 +221,7 @@ impl<'a> Laying<'a> {
                             self.seen.push((from, site));
                         }
                     }
-                    EdgeKind::Path => {
-                        let attributes = record.attributes(self.at);
-                        let peer = attributes.get(PEER_SITE).map(|site| SiteId::new(site));
-                        if let Some(Ok(peer)) = peer {
-                            self.builder.located_at(to, &peer);
-                        }
-                    }
+                    EdgeKind::Path => self.located(to, record),
                     EdgeKind::Routing | EdgeKind::Device => {}
                 }
             }
@@ -221,14 +231,25 @@ impl<'a> Laying<'a> {
     fn paths(&mut self) {
         let graph = self.graph;
         for path in graph.paths.iter() {
-            for (site, _) in said_at(&path.records, self.at, &None) {
+            for (site, record) in said_at(&path.records, self.at, &None) {
                 let mut node = |id: &NodeId| self.node(graph.node_named(id)?.0, site);
                 let ends = (node(path.id.agent()), node(path.id.target()));
                 let (Some(agent), Some(target)) = ends else { continue };
                 let hops: Vec<_> =
                     path.id.hops().iter().map(|hop| hop.as_ref().and_then(&mut node)).collect();
                 self.builder.path(agent, target, path.id.flow(), &hops);
+                let over_others = !hops.is_empty();
+                *self.over_others.entry((agent, target)).or_insert(true) &= over_others;
+                self.located(target, record);
             }
+        }
+    }
+
+    /// Where a target is, if the probe knows whose node it is.
+    fn located(&mut self, target: u32, record: &Record) {
+        let attributes = record.attributes(self.at);
+        if let Some(Ok(peer)) = attributes.get(PEER_SITE).map(|site| SiteId::new(site)) {
+            self.builder.located_at(target, &peer);
         }
     }
 
@@ -250,10 +271,7 @@ impl<'a> Laying<'a> {
         }
         let joined = Arc::clone(&self.joined);
         for (node, class, number, thing) in joined.things() {
-            let made = match thing.is_certain {
-                true => self.handle[joined.shown(thing.shown) as usize],
-                false => self.things.get(&number).copied(),
-            };
+            let made = self.made(number, thing);
             let (Some(made), Some(slot)) = (made, graph.nodes[node as usize].as_ref()) else {
                 continue;
             };
@@ -261,8 +279,14 @@ impl<'a> Laying<'a> {
             if slot.scope != AddressScope::Global {
                 self.builder.private_name(made, &slot.id, class);
             }
+        }
+        let apart: BTreeSet<NodeIndex> = joined.apart().collect();
+        for (node, slot) in
+            apart.into_iter().filter_map(|n| graph.nodes[n as usize].as_ref().map(|s| (n, s)))
+        {
             for site in graph.claimants(slot, self.at) {
-                if self.plans.class(slot.scope, site) == class {
+                let meant = joined.meant(node, self.plans.class(slot.scope, site));
+                if let Some(made) = meant.and_then(|(number, thing)| self.made(number, thing)) {
                     self.builder.called_at(made, &slot.id, &graph.sites[site as usize]);
                 }
             }
@@ -286,7 +310,8 @@ impl Laying<'_> {
     /// To whom names mean something that may mean something else to others, or nothing.
     fn private_names(&mut self) {
         let graph = self.graph;
-        for (index, site) in (0..).zip(&graph.sites) {
+        for (index, site) in (0..).zip(&graph.sites).filter(|(site, _)| graph.says_anything(*site))
+        {
             let class = |scope| self.plans.class(scope, index);
             self.builder.of_class(site, class(AddressScope::Site), class(AddressScope::Machine));
         }

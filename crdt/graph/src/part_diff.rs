@@ -19,7 +19,7 @@ impl TopologyGraph {
         to: Millis,
         limit: usize,
     ) -> Diff {
-        let heard = self.heard(filter);
+        let heard = self.heard(filter.sites.as_deref());
         let joined = self.joined_for(filter, to, &heard);
         let chooses =
             filter.node_kinds.is_some() || filter.edge_kinds.is_some() || filter.around.is_some();

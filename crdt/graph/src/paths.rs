@@ -164,7 +164,7 @@ impl TopologyGraph {
         let Some(path) = self.paths.remove(index) else { return };
         for &node in &path.nodes {
             if let Some(slot) = &mut self.nodes[node as usize] {
-                slot.paths.retain(|&p| p != index);
+                slot.paths.remove(&index);
             }
             self.forget_if_unused(node);
         }
@@ -179,7 +179,7 @@ impl TopologyGraph {
         let Some(slot) = self.paths.get(index) else { return index };
         for &node in &slot.nodes {
             if let Some(node) = &mut self.nodes[node as usize] {
-                node.paths.push(index);
+                node.paths.insert(index);
             }
         }
         index

@@ -81,6 +81,44 @@ impl Mentions {
     }
 }
 
+/// Sites by what they mean: as far as it takes to know whether any mean something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Classes {
+    Nobody,
+    One(SiteIndex),
+    Several,
+}
+
+impl Classes {
+    pub(crate) fn of(classes: impl Iterator<Item = SiteIndex>) -> Self {
+        let mut all = Self::Nobody;
+        for class in classes {
+            all.add(class);
+            if all == Self::Several {
+                break;
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, class: SiteIndex) {
+        *self = match *self {
+            Self::Nobody => Self::One(class),
+            Self::One(one) if one == class => Self::One(one),
+            Self::One(_) | Self::Several => Self::Several,
+        }
+    }
+
+    /// Whether there is another than `class`.
+    pub(crate) fn other_than(self, class: SiteIndex) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::One(one) => one != class,
+            Self::Several => true,
+        }
+    }
+}
+
 /// By site: who stands for all that share its plan.
 #[derive(Debug, Default)]
 pub(crate) struct Plans {
@@ -152,9 +190,7 @@ impl TopologyGraph {
     /// Whether the sites that speak of a node at `at` mean several things by it.
     pub(crate) fn means_several(&self, node: &NodeSlot, at: Millis, plans: &Plans) -> bool {
         let several = |sites: &mut dyn Iterator<Item = SiteIndex>| {
-            let mut classes = sites.map(|site| plans.class(node.scope, site));
-            let first = classes.next();
-            classes.any(|class| Some(class) != first)
+            Classes::of(sites.map(|site| plans.class(node.scope, site))) == Classes::Several
         };
         // Who ever spoke of it is known at once, who speaks of it then is not.
         node.may_mean_several()
@@ -188,7 +224,10 @@ impl TopologyGraph {
     }
 
     /// What speaks of a node: its own records, those of edges that end there and of paths over it.
-    fn said_of<'a>(&'a self, node: &'a NodeSlot) -> impl Iterator<Item = &'a Records> + 'a {
+    pub(crate) fn said_of<'a>(
+        &'a self,
+        node: &'a NodeSlot,
+    ) -> impl Iterator<Item = &'a Records> + 'a {
         let edges = node.out.iter().chain(&node.into);
         let edges = edges.filter_map(|&edge| self.edges[edge as usize].as_ref());
         let paths = node.paths.iter().filter_map(|&path| self.paths.get(path));
@@ -197,28 +236,26 @@ impl TopologyGraph {
             .chain(paths.map(|path| &path.records))
     }
 
-    /// The sites of another class than `class` that speak of a node at `at`; `bounds` gets every moment at
-    /// which such a site begins or ends to.
-    pub(crate) fn others_that_speak(
+    /// Which classes of sites speak of a node at `at`; `bounds` gets every moment at which a site begins or
+    /// ends to.
+    pub(crate) fn classes_that_speak(
         &self,
         node: &NodeSlot,
-        class: impl Fn(SiteIndex) -> bool,
+        class: impl Fn(SiteIndex) -> SiteIndex,
         at: Millis,
         mut bounds: impl FnMut(Millis),
-    ) -> bool {
-        if !node.mentions.sites().any(|site| !class(site)) {
-            return false;
-        }
-        let mut speaks = false;
-        let said = self.said_of(node).flat_map(|records| records.iter());
-        for (_, record) in said.filter(|(site, _)| !class(*site)) {
-            speaks |= record.intervals.contains(at);
+    ) -> Classes {
+        let mut then = Classes::Nobody;
+        for (site, record) in self.said_of(node).flat_map(|records| records.iter()) {
+            if record.intervals.contains(at) {
+                then.add(class(site));
+            }
             for interval in record.intervals.as_slice() {
                 bounds(interval.from);
                 interval.to.into_iter().for_each(&mut bounds);
             }
         }
-        speaks
+        then
     }
 
     /// That `site` speaks of a node at other times than before, by one record.

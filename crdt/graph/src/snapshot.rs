@@ -98,7 +98,7 @@ impl TopologyGraph {
         named: Millis,
         filter: &SnapshotFilter,
     ) -> Result<Snapshot, UnknownNode> {
-        let heard = self.heard(filter);
+        let heard = self.heard(filter.sites.as_deref());
         let joined = self.joined_for(filter, named, &heard);
         let asked = Asked { at, heard, joined, filter };
         let found = match &filter.around {
@@ -108,8 +108,7 @@ impl TopologyGraph {
         Ok(self.views(&asked, found))
     }
 
-    pub(crate) fn heard(&self, filter: &SnapshotFilter) -> Heard {
-        let sites = filter.sites.as_ref();
+    pub(crate) fn heard(&self, sites: Option<&[SiteId]>) -> Heard {
         sites.map(|sites| sites.iter().filter_map(|s| self.site_named(s)).collect())
     }
 

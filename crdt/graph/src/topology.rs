@@ -1,5 +1,7 @@
 //! The merged view of what all sites recorded about one tenant.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 use holm_model::{
     AddressScope, EdgeId, EdgeKind, ElementId, IntervalSet, Millis, NodeId, NodeKind, SiteId,
@@ -23,7 +25,7 @@ pub(crate) struct NodeSlot {
     pub(crate) records: Records,
     pub(crate) out: Vec<EdgeIndex>,
     pub(crate) into: Vec<EdgeIndex>,
-    pub(crate) paths: Vec<PathIndex>,
+    pub(crate) paths: BTreeSet<PathIndex>,
     pub(crate) aliases: Vec<AliasIndex>,
     /// How far its name means the same.
     pub(crate) scope: AddressScope,
@@ -59,6 +61,8 @@ pub(crate) struct EdgeSlot {
 #[derive(Debug, Default)]
 pub struct TopologyGraph {
     pub(crate) sites: Vec<SiteId>,
+    /// By site: how many records of it there are.
+    said: Vec<u32>,
     site_index: HashMap<SiteId, SiteIndex>,
     pub(crate) nodes: Vec<Option<NodeSlot>>,
     free_nodes: Vec<NodeIndex>,
@@ -96,14 +100,17 @@ impl TopologyGraph {
         if before == record.as_ref() {
             return false;
         }
-        if let Some(before) = before {
-            let hash = hash_record(site.as_str(), &id, before);
+        let before = before.map(|before| hash_record(site.as_str(), &id, before));
+        let had = before.is_some();
+        if let Some(hash) = before {
             self.digest.remove(hash);
         }
         if let Some(record) = &record {
             self.digest.add(hash_record(site.as_str(), &id, record));
         }
         let site = self.intern_site(site);
+        let said = &mut self.said[site as usize];
+        *said = *said + u32::from(record.is_some()) - u32::from(had);
         match id {
             ElementId::Node(id) => self.set_node(&id, site, record),
             ElementId::Edge(id) => self.set_edge(&id, site, record),
@@ -153,8 +160,14 @@ impl TopologyGraph {
         self.node_index.is_empty()
     }
 
+    /// A site that says anything, now or of other times.
     pub(crate) fn site_named(&self, site: &SiteId) -> Option<SiteIndex> {
-        self.site_index.get(site).copied()
+        self.site_index.get(site).copied().filter(|&site| self.says_anything(site))
+    }
+
+    /// Whether a site has not withdrawn all that it ever said.
+    pub(crate) fn says_anything(&self, site: SiteIndex) -> bool {
+        self.said[site as usize] > 0
     }
 
     pub(crate) fn node_named(&self, id: &NodeId) -> Option<(NodeIndex, &NodeSlot)> {
@@ -211,6 +224,7 @@ impl TopologyGraph {
         }
         let index = next_index(self.sites.len());
         self.sites.push(site.clone());
+        self.said.push(0);
         self.site_index.insert(site.clone(), index);
         index
     }
@@ -224,7 +238,7 @@ impl TopologyGraph {
             records: Records::default(),
             out: Vec::new(),
             into: Vec::new(),
-            paths: Vec::new(),
+            paths: BTreeSet::new(),
             aliases: Vec::new(),
             scope: AddressScope::of_node(id),
             mentions: Mentions::Nobody,

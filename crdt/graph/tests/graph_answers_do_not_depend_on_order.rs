@@ -180,6 +180,17 @@ proptest! {
                     for n in 0..4 {
                         let site = SiteId::new(&format!("site-{n}")).expect("valid");
                         prop_assert_eq!(one.meant_by(name, &site), other.meant_by(name, &site));
+                        let meant = replayed.meant_by_site(name, &site, at);
+                        prop_assert_eq!(&meant, &shuffled.meant_by_site(name, &site, at));
+                        if !one.has_heard_of(&site) {
+                            prop_assert_eq!(meant, None);
+                        } else if let Some(node) = one.meant_by(name, &site) {
+                            let told = meant.into_iter().flat_map(|meant| meant.names);
+                            let told: BTreeSet<_> = told.map(|(n, _)| n).collect();
+                            prop_assert_eq!(told, one.names(node).into_iter().collect(), "{}@{}", name, site);
+                        } else if let Some(meant) = meant {
+                            prop_assert!(!replayed.is_meant_then(&meant, at), "{}@{}: {:?}", name, site, meant);
+                        }
                     }
                     let target = Selector::Element(ElementId::Node(name.clone()));
                     let failed = one.select(&target);

@@ -189,7 +189,7 @@ fn the_fastest_way_is_by_what_is_typical_at_the_moment() {
             only_through: None,
             count: 1,
         };
-        let routes = moment.routes(&query, &mut Scratch::default());
+        let routes = moment.routes(&query, &mut Scratch::default()).found;
         (routes[0].latency_us, routes[0].unmeasured)
     };
     assert_eq!(latency(20), (40_500, 0));

@@ -2,7 +2,7 @@
 
 mod put;
 
-use holm_graph::{SnapshotFilter, TopologyGraph};
+use holm_graph::{MeantBySite, SnapshotFilter, TopologyGraph};
 use holm_model::{EdgeKind, ElementId, Millis, NodeKind};
 use holm_moment::{Limits, Scratch, Selector, WhatIf};
 use put::{id, node, put, put_with};
@@ -223,7 +223,9 @@ fn anything_is_found_and_looked_at_by_any_of_its_names() {
         let view = graph.element_folded(&id(name), &folding).expect("known");
         assert_eq!((view.id.to_string().as_str(), view.sites.len()), ("host:db", 1));
         assert_eq!(view.names, [node("host:db"), node("host:10.0.0.1")]);
-        let next_to = graph.neighbours_of(&node(name), NOW, &folding, 1).expect("there");
+        let next_to = graph
+            .neighbours_meant(&MeantBySite::everybody(&node(name), &folding), NOW, &folding, 1)
+            .expect("there");
         assert_eq!((next_to.items[0].node.clone(), next_to.total), (node("service:web"), 1));
     }
     for edge in ["service:web|flow|host:db", "service:web|flow|host:10.0.0.1"] {

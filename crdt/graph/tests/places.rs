@@ -3,7 +3,7 @@
 
 mod put;
 
-use holm_graph::TopologyGraph;
+use holm_graph::{Folding, MeantBySite, TopologyGraph};
 use holm_model::Millis;
 use holm_moment::{
     Impact, Limits, Metric, Moment, RouteLayer, RouteQuery, Scratch, Selector, WhatIf, impact_diff,
@@ -107,6 +107,53 @@ fn routers() -> TopologyGraph {
     graph
 }
 
+fn next_to(graph: &TopologyGraph, meant: &MeantBySite) -> Vec<String> {
+    let all = graph.neighbours_meant(meant, NOW, &graph.folding(NOW), 10).expect("there");
+    all.items.iter().map(|next| next.node.to_string()).collect()
+}
+
+#[test]
+fn what_a_site_means_by_a_name_has_its_other_names_and_nothing_of_another_sites() {
+    let tokyo = "tokyo".parse().expect("valid");
+    let berlin = "berlin".parse().expect("valid");
+    let hop = node("hop:192.168.1.1");
+
+    // One site alone speaks of it: it means nothing to others, and what it meant before is found.
+    let mut graph = TopologyGraph::new();
+    put(&mut graph, "berlin", "agent:berlin|path|hop:192.168.1.1", (1, Some(5)));
+    put(&mut graph, "tokyo", "agent:tokyo|path|hop:192.168.9.9", (1, None));
+    assert_eq!(graph.meant_by_site(&hop, &tokyo, NOW), None);
+    let gone = graph.meant_by_site(&hop, &berlin, NOW).expect("it was there");
+    assert!(!graph.is_meant_then(&gone, NOW) && graph.is_meant_then(&gone, Millis(3)));
+    assert_eq!(graph.element_meant(&gone).expect("a history").sites.len(), 1);
+    put(&mut graph, "tokyo", "agent:tokyo|path|hop:192.168.1.1", (1, None));
+    let gone = graph.meant_by_site(&hop, &berlin, NOW).expect("it was there");
+    assert_eq!(gone.by.as_deref(), Some(&[berlin.clone()][..]));
+    assert_eq!(graph.neighbours_meant(&gone, NOW, &graph.folding(NOW), 10), None);
+
+    // A certain name of the one, and a name that both use for their own.
+    let mut graph = routers();
+    put(&mut graph, "tokyo", "host:gw-tokyo|alias|hop:192.168.1.1", (1, None));
+    let meant = graph.meant_by_site(&hop, &tokyo, NOW).expect("it speaks of it");
+    let names: Vec<_> = meant.names.iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(names, ["host:gw-tokyo", "hop:192.168.1.1"]);
+    assert_eq!(next_to(&graph, &meant), ["agent:tokyo", "host:192.0.2.2"]);
+    assert_eq!(graph.element_meant(&meant).expect("there").sites.len(), 1);
+    let mut graph = routers();
+    for site in ["berlin", "tokyo"] {
+        put(&mut graph, site, "host:gw|alias|hop:192.168.1.1", (1, None));
+        put(&mut graph, site, "host:gw|alias|hop:192.168.2.1", (1, None));
+        put(&mut graph, site, &format!("hop:192.168.2.1|path|host:of-{site}"), (1, None));
+    }
+    for name in ["host:gw", "hop:192.168.1.1", "hop:192.168.2.1"] {
+        let meant = graph.meant_by_site(&node(name), &tokyo, NOW).expect("it speaks of it");
+        assert_eq!(next_to(&graph, &meant), ["agent:tokyo", "host:192.0.2.2", "host:of-tokyo"]);
+        assert_eq!(graph.aliases_meant(&meant, NOW).len(), 4, "two, of each end");
+        let alone = meant.only(&node(name));
+        assert_eq!(alone.names.len(), 1);
+    }
+}
+
 #[test]
 fn a_private_address_of_two_sites_is_two_things() {
     let mut graph = routers();
@@ -121,13 +168,27 @@ fn a_private_address_of_two_sites_is_two_things() {
         only_through: None,
         count: 1,
     };
-    assert_eq!(moment.routes(&far, &mut Scratch::default()), []);
+    assert_eq!(moment.routes(&far, &mut Scratch::default()).found, []);
     let both = ["agent:berlin host:192.0.2.1", "agent:tokyo host:192.0.2.2"];
     assert_eq!(broken(&moment, "hop:192.168.1.1"), both);
     assert_eq!(broken(&moment, "hop:192.168.1.1@tokyo"), both[1..]);
     let elsewhere =
         Selector::Placed { node: node("hop:192.168.1.1"), site: "osaka".parse().expect("valid") };
     assert!(moment.select(&elsewhere).is_err());
+
+    let meant = |graph: &TopologyGraph, name: &str, site: &str| {
+        graph.meant_by_site(&node(name), &site.parse().expect("valid"), NOW)
+    };
+    let of_tokyo = meant(&graph, "hop:192.168.1.1", "tokyo").expect("it speaks of it");
+    assert_eq!(of_tokyo.by.as_deref(), Some(&["tokyo".parse().expect("valid")][..]));
+    assert_eq!(meant(&graph, "hop:192.168.1.1", "osaka"), None);
+    assert_eq!(meant(&graph, "hop:192.168.9.9", "tokyo"), None);
+    let public = meant(&graph, "host:192.0.2.2", "berlin").expect("everybody means the same");
+    assert_eq!((public.names, public.by), (vec![(node("host:192.0.2.2"), None)], None));
+    let router = node("hop:192.168.1.1");
+    let everybody = MeantBySite::everybody(&router, &Folding::default());
+    assert_eq!(next_to(&graph, &of_tokyo), ["agent:tokyo", "host:192.0.2.2"]);
+    assert_eq!(next_to(&graph, &everybody).len(), 4);
 
     // They say that they share their addresses: one plan, one router.
     one_plan(&mut graph, 1);
@@ -143,6 +204,7 @@ fn a_private_address_of_two_sites_is_two_things() {
                 },
                 &mut Scratch::default()
             )
+            .found
             .len(),
         1
     );
@@ -367,7 +429,7 @@ fn what_a_host_calls_is_needed_by_nobody_else_there() {
         count: 3,
     };
     let mut scratch = Scratch::default();
-    assert_eq!(moment.layered_routes(&to_mail, RouteLayer::Calls, &mut scratch), []);
+    assert_eq!(moment.layered_routes(&to_mail, RouteLayer::Calls, &mut scratch).found, []);
 }
 
 #[test]

@@ -10,8 +10,17 @@ use crate::{Millis, TenantId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DocKind {
+    /// What one site's nodes took of changes that somebody made.
+    Change,
+    /// What one site's nodes and people said about faults.
+    Incident,
+    /// What people decided that shall be so: objectives, for one.
+    Policy,
     /// Signed statements of the mesh's authorities; read as a monotone set.
     Roster,
+    /// What one site's nodes counted for objectives.
+    #[serde(rename = "slo-ledger")]
+    SloLedger,
     /// What one site saw to exist, and when.
     Topology,
 }
@@ -20,7 +29,11 @@ impl DocKind {
     /// The kind as it stands in a document's header.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Change => "change",
+            Self::Incident => "incident",
+            Self::Policy => "policy",
             Self::Roster => "roster",
+            Self::SloLedger => "slo-ledger",
             Self::Topology => "topology",
         }
     }

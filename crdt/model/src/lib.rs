@@ -15,6 +15,7 @@ mod interval;
 mod observation;
 mod path;
 mod row;
+mod signal;
 mod time;
 
 pub use address::{AddressScope, Prefix};
@@ -34,4 +35,8 @@ pub use observation::{
 };
 pub use path::{AliasId, MAX_FLOW_BYTES, MAX_PATH_BYTES, MAX_PATH_HOPS, PathId};
 pub use row::{Row, Value};
+pub use signal::{
+    MAX_SIGNAL_ATTRIBUTES, MAX_SIGNAL_TEXT_BYTES, SIGNAL_KEY, SIGNAL_NEAR, Severity, Signal,
+    VANTAGE_FAILED, VANTAGE_REACHED,
+};
 pub use time::Millis;

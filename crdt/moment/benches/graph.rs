@@ -278,8 +278,9 @@ fn ways(name: &str, moment: &Moment, scratch: &mut Scratch) -> f64 {
             count,
         };
         let (ms, found) = timed(3, || moment.routes(&query, scratch));
-        assert_eq!(found.len(), count);
-        println!("also: {name}: {count} shortest ways take {ms:.2} ms");
+        let told = if found.complete { "" } else { " until it broke off" };
+        let found = found.found.len();
+        println!("also: {name}: {found} of {count} shortest ways take {ms:.2} ms{told}");
         last = ms;
     }
     last

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use holm_model::{EdgeKind, NodeId, NodeKind, SiteId};
 
 use crate::adjacency::{Layer, Rows};
@@ -18,6 +18,8 @@ pub struct MomentBuilder {
     /// Nodes with such names: at which site by which.
     apart: HashMap<u32, Vec<(SiteId, NodeId)>>,
     edges: Vec<(u32, EdgeKind, u32, u32)>,
+    /// Path edges that are no links, by their ends.
+    probed: Vec<(u32, u32)>,
     paths: Vec<CollectedPath>,
     recorded_by: Vec<(u32, SiteId)>,
     located_at: Vec<(u32, SiteId)>,
@@ -99,6 +101,13 @@ impl MomentBuilder {
         self.edges.push((from, kind, to, latency_us.unwrap_or(NO_WEIGHT)));
     }
 
+    /// A path edge that says that a probe got from one node to another, and not how: where it is known on
+    /// which ways packets went there, it is no link that others could take.
+    pub fn probed(&mut self, from: u32, to: u32, latency_us: Option<u32>) {
+        self.probed.push((from, to));
+        self.edge(from, EdgeKind::Path, to, latency_us);
+    }
+
     /// A path that packets of one flow took, from `agent` to `target`; `None` is a hop that did not
     /// answer.
     pub fn path(&mut self, agent: u32, target: u32, flow: &str, hops: &[Option<u32>]) {
@@ -131,9 +140,17 @@ impl MomentBuilder {
         edges.sort_unstable();
         edges.dedup_by_key(|(from, kind, to, _)| (*from, *kind, *to));
         let count = nodes.len();
+        let probed: HashSet<(u32, u32)> =
+            self.probed.iter().map(|&(from, to)| (at(from), at(to))).collect();
+        let is_link = |from: u32, kind: EdgeKind, to: u32| {
+            kind != EdgeKind::Path || !probed.contains(&(from, to))
+        };
         let numbered = || (0..).zip(&edges).map(|(i, &(from, kind, to, _))| (i, from, kind, to));
+        let probes = numbered().filter(|&(_, from, kind, to)| !is_link(from, kind, to));
+        let probes = Layer::of(count, probes.map(|(i, from, _, to)| (i, from, to)));
         let layer = |wanted: Option<EdgeKind>| {
             let these = numbered()
+                .filter(|&(_, from, kind, to)| is_link(from, kind, to))
                 .filter(move |(_, _, kind, _)| wanted.is_none_or(|wanted| wanted == *kind))
                 .map(|(i, from, _, to)| (i, from, to));
             Layer::of(count, these)
@@ -150,9 +167,13 @@ impl MomentBuilder {
             nodes.sort_unstable();
             nodes.dedup();
         }
-        let called_at: BTreeMap<(NodeId, SiteId), u32> =
-            self.called_at.into_iter().map(|(name, site, node)| ((name, site), at(node))).collect();
-        let elsewhere = called_at.iter().map(|((name, _), node)| (name.clone(), *node));
+        let mut called_at: HashMap<NodeId, BTreeMap<SiteId, u32>> = HashMap::new();
+        for (name, site, node) in self.called_at {
+            called_at.entry(name).or_default().insert(site, at(node));
+        }
+        let elsewhere = called_at
+            .iter()
+            .flat_map(|(name, by_site)| by_site.values().map(|node| (name.clone(), *node)));
         let also_called = also_called.into_iter().map(|(name, node)| (name, at(node)));
         let of_another = |(name, node): &(NodeId, u32)| nodes[*node as usize] != *name;
         let also_called = also_called.chain(elsewhere).filter(of_another);
@@ -199,8 +220,8 @@ impl MomentBuilder {
         let ties = untold(&ties);
         let (index, several) = by_name(names.chain(nodes.iter().cloned().zip(0..)));
         let mut place_of: HashMap<u32, SiteId> = HashMap::new();
-        for ((name, site), node) in &called_at {
-            if nodes[*node as usize] == *name && several.contains_key(name) {
+        for (name, by_site) in called_at.iter().filter(|(name, _)| several.contains_key(*name)) {
+            for (site, node) in by_site.iter().filter(|(_, node)| nodes[**node as usize] == *name) {
                 place_of.entry(*node).or_insert_with(|| site.clone());
             }
         }
@@ -218,6 +239,7 @@ impl MomentBuilder {
             ties: Layer::of(count, ties.iter().copied()),
             observed_agents: observed_agents(&paths, &agents),
             all: layer(None),
+            probes,
             path: layer(Some(EdgeKind::Path)),
             routing: layer(Some(EdgeKind::Routing)),
             device: layer(Some(EdgeKind::Device)),

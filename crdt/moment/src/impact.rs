@@ -108,6 +108,8 @@ pub struct Coverage {
     pub routing_edges: usize,
     /// Edges of kind device.
     pub device_edges: usize,
+    /// Agents reach more, further away, than can be looked at: pairs there are not in the answer.
+    pub far_pairs_left_out: bool,
 }
 
 /// What fails if these elements fail.
@@ -169,6 +171,8 @@ pub struct ImpactDiff {
     pub broken_paths: [Vec<(Named, Named)>; 3],
     /// Rerouted pairs.
     pub rerouted_paths: [Vec<(Named, Named)>; 3],
+    /// Pairs that keep a way across what is drained, for want of another.
+    pub stranded_paths: [Vec<(Named, Named)>; 3],
     /// Impacted services.
     pub impacted_services: [Vec<Named>; 3],
     /// Impacted prefixes.
@@ -183,12 +187,14 @@ pub struct ImpactDiff {
 pub fn impact_diff(a: &Impact, b: &Impact) -> ImpactDiff {
     let broken = |i: &Impact| keys(&i.broken_paths, |p| (p.from.clone(), p.to.clone()));
     let rerouted = |i: &Impact| keys(&i.rerouted_paths, |p| (p.from.clone(), p.to.clone()));
+    let stranded = |i: &Impact| keys(&i.stranded_paths, |p| (p.from.clone(), p.to.clone()));
     let services = |i: &Impact| keys(&i.impacted_services, |s| s.id.clone());
     let prefixes = |i: &Impact| keys(&i.impacted_prefixes, |p| p.id.clone());
     let cut_off = |i: &Impact| keys(&i.disconnected, Named::clone);
     let whole = |i: &Impact| {
         i.broken_paths.is_whole()
             && i.rerouted_paths.is_whole()
+            && i.stranded_paths.is_whole()
             && i.impacted_services.is_whole()
             && i.impacted_prefixes.is_whole()
             && i.disconnected.is_whole()
@@ -196,6 +202,7 @@ pub fn impact_diff(a: &Impact, b: &Impact) -> ImpactDiff {
     ImpactDiff {
         broken_paths: split(&broken(a), &broken(b)),
         rerouted_paths: split(&rerouted(a), &rerouted(b)),
+        stranded_paths: split(&stranded(a), &stranded(b)),
         impacted_services: split(&services(a), &services(b)),
         impacted_prefixes: split(&prefixes(a), &prefixes(b)),
         disconnected: split(&cut_off(a), &cut_off(b)),

@@ -4,13 +4,16 @@
 use holm_model::{EdgeKind, NodeKind, SiteId};
 
 use crate::moment::Moment;
-use crate::routes::{Metric, ObservedPath, Route, RouteQuery};
+use crate::routes::{Effort, Metric, ObservedPath, Route, RouteQuery};
 use crate::search::Scratch;
 
 /// Most stand-ins that are tried for an end.
 const MAX_STAND_INS: usize = 64;
-/// Most pairs of them between which several routes are looked for: those nearest to each other.
-const MAX_PAIRS: usize = 4;
+/// Most pairs of them between which routes are looked for: those nearest to each other.
+const MAX_PAIRS: usize = 64;
+
+/// Where a way starts and ends.
+type Ends = (u32, u32);
 
 /// What a way is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,17 @@ pub struct LayeredRoute {
     pub ends_beside: bool,
 }
 
+/// The shortest routes within a layer, as far as they were looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LayeredRoutes {
+    /// Shortest first.
+    pub found: Vec<LayeredRoute>,
+    /// Whether there are no more, or as many as were asked for and none shorter. Otherwise not all was looked
+    /// at: after 20,000,000 edges, 64 ends on a side or 64 pairs of them there may be others, also shorter
+    /// than the last of these.
+    pub complete: bool,
+}
+
 impl LayeredRoute {
     /// The numbers of its ends.
     pub fn ends(&self) -> (u32, u32) {
@@ -73,17 +87,29 @@ impl Moment {
         query: &RouteQuery,
         layer: RouteLayer,
         scratch: &mut Scratch,
-    ) -> Vec<LayeredRoute> {
+    ) -> LayeredRoutes {
         let mut kinds = layer.edge_kinds();
         kinds.retain(|kind| query.edge_kinds.as_ref().is_none_or(|only| only.contains(kind)));
         let only_through = (layer == RouteLayer::Calls).then_some(NodeKind::Service);
         let edge_kinds = Some(kinds);
         let query = RouteQuery { edge_kinds, only_through, ..query.clone() };
         let mut found: Vec<LayeredRoute> = Vec::new();
-        for (from, to) in self.nearest_pairs(&query, layer, scratch) {
+        let mut effort = Effort::of_one_answer();
+        let (pairs, mut complete) = self.nearest_pairs(&query, layer, &mut effort, scratch);
+        for (tried, (hops, (from, to))) in pairs.into_iter().enumerate() {
+            // What has more hops than the last that is wanted is none of the shortest.
+            if query.metric == Metric::Hops && is_longer(hops, &found, query.count) {
+                break;
+            }
+            if tried >= MAX_PAIRS || tried > 0 && effort.is_spent() {
+                complete = false;
+                break;
+            }
             let (starts_beside, ends_beside) = (from != query.from, to != query.to);
             let between = RouteQuery { from, to, ..query.clone() };
-            let routes = self.routes(&between, scratch).into_iter();
+            let routes = self.routes_within(&mut effort, &between, scratch);
+            complete &= routes.complete;
+            let routes = routes.found.into_iter();
             found.extend(routes.map(|route| LayeredRoute { route, starts_beside, ends_beside }));
         }
         found.sort_by_key(|found| {
@@ -96,24 +122,36 @@ impl Moment {
             (measured, nodes.len(), beside, found.ends())
         });
         found.truncate(query.count);
-        found
+        LayeredRoutes { found, complete }
     }
 
-    /// The pairs of ends with a way between them, those with the fewest hops; one search a start.
+    /// The pairs of ends with a way between them and how many hops it takes, fewest first; one search a
+    /// start. And whether these are all.
     fn nearest_pairs(
         &self,
         query: &RouteQuery,
         layer: RouteLayer,
+        effort: &mut Effort,
         scratch: &mut Scratch,
-    ) -> Vec<(u32, u32)> {
+    ) -> (Vec<(u32, Ends)>, bool) {
         let mut pairs = self.stand_ins(query.from, query.to, layer);
-        if pairs.len() == 1 {
-            return pairs;
+        let mut all = layer == RouteLayer::Calls || query.from == query.to || {
+            let few = |count: usize| count <= MAX_STAND_INS;
+            few(self.starts_beside(query.from).take(MAX_STAND_INS + 1).count())
+                && few(self.ends_beside(query.to).take(MAX_STAND_INS + 1).count())
+        };
+        if let [pair] = pairs[..] {
+            return (vec![(0, pair)], all);
         }
         pairs.sort_unstable();
-        let mut near: Vec<(u32, u8, (u32, u32))> = Vec::new();
+        let mut near: Vec<(u32, u8, Ends)> = Vec::new();
         for of_start in pairs.chunk_by(|a, b| a.0 == b.0) {
+            if effort.is_spent() {
+                all = false;
+                break;
+            }
             self.hops_from(query, of_start[0].0, scratch);
+            effort.spend(self.from.len());
             for &(from, to) in of_start {
                 let hops = scratch.depth[to as usize];
                 let beside = u8::from(from != query.from) + u8::from(to != query.to);
@@ -123,7 +161,7 @@ impl Moment {
             }
         }
         near.sort_unstable();
-        near.into_iter().take(MAX_PAIRS).map(|(.., pair)| pair).collect()
+        (near.into_iter().map(|(hops, _, pair)| (hops, pair)).collect(), all)
     }
 
     /// What stands for an end in the network, itself first: for the start of a way, and for its end.
@@ -136,14 +174,24 @@ impl Moment {
         (starts, ends)
     }
 
-    /// Every observed flow path on which `from`, or what stands for it, comes before `to`.
-    pub fn observed_between(&self, from: u32, to: u32) -> Vec<ObservedPath> {
-        let pairs = self.stand_ins(from, to, RouteLayer::Network);
-        let mut seen: Vec<u32> =
-            pairs.into_iter().flat_map(|(from, to)| self.observed_of(from, to)).collect();
+    /// The first `limit` of the observed flow paths on which `from`, or what stands for it, comes before
+    /// `to`, and how many there are.
+    pub fn observed_between(&self, from: u32, to: u32, limit: usize) -> (Vec<ObservedPath>, u64) {
+        let (starts, ends) = self.stands_for(from, to);
+        let leads = |path: u32, start: u32| {
+            let route = self.paths.route(path);
+            let Some(at) = route.iter().position(|&hop| hop == start) else { return false };
+            let (before, after) = route.split_at(at + 1);
+            after.iter().any(|hop| ends.contains(hop) && !before.contains(hop))
+        };
+        let of_start = |&start: &u32| {
+            let paths = self.paths.through.of(start).iter().copied();
+            paths.filter(move |&path| leads(path, start)).collect::<Vec<_>>()
+        };
+        let mut seen: Vec<u32> = starts.iter().flat_map(of_start).collect();
         seen.sort_unstable();
         seen.dedup();
-        seen.into_iter().map(|path| self.observed_path(path)).collect()
+        (seen.iter().take(limit).map(|&path| self.observed_path(path)).collect(), seen.len() as u64)
     }
 
     /// Pairs of ends to try, those asked for first.
@@ -186,4 +234,11 @@ impl Moment {
     fn site_of(&self, node: u32) -> Option<SiteId> {
         SiteId::new(self.node(node).name()).ok()
     }
+}
+
+/// Whether a way of so many hops comes after the first `count` of those found.
+fn is_longer(hops: u32, found: &[LayeredRoute], count: usize) -> bool {
+    let mut known: Vec<usize> = found.iter().map(|route| route.route.numbers.len() - 1).collect();
+    known.sort_unstable();
+    known.get(count.saturating_sub(1)).is_some_and(|last| hops as usize > *last)
 }

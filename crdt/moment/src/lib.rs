@@ -26,11 +26,11 @@ pub use impact::{
     BrokenPath, Coverage, Impact, ImpactDiff, ImpactedPrefix, ImpactedService, Listed, PrefixLoss,
     ReroutedPath, RouteStatus, SloIndex, impact_diff,
 };
-pub use layers::{LayeredRoute, RouteLayer};
+pub use layers::{LayeredRoute, LayeredRoutes, RouteLayer};
 pub use moment::Moment;
 pub use named::{Named, NamedElement};
 pub use names::nearest;
-pub use routes::{Metric, ObservedPath, Route, RouteQuery};
+pub use routes::{Metric, ObservedPath, Route, RouteQuery, Routes};
 pub use search::{Around, Scratch, Toward};
 pub use selector::{Selection, Selector, UnknownTarget};
 pub use spof::{Spof, SpofRanking};

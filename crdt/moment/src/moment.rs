@@ -26,7 +26,7 @@ pub struct Moment {
     /// Names that mean several things: all of these, in order.
     pub(crate) several: HashMap<NodeId, Vec<u32>>,
     /// What names that may mean several things mean at which site.
-    pub(crate) called_at: BTreeMap<(NodeId, SiteId), u32>,
+    pub(crate) called_at: HashMap<NodeId, BTreeMap<SiteId, u32>>,
     /// What names that mean one thing to some sites only mean to those; in order.
     pub(crate) private: Vec<PrivateName>,
     /// Nodes that are shown by a name that means several things: the first site that means this.
@@ -41,7 +41,10 @@ pub struct Moment {
     pub(crate) to: Vec<u32>,
     pub(crate) kind: Vec<EdgeKind>,
     pub(crate) latency_us: Vec<u32>,
+    /// Links of any kind: all edges but `probes`.
     pub(crate) all: Layer,
+    /// Path edges that are no links: see [`crate::MomentBuilder::probed`].
+    pub(crate) probes: Layer,
     pub(crate) path: Layer,
     /// Who needs whom: calls of services, and services on the hosts that they run on ([`NO_EDGE`]). What a
     /// host calls is left out: of what runs there it is not known which does.
@@ -147,9 +150,10 @@ impl Moment {
     pub fn meant_by(&self, name: &NodeId, site: &SiteId) -> Option<u32> {
         let of_classes = self.of_classes(name);
         if of_classes.is_empty() {
-            return match self.several.contains_key(name) {
-                true => self.called_at.get(&(name.clone(), site.clone())).copied(),
-                false => self.find(name),
+            // Also where only one of the things that a name may mean is there.
+            return match self.called_at.get(name) {
+                Some(by_site) => by_site.get(site).copied(),
+                None => self.find(name),
             };
         }
         let class = self.class(AddressScope::of_node(name), site)?;
@@ -186,8 +190,8 @@ impl Moment {
 
     /// The first site at which a name means this node, if it may mean another elsewhere.
     pub fn place(&self, name: &NodeId, node: u32) -> Option<&SiteId> {
-        let mut of_name = self.called_at.iter().filter(|((known, _), _)| known == name);
-        of_name.find(|(_, known)| **known == node).map(|((_, site), _)| site)
+        let mut by_site = self.called_at.get(name)?.iter();
+        by_site.find(|(_, known)| **known == node).map(|(site, _)| site)
     }
 
     /// The hosts on which a service runs, in order.
@@ -249,14 +253,21 @@ impl Moment {
         self.nodes[node as usize].kind()
     }
 
-    /// The edge of a kind from one node to another, by their numbers.
-    // Edges are in order of (from, kind, to).
+    /// The edge of a kind from one node to another, by their numbers; also one that is no link.
     pub fn edge_between(&self, from: u32, kind: EdgeKind, to: u32) -> Option<u32> {
-        let hops = self.all.out.of(from);
-        let at = hops
-            .binary_search_by(|hop| (self.kind[hop.edge as usize], hop.node).cmp(&(kind, to)))
-            .ok()?;
-        Some(hops[at].edge)
+        // Edges are in order of (from, kind, to).
+        let among = |hops: &[Hop]| {
+            let key = |hop: &Hop| (self.kind[hop.edge as usize], hop.node);
+            let at = hops.binary_search_by(|hop| key(hop).cmp(&(kind, to))).ok()?;
+            Some(hops[at].edge)
+        };
+        among(self.all.out.of(from)).or_else(|| among(self.probes.out.of(from)))
+    }
+
+    /// Whether nothing else than a probe's own packets goes along an edge: it leads where the links do.
+    pub fn is_probe(&self, edge: u32) -> bool {
+        let (from, to) = (self.from[edge as usize], self.to[edge as usize]);
+        self.probes.out.of(from).iter().any(|hop| hop.edge == edge && hop.node == to)
     }
 
     /// Whether probes are sent to such a node to learn whether it is there.

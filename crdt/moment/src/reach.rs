@@ -10,13 +10,14 @@ use crate::builder::as_index;
 use crate::moment::Moment;
 use crate::search::Marks;
 
-/// The bits that came to each node, by distance.
+/// The bits that came to each node, by distance. They are numbered as they came: what lies behind one node
+/// at one distance lies together.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     /// Machine words a set of bits.
     words: usize,
     /// By node: its arrivals, nearest first.
-    of: Rows<u32>,
+    of: Rows<Arrival>,
     /// By arrival: whose, and how far from the agents.
     node: Vec<u32>,
     distance: Vec<u32>,
@@ -24,11 +25,28 @@ pub(crate) struct Arrivals {
     bits: Vec<u64>,
     /// By node: all agents that reach it.
     seen: Vec<u64>,
+    /// What lies further away than there is room for was not looked at.
+    cut_short: bool,
+}
+
+/// Machine words of arrivals, 128 MiB: 300 agents of a million edges take half of it. What thousands of
+/// agents that stand one behind the other would take grows with the cube of their number.
+const MAX_WORDS: usize = 16 << 20;
+
+/// An arrival as its node lists it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Arrival {
+    distance: u32,
+    number: u32,
 }
 
 impl Arrivals {
     /// Searches from all agents along path edges.
     pub(crate) fn of(moment: &Moment) -> Self {
+        Self::within(moment, MAX_WORDS)
+    }
+
+    fn within(moment: &Moment, most_words: usize) -> Self {
         let (nodes, words) = (moment.nodes.len(), moment.agents.len().div_ceil(64));
         let mut found = Self { words, seen: vec![0; nodes * words], ..Self::default() };
         let mut ring: Vec<u32> = Vec::new();
@@ -41,6 +59,10 @@ impl Arrivals {
         }
         let mut distance = 0;
         while !ring.is_empty() {
+            if found.bits.len() + ring.len() * words > most_words {
+                found.cut_short = true;
+                break;
+            }
             for &node in &ring {
                 let range = node as usize * words..(node as usize + 1) * words;
                 found.node.push(node);
@@ -71,13 +93,19 @@ impl Arrivals {
             ring = ahead;
             distance += 1;
         }
-        found.of = Rows::group(nodes, found.node.iter().copied().zip(0..));
+        let all = found.node.iter().zip(&found.distance).zip(0..);
+        let listed = all.map(|((&node, &distance), number)| (node, Arrival { distance, number }));
+        found.of = Rows::group(nodes, listed);
         found
     }
 
     /// The agents that reach `node`.
     pub(crate) fn seen(&self, node: u32) -> &[u64] {
         &self.seen[node as usize * self.words..][..self.words]
+    }
+
+    pub(crate) const fn is_cut_short(&self) -> bool {
+        self.cut_short
     }
 
     pub(crate) fn words(&self) -> usize {
@@ -90,9 +118,9 @@ impl Arrivals {
 
     /// The arrival at `node` from that distance, if there is one.
     fn at(&self, node: u32, distance: u32) -> Option<u32> {
-        let arrivals = self.of.of(node);
-        let i = arrivals.binary_search_by_key(&distance, |&a| self.distance[a as usize]).ok()?;
-        Some(arrivals[i])
+        let mut arrivals = self.of.of(node).iter();
+        let first = arrivals.find(|arrival| arrival.distance >= distance)?;
+        (first.distance == distance).then_some(first.number)
     }
 }
 
@@ -111,6 +139,8 @@ pub(crate) struct Crossing {
     nodes: Vec<u32>,
     is_touched: Marks,
     queue: Vec<u32>,
+    next: Vec<u32>,
+    queued: Marks,
 }
 
 impl Crossing {
@@ -127,14 +157,15 @@ impl Crossing {
     ) {
         self.clear(moment.nodes.len(), arrivals);
         for &node in gone_nodes {
-            for &arrival in arrivals.of.of(node) {
+            for Arrival { number: arrival, .. } in arrivals.of.of(node).iter().copied() {
                 self.cross(arrivals, arrival, arrivals.bits(arrival).iter().copied());
             }
         }
         for &edge in gone_edges {
             let (from, to) = (moment.from[edge as usize], moment.to[edge as usize]);
-            if moment.kind[edge as usize] == holm_model::EdgeKind::Path {
-                for &arrival in arrivals.of.of(from) {
+            let is_path = moment.kind[edge as usize] == holm_model::EdgeKind::Path;
+            if is_path && !moment.is_probe(edge) {
+                for Arrival { number: arrival, .. } in arrivals.of.of(from).iter().copied() {
                     let next = arrivals.at(to, arrivals.distance[arrival as usize] + 1);
                     if let Some(next) = next {
                         let both = arrivals.bits(arrival).iter().zip(arrivals.bits(next));
@@ -176,11 +207,11 @@ impl Crossing {
         self.words = arrivals.words;
         self.ahead.iter_mut().for_each(Vec::clear);
         self.is_touched.clear(nodes);
-        let farthest = arrivals.distance.last().map_or(0, |&d| d as usize + 1);
+        let rings = arrivals.distance.last().map_or(0, |&d| d as usize + 1);
         self.crossing.resize(arrivals.bits.len(), 0);
         self.touched.resize(arrivals.seen.len(), 0);
         self.regained.resize(arrivals.seen.len(), 0);
-        self.ahead.resize_with(self.ahead.len().max(farthest), Vec::new);
+        self.ahead.resize_with(self.ahead.len().max(rings), Vec::new);
     }
 
     /// Notes that `bits` of an arrival cross.
@@ -212,13 +243,16 @@ impl Crossing {
                     let Some(next) = arrivals.at(hop.node, as_index(distance) + 1) else {
                         continue;
                     };
-                    let (from, to) = (arrival as usize * self.words, next as usize * self.words);
+                    let [from, to] = [arrival, next].map(|a| a as usize * self.words);
+                    let ranges = [from..from + self.words, to..to + self.words];
+                    // The one is nearer than the other.
+                    let Ok([from, to]) = self.crossing.get_disjoint_mut(ranges) else { continue };
                     let (mut before, mut new) = (0, 0);
-                    for i in 0..self.words {
-                        let bits = self.crossing[from + i] & arrivals.bits[to + i];
-                        before |= self.crossing[to + i];
-                        new |= bits & !self.crossing[to + i];
-                        self.crossing[to + i] |= bits;
+                    for ((from, to), there) in from.iter().zip(to).zip(arrivals.bits(next)) {
+                        let bits = from & there;
+                        before |= *to;
+                        new |= bits & !*to;
+                        *to |= bits;
                     }
                     if before == 0 && new != 0 {
                         self.arrivals.push(next);
@@ -268,24 +302,68 @@ impl Crossing {
                 self.queue.push(node);
             }
         }
-        while let Some(node) = self.queue.pop() {
-            let from = node as usize * w;
-            for hop in moment.path.out.of(node) {
-                if gone(hop) || !self.is_touched.has(hop.node) {
-                    continue;
-                }
-                let to = hop.node as usize * w;
-                let mut new = 0;
-                for i in 0..w {
-                    let bits =
-                        self.regained[from + i] & self.touched[to + i] & !self.regained[to + i];
-                    new |= bits;
-                    self.regained[to + i] |= bits;
-                }
-                if new != 0 {
-                    self.queue.push(hop.node);
+        while !self.queue.is_empty() {
+            self.queued.clear(moment.nodes.len());
+            for &node in &self.queue {
+                let from = node as usize * w;
+                for hop in moment.path.out.of(node) {
+                    if !self.is_touched.has(hop.node) || gone(hop) || hop.node == node {
+                        continue;
+                    }
+                    let to = hop.node as usize * w;
+                    let touched = &self.touched[to..to + w];
+                    let ranges = [from..from + w, to..to + w];
+                    let Ok([from, to]) = self.regained.get_disjoint_mut(ranges) else { continue };
+                    let mut new = 0;
+                    for ((from, to), touched) in from.iter().zip(to).zip(touched) {
+                        let bits = from & touched & !*to;
+                        new |= bits;
+                        *to |= bits;
+                    }
+                    if new != 0 && self.queued.add(hop.node) {
+                        self.next.push(hop.node);
+                    }
                 }
             }
+            std::mem::swap(&mut self.queue, &mut self.next);
+            self.next.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holm_model::{EdgeKind, NodeId};
+
+    use super::*;
+    use crate::builder::MomentBuilder;
+
+    /// Hops one behind the other, each with an agent.
+    fn chain(length: usize) -> Moment {
+        let mut builder = MomentBuilder::new();
+        let id = |text: String| text.parse::<NodeId>().expect("valid");
+        let hops: Vec<u32> = (0..length).map(|n| builder.node(id(format!("hop:{n}")))).collect();
+        for (n, &hop) in hops.iter().enumerate() {
+            let agent = builder.node(id(format!("agent:{n}")));
+            builder.edge(agent, EdgeKind::Path, hop, None);
+            if let Some(&next) = hops.get(n + 1) {
+                builder.edge(hop, EdgeKind::Path, next, None);
+            }
+        }
+        builder.build()
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_left_out_and_said() {
+        let moment = chain(200);
+        let whole = Arrivals::of(&moment);
+        assert!(!whole.is_cut_short());
+        let words = whole.bits.len();
+        assert!(!Arrivals::within(&moment, words).is_cut_short());
+        let cut = Arrivals::within(&moment, words / 2);
+        assert!(cut.is_cut_short() && cut.bits.len() <= words / 2);
+        // What is there is as it was, ring by ring.
+        assert_eq!(cut.bits, whole.bits[..cut.bits.len()]);
+        assert_eq!(cut.node, whole.node[..cut.node.len()]);
     }
 }

@@ -6,7 +6,8 @@ use std::collections::{BTreeSet, BinaryHeap};
 use holm_model::{EdgeKind, NodeId, NodeKind};
 
 use crate::adjacency::Hop;
-use crate::moment::{Moment, NO_WEIGHT};
+use crate::moment::{Moment, NO_NODE, NO_WEIGHT};
+use crate::named::Named;
 use crate::search::Scratch;
 
 /// Most routes of one answer.
@@ -59,17 +60,50 @@ pub struct Route {
     pub observed: bool,
 }
 
+/// The shortest routes, as far as they were looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// Shortest first.
+    pub found: Vec<Route>,
+    /// Whether there are no more, or as many as were asked for. Otherwise the search was broken off after
+    /// it had looked at 20,000,000 edges, or a route is longer than 255 steps: these are the shortest, and
+    /// there may be more.
+    pub complete: bool,
+}
+
+/// What a search may still look at.
+#[derive(Debug)]
+pub(crate) struct Effort {
+    edges_left: u64,
+}
+
+impl Effort {
+    /// About a third of a second.
+    pub(crate) const fn of_one_answer() -> Self {
+        Self { edges_left: 20_000_000 }
+    }
+
+    /// That so many edges were looked at.
+    pub(crate) fn spend(&mut self, edges: usize) {
+        self.edges_left = self.edges_left.saturating_sub(edges as u64);
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.edges_left == 0
+    }
+}
+
 /// A path that packets of one flow took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedPath {
     /// The agent.
-    pub agent: NodeId,
+    pub agent: Named,
     /// The target.
-    pub target: NodeId,
+    pub target: Named,
     /// Which flow.
     pub flow: String,
     /// Agent, hops, target; `None` is a hop that did not answer.
-    pub route: Vec<Option<NodeId>>,
+    pub route: Vec<Option<Named>>,
 }
 
 /// With or without what is marked as gone.
@@ -100,19 +134,32 @@ impl Ahead {
 
 impl Moment {
     /// The shortest routes without loops, shortest first (Yen 1971); of equal ones always the same.
-    /// Fewer than asked for if there are no more. Others branch off within the first 255 steps of a
-    /// route: no packet takes more.
-    pub fn routes(&self, query: &RouteQuery, scratch: &mut Scratch) -> Vec<Route> {
+    /// Fewer than asked for if there are no more, or if it takes too long to find them. Others branch off
+    /// within the first 255 steps of a route: no packet takes more.
+    pub fn routes(&self, query: &RouteQuery, scratch: &mut Scratch) -> Routes {
+        self.routes_within(&mut Effort::of_one_answer(), query, scratch)
+    }
+
+    /// The same with what is left of an effort. The first route is always found.
+    pub(crate) fn routes_within(
+        &self,
+        effort: &mut Effort,
+        query: &RouteQuery,
+        scratch: &mut Scratch,
+    ) -> Routes {
         let count = query.count.clamp(1, MAX_ROUTES);
         scratch.clear_gone(self);
-        let Some(ahead) = self.ahead(query, scratch) else { return Vec::new() };
-        let Some(first) = self.shortest(query, query.from, &[], &ahead, scratch) else {
-            return Vec::new();
-        };
+        let none = || Routes { found: Vec::new(), complete: true };
+        let Some(ahead) = self.ahead(query, effort, scratch) else { return none() };
+        let mut unbounded = Effort { edges_left: u64::MAX };
+        let first = self.shortest(query, query.from, &[], &ahead, &mut unbounded, scratch);
+        let Some(first) = first else { return none() };
+        let mut complete = true;
         let mut routes: Vec<(Cost, Vec<u32>)> = vec![first];
         let mut waiting: BTreeSet<(Cost, Vec<u32>)> = BTreeSet::new();
-        while routes.len() < count {
+        'next: while routes.len() < count {
             let last = routes[routes.len() - 1].1.clone();
+            complete &= last.len() - 1 <= MAX_SPURS;
             for spur in 0..(last.len() - 1).min(MAX_SPURS) {
                 let root = &last[..=spur];
                 scratch.clear_gone(self);
@@ -124,7 +171,11 @@ impl Moment {
                     .filter(|(_, nodes)| nodes.len() > spur + 1 && nodes[..=spur] == *root)
                     .map(|(_, nodes)| nodes[spur + 1])
                     .collect();
-                let found = self.shortest(query, last[spur], &taken, &ahead, scratch);
+                let found = self.shortest(query, last[spur], &taken, &ahead, effort, scratch);
+                if effort.is_spent() {
+                    complete = false;
+                    break 'next;
+                }
                 let Some((_, rest)) = found else { continue };
                 let whole: Vec<u32> = root[..spur].iter().copied().chain(rest).collect();
                 waiting.insert((self.cost(query, &whole), whole));
@@ -134,7 +185,9 @@ impl Moment {
                 routes.push(next);
             }
         }
-        routes.into_iter().map(|(_, nodes)| self.route(query, &nodes)).collect()
+        let found: Vec<_> =
+            routes.into_iter().map(|(_, nodes)| self.route(query, &nodes)).collect();
+        Routes { complete: complete || found.len() >= count, found }
     }
 
     /// Every observed flow path on which `from` comes before `to`.
@@ -158,59 +211,33 @@ impl Moment {
 
     pub(crate) fn observed_path(&self, path: u32) -> ObservedPath {
         let (agent, target) = self.paths.pair(path);
-        let named = |&hop: &u32| self.nodes.get(hop as usize).cloned();
+        let named = |&hop: &u32| (hop != NO_NODE).then(|| self.named(hop));
         ObservedPath {
-            agent: self.node(agent).clone(),
-            target: self.node(target).clone(),
+            agent: self.named(agent),
+            target: self.named(target),
             flow: self.paths.flow[path as usize].to_string(),
             route: self.paths.route(path).iter().map(named).collect(),
         }
     }
 
-    /// How many shortest routes there are that share no edge, along path edges as they point: the
-    /// width of the load balancing that was seen (at most 64). 0 if there is no route.
+    /// How wide the load balancing is that was seen: the most nodes that lie side by side, as many hops from
+    /// the one end, on the shortest routes along path edges as they point. 1 where there is but one; 0 if
+    /// there is no route.
     pub fn ecmp_width(&self, from: u32, to: u32, scratch: &mut Scratch) -> usize {
         self.distances(from, &self.path.out, scratch);
         let ahead = std::mem::take(&mut scratch.depth);
         self.distances(to, &self.path.into, scratch);
         let length = ahead[to as usize];
-        if length == u32::MAX {
+        if length == u32::MAX || from == to {
             return 0;
         }
-        let back = &scratch.depth;
-        let on_shortest = |node: u32, hop: &Hop| {
-            let (a, b) = (ahead[node as usize], back[hop.node as usize]);
-            a != u32::MAX && b != u32::MAX && a + 1 + b == length
-        };
-        // Unit capacities: each augmenting way may take back edges that others use.
-        let mut used: BTreeSet<u32> = BTreeSet::new();
-        for width in 0..MAX_ROUTES {
-            let mut came: std::collections::BTreeMap<u32, (u32, u32)> = [(from, (from, 0))].into();
-            let mut queue = vec![from];
-            while let Some(node) = queue.pop().filter(|_| !came.contains_key(&to) || from == to) {
-                let ahead = self.path.out.of(node).iter();
-                let ahead = ahead.filter(|hop| on_shortest(node, hop) && !used.contains(&hop.edge));
-                let back = self.path.into.of(node).iter().filter(|hop| used.contains(&hop.edge));
-                for hop in ahead.chain(back) {
-                    came.entry(hop.node).or_insert_with(|| {
-                        queue.push(hop.node);
-                        (node, hop.edge)
-                    });
-                }
-            }
-            if from == to || !came.contains_key(&to) {
-                return width;
-            }
-            let mut node = to;
-            while node != from {
-                let (previous, edge) = came[&node];
-                if !used.insert(edge) {
-                    used.remove(&edge);
-                }
-                node = previous;
+        let mut side_by_side = vec![0; length as usize + 1];
+        for (&before, &after) in ahead.iter().zip(&scratch.depth) {
+            if before != u32::MAX && after != u32::MAX && before + after == length {
+                side_by_side[before as usize] += 1;
             }
         }
-        MAX_ROUTES
+        side_by_side.into_iter().max().unwrap_or(0)
     }
 
     /// Hops from `start` along the edges of a query into `scratch.depth`; the greatest number where there
@@ -262,7 +289,12 @@ impl Moment {
 
     /// Dijkstra against the edges from the query's end until its start is reached: what is left to
     /// go at least from each node. `None` if there is no way.
-    fn ahead(&self, query: &RouteQuery, scratch: &mut Scratch) -> Option<Ahead> {
+    fn ahead(
+        &self,
+        query: &RouteQuery,
+        effort: &mut Effort,
+        scratch: &mut Scratch,
+    ) -> Option<Ahead> {
         let mut cost = vec![FAR; self.nodes.len()];
         cost[query.to as usize] = [0; 3];
         let mut heap = BinaryHeap::from([Reverse(([0; 3], query.to))]);
@@ -275,7 +307,9 @@ impl Moment {
             if node == query.from {
                 return Some(Ahead { cost, most: so_far });
             }
+            let mut looked_at = 0;
             let mut step = |hop: &Hop| {
+                looked_at += 1;
                 let next = plus(so_far, self.step_cost(query.metric, hop.edge));
                 if self.serves(query, hop, query.from) && next < cost[hop.node as usize] {
                     cost[hop.node as usize] = next;
@@ -286,18 +320,21 @@ impl Moment {
             if !query.directed {
                 self.all.out.of(node).iter().for_each(&mut step);
             }
+            effort.spend(looked_at);
         }
         None
     }
 
     /// The way from `start` to the query's end, around what is marked as gone, and not to `banned` in
-    /// the first step. It looks first where the least is left to go (A*; Hart, Nilsson, Raphael 1968).
+    /// the first step. It looks first where the least is left to go (A*; Hart, Nilsson, Raphael 1968), and
+    /// no further once the effort is spent.
     fn shortest(
         &self,
         query: &RouteQuery,
         start: u32,
         banned: &[u32],
         ahead: &Ahead,
+        effort: &mut Effort,
         scratch: &mut Scratch,
     ) -> Option<(Cost, Vec<u32>)> {
         let Scratch { gone_nodes, parent, seen, lost: done, cost, .. } = scratch;
@@ -314,8 +351,13 @@ impl Moment {
             if !done.add(node) {
                 continue;
             }
+            if effort.is_spent() {
+                return None;
+            }
             let so_far = cost[node as usize];
+            let mut looked_at = 0;
             let mut step = |hop: &Hop| {
+                looked_at += 1;
                 let first = node == start && banned.contains(&hop.node);
                 if first || gone_nodes.has(hop.node) || !self.serves(query, hop, query.to) {
                     return;
@@ -331,6 +373,7 @@ impl Moment {
             if !query.directed {
                 self.all.into.of(node).iter().for_each(&mut step);
             }
+            effort.spend(looked_at);
         }
         seen.has(query.to).then(|| {
             let mut nodes = vec![query.to];
@@ -461,4 +504,42 @@ impl Moment {
 
 fn plus(a: Cost, b: Cost) -> Cost {
     [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MomentBuilder;
+
+    #[test]
+    fn a_search_that_takes_too_long_is_broken_off_after_the_shortest() {
+        let mut builder = MomentBuilder::new();
+        let mut node = |name: String| builder.node(name.parse().expect("valid"));
+        let ends = [node("agent:a".into()), node("host:b".into())];
+        let hops: Vec<u32> = (0..20).map(|i| node(format!("hop:h{i}"))).collect();
+        for &hop in &hops {
+            builder.edge(ends[0], EdgeKind::Path, hop, None);
+            builder.edge(hop, EdgeKind::Path, ends[1], None);
+        }
+        let moment = builder.build();
+        let find = |name: &str| moment.find(&name.parse().expect("valid")).expect("there");
+        let query = RouteQuery {
+            from: find("agent:a"),
+            to: find("host:b"),
+            metric: Metric::Hops,
+            directed: true,
+            edge_kinds: None,
+            only_through: None,
+            count: 10,
+        };
+        let mut scratch = Scratch::default();
+        let whole = moment.routes(&query, &mut scratch);
+        assert!(whole.complete && whole.found.len() == 10);
+        for edges_left in [0, 1, 30, 100] {
+            let effort = &mut Effort { edges_left };
+            let some = moment.routes_within(effort, &query, &mut scratch);
+            assert!(!some.complete && !some.found.is_empty() && some.found.len() < 10);
+            assert_eq!(some.found, whole.found[..some.found.len()]);
+        }
+    }
 }

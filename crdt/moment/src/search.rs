@@ -124,9 +124,11 @@ impl Moment {
             };
             if around.toward != Toward::Into {
                 take(self.all.out.of(node));
+                take(self.probes.out.of(node));
             }
             if around.toward != Toward::Out {
                 take(self.all.into.of(node));
+                take(self.probes.into.of(node));
             }
         }
         found.remove(0);

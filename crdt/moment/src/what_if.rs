@@ -6,6 +6,7 @@ mod pairs;
 use crate::adjacency::Hop;
 use crate::impact::{Coverage, Impact, ImpactedService, Listed, SloIndex};
 use crate::moment::Moment;
+use crate::reach::Arrivals;
 use crate::search::Scratch;
 use crate::selector::Selection;
 
@@ -52,13 +53,13 @@ impl Moment {
         let mut impact = Impact {
             failed: self.named_elements(failed),
             drained: self.named_elements(drained),
-            coverage: self.coverage(),
             ..Impact::default()
         };
         // First with what fails only: what is drained carries on.
         scratch.clear_gone(self);
         self.mark_gone(failed, scratch);
         self.find_crossing(scratch);
+        impact.coverage = self.coverage();
         let disconnected = self.disconnected(scratch);
         let services = self.impacted_services(failed, scratch);
         let prefixes = self.impacted_prefixes(scratch);
@@ -99,6 +100,7 @@ impl Moment {
             flow_edges: self.flow_edges,
             routing_edges: self.routing.out.len(),
             device_edges: self.device.out.len(),
+            far_pairs_left_out: self.arrivals.get().is_some_and(Arrivals::is_cut_short),
         }
     }
 

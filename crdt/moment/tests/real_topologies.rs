@@ -88,7 +88,7 @@ fn the_shortest_routes_of_real_networks_are_as_long_as_networkx_says() {
                     only_through: None,
                     count: 1,
                 };
-                let routes = moment.routes(&query, &mut scratch);
+                let routes = moment.routes(&query, &mut scratch).found;
                 let found = routes.first().map(|route| route.nodes.len() as u64 - 1);
                 assert_eq!(found, length.as_u64(), "{} to host {n}", fixture["name"]);
             }

@@ -140,6 +140,17 @@ fn two_answers_are_told_apart_item_by_item() {
     assert!(diff.complete);
     let swapped = impact_diff(&b, &a);
     assert_eq!(swapped.broken_paths, [vec![pair("host:y")], vec![], vec![pair("host:x")]]);
+    let drained = {
+        let question = WhatIf {
+            drained: moment
+                .select(&Selector::Element("hop:left".parse().expect("valid")))
+                .expect("there"),
+            ..WhatIf::default()
+        };
+        moment.what_if(&question, Limits::default(), None, &mut Scratch::default())
+    };
+    let diff = impact_diff(&a, &drained);
+    assert_eq!(diff.stranded_paths, [vec![], vec![pair("host:x")], vec![]]);
     let mut cut = b.clone();
     cut.broken_paths.items.pop();
     assert!(!impact_diff(&a, &cut).complete, "a list that was cut short is told");

@@ -172,7 +172,8 @@ impl Naive<'_> {
             let reached =
                 |all: bool| agents.iter().any(|&a| self.distances(a, all).contains_key(&target));
             let mut paths = self.plan.paths.iter().filter(|p| p.target == target);
-            if reached(true) && !reached(false) && paths.all(|p| self.path_crosses(&p.route())) {
+            let was_reached = reached(true) || paths.clone().next().is_some();
+            if was_reached && !reached(false) && paths.all(|p| self.path_crosses(&p.route())) {
                 distance.entry(target).or_insert(0);
             }
         }

@@ -13,6 +13,7 @@ use crate::open::quietly;
 use crate::persist::{Next, Piece};
 use crate::place::{Place, shard_hash};
 use crate::quarantine::Quarantined;
+use crate::records::{Record, is_of_the_past};
 use crate::replica::Inner;
 use crate::{ApplyError, DocName, ExportError, Replica};
 
@@ -63,6 +64,8 @@ pub struct Merged {
     pub changed: Vec<(SiteId, SiteElement)>,
     /// The roster's statements that are new here.
     pub statements: Vec<Vec<u8>>,
+    /// The records of another kind that changed, as they are now.
+    pub records: Vec<Record>,
 }
 
 impl Replica {
@@ -161,6 +164,10 @@ impl Replica {
         if document.place().is_some_and(|(_, place)| place.epoch > Place::last_epoch(now)) {
             return Err("its epoch is beyond any honest document's".into());
         }
+        let place = document.name().records_place();
+        if place.is_some_and(|(shelf, _, period, _)| period > shelf.period_of(now) + 1) {
+            return Err("its period has not come yet".into());
+        }
         if document.ops() > MAX_OPS {
             return Err(format!("it has more than {MAX_OPS} operations"));
         }
@@ -190,8 +197,13 @@ impl Replica {
             inner.stats.stale_refused += u64::from(stale);
             inner.quarantine.clear(doc);
             let version = self.version_of(doc, &next);
-            let merged =
-                Merged { version, news: false, changed: Vec::new(), statements: Vec::new() };
+            let merged = Merged {
+                version,
+                news: false,
+                changed: Vec::new(),
+                statements: Vec::new(),
+                records: Vec::new(),
+            };
             return Ok(Applied::Merged(merged));
         }
         let new_bases: Vec<NodeName> = {
@@ -247,7 +259,8 @@ impl Replica {
         let changed = changed.collect();
         let now = inner.documents.get(&doc).map(Document::statements).unwrap_or_default();
         let statements = now.into_iter().filter(|s| !known.contains(s)).collect();
-        Ok(Applied::Merged(Merged { version, news: true, changed, statements }))
+        let records = inner.records_of(doc, Document::touched_keys(touched));
+        Ok(Applied::Merged(Merged { version, news: true, changed, statements, records }))
     }
 
     /// `next`, into which this node carried its records in another life (its disk was lost or an old
@@ -360,6 +373,9 @@ impl Inner {
     /// Whether `document` says nothing that counts any longer: later ones hold all that is remembered
     /// of it, or its retention ended.
     fn is_stale(&self, document: &Document, now: Millis) -> bool {
+        if is_of_the_past(document, now, self.horizon(now)) {
+            return true;
+        }
         let Some((site, place)) = document.place() else { return false };
         document.readable()
             && (self.is_superseded(site, *place, document.writers(), &[])

@@ -98,7 +98,7 @@ impl Replica {
     }
 
     /// Writes `puts` into their documents, all or nothing; which ones those are.
-    fn write(
+    pub(crate) fn write(
         &self,
         inner: &mut Inner,
         puts: Vec<(DocName, Vec<Put>)>,

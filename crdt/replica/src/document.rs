@@ -1,6 +1,7 @@
 //! One document: an Automerge document whose root map holds everything.
 //!
-//! Keys: `h/…` header, `e/<node>/<element id>` packed element records, `s/<hash>` roster statements.
+//! Keys: `h/…` header, `e/<node>/<element id>` packed element records, `r/<node>/<key>` records of other
+//! kinds, `s/<hash>` roster statements.
 //! Nothing is nested, so two actors that begin the same document without knowing of each other never
 //! make two objects where one is meant. Format: `docs/formats/topology-document.md`.
 
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{
     ActorId, Automerge, Change, ChangeHash, LoadOptions, OnPartialLoad, ROOT, ReadDoc, SaveOptions,
-    ScalarValue, ScalarValueRef, Value, ValueRef, VerificationMode,
+    ScalarValue, ScalarValueRef, ValueRef, VerificationMode,
 };
 use holm_model::{DocKind, ElementId, HeadsDigest, Millis, NodeName, SiteId, TenantId};
 
@@ -17,6 +18,7 @@ use crate::DocName;
 use crate::element::ElementRecord;
 use crate::inspect::{ChunkKind, MAX_OP_COUNTER, chunks};
 use crate::place::{Place, Shard, shard_hash};
+use crate::values::{after, agreed_text, bytes_at, numbers};
 
 /// Longest change, in bytes before compression: larger batches are split.
 pub const MAX_CHANGE_BYTES: usize = 16 * 1024;
@@ -39,10 +41,18 @@ const WRITER: &str = "h/node/";
 const BASE: &str = "h/base/";
 const CARRIED: &str = "h/carried/";
 const ELEMENT: &str = "e/";
+const RECORD: &str = "r/";
 const STATEMENT: &str = "s/";
 
 /// Something to write under a key of the root map.
 pub(crate) type Put = (String, ScalarValue);
+
+/// A record of a node, by its key.
+pub(crate) struct Keyed {
+    pub(crate) node: NodeName,
+    pub(crate) key: Box<str>,
+    pub(crate) values: Vec<Vec<u8>>,
+}
 
 /// Which keys new changes touched.
 pub(crate) enum Touched {
@@ -123,10 +133,14 @@ impl Document {
             return Err("its header names another tenant");
         }
         let name = DocName::from_header(&kind, &key).ok_or("its header is too long")?;
-        let known = [DocKind::Topology, DocKind::Roster].iter().any(|k| k.as_str() == name.kind());
+        let known = [DocKind::Topology, DocKind::Roster];
+        let known = known.iter().any(|k| k.as_str() == name.kind()) || name.is_of_records();
         let place = name.topology_place();
         if name.kind() == DocKind::Topology.as_str() && place.is_none() {
             return Err("its header names no site, epoch and shard");
+        }
+        if name.is_of_records() && name.records_place().is_none() {
+            return Err("its header names no site, period and part");
         }
         let format = numbers(&am, FORMAT_KEY).max().unwrap_or(FORMAT);
         let changed_at = numbers(&am, CHANGED_AT).max().unwrap_or(0).min(LATEST);
@@ -388,6 +402,44 @@ impl Document {
             .collect()
     }
 
+    /// The records of nodes that write here, by node and key, with all values that stand under the key.
+    /// With `touched` only those among these.
+    pub(crate) fn keyed(&self, touched: Option<&BTreeSet<String>>) -> Vec<Keyed> {
+        if !self.readable || !self.name.is_of_records() {
+            return Vec::new();
+        }
+        let read = |key: &str| {
+            let (node, rest) = key.strip_prefix(RECORD)?.split_once('/')?;
+            let node = NodeName::new(node).ok().filter(|node| self.writers.contains(node))?;
+            Some(Keyed { node, key: rest.into(), values: bytes_at(&self.am, key) })
+        };
+        match touched {
+            Some(keys) => keys.iter().filter_map(|key| read(key)).collect(),
+            None => {
+                let all = self.am.map_range(&ROOT, RECORD.to_owned()..after(RECORD));
+                all.filter_map(|item| read(&item.key)).collect()
+            }
+        }
+    }
+
+    /// Whether `node` has a record of this key here.
+    pub(crate) fn has_keyed(&self, node: &NodeName, key: &str) -> bool {
+        self.has(&record_key(node, key))
+    }
+
+    /// The values of a record of `node`.
+    pub(crate) fn values(&self, node: &NodeName, key: &str) -> Vec<Vec<u8>> {
+        bytes_at(&self.am, &record_key(node, key))
+    }
+
+    /// The keys among `touched`; `None` stands for all of them.
+    pub(crate) fn touched_keys(touched: &Touched) -> Option<&BTreeSet<String>> {
+        let Touched::Keys(keys) = touched else { return None };
+        // A writer that is new makes its records readable: look at all of them.
+        let header = |k: &String| k.starts_with(WRITER) || k == FORMAT_KEY;
+        (!keys.iter().any(header)).then_some(keys)
+    }
+
     pub(crate) fn has_statement(&self, statement: &[u8]) -> bool {
         let key = statement_key(statement);
         bytes_at(&self.am, &key).iter().any(|s| s == statement)
@@ -480,6 +532,10 @@ pub(crate) fn element_key(node: &NodeName, id: &ElementId) -> String {
     format!("{ELEMENT}{node}/{id}")
 }
 
+pub(crate) fn record_key(node: &NodeName, key: &str) -> String {
+    format!("{RECORD}{node}/{key}")
+}
+
 pub(crate) fn statement_key(statement: &[u8]) -> String {
     format!("{STATEMENT}{}", blake3::hash(statement).to_hex())
 }
@@ -503,11 +559,6 @@ fn parse_element_key(key: &str) -> Option<(NodeName, ElementId)> {
     Some((NodeName::new(node).ok()?, id.parse().ok()?))
 }
 
-/// The first key that does not begin with `prefix`, which ends in `/`.
-fn after(prefix: &str) -> String {
-    format!("{}0", prefix.strip_suffix('/').unwrap_or(prefix))
-}
-
 fn cost(key: &str, value: &ScalarValue) -> usize {
     let value = match value {
         ScalarValue::Bytes(bytes) => bytes.len(),
@@ -519,38 +570,4 @@ fn cost(key: &str, value: &ScalarValue) -> usize {
 
 fn hashes(heads: &[[u8; 32]]) -> Vec<ChangeHash> {
     heads.iter().map(|h| ChangeHash(*h)).collect()
-}
-
-fn scalars(am: &Automerge, key: &str) -> Vec<ScalarValue> {
-    let values = am.get_all(&ROOT, key).unwrap_or_default();
-    values
-        .into_iter()
-        .filter_map(|(value, _)| match value {
-            Value::Scalar(scalar) => Some(scalar.into_owned()),
-            Value::Object(_) => None,
-        })
-        .collect()
-}
-
-fn bytes_at(am: &Automerge, key: &str) -> Vec<Vec<u8>> {
-    let bytes = |value| if let ScalarValue::Bytes(bytes) = value { Some(bytes) } else { None };
-    scalars(am, key).into_iter().filter_map(bytes).collect()
-}
-
-fn numbers(am: &Automerge, key: &str) -> impl Iterator<Item = u64> {
-    scalars(am, key).into_iter().filter_map(|value| value.as_u64())
-}
-
-/// The text under a header key, on which all who wrote it agree.
-fn agreed_text(am: &Automerge, key: &str) -> Result<String, &'static str> {
-    let values = am.get_all(&ROOT, key).map_err(|_| "its header cannot be read")?;
-    let mut agreed: Option<String> = None;
-    for (value, _) in values {
-        let text = value.as_str().ok_or("its header is not text")?;
-        if agreed.as_deref().is_some_and(|a| a != text) {
-            return Err("its header contradicts itself");
-        }
-        agreed = Some(text.to_owned());
-    }
-    agreed.ok_or("it has no header")
 }

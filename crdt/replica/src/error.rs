@@ -64,6 +64,18 @@ pub enum CommitError {
         /// What the engine said.
         reason: String,
     },
+    /// A record is longer than one may be.
+    #[error(
+        "record {key} has a key of {key_len} and a value of {len} bytes, more than a change may have"
+    )]
+    RecordTooLong {
+        /// Its key.
+        key: Box<str>,
+        /// The length of its key.
+        key_len: usize,
+        /// The length of its value.
+        len: usize,
+    },
     /// A statement is longer than a change may be.
     #[error(
         "a roster statement of {len} bytes is longer than the {max} bytes that one change may have"

@@ -3,6 +3,7 @@
 use holm_model::{DocId, DocKind, SiteId, TenantId};
 
 use crate::place::{Place, Shard};
+use crate::shelf::Shelf;
 
 /// Kind and key of a document within its tenant. Kinds that this version does not know are carried
 /// like any other.
@@ -21,6 +22,13 @@ impl DocName {
     pub fn topology(site: &SiteId, epoch: u64, shard: u32) -> Self {
         let key = format!("{site}/{epoch}/{shard}").into();
         Self { kind: DocKind::Topology.as_str().into(), key }
+    }
+
+    /// A site's document of records, of a period counted from 1970; when one comes to its budget, the
+    /// next part begins.
+    pub fn records(shelf: Shelf, site: &SiteId, period: u64, part: u32) -> Self {
+        let key = format!("{site}/{}{period}/{part}", shelf.mark()).into();
+        Self { kind: shelf.kind().as_str().into(), key }
     }
 
     /// The roster.
@@ -62,6 +70,26 @@ impl DocName {
         right.then_some((site, Place { epoch, shard: Shard(shard) }))
     }
 
+    /// The shelf, site, period and part, if this is a document of records with a key of the right form.
+    pub(crate) fn records_place(&self) -> Option<(Shelf, SiteId, u64, u32)> {
+        let mut of_kind =
+            Shelf::ALL.into_iter().filter(|s| s.kind().as_str() == &*self.kind).peekable();
+        of_kind.peek()?;
+        let (site, rest) = self.key.split_once('/')?;
+        let (place, part) = rest.split_once('/')?;
+        let (site, part) = (SiteId::new(site).ok()?, part.parse().ok()?);
+        of_kind.find_map(|shelf| {
+            let period = place.strip_prefix(shelf.mark())?.parse().ok()?;
+            let right = Self::records(shelf, &site, period, part) == *self;
+            right.then(|| (shelf, site.clone(), period, part))
+        })
+    }
+
+    /// Whether documents of this kind are made of records.
+    pub(crate) fn is_of_records(&self) -> bool {
+        Shelf::ALL.into_iter().any(|shelf| shelf.kind().as_str() == &*self.kind)
+    }
+
     /// The name of the document of `site` at `place`.
     pub(crate) fn at(site: &SiteId, place: Place) -> Self {
         Self::topology(site, place.epoch, place.shard.0)
@@ -100,6 +128,15 @@ mod tests {
         assert_eq!(ids.len(), 6);
         assert_eq!(base.topology_site(), Some(site("berlin")));
         assert_eq!(DocName::roster().topology_site(), None);
+        let week = DocName::records(Shelf::Incidents, &site("berlin"), 2_900, 3);
+        assert_eq!(week.key(), "berlin/2900/3");
+        assert_eq!((week.topology_site(), base.records_place()), (None, None));
+        for shelf in Shelf::ALL {
+            let name = DocName::records(shelf, &site("berlin"), 29, 3);
+            assert_eq!(name.records_place(), Some((shelf, site("berlin"), 29, 3)));
+        }
+        let odd_week = DocName::from_header("incident", "berlin/02/0").expect("short");
+        assert_eq!(odd_week.records_place(), None, "one name, one spelling");
         let odd = |key: &str| DocName::from_header("topology", key).expect("short").topology_site();
         assert_eq!(odd("berlin/00/0"), None, "one name, one spelling");
         assert_eq!(odd("Berlin/0/0"), None);

@@ -16,6 +16,7 @@ use crate::element::ElementRecord;
 use crate::open::quietly;
 use crate::persist::{Next, Piece};
 use crate::place::{Place, Shard, shard_hash};
+use crate::records::is_of_the_past;
 use crate::replica::Inner;
 use crate::{CommitError, DocBudget, DocName, Replica};
 
@@ -387,6 +388,10 @@ impl Replica {
                 }
             }
         }
+        let horizon = inner.horizon(now);
+        let past = inner.documents.iter();
+        let past = past.filter(|(_, document)| is_of_the_past(document, now, horizon));
+        expired.extend(past.map(|(doc, _)| *doc));
         if !expired.is_empty() {
             inner.persist(Vec::new(), &expired)?;
             inner.stats.expired += expired.len() as u64;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use holm_certs::{Change, SvidState};
 use holm_mesh_proto::wire::{Control, RpcRequest};
-use holm_mesh_proto::{Action, Event, PeerKey, SyncReport, Target};
+use holm_mesh_proto::{Action, Event, Gone, PeerKey, SyncReport, Target};
 use holm_model::{DocVersion, Millis, TenantId};
 use libp2p_identity::PeerId;
 use libp2p_swarm::{ConnectionId, Stream, Swarm, SwarmEvent};
@@ -33,6 +33,7 @@ const CERTIFICATES_EVERY_MS: u64 = 1_000;
 
 /// What the node asks of the running mesh.
 pub(crate) enum Command {
+    Forgotten(Vec<Gone>),
     Lease {
         tenant: TenantId,
         as_of: Millis,
@@ -162,6 +163,7 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
+            Command::Forgotten(all) => self.feed(Event::Forgotten(all)),
             Command::Lease { tenant, as_of } => self.feed(Event::LeaseHeld { tenant, as_of }),
             Command::Publish(version) => self.feed(Event::Published(version)),
             Command::Request { peer, request, reply } => {

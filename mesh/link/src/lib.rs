@@ -44,8 +44,8 @@ pub use config::{Limits, MeshConfig, NatConfig, RelayLimits};
 pub use error::{CloseCode, HandshakeError, LinkError};
 pub use holm_mesh_proto::wire::MeshId;
 pub use holm_mesh_proto::{
-    ClockView, ConflictView, DocumentStore, LeaseView, MemberState, Order, PeerKey, SyncReport,
-    SyncView, Timing,
+    ClockView, ConflictView, DocumentStore, Gone, LeaseView, MemberState, Order, PeerKey,
+    SyncReport, SyncView, Timing,
 };
 pub use libp2p_identity::PeerId;
 pub use mesh::Mesh;

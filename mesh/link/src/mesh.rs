@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use holm_certs::{Identity, Subscription};
 use holm_mesh_proto::wire::{MAX_ADDRESSES, RpcRequest};
-use holm_mesh_proto::{DocumentStore, MemberId, MeshNode, NodeConfig, Order, PeerKey};
+use holm_mesh_proto::{DocumentStore, Gone, MemberId, MeshNode, NodeConfig, Order, PeerKey};
 use holm_model::{DocVersion, Millis, NodeName, SiteId, TenantId};
 use libp2p_identity::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -157,6 +157,17 @@ impl Mesh {
         if self.commands.try_send(command).is_err() {
             self.shared.count("leases_not_taken");
         }
+    }
+
+    /// Sites and nodes that are gone for good, all that there are: they are listed and looked for no
+    /// longer. Whether it was taken; if not, say it again.
+    #[must_use = "what was not taken must be said again"]
+    pub fn set_gone(&self, all: Vec<Gone>) -> bool {
+        let taken = self.commands.try_send(Command::Forgotten(all)).is_ok();
+        if !taken {
+            self.shared.count("gone_not_taken");
+        }
+        taken
     }
 
     /// What this node sees of the mesh now.

@@ -26,6 +26,12 @@ const KEEP: usize = 4;
 const QUIET_HINTS: u64 = 24;
 /// Hints that a link is judged by: enough that some of them came from where this link leads.
 const JUDGED: u32 = 20;
+/// A node that stands alone judges by so many times as many: few hints come from each corner that its
+/// links lead to, and none of its neighbours makes up for a link that was spared too soon.
+const JUDGED_ALONE: u32 = 4;
+/// Hints between two links that are spared: of several that lead to one corner each looks useless beside
+/// the others, until they are gone.
+const SPARE_PAUSE: u64 = 0;
 /// What one first copy counts for beside the time that it saved, in milliseconds.
 const FIRST_MS: u64 = 1;
 /// Most that one hint's lead counts for, in milliseconds.
@@ -82,6 +88,10 @@ pub(crate) struct Broadcast {
     graft_ms: u64,
     /// Hints that came from others so far.
     fresh: u64,
+    /// How many that were when a link was spared last.
+    spared_at: u64,
+    /// This node stands alone.
+    alone: bool,
 }
 
 type Sends = Vec<(PeerKey, Control)>;
@@ -133,7 +143,14 @@ impl Broadcast {
             unannounced: Vec::new(),
             graft_ms,
             fresh: 0,
+            spared_at: 0,
+            alone: false,
         }
+    }
+
+    /// Whether this node has no others near.
+    pub(crate) const fn set_alone(&mut self, alone: bool) {
+        self.alone = alone;
     }
 
     /// A link stands. One that does not count yet takes no part until [`Broadcast::settle`], or until
@@ -280,7 +297,11 @@ impl Broadcast {
             }
             return again;
         }
-        if judged.hints() < u64::from(JUDGED) || judged.saved_ms() * WORTH >= judged.hints() {
+        let needed = if self.alone { JUDGED * JUDGED_ALONE } else { JUDGED };
+        if self.fresh < self.spared_at + SPARE_PAUSE
+            || judged.hints() < u64::from(needed)
+            || judged.saved_ms() * WORTH >= judged.hints()
+        {
             return false;
         }
         let fresh = self.fresh;
@@ -291,6 +312,7 @@ impl Broadcast {
         if welcome <= KEEP || better.count() < KEEP {
             return false;
         }
+        self.spared_at = self.fresh;
         if let Some(source) = self.sources.get_mut(&from) {
             *source = Source { spared: true, latest: source.latest, ..Source::default() };
         }

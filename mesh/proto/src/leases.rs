@@ -185,12 +185,26 @@ impl Leases {
         batches(self.held.values(), signed, allowed)
     }
 
+    /// Lets go of leases.
+    pub(crate) fn forget(&mut self, gone: impl Fn(&LeaseClaim) -> bool) {
+        let held = &mut self.held;
+        held.retain(|_, held| !gone(&held.claim));
+        self.dirty.retain(|key| held.contains_key(key));
+        let named: BTreeSet<_> = held.keys().map(|(_, site, node)| (site, node)).collect();
+        self.places.retain(|(site, node), _| named.contains(&(site, node)));
+    }
+
     pub(crate) fn sent(&mut self) {
         self.dirty.clear();
     }
 
     pub(crate) fn has_news(&self) -> bool {
         !self.dirty.is_empty()
+    }
+
+    /// Leases whose claimant's signature was verified: nobody can make these up.
+    pub(crate) fn proven(&self) -> usize {
+        self.held.values().filter(|held| held.proven).count()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -250,10 +250,15 @@ impl Membership {
         for peer in unmet.copied().collect::<Vec<_>>() {
             let Some(known) = self.known.get(&peer).cloned() else { continue };
             self.counters.count("members_forgotten");
-            self.run(mono_ms, |foca, runtime| {
-                foca.handle_timer(Timer::RemoveDown(known.id.clone()), runtime)
-            });
+            self.forget(&known.id, mono_ms);
         }
+    }
+
+    /// Forgets a member that is down.
+    pub(crate) fn forget(&mut self, id: &MemberId, mono_ms: u64) {
+        self.run(mono_ms, |foca, runtime| {
+            foca.handle_timer(Timer::RemoveDown(id.clone()), runtime)
+        });
     }
 
     /// The larger the mesh, the more rarely each node probes: every member is still probed by someone

@@ -3,12 +3,14 @@
 mod clocks;
 mod conflicts;
 mod footprint;
+mod forgotten;
 mod hints;
 mod leases;
 mod links;
 mod overlay;
 mod quota;
 mod sealed;
+mod wide;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -31,6 +33,8 @@ use crate::{
 };
 use conflicts::Conflicts;
 pub use footprint::Footprint;
+use forgotten::Forgotten;
+pub use forgotten::Gone;
 use hints::KnownVersions;
 use links::Link;
 use overlay::Overlay;
@@ -98,6 +102,9 @@ pub enum Event {
         /// From whom.
         from: PeerKey,
     },
+    /// Sites and nodes that are gone for good, all that there are: they are listed and looked for no
+    /// longer, until they come with a later generation.
+    Forgotten(Vec<Gone>),
     /// This node leaves on purpose.
     Leaving,
     /// This node holds a lease.
@@ -206,6 +213,7 @@ pub struct MeshNode {
     lost: BTreeMap<PeerKey, u64>,
     next_leases_ms: u64,
     conflicts: Conflicts,
+    forgotten: Forgotten,
     known: KnownVersions,
     paused: bool,
     /// The latest protocol version that this node speaks.
@@ -242,6 +250,7 @@ impl MeshNode {
             discovered: BTreeMap::new(),
             demand: BTreeMap::new(),
             conflicts: Conflicts::default(),
+            forgotten: Forgotten::default(),
             known: KnownVersions::default(),
             paused: false,
             protocol_max: PROTOCOL_VERSION,
@@ -274,6 +283,7 @@ impl MeshNode {
                 self.conflicts.doubled(peer, &site, &node, &seen, now.wall);
                 out.push(Action::Changed);
             }
+            Event::Forgotten(all) => self.forget(all, now, &mut out),
             Event::Learned { version, from } => self.learned(version, from, store, &mut out),
             Event::Leaving => {
                 let outcome = self.membership.leave(now.mono_ms);
@@ -367,6 +377,7 @@ impl MeshNode {
         self.carry_out(outcome, now, out);
         let met = &self.last_heard;
         self.membership.forget_unmet(|peer| met.contains_key(&peer), now.mono_ms);
+        self.forget_gone(now);
         self.tend_links(now, out);
         self.tend_overlay(now, out);
         self.spread_leases(now, store, out);

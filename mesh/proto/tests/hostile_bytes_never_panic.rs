@@ -11,7 +11,7 @@ use holm_mesh_proto::wire::{
     NatAnswer, NatRequest, RpcRequest, RpcResponse, Sync, WireError,
 };
 use holm_mesh_proto::{
-    ClockStamp, DocumentStore as _, Event, MemberId, MeshNode, NodeConfig, Now, Timing,
+    ClockStamp, DocumentStore as _, Event, MemberId, MeshNode, NodeConfig, Now, Position, Timing,
 };
 use holm_model::{Millis, NodeName, SiteId};
 use rand::rngs::StdRng;
@@ -92,7 +92,12 @@ fn controls() -> Vec<Control> {
         Control::Leases(vec![lease]),
         Control::Ping { sequence: 1, sent_at: Millis(2), clock: None },
         Control::Ping { sequence: 1, sent_at: Millis(2), clock: Some(stamp(3)) },
-        Control::Pong { sequence: 1, sent_at: Millis(2), clocks: Some((stamp(4), stamp(5))) },
+        Control::Pong {
+            sequence: 1,
+            sent_at: Millis(2),
+            clocks: Some((stamp(4), stamp(5))),
+            position: Position::from_wire([-1_000, 20, 3], 4, 500),
+        },
         Control::Prune,
         Control::SealedGossip { sealed: vec![2; 120], hops: 3 },
         Control::SealedStored(vec![2; 120]),

@@ -32,6 +32,7 @@ pub(crate) async fn compare(
         Ok(CompareView {
             broken_paths: pairs(diff.broken_paths),
             rerouted_paths: pairs(diff.rerouted_paths),
+            stranded_paths: pairs(diff.stranded_paths),
             impacted_services: names(diff.impacted_services),
             impacted_prefixes: names(diff.impacted_prefixes),
             disconnected: names(diff.disconnected),

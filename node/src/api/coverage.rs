@@ -56,12 +56,12 @@ pub(super) fn topology_running(state: &NodeState) -> bool {
     state.planes().iter().any(|plane| plane.health().state != PlaneState::Off)
 }
 
-/// The plane of this node that records edges of a kind, if there is one.
-const fn recorded_by(kind: EdgeKind) -> Option<&'static str> {
+/// The planes that record edges of a kind, if there are any.
+const fn recorded_by(kind: EdgeKind) -> &'static [&'static str] {
     match kind {
-        EdgeKind::Flow => Some("host"),
-        EdgeKind::Path => Some("active"),
-        EdgeKind::Device | EdgeKind::Routing => None,
+        EdgeKind::Flow => &["host", "flow"],
+        EdgeKind::Path => &["active", "path"],
+        EdgeKind::Device | EdgeKind::Routing => &[],
     }
 }
 
@@ -78,9 +78,9 @@ fn notes(
         notes.push(format!("nothing was recorded before {}", Timestamp(earliest)));
     }
     for kind in never_recorded {
-        let running = recorded_by(*kind).filter(|name| {
+        let running = recorded_by(*kind).iter().find(|name| {
             let planes = state.planes();
-            planes.iter().any(|p| p.name() == *name && p.health().state != PlaneState::Off)
+            planes.iter().any(|p| p.name() == **name && p.health().state != PlaneState::Off)
         });
         notes.push(match running {
             Some(plane) => format!(

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use holm_graph::{Direction, Folding, NeighboursOf, SaidBefore, SiteRecord};
+use holm_graph::{
+    Direction, ElementView, Folding, MeantBySite, NeighboursOf, SaidBefore, SiteRecord,
+    TopologyGraph,
+};
 use holm_model::{ElementId, IntervalSet, Millis, NodeId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -25,7 +28,7 @@ use crate::daemon::{Caller, NodeState};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ElementQuery {
-    /// `kind:name`, `from|kind|to` for an edge, `agent|path|target|flow|hop…` for a way of a flow, `node|alias|node`.
+    /// `kind:name` (`kind:name@site` for what a site means by a name that means several things), `from|kind|to` for an edge, `agent|path|target|flow|hop…` for a way of a flow, `node|alias|node`.
     id: String,
     /// Neighbours and other names at this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
     #[param(value_type = Option<String>)]
@@ -69,22 +72,22 @@ fn detail(
 ) -> Result<ElementDetail, ApiError> {
     let graph = asked.graph();
     let folding = if fold { graph.folding(at) } else { Folding::default() };
-    let Some(element) = graph.element_folded(id, &folding) else {
+    let Some((element, meant)) = find(&graph, id, at, fold, &folding) else {
         drop(graph);
         return Err(names::never_recorded(asked, id));
     };
     let (mut neighbours, mut aliases) = (NeighboursOf::default(), Vec::new());
-    if let ElementId::Node(node) = &element.id {
+    if let (ElementId::Node(node), Some(meant)) = (&element.id, &meant) {
         asked.go_on()?;
         // A node that is known but not there then has no neighbours then.
-        neighbours = graph.neighbours_of(node, at, &folding, limit).unwrap_or_default();
-        for name in &element.names {
-            asked.go_on()?;
-            let views = graph.aliases_of(name, at).into_iter().map(|view| alias(view, name));
-            let told = |view: &AliasView| element.names.len() == 1 || view.name != node.to_string();
-            aliases.extend(views.filter(told));
-        }
+        neighbours = graph.neighbours_meant(meant, at, &folding, limit).unwrap_or_default();
+        asked.go_on()?;
+        let views = graph.aliases_meant(meant, at).into_iter();
+        let views = views.map(|(name, view)| alias(view, &name));
+        let told = |view: &AliasView| element.names.len() == 1 || view.name != node.to_string();
+        aliases.extend(views.filter(told));
     }
+    let by = meant.and_then(|meant| meant.by);
     drop(graph);
     let (id, names) = (element.id, element.names);
     let (kind, ends) = match &id {
@@ -115,12 +118,52 @@ fn detail(
         from,
         to,
         sites: element.sites.into_iter().map(site).collect(),
+        meant_by: by.map(|sites| sites.iter().map(ToString::to_string).collect()),
         aliases,
         aliases_total,
         there,
         coverage: asked.coverage(Some(at)),
         freshness: asked.freshness(),
     })
+}
+
+/// An element by its id, or with `name@site` in it as that site means it; of a node with what is meant.
+fn find(
+    graph: &TopologyGraph,
+    id: &ElementId,
+    at: Millis,
+    fold: bool,
+    folding: &Folding,
+) -> Option<(ElementView, Option<MeantBySite>)> {
+    let meant = |node: &NodeId| match graph.knows(node) {
+        true => Some(MeantBySite::everybody(node, folding)),
+        false => names::of_a_site(graph, node, at).map(|(name, meant)| match fold {
+            true => meant,
+            false => meant.only(&name),
+        }),
+    };
+    match id {
+        ElementId::Node(node) => {
+            let meant = meant(node)?;
+            let found = match graph.knows(node) {
+                true => {
+                    graph.element_folded(&ElementId::Node(meant.names.first()?.0.clone()), folding)
+                }
+                false => graph.element_meant(&meant),
+            };
+            Some((found?, Some(meant)))
+        }
+        ElementId::Edge(edge) => match graph.element_folded(id, folding) {
+            Some(found) => Some((found, None)),
+            None => {
+                let (from, to) = (meant(&edge.from)?, meant(&edge.to)?);
+                Some((graph.edge_meant(&from, edge.kind, &to)?, None))
+            }
+        },
+        ElementId::Path(_) | ElementId::Alias(_) => {
+            Some((graph.element_folded(id, folding)?, None))
+        }
+    }
 }
 
 fn site(record: SiteRecord) -> ElementSite {
@@ -167,5 +210,43 @@ fn alias(view: holm_graph::AliasView, of: &NodeId) -> AliasView {
         sites: view.sites,
         attributes: attributes(view.attributes),
         folded: view.folded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::record;
+
+    #[test]
+    fn what_a_site_means_by_a_name_is_told_by_its_words_alone() {
+        let mut graph = TopologyGraph::new();
+        for (site, id) in [
+            ("berlin", "agent:berlin|path|hop:192.168.1.1"),
+            ("tokyo", "agent:tokyo|path|hop:192.168.1.1"),
+            ("tokyo", "host:gw|alias|hop:192.168.1.1"),
+        ] {
+            record(&mut graph, site, id, 1, None);
+        }
+        let at = Millis(5);
+        let sites = |id: &str, fold: bool| {
+            let folding = if fold { graph.folding(at) } else { Folding::default() };
+            let found = find(&graph, &id.parse().expect("valid"), at, fold, &folding);
+            found.map(|(element, _)| {
+                let sites = element.sites.iter().map(|record| record.site.to_string());
+                (element.id.to_string(), sites.collect::<Vec<_>>().join(" "))
+            })
+        };
+        let told = |id: &str, sites: &str| Some((id.to_owned(), sites.to_owned()));
+        assert_eq!(sites("hop:192.168.1.1", true), told("hop:192.168.1.1", "berlin tokyo"));
+        assert_eq!(sites("hop:192.168.1.1@tokyo", true), told("host:gw", "tokyo"));
+        assert_eq!(sites("hop:192.168.1.1@tokyo", false), told("hop:192.168.1.1", "tokyo"));
+        assert_eq!(sites("hop:192.168.1.1@berlin", true), told("hop:192.168.1.1", "berlin"));
+        assert_eq!(sites("hop:192.168.1.1@osaka", true), None);
+        assert_eq!(
+            sites("agent:tokyo|path|hop:192.168.1.1@tokyo", true),
+            told("agent:tokyo|path|host:gw", "tokyo")
+        );
+        assert_eq!(sites("agent:tokyo|path|hop:192.168.1.1@berlin", true), None);
     }
 }

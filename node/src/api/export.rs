@@ -54,7 +54,7 @@ pub(crate) struct ExportQuery {
     /// Another name of `kind`.
     #[serde(default)]
     kinds: Vec<String>,
-    /// Only what lies around this node.
+    /// Only what lies around this node; `name@site` for what a site means by a name, as far as those say who mean the same.
     around: Option<String>,
     /// Another name of `around`.
     from: Option<String>,
@@ -88,7 +88,9 @@ pub(crate) async fn export(
     let place = state.questions.export()?;
     let asked = ask(state, &caller, move |asked| {
         known_sites(asked, &filter)?;
-        let snapshot = asked.graph().snapshot(at.unwrap_or(asked.now), &filter);
+        let when = at.unwrap_or(asked.now);
+        let filter = names::around_as_meant(&asked.graph(), filter, when)?;
+        let snapshot = asked.graph().snapshot(when, &filter);
         let snapshot = snapshot.map_err(|error| names::no_centre(asked, at, &error.node))?;
         asked.go_on()?;
         let keys = match format {

@@ -1,4 +1,4 @@
-//! `GET /v1/flows…`: what questions about flows have in common, the largest groups, records.
+//! `GET /v1/flows…`: what questions about flows have in common, the largest groups.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State;
 use holm_flow::ask::{
-    Cell, DIMENSIONS, Dimension, FIELDS, Filter, Metric, Scope, dedup_sql, rows_sql, top_sql,
-    total_sql,
+    Cell, DIMENSIONS, Dimension, FIELDS, Filter, Metric, Scope, dedup_sql, top_sql, total_sql,
 };
 use holm_model::{Millis, SiteId};
 use holm_plane::PlaneState;
@@ -20,8 +19,7 @@ use utoipa::IntoParams;
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::flows_types::{
-    FlowDimension, FlowField, FlowGroup, FlowKeyPart, FlowLanguage, FlowRecords, FlowStanding,
-    FlowSums, FlowTop,
+    FlowDimension, FlowField, FlowGroup, FlowKeyPart, FlowLanguage, FlowStanding, FlowSums, FlowTop,
 };
 use super::params::{Given, When, moment, within};
 use super::query::{ApproximationView, AskedSite, approximation, asked_site, refused};
@@ -98,6 +96,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// The values in the order of the columns.
+    pub(super) fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
     pub(super) fn value(&self, name: &str) -> &Value {
         let index = self.names.iter().position(|known| known == name);
         index.and_then(|index| self.values.get(index)).unwrap_or(&Value::Null)
@@ -447,40 +450,6 @@ pub(crate) async fn top(
         items,
         stands_on: asking.standing(),
     }))
-}
-
-flow_query!(
-    FlowSearchQuery {
-        /// How many: 1 to 10,000; 100 otherwise.
-        limit: Option<usize>,
-    }
-);
-
-/// Flow records of all sites, the latest first, with every column that was told.
-#[utoipa::path(
-    get, path = "/v1/flows", operation_id = "flow_records", tag = "flows", params(FlowSearchQuery),
-    responses((status = 200, body = FlowRecords), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
-)]
-pub(crate) async fn search(
-    State(state): State<Arc<NodeState>>,
-    caller: Caller,
-    Given(query): Given<FlowSearchQuery>,
-) -> Result<Json<FlowRecords>, ApiError> {
-    let FlowSearchQuery { limit, window, from, to, filter, site, timeout_ms } = query;
-    let limit = within("limit", limit.unwrap_or(100), 10_000)?;
-    let window = FlowWindow::new(window, from, to, filter, site, timeout_ms);
-    let mut asking = window.asking(&state, &caller)?;
-    let schema = holm_flow::flow_schema();
-    let columns: Vec<&str> =
-        std::iter::once("site").chain(schema.fields().iter().map(|f| f.name().as_str())).collect();
-    let rows = asking.ask(rows_sql(&asking.scope(), &columns, limit)).await?;
-    let cut = rows.len() >= limit;
-    let item = |row: Found| {
-        let pairs = columns.iter().zip(row.values);
-        pairs.filter(|(_, value)| !value.is_null()).map(|(n, v)| ((*n).to_owned(), v)).collect()
-    };
-    let items = rows.into_iter().map(item).collect();
-    Ok(Json(FlowRecords { items, cut, stands_on: asking.standing() }))
 }
 
 /// What flows can be grouped and filtered by.

@@ -109,6 +109,8 @@ pub(crate) struct FlowRecords {
     pub(crate) items: Vec<BTreeMap<String, serde_json::Value>>,
     /// There are as many as were asked for: there may be more.
     pub(crate) cut: bool,
+    /// What `cursor` is to be for the page behind this one; null if this is the last.
+    pub(crate) next: Option<String>,
 }
 
 /// A value of a dimension in a Sankey diagram.

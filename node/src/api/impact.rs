@@ -6,8 +6,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use holm_model::{ElementId, Millis};
-use holm_moment::{Impact, Limits, Moment, Named, NamedElement, Selection, Selector, WhatIf};
+use holm_model::{ElementId, Millis, NodeId};
+use holm_moment::{
+    Impact, Limits, Moment, Named, NamedElement, Selection, Selector, SloIndex, WhatIf,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -95,7 +97,8 @@ impl Question {
         let question = WhatIf { failed: together(failed), drained: together(drained) };
         asked.go_on()?;
         let limits = Limits { items: self.limit };
-        Ok(asked.tenant.search(|scratch| moment.what_if(&question, limits, None, scratch)))
+        let slos = Slos(asked);
+        Ok(asked.tenant.search(|scratch| moment.what_if(&question, limits, Some(&slos), scratch)))
     }
 }
 
@@ -141,6 +144,15 @@ pub(crate) async fn spof(
         })
     })
     .await
+}
+
+/// The SLOs of the tenant, as what-ifs ask for them.
+struct Slos<'a>(&'a Asked);
+
+impl SloIndex for Slos<'_> {
+    fn touched(&self, nodes: &[&NodeId]) -> Vec<String> {
+        self.0.tenant.slos.about(nodes)
+    }
 }
 
 /// The key and value of a target by attribute.
@@ -225,6 +237,11 @@ fn together(selections: Vec<(&str, Selection)>) -> Selection {
 pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) -> ImpactView {
     let (at, limit) = (question.at, question.limit);
     let mut coverage = asked.coverage(at);
+    if impact.coverage.far_pairs_left_out {
+        coverage.notes.push(
+            "agents reach more, over more hops, than is looked at: pairs that are furthest apart are left out".into(),
+        );
+    }
     if impact.coverage.flow_paths == 0 && impact.coverage.path_edges > 0 {
         coverage.notes.push(
             "no hop-by-hop paths were observed: ways are put together from single edges".into(),

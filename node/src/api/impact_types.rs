@@ -212,6 +212,7 @@ api_type!(
         right: ImpactView,
         broken_paths: PairsSideBySide,
         rerouted_paths: PairsSideBySide,
+        stranded_paths: PairsSideBySide,
         impacted_services: SideBySide,
         impacted_prefixes: SideBySide,
         disconnected: SideBySide,
@@ -342,6 +343,9 @@ api_type!(
         live: bool,
         /// Shortest first.
         routes: Vec<RouteView>,
+        /// Whether there are no more, or as many as asked for and none shorter. Otherwise the search was broken off: there
+        /// may be others, also shorter than the last of these.
+        complete: bool,
         /// What the ways are made of.
         layer: LayerView,
         /// Whether ways only follow edges as they point.
@@ -352,7 +356,7 @@ api_type!(
         observed_total: u64,
         /// Every path that was taken at some time since `since`; `null` if that was not asked for.
         seen: Option<SeenPathList>,
-        /// Shortest ways along path edges that share no edge: the width of load balancing, at most 64.
+        /// The width of load balancing: the most nodes side by side on the shortest ways along path edges. 0 without such a way.
         ecmp_width: usize,
         coverage: CoverageView,
         freshness: FreshnessView,

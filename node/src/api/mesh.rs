@@ -1,17 +1,18 @@
-//! `GET /v1/mesh/digest` and revocations.
+//! `GET /v1/mesh/digest`, revocations, and sites that are gone.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use holm_certs::{Revocation, SpiffeId, SpkiHash};
+use holm_certs::{Forgetting, Revocation, SpiffeId, SpkiHash};
 use holm_model::Millis;
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::mesh_types::{GoneView, NewGone};
 use super::topology::hex;
 use super::types::{MeshDigest, NewRevocation, RevocationList, RevocationView, Timestamp};
-use crate::daemon::{Caller, NodeState, Roster};
+use crate::daemon::{Caller, ForgetError, NodeState, Roster};
 
 /// A digest of the tenant's documents here: two nodes with the same one hold the same.
 #[utoipa::path(
@@ -81,6 +82,43 @@ pub(crate) async fn revoke_node(
     .map_err(|error| ApiError::new(ErrorCode::Validation, format!("{error:#}")))?;
     tracing::warn!(by = caller.name, spiffe_id = %revoked.spiffe_id(), "node revoked");
     Ok((StatusCode::CREATED, Json(of(&revoked))))
+}
+
+/// Says that a site, or one node of it, is gone for good: it is listed and looked for no longer, and what
+/// the site held open ended now. It is there again as soon as it comes back. Only what is down can be
+/// forgotten.
+#[utoipa::path(
+    post, path = "/v1/mesh/gone", tag = "mesh", request_body = NewGone,
+    responses((status = 201, body = GoneView), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
+)]
+pub(crate) async fn forget(
+    State(state): State<Arc<NodeState>>,
+    caller: Caller,
+    Json(new): Json<NewGone>,
+) -> Result<(StatusCode, Json<GoneView>), ApiError> {
+    caller.require_operator(&state)?;
+    let Some(issuing) = state.issuing.clone() else {
+        return Err(ApiError::new(
+            ErrorCode::Conflict,
+            "this node issues no certificates, so nobody would believe it; ask a node that issues (`holm status` there)",
+        ));
+    };
+    let now = Millis::now();
+    let (site, node) = (new.site, new.node);
+    let up_to = state.may_forget(&site, node.as_ref(), now).map_err(|error| match error {
+        ForgetError::Unknown(_) => ApiError::not_found(error.to_string()),
+        _ => ApiError::new(ErrorCode::Conflict, error.to_string()),
+    })?;
+    let view = GoneView { site: site.clone(), node: node.clone(), at: Timestamp(now), back: false };
+    tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+        let said = Forgetting::sign(issuing.issuer(), &site, node.as_ref(), up_to, now)?;
+        state.announce(&[said.to_bytes()?], now)
+    })
+    .await
+    .map_err(ApiError::internal)?
+    .map_err(ApiError::internal)?;
+    tracing::warn!(by = caller.name, site = %view.site, node = ?view.node, "forgotten");
+    Ok((StatusCode::CREATED, Json(view)))
 }
 
 /// The key by its live connection; of a node that is off, the one that was enrolled here.

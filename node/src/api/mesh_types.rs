@@ -4,7 +4,7 @@ use holm_model::{NodeName, SiteId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::types::{MemberStateView, SiteStateView, Timestamp, api_type};
+use super::types::{MemberStateView, SiteStateView, Timestamp, api_type, request_type};
 
 api_type!(
     /// The mesh as the node that answers sees it.
@@ -18,8 +18,10 @@ api_type!(
         replicating_reason: Option<String>,
         /// What the views of all sites that answer come to: which site, which way, or this one.
         verdicts: Vec<MeshVerdict>,
-        /// Every other node that was ever heard of.
+        /// Every other node that was ever heard of, but those that are gone for good.
         members: Vec<MeshMember>,
+        /// Sites and nodes that were said to be gone for good.
+        gone: Vec<GoneView>,
         /// What each site says that it reaches, this one first.
         views: Vec<ReachView>,
         /// How far each site's part of the caller's tenant lags behind.
@@ -50,6 +52,33 @@ api_type!(
         /// What it was doing.
         step: String,
         for_ms: u64,
+    }
+);
+
+api_type!(
+    /// A site, or one node of it, that was said to be gone for good.
+    GoneView {
+        #[schema(value_type = String)]
+        site: SiteId,
+        /// `null`: every node of the site.
+        #[schema(value_type = Option<String>)]
+        node: Option<NodeName>,
+        /// When that was said; what the site held open ended then.
+        at: Timestamp,
+        /// It came back since.
+        back: bool,
+    }
+);
+
+request_type!(
+    /// What is gone for good.
+    NewGone {
+        #[schema(value_type = String)]
+        site: SiteId,
+        /// Without it, every node of the site.
+        #[schema(value_type = Option<String>)]
+        #[serde(default)]
+        node: Option<NodeName>,
     }
 );
 
@@ -109,6 +138,9 @@ api_type!(
         /// The relay that the connection goes through, `site/node`; `null` if it is direct.
         via: Option<String>,
         last_refusal: Option<String>,
+        /// Whether it signed its latest lease of the caller's tenant: without that, whoever passed it on may
+        /// have made it up, as with nodes of older releases. `null` if none was heard.
+        lease_signed: Option<bool>,
         /// The latest reconciliation that this node began with it.
         last_sync: Option<MeshSync>,
     }

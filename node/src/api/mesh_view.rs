@@ -6,15 +6,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use holm_graph::Verdict;
-use holm_mesh_link::{ClockView, MemberState, MemberStatus, MeshStatus, Reach, SyncView};
-use holm_model::{Millis, NodeName, SiteId};
+use holm_mesh_link::{ClockView, Gone, MemberState, MemberStatus, MeshStatus, Reach, SyncView};
+use holm_model::{Millis, NodeName, SiteId, TenantId};
 
 use super::coverage::site_state;
 use super::error::{ApiError, ErrorBody};
 use super::mesh_types::{
-    ChannelView, CountView, MeshClock, MeshDocument, MeshDocuments, MeshMember, MeshRefusal,
-    MeshStuck, MeshSync, MeshVerdict, MeshView, NatPlace, NatView, QuarantinedView, ReachOf,
-    ReachView, ReachableView, ReachedView, RelayView, SeedView, SiteLag, VerdictKind,
+    ChannelView, CountView, GoneView, MeshClock, MeshDocument, MeshDocuments, MeshMember,
+    MeshRefusal, MeshStuck, MeshSync, MeshVerdict, MeshView, NatPlace, NatView, QuarantinedView,
+    ReachOf, ReachView, ReachableView, ReachedView, RelayView, SeedView, SiteLag, VerdictKind,
 };
 use super::topology::hex;
 use super::types::{MemberStateView, Timestamp};
@@ -107,7 +107,8 @@ fn view(state: &NodeState, tenant: &Tenant, now: Millis) -> MeshView {
             .and_then(holm_mesh_link::Mesh::stuck)
             .map(|stuck| MeshStuck { step: stuck.step.to_owned(), for_ms: stuck.for_ms }),
         warnings: warnings(status.as_ref()),
-        members: status.into_iter().flat_map(|status| status.members).map(member).collect(),
+        gone: gone(state, status.as_ref()),
+        members: members(status, state.label(&tenant.id).as_ref()),
     }
 }
 
@@ -143,8 +144,37 @@ fn verdict(finding: Finding, own: &SiteId) -> MeshVerdict {
     MeshVerdict { kind, severity, subject, text, witnesses, reached_by, since, raised }
 }
 
-fn member(member: MemberStatus) -> MeshMember {
+/// Who was said to be gone, and whether it came back.
+fn gone(state: &NodeState, status: Option<&MeshStatus>) -> Vec<GoneView> {
+    let missing = state.roster.forgotten.gone();
+    let said = state.roster.forgotten.said().into_iter();
+    said.map(|said| {
+        let Gone { site, node, up_to } = said.gone;
+        let is_back = |node: &NodeName| {
+            let mut members = status.iter().flat_map(|status| &status.members);
+            members.any(|m| m.site == site && m.node == *node && m.started.0 > up_to)
+        };
+        let back = node.as_ref().map_or(!missing.contains_key(&site), is_back);
+        GoneView { site, node, at: Timestamp(said.at), back }
+    })
+    .collect()
+}
+
+/// Every other node; `label` is the caller's tenant as the mesh calls it.
+fn members(status: Option<MeshStatus>, label: Option<&TenantId>) -> Vec<MeshMember> {
+    let Some(MeshStatus { members, leases, .. }) = status else { return Vec::new() };
+    let signed: BTreeMap<_, bool> = leases
+        .into_iter()
+        .filter(|lease| Some(&lease.tenant) == label)
+        .map(|lease| ((lease.site, lease.node), lease.signed))
+        .collect();
+    let signed = |of: &MemberStatus| signed.get(&(of.site.clone(), of.node.clone())).copied();
+    members.into_iter().map(|of| member(signed(&of), of)).collect()
+}
+
+fn member(lease_signed: Option<bool>, member: MemberStatus) -> MeshMember {
     MeshMember {
+        lease_signed,
         state: match member.state {
             MemberState::Alive => MemberStateView::Alive,
             MemberState::Suspect => MemberStateView::Suspect,

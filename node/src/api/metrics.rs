@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use holm_mesh_link::Reach;
+use holm_model::Millis;
 use holm_plane::PlaneState;
 
 use crate::daemon::{Caller, NodeState};
@@ -27,6 +28,19 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
         ("holm_http_accepts_failed_total", &served.failed_accepts),
     ] {
         text.put(name, &[], counter.load(Ordering::Relaxed));
+    }
+    let refused = state.ingest.refusals();
+    for (reason, value) in [
+        ("body", refused.body),
+        ("busy", refused.busy),
+        ("signature", refused.signature),
+        ("size", refused.size),
+        ("stale", refused.stale),
+        ("unknown", refused.unknown),
+        ("unread", refused.unread),
+        ("write", refused.write),
+    ] {
+        text.put("holm_change_deliveries_refused_total", &[("reason", reason)], value);
     }
     let questions = &state.questions.counters;
     for (name, counter) in [
@@ -88,6 +102,10 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     }
     if let Ok(tenant) = state.tenant(&caller) {
         tenant_metrics(&mut text, &tenant);
+        outlet_metrics(&mut text, &tenant);
+        incident_metrics(&mut text, &tenant);
+        slo_metrics(&mut text, &tenant);
+        change_metrics(&mut text, &tenant);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text.all).into_response()
 }
@@ -149,6 +167,84 @@ fn tenant_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
         ("holm_replica_attributes_dropped_total", replica.attributes_dropped),
         ("holm_replica_intervals_trimmed_total", replica.intervals_trimmed),
         ("holm_replica_past_values_trimmed_total", replica.past_values_trimmed),
+    ] {
+        text.put(name, &labels, value);
+    }
+}
+
+fn outlet_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
+    let labels = [("tenant", tenant.id.as_str())];
+    let Some(outlet) = tenant.rows.store.outlet_stats() else { return };
+    let fails = outlet.error.is_some() || !outlet.refused.is_empty();
+    for (name, value) in [
+        ("holm_rows_clickhouse_sent_total", outlet.sent_rows),
+        ("holm_rows_clickhouse_sent_bytes_total", outlet.sent_bytes),
+        ("holm_rows_clickhouse_failures_total", outlet.failures),
+        ("holm_rows_clickhouse_given_up_total", outlet.given_up_rows),
+        ("holm_rows_clickhouse_lost_total", outlet.lost_rows),
+        ("holm_rows_clickhouse_waiting", outlet.waiting_rows),
+        ("holm_rows_clickhouse_up", u64::from(!fails)),
+    ] {
+        text.put(name, &labels, value);
+    }
+}
+
+fn incident_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
+    let labels = [("tenant", tenant.id.as_str())];
+    let counts = tenant.incidents.counts(Millis::now());
+    let taken = counts.intake;
+    for (name, value) in [
+        ("holm_incident_signals_total", taken.signals),
+        ("holm_incident_signals_repeated_total", taken.repeated),
+        ("holm_incident_signals_late_total", taken.late),
+        ("holm_incident_signals_ahead_total", taken.ahead),
+        ("holm_incident_signals_malformed_total", taken.malformed),
+        ("holm_incident_signals_refused_full_total", taken.refused),
+        ("holm_incident_reports_opened_total", taken.opened),
+        ("holm_incident_reports_lapsed_total", taken.lapsed),
+        ("holm_incident_records_unreadable_total", counts.unreadable),
+        ("holm_incident_probes_refused_total", counts.probes_refused),
+        ("holm_incident_reports_followed", counts.followed as u64),
+        ("holm_incident_reports", counts.reports as u64),
+        ("holm_incident_witnesses", counts.witnesses as u64),
+        ("holm_incident_actions", counts.actions as u64),
+        ("holm_incident_unresolved", counts.unresolved as u64),
+    ] {
+        text.put(name, &labels, value);
+    }
+}
+
+fn change_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
+    let labels = [("tenant", tenant.id.as_str())];
+    let counts = tenant.changes.counts();
+    let (deliveries, seen) = (counts.deliveries, counts.watch);
+    for (name, value) in [
+        ("holm_changes", counts.changes as u64),
+        ("holm_change_accepted_total", deliveries.accepted),
+        ("holm_change_known_total", deliveries.known),
+        ("holm_change_ignored_total", deliveries.ignored),
+        ("holm_change_ahead_total", deliveries.ahead),
+        ("holm_change_unanchored_total", deliveries.unanchored),
+        ("holm_change_records_unreadable_total", counts.unreadable),
+        ("holm_change_let_go_total", counts.let_go),
+        ("holm_change_seen_total", seen.told),
+        ("holm_change_seen_too_often_total", seen.too_often),
+        ("holm_change_seen_refused_rate_total", seen.refused_rate),
+        ("holm_change_seen_refused_full_total", seen.refused_full),
+        ("holm_change_seen_refused_waiting_total", counts.refused_waiting),
+    ] {
+        text.put(name, &labels, value);
+    }
+}
+
+fn slo_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
+    let labels = [("tenant", tenant.id.as_str())];
+    let counts = tenant.slos.counts();
+    for (name, value) in [
+        ("holm_slo_records_unreadable_total", counts.unreadable),
+        ("holm_slo_objectives", counts.slos as u64),
+        ("holm_slo_burning", counts.burning as u64),
+        ("holm_slo_not_counted", counts.not_counted as u64),
     ] {
         text.put(name, &labels, value);
     }

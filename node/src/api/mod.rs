@@ -11,15 +11,20 @@ mod credentials;
 mod element;
 mod enrol;
 pub(crate) mod error;
+pub(crate) mod events;
 mod export;
 pub(crate) mod export_format;
 mod flows;
+mod flows_records;
 mod flows_series;
 mod flows_state;
 pub(crate) mod flows_types;
 mod idle;
 mod impact;
 pub(crate) mod impact_types;
+mod incidents;
+pub(crate) mod incidents_types;
+mod ingest_changes;
 mod mesh;
 pub(crate) mod mesh_types;
 mod mesh_view;
@@ -29,9 +34,13 @@ pub(crate) mod params;
 mod planes;
 pub(crate) mod query;
 mod questions;
+mod recorded_changes;
+pub(crate) mod recorded_changes_types;
 mod search;
 mod serve;
 mod sites;
+mod slos;
+pub(crate) mod slos_types;
 mod stream;
 mod structure;
 mod tenants;
@@ -58,6 +67,7 @@ use utoipa::{Modify, OpenApi};
 use crate::daemon::NodeState;
 pub(crate) use auth::Throttle;
 use error::{ApiError, ErrorCode, PendingError};
+pub(crate) use ingest_changes::Ingest;
 pub(crate) use questions::Questions;
 pub(crate) use serve::{ServeCounters, Server, TlsSource};
 
@@ -85,12 +95,19 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         changes::changes,
         changes::diff,
         compare::compare,
+        recorded_changes::changes_of_incident,
+        recorded_changes::create_change_source,
+        recorded_changes::list_change_sources,
+        recorded_changes::list_recorded_changes,
+        recorded_changes::revoke_change_source,
+        recorded_changes::show_recorded_change,
         search::search,
         enrol::create_join_token,
         enrol::list_join_tokens,
+        events::store,
         export::export,
         flows::language,
-        flows::search,
+        flows_records::search,
         flows::top,
         flows_series::capacity,
         flows_series::sankey,
@@ -100,7 +117,12 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         flows_state::exporters,
         impact::spof,
         impact::what_if,
+        incidents::act_on_incident,
+        incidents::list_incidents,
+        incidents::show_incident,
+        ingest_changes::ingest,
         mesh::digest,
+        mesh::forget,
         mesh_view::mesh,
         mesh::list_revocations,
         mesh::revoke_node,
@@ -113,6 +135,12 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         query::tables,
         sites::list_sites,
         sites::me,
+        slos::apply_openslo,
+        slos::delete_slo,
+        slos::export_openslo,
+        slos::list_slos,
+        slos::put_slo,
+        slos::show_slo,
         stream::stream,
         structure::components,
         structure::dependents,
@@ -195,7 +223,15 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/login", get(auth::login))
         .route("/logout", post(auth::logout))
         .route("/enroll", post(enrol::enroll))
+        .route("/ingest/changes/{provider}/{id}", post(ingest_changes::ingest))
         .route("/v1/me", get(sites::me))
+        .route("/v1/changes", get(recorded_changes::list_recorded_changes))
+        .route(
+            "/v1/changes/sources",
+            get(recorded_changes::list_change_sources).post(recorded_changes::create_change_source),
+        )
+        .route("/v1/changes/sources/{id}", delete(recorded_changes::revoke_change_source))
+        .route("/v1/changes/{id}", get(recorded_changes::show_recorded_change))
         .route("/v1/sites", get(sites::list_sites))
         .route("/v1/topology", get(topology::topology))
         .route("/v1/topology/element", get(element::element))
@@ -217,8 +253,9 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/planes", get(planes::list_planes))
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
+        .route("/v1/events", get(events::store))
         .route("/v1/events/export", get(query::export))
-        .route("/v1/flows", get(flows::search))
+        .route("/v1/flows", get(flows_records::search))
         .route("/v1/flows/anomalies", get(flows_state::anomalies))
         .route("/v1/flows/capacity", get(flows_series::capacity))
         .route("/v1/flows/complete", get(flows_state::completion))
@@ -227,12 +264,25 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/flows/sankey", get(flows_series::sankey))
         .route("/v1/flows/series", get(flows_series::series))
         .route("/v1/flows/top", get(flows::top))
+        .route("/v1/incidents", get(incidents::list_incidents))
+        .route("/v1/incidents/{id}", get(incidents::show_incident))
+        .route("/v1/incidents/{id}/changes", get(recorded_changes::changes_of_incident))
+        .route("/v1/incidents/{id}/{action}", post(incidents::act_on_incident))
         .route("/v1/query", post(query::query))
         .route("/v1/query/live", post(query::live))
         .route("/v1/query/tables", get(query::tables))
+        .route("/v1/slos", get(slos::list_slos))
+        .route(
+            "/v1/slos/openslo",
+            get(slos::export_openslo)
+                .post(slos::apply_openslo)
+                .layer(DefaultBodyLimit::max(holm_slo::MAX_FILE_BYTES)),
+        )
+        .route("/v1/slos/{name}", get(slos::show_slo).put(slos::put_slo).delete(slos::delete_slo))
         .route("/v1/stream", get(stream::stream))
         .route("/v1/mesh", get(mesh_view::mesh))
         .route("/v1/mesh/digest", get(mesh::digest))
+        .route("/v1/mesh/gone", post(mesh::forget))
         .route("/v1/mesh/revocations", get(mesh::list_revocations).post(mesh::revoke_node))
         .route("/v1/join-tokens", get(enrol::list_join_tokens).post(enrol::create_join_token))
         .route(
@@ -300,7 +350,8 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 21] = [
+    const WITH_QUERY: [&str; 24] = [
+        "/v1/changes",
         "/v1/events/export",
         "/v1/flows",
         "/v1/flows/anomalies",
@@ -310,7 +361,9 @@ fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
         "/v1/flows/sankey",
         "/v1/flows/series",
         "/v1/flows/top",
+        "/v1/incidents",
         "/v1/rows",
+        "/v1/slos",
         "/v1/topology",
         "/v1/topology/changes",
         "/v1/topology/components",
@@ -325,7 +378,8 @@ fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
     ];
     let query = uri.query().filter(|query| !query.is_empty())?;
     let path = uri.path();
-    if !path.starts_with("/v1/") || WITH_QUERY.contains(&path) {
+    let of_incident = path.starts_with("/v1/incidents/") && path.ends_with("/changes");
+    if !path.starts_with("/v1/") || of_incident || WITH_QUERY.contains(&path) {
         return None;
     }
     let first = query.split(['&', '=']).next().unwrap_or_default();
@@ -368,7 +422,29 @@ async fn shape(response: Response, request_id: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use holm_graph::{SiteElement, TopologyGraph};
+    use holm_model::{Attributes, Interval, IntervalSet, Millis, PastValues};
+
     use super::*;
+
+    /// Has `site` say that something was there, with no attributes.
+    pub(super) fn record(
+        graph: &mut TopologyGraph,
+        site: &str,
+        id: &str,
+        from: u64,
+        to: Option<u64>,
+    ) {
+        let interval = Interval { from: Millis(from), to: to.map(Millis) };
+        let element = SiteElement {
+            id: id.parse().expect("valid"),
+            intervals: IntervalSet::from_intervals([interval]),
+            attributes: Attributes::new(),
+            attributes_at: Millis(0),
+            past: PastValues::default(),
+        };
+        graph.apply(&site.parse().expect("valid"), element);
+    }
 
     #[test]
     fn the_document_says_what_may_be_left_out_and_who_is_refused() {

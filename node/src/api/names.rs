@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use holm_graph::{SnapshotFilter, TopologyGraph};
+use holm_graph::{MeantBySite, SnapshotFilter, TopologyGraph};
 use holm_model::{EdgeId, ElementId, ElementIdError, Millis, NodeId, SiteId};
 use holm_moment::{Moment, nearest};
 
@@ -69,6 +69,56 @@ pub(super) fn placed(moment: &Moment, text: &str) -> Option<(NodeId, SiteId)> {
     there.then_some((name, site))
 }
 
+/// The name in `name@site`, and what it means at a moment; `None` if the id is not of that form, or means
+/// nothing of that site's own.
+pub(super) fn of_a_site(
+    graph: &TopologyGraph,
+    id: &NodeId,
+    at: Millis,
+) -> Option<(NodeId, MeantBySite)> {
+    let (name, site) = parts(id)?;
+    let meant = graph.meant_by_site(&name, &site, at)?;
+    Some((name, meant))
+}
+
+/// The name and the site of `name@site`.
+fn parts(id: &NodeId) -> Option<(NodeId, SiteId)> {
+    let text = id.to_string();
+    let (name, site) = text.rsplit_once('@')?;
+    let ElementId::Node(name) = self::id(name).ok()? else { return None };
+    Some((name, SiteId::new(site).ok()?))
+}
+
+/// The filter with its centre, if that is `name@site`, as that site means it: then only the words of sites
+/// that mean the same count.
+pub(super) fn around_as_meant(
+    graph: &TopologyGraph,
+    mut filter: SnapshotFilter,
+    at: Millis,
+) -> Result<SnapshotFilter, ApiError> {
+    let Some((centre, _)) = &mut filter.around else { return Ok(filter) };
+    let meant = parts(centre).filter(|_| !graph.knows(centre));
+    let Some((name, site)) = meant else { return Ok(filter) };
+    let Some(meant) = graph.meant_by_site(&name, &site, at) else { return Ok(filter) };
+    // A picture draws each name by itself: the one that was asked for, if anything is drawn by it.
+    let there = |name: &NodeId| graph.is_meant_then(&meant.clone().only(name), at);
+    let drawn = meant.names.iter().find(|(other, _)| *other == name && there(other));
+    let drawn = drawn.or_else(|| meant.names.iter().find(|(other, _)| there(other)));
+    let Some((drawn, by)) = drawn.cloned() else { return Ok(filter) };
+    if let Some(mut by) = by {
+        if let Some(wanted) = &filter.sites {
+            by.retain(|site| wanted.contains(site));
+        }
+        if by.is_empty() {
+            let what = format!("{centre} is not what these sites mean by {name}");
+            return Err(ApiError::not_found(what));
+        }
+        filter.sites = Some(by);
+    }
+    *centre = drawn;
+    Ok(filter)
+}
+
 /// The edge between two ends of which one or both are written `name@site`.
 pub(super) fn edge(moment: &Moment, id: &EdgeId) -> Option<u32> {
     let end = |node: &NodeId| {
@@ -81,11 +131,13 @@ pub(super) fn edge(moment: &Moment, id: &EdgeId) -> Option<u32> {
 
 /// How to ask for each of the things that a name means: by its place, or by another name of it.
 fn one_of(moment: &Moment, name: &NodeId, several: &[u32]) -> String {
-    let ways = several.iter().map(|&node| match moment.place(name, node) {
+    let ways = several.iter().take(SUGGESTIONS).map(|&node| match moment.place(name, node) {
         Some(site) => format!("{name}@{site}"),
         None => moment.node(node).to_string(),
     });
-    ways.collect::<Vec<_>>().join(" or ")
+    let more = several.len().saturating_sub(SUGGESTIONS);
+    let more = (more > 0).then(|| format!("{more} more"));
+    ways.chain(more).collect::<Vec<_>>().join(" or ")
 }
 
 /// The error for an element that is not in the topology at a moment.
@@ -195,26 +247,53 @@ fn near(moment: &Moment, text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holm_graph::SiteElement;
-    use holm_model::{Attributes, Interval, IntervalSet, PastValues};
+    use crate::api::tests::record;
+
+    /// Both sites lead over a router of one private address.
+    fn routers() -> TopologyGraph {
+        let mut graph = TopologyGraph::new();
+        for site in ["berlin", "tokyo"] {
+            for id in [
+                format!("agent:{site}|path|hop:192.168.1.1"),
+                format!("hop:192.168.1.1|path|host:{site}.example"),
+            ] {
+                record(&mut graph, site, &id, 1, None);
+            }
+        }
+        graph
+    }
+
+    #[test]
+    fn a_picture_around_what_a_site_means_is_drawn_by_the_words_of_that_site() {
+        let graph = routers();
+        let around = |centre: &str, sites: Option<&str>| {
+            let filter = SnapshotFilter {
+                around: Some((centre.parse().expect("valid"), 1)),
+                sites: sites.map(|site| vec![site.parse().expect("valid")]),
+                ..SnapshotFilter::default()
+            };
+            let filter = around_as_meant(&graph, filter, Millis(5)).map_err(|e| e.message)?;
+            let snapshot = graph.snapshot(Millis(5), &filter).map_err(|error| error.to_string())?;
+            Ok::<_, String>(snapshot.nodes.iter().map(|n| n.id.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            around("hop:192.168.1.1@tokyo", None).expect("it is there"),
+            ["agent:tokyo", "hop:192.168.1.1", "host:tokyo.example"]
+        );
+        assert_eq!(around("hop:192.168.1.1", None).expect("it is there").len(), 5);
+        let error = around("hop:192.168.1.1@tokyo", Some("berlin")).expect_err("of others");
+        assert!(error.contains("not what these sites mean"), "{error}");
+        around("hop:192.168.1.1@osaka", None).expect_err("no such site");
+        // Everybody means the same.
+        assert_eq!(around("host:tokyo.example@berlin", None).expect("it is there").len(), 2);
+    }
 
     #[test]
     fn what_is_gone_is_told_with_until_when_and_how_to_ask_for_it() {
         let mut graph = TopologyGraph::new();
-        let mut put = |site: &str, id: &str, from: u64, to: Option<u64>| {
-            let interval = Interval { from: Millis(from), to: to.map(Millis) };
-            let element = SiteElement {
-                id: id.parse().expect("valid"),
-                intervals: IntervalSet::from_intervals([interval]),
-                attributes: Attributes::new(),
-                attributes_at: Millis(0),
-                past: PastValues::default(),
-            };
-            graph.apply(&site.parse().expect("valid"), element);
-        };
-        put("berlin", "agent:berlin|path|host:gone", 1_000, Some(3_000));
-        put("tokyo", "host:gone", 1_000, Some(5_000));
-        put("tokyo", "host:here", 4_000, None);
+        record(&mut graph, "berlin", "agent:berlin|path|host:gone", 1_000, Some(3_000));
+        record(&mut graph, "tokyo", "host:gone", 1_000, Some(5_000));
+        record(&mut graph, "tokyo", "host:here", 4_000, None);
         let told =
             |id: &str| told_of_other_times(&graph, &id.parse().expect("valid"), "at that time");
         assert_eq!(

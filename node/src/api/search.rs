@@ -4,21 +4,27 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use holm_graph::FoundNode;
+use holm_graph::{FoundNode, FoundNodes, TopologyGraph};
+use holm_model::{Millis, NodeId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::error::{ApiError, ErrorBody};
 use super::impact_types::FoundList;
+use super::names;
 use super::params::{Given, When, limit, moment};
 use super::questions::answer;
 use crate::daemon::{Caller, NodeState};
+
+/// Most names that are looked at for what a site means by them.
+const MOST_NAMES: usize = 64;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchQuery {
-    /// Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too.
+    /// Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too. `name@site`
+    /// finds what a site means by a name, or by the first 64 that fit.
     q: String,
     /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
     #[param(value_type = Option<String>)]
@@ -43,7 +49,10 @@ pub(crate) async fn search(
     let limit = limit(query.limit, 20)?;
     answer(state, &caller, move |asked| {
         let (at, fold) = (at.unwrap_or(asked.now), query.fold.unwrap_or(true));
-        let found = asked.graph().search(&query.q, at, limit, fold);
+        let mut found = asked.graph().search(&query.q, at, limit, fold);
+        if found.total == 0 {
+            found = meant_by_a_site(&asked.graph(), &query.q, at, limit);
+        }
         let by_another = found.items.iter().filter(|found| found.id != found.matched);
         let pair = |found: &FoundNode| (found.id.to_string(), found.matched.to_string());
         let by_attribute = |found: &FoundNode| {
@@ -60,4 +69,62 @@ pub(crate) async fn search(
         })
     })
     .await
+}
+
+/// What `name@site` means, each by what it is shown by, or by itself where others mean another thing by the
+/// name. Without a kind: all that a name that fits means there.
+fn meant_by_a_site(graph: &TopologyGraph, text: &str, at: Millis, limit: usize) -> FoundNodes {
+    let Some((name, site)) = text.trim().rsplit_once('@') else { return FoundNodes::default() };
+    let names = match name.parse::<NodeId>() {
+        Ok(name) => vec![name],
+        Err(_) => {
+            let found = graph.search(name, at, MOST_NAMES, false).items.into_iter();
+            found.filter(|found| found.attribute.is_none()).map(|found| found.id).collect()
+        }
+    };
+    let mut found = FoundNodes::default();
+    for name in names {
+        let Ok(matched) = format!("{name}@{site}").parse::<NodeId>() else { continue };
+        let meant = names::of_a_site(graph, &matched, at);
+        let Some((_, meant)) = meant.filter(|(_, meant)| graph.is_meant_then(meant, at)) else {
+            continue;
+        };
+        let shown = meant.names.first().map(|(name, _)| name.clone());
+        let id = shown.filter(|_| meant.by.is_none()).unwrap_or_else(|| matched.clone());
+        if found.items.iter().all(|known| known.id != id) {
+            found.items.push(FoundNode { id, matched, attribute: None });
+        }
+    }
+    found.total = found.items.len() as u64;
+    found.items.truncate(limit);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::record;
+
+    #[test]
+    fn what_a_site_means_is_found_with_and_without_its_kind() {
+        let mut graph = TopologyGraph::new();
+        for site in ["berlin", "tokyo"] {
+            record(&mut graph, site, &format!("agent:{site}|path|hop:192.168.1.1"), 1, None);
+        }
+        record(&mut graph, "berlin", "host:192.168.1.1", 1, None);
+        let found = |text: &str, limit: usize| {
+            let found = meant_by_a_site(&graph, text, Millis(5), limit);
+            let ids: Vec<String> = found.items.iter().map(|found| found.id.to_string()).collect();
+            (ids.join(" "), found.total)
+        };
+        assert_eq!(found("hop:192.168.1.1@tokyo", 9), ("hop:192.168.1.1@tokyo".into(), 1));
+        assert_eq!(found("192.168.1.1@tokyo", 9), ("hop:192.168.1.1@tokyo".into(), 1));
+        // Of the one only berlin speaks.
+        let both = "hop:192.168.1.1@berlin host:192.168.1.1";
+        assert_eq!(found("192.168.1.1@berlin", 9), (both.into(), 2));
+        assert_eq!(found("192.168.1.1@berlin", 1).1, 2, "all are counted");
+        for nothing in ["192.168.1.1@osaka", "192.168.1.2@berlin", "192.168.1.1@", "@berlin", "@"] {
+            assert_eq!(found(nothing, 9), (String::new(), 0), "{nothing}");
+        }
+    }
 }

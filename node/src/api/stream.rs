@@ -19,7 +19,7 @@ const COALESCE: Duration = Duration::from_millis(100);
 /// How long a stream outlives its credential at most.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
-/// What changed, as server-sent events: `topology`, `sites`, `planes`, `results`. Each only says
+/// What changed, as server-sent events: `changes`, `incidents`, `topology`, `sites`, `planes`, `results`. Each only says
 /// that there is something new; several within 100 ms are told once.
 #[utoipa::path(
     get, path = "/v1/stream", tag = "live",

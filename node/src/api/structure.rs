@@ -88,7 +88,7 @@ pub(crate) async fn neighbours(
         let centre = names::node(asked, &moment, "id", &query.id)?;
         let found = asked.tenant.search(|scratch| moment.neighbourhood(centre, &around, scratch));
         let view = |&(node, distance): &(u32, u32)| NearbyNode {
-            id: moment.node(node).to_string(),
+            id: moment.named(node).to_string(),
             distance,
         };
         Ok(NeighbourList {
@@ -131,7 +131,7 @@ pub(crate) async fn dependents(
         let moment = asked.moment(at)?;
         let node = names::node(asked, &moment, "id", &query.id)?;
         let found = asked.tenant.search(|scratch| moment.hangs_on(node, scratch));
-        let names = found.iter().take(limit).map(|&node| moment.node(node).to_string());
+        let names = found.iter().take(limit).map(|&node| moment.named(node).to_string());
         Ok(DependentList {
             at: Timestamp(at.unwrap_or(asked.now)),
             items: names.collect(),
@@ -174,7 +174,7 @@ pub(crate) async fn components(
             let view = &mut found[component as usize];
             view.size += 1;
             if view.nodes.len() < NAMED {
-                view.nodes.push(moment.node(node).to_string());
+                view.nodes.push(moment.named(node).to_string());
             }
         }
         // Those of one size stay in order of their least node.

@@ -44,7 +44,7 @@ pub(crate) struct TopologyQuery {
     /// Another name of `kind`.
     #[serde(default)]
     kinds: Vec<String>,
-    /// Only what lies around this node.
+    /// Only what lies around this node; `name@site` for what a site means by a name, as far as those say who mean the same.
     around: Option<String>,
     /// Another name of `around`.
     from: Option<String>,
@@ -78,6 +78,7 @@ pub(crate) async fn topology(
     let filter = SnapshotFilter { limit: Some(limit), ..query.part()? };
     answer(state, &caller, move |asked| {
         known_sites(asked, &filter)?;
+        let filter = names::around_as_meant(&asked.graph(), filter, at)?;
         let (snapshot, generation, digest, earliest) = {
             let graph = asked.graph();
             let snapshot = graph.snapshot(at, &filter);

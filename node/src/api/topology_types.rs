@@ -184,6 +184,9 @@ api_type!(
         from: Option<String>,
         to: Option<String>,
         sites: Vec<ElementSite>,
+        /// Asked for as `name@site`, and others mean another thing by the name: the sites that mean this one, and only
+        /// what they say is told. `null` otherwise.
+        meant_by: Option<Vec<String>>,
         /// The first of its neighbours at the moment, by id.
         neighbours: Vec<Neighbour>,
         /// How many neighbours there are.

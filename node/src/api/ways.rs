@@ -6,7 +6,9 @@ use axum::extract::State;
 use axum::response::Response;
 use holm_graph::PathView;
 use holm_model::{EdgeKind, Millis, NodeKind};
-use holm_moment::{LayeredRoute, Metric, Moment, ObservedPath, RouteLayer, RouteQuery};
+use holm_moment::{
+    LayeredRoute, LayeredRoutes, Metric, Moment, ObservedPath, RouteLayer, RouteQuery,
+};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -124,19 +126,20 @@ pub(crate) async fn paths(
         let seen = since.map(|since| seen(asked, &moment, ends, (since, until), limit));
         asked.go_on()?;
         let layers = layers(query.layer, query.kind, moment.node(ends.0).kind())?;
-        let (mut layer, mut found) = (layers[0], Vec::new());
+        let (mut layer, mut found) = (layers[0], LayeredRoutes::default());
         for other in layers {
             found = asked.tenant.search(|scratch| moment.layered_routes(&routes, other, scratch));
             asked.go_on()?;
-            if !found.is_empty() {
+            if !found.found.is_empty() {
                 layer = other;
                 break;
             }
         }
+        let LayeredRoutes { found, complete } = found;
         let core = found.first().map_or(ends, LayeredRoute::ends);
         let ecmp_width = asked.tenant.search(|scratch| moment.ecmp_width(core.0, core.1, scratch));
         asked.go_on()?;
-        let observed = moment.observed_between(ends.0, ends.1);
+        let (observed, observed_total) = moment.observed_between(ends.0, ends.1, limit);
         let view = |route| route_view(&moment, ends, query.kind, layer, route);
         Ok(WaysView {
             at: Timestamp(until),
@@ -144,8 +147,9 @@ pub(crate) async fn paths(
             layer: LayerView::of(layer),
             directed: routes.directed,
             routes: found.into_iter().map(view).collect(),
-            observed_total: observed.len() as u64,
-            observed: observed.into_iter().take(limit).map(observed_view).collect(),
+            complete,
+            observed_total,
+            observed: observed.into_iter().map(observed_view).collect(),
             seen,
             ecmp_width,
             coverage: asked.coverage(at),
@@ -213,12 +217,11 @@ fn route_view(
     let beside = || StepView { direction: DirectionView::Out, kinds: Vec::new(), same_place: true };
     let (before, after) = (starts_beside.then(beside), ends_beside.then(beside));
     let steps = route.numbers.windows(2).map(|pair| step(moment, &asked, pair[0], pair[1]));
-    let start = starts_beside.then(|| moment.node(from));
-    let end = ends_beside.then(|| moment.node(to));
-    let nodes = start.into_iter().chain(&route.nodes).chain(end);
+    let (start, end) = (starts_beside.then_some(from), ends_beside.then_some(to));
+    let nodes = start.into_iter().chain(route.numbers.iter().copied()).chain(end);
     RouteView {
         steps: before.into_iter().chain(steps).chain(after).collect(),
-        nodes: nodes.map(ToString::to_string).collect(),
+        nodes: nodes.map(|node| moment.named(node).to_string()).collect(),
         hops,
         latency_ms: measured.then(|| route.latency_us as f64 / 1_000.0),
         unmeasured: route.unmeasured,

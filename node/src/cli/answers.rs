@@ -113,6 +113,9 @@ pub(super) fn ways_text(ways: &WaysView) -> String {
             status(route.status)
         );
     }
+    if !ways.complete {
+        text.push_str("the search was broken off: there may be other ways, also shorter than the last of these\n");
+    }
     if ways.routes.is_empty() {
         text.push_str("no way between them is known");
         text.push_str(match ways.layer {
@@ -148,7 +151,7 @@ pub(super) fn ways_text(ways: &WaysView) -> String {
         let _ = writeln!(text, "no path between them was seen hop by hop since {}", seen.since);
     }
     if ways.ecmp_width > 1 {
-        let _ = writeln!(text, "{} shortest ways share no edge", ways.ecmp_width);
+        let _ = writeln!(text, "up to {} nodes side by side on the shortest ways", ways.ecmp_width);
     }
     stands_on(&mut text, &ways.coverage, &ways.freshness);
     text
@@ -256,9 +259,11 @@ pub(super) fn compare_text(compare: &CompareView) -> String {
     let pairs = |pairs: &[AgentTarget]| -> Vec<String> {
         pairs.iter().map(|pair| format!("{} → {}", pair.from, pair.to)).collect()
     };
-    for (what, sides) in
-        [("broken paths", &compare.broken_paths), ("rerouted paths", &compare.rerouted_paths)]
-    {
+    for (what, sides) in [
+        ("broken paths", &compare.broken_paths),
+        ("rerouted paths", &compare.rerouted_paths),
+        ("stranded paths", &compare.stranded_paths),
+    ] {
         let sides = [pairs(&sides.only_left), pairs(&sides.only_right), pairs(&sides.both)];
         side_by_side(&mut text, what, &sides);
     }

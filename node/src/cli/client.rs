@@ -90,6 +90,16 @@ impl Client {
         self.ask(Method::POST, path, Some(body)).await
     }
 
+    /// `POST path` with a text as it is.
+    pub(crate) async fn post_text<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        text: String,
+    ) -> anyhow::Result<T> {
+        let answer = self.send(Method::POST, path, text.into_bytes()).await?;
+        self.understood(path, &answer)
+    }
+
     /// `DELETE path`.
     pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.send(Method::DELETE, path, Vec::new()).await.map(drop)
@@ -103,7 +113,11 @@ impl Client {
     ) -> anyhow::Result<T> {
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
         let answer = self.send(method, path, body).await?;
-        serde_json::from_slice(&answer).with_context(|| {
+        self.understood(path, &answer)
+    }
+
+    fn understood<T: DeserializeOwned>(&self, path: &str, answer: &[u8]) -> anyhow::Result<T> {
+        serde_json::from_slice(answer).with_context(|| {
             format!(
                 "{} gave an answer to {path} that is not understood; is it another version?",
                 self.base

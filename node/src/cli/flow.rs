@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::flow_decode::{DecodeArgs, decode};
 use super::{Client, Target, clean};
 use crate::api::flows_types::{
-    FlowAnomalies, FlowExporters, FlowKeyPart, FlowRecords, FlowStanding, FlowTop,
+    FlowAnomalies, FlowCapacity, FlowExporters, FlowKeyPart, FlowRecords, FlowStanding, FlowTop,
 };
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +17,8 @@ pub(crate) enum FlowCommand {
     Top(TopArgs),
     /// Flow records of all sites, the latest first.
     Search(SearchArgs),
+    /// How full interfaces are, the busiest first.
+    Capacity(CapacityArgs),
     /// Who exports, and what of it was lost.
     Exporters(WindowArgs),
     /// Traffic that is not as it used to be.
@@ -70,12 +72,31 @@ pub(crate) struct SearchArgs {
     /// How many.
     #[arg(long, default_value_t = 20)]
     limit: usize,
+    /// Go on where a page ended: what it said at its end, with the same filter and sites.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CapacityArgs {
+    #[command(flatten)]
+    window: WindowArgs,
+    /// Only interfaces of this exporter.
+    #[arg(long)]
+    exporter: Option<String>,
+    /// in: what came in by the interface; out: what left by it.
+    #[arg(long, default_value = "in")]
+    direction: String,
+    /// How many.
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
 }
 
 pub(super) async fn run(command: FlowCommand) -> anyhow::Result<()> {
     match command {
         FlowCommand::Top(args) => top(&args).await,
         FlowCommand::Search(args) => search(&args).await,
+        FlowCommand::Capacity(args) => capacity(&args).await,
         FlowCommand::Exporters(args) => {
             ask(&args, "/v1/flows/exporters", &[], exporters_text, |answer| &answer.stands_on).await
         }
@@ -96,7 +117,10 @@ async fn ask<A: Serialize + DeserializeOwned>(
 ) -> anyhow::Result<()> {
     let client = Client::new(&window.target)?;
     let mut url = Serializer::new(String::new());
-    url.append_pair("window", &window.window);
+    // A page that goes on has the window of the first.
+    if !query.iter().any(|(name, _)| *name == "cursor") {
+        url.append_pair("window", &window.window);
+    }
     for site in &window.site {
         url.append_pair("site", site);
     }
@@ -131,8 +155,18 @@ async fn top(args: &TopArgs) -> anyhow::Result<()> {
 async fn search(args: &SearchArgs) -> anyhow::Result<()> {
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.filter.iter().map(|filter| ("filter", filter.clone())));
+    query.extend(args.cursor.iter().map(|cursor| ("cursor", cursor.clone())));
     ask(&args.window, "/v1/flows", &query, records_text, |answer: &FlowRecords| &answer.stands_on)
         .await
+}
+
+async fn capacity(args: &CapacityArgs) -> anyhow::Result<()> {
+    let mut query = vec![("direction", args.direction.clone()), ("limit", args.limit.to_string())];
+    query.extend(args.exporter.iter().map(|exporter| ("exporter", exporter.clone())));
+    ask(&args.window, "/v1/flows/capacity", &query, capacity_text, |answer: &FlowCapacity| {
+        &answer.stands_on
+    })
+    .await
 }
 
 /// Columns side by side.
@@ -222,10 +256,32 @@ fn records_text(answer: &FlowRecords) -> String {
     let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
     rows.extend(answer.items.iter().map(|item| COLUMNS.map(|column| cell(item, column)).to_vec()));
     let mut text = table(&rows);
-    if answer.cut {
-        text += "there may be more: raise --limit, or ask for less\n";
+    if let Some(next) = &answer.next {
+        text += &format!("there may be more: --cursor {}\n", clean(next));
     }
     text
+}
+
+fn capacity_text(answer: &FlowCapacity) -> String {
+    let mut rows = vec![
+        ["site", "exporter", "interface", "mean bit/s", "95 %", "peak", "of its speed"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for item in &answer.items {
+        let name = item.name.as_deref().map_or(String::new(), |name| format!(" ({})", clean(name)));
+        let full = item.peak_utilization.map(|part| format!("{:.1} %", part * 100.0));
+        rows.push(vec![
+            clean(&item.site),
+            clean(&item.exporter),
+            format!("{}{name}", item.interface),
+            format!("{:.0}", item.mean_bps),
+            format!("{:.0}", item.p95_bps),
+            format!("{:.0}", item.peak_bps),
+            full.unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    table(&rows)
 }
 
 fn exporters_text(answer: &FlowExporters) -> String {

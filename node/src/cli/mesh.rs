@@ -1,4 +1,4 @@
-//! `holm mesh`, `holm join`, `holm issuer`: how meshes and identities come to be.
+//! `holm mesh`, `holm join`, `holm issuer`: how meshes and identities come to be, and what is let go of.
 
 use std::io::Read;
 use std::path::Path;
@@ -12,7 +12,8 @@ use holm_model::Millis;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{JoinArgs, ListenArgs, MeshInitArgs, SignIssuerArgs};
+use super::{Client, ForgetArgs, JoinArgs, ListenArgs, MeshInitArgs, SignIssuerArgs};
+use crate::api::mesh_types::{GoneView, NewGone};
 use crate::config::Config;
 use crate::identity::{MeshFile, WebNames};
 use crate::layout::{Layout, write_file};
@@ -79,6 +80,26 @@ pub(super) fn init(args: &MeshInitArgs) -> anyhow::Result<()> {
         authority.display(),
         args.tenant
     );
+    Ok(())
+}
+
+pub(super) async fn forget(args: &ForgetArgs) -> anyhow::Result<()> {
+    let new = NewGone { site: args.site.clone(), node: args.node.clone() };
+    let client = Client::new(&args.target)?;
+    let gone: GoneView =
+        client.post("/v1/mesh/gone", &new).await.context("nothing was forgotten")?;
+    if args.target.json {
+        println!("{}", serde_json::to_string_pretty(&gone)?);
+        return Ok(());
+    }
+    match &gone.node {
+        Some(node) => eprintln!("{}/{node} is forgotten, until it comes back.", gone.site),
+        None => eprintln!(
+            "{} is forgotten, until it comes back: nobody looks for it, and what it held open ended at {}. Its \
+             certificates are as they were: to shut it out, use `holm revoke`.",
+            gone.site, gone.at
+        ),
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::Target;
 use super::client::Client;
 use super::render::{Table, age, clean};
 use crate::api::mesh_types::{
-    MeshMember, MeshView, ReachableView, ReachedView, RelayView, VerdictKind,
+    GoneView, MeshMember, MeshView, ReachableView, ReachedView, RelayView, VerdictKind,
 };
 use crate::api::types::{MemberStateView, SiteStateView};
 
@@ -95,10 +95,18 @@ fn screen(view: &MeshView, before: Option<&(Millis, MeshView)>, now: Millis) -> 
     for warning in &view.warnings {
         let _ = writeln!(text, "warning: {}", clean(warning));
     }
+    let gone: Vec<String> = view.gone.iter().filter(|gone| !gone.back).map(name_of).collect();
+    if !gone.is_empty() {
+        let _ = writeln!(text, "forgotten: {}", gone.join(", "));
+    }
     text.push_str(&nat(view));
     let _ = write!(text, "\n{}\n{}", members(view, now), matrix(view));
     let _ = write!(text, "\n{}", traffic(view, before, now));
     text
+}
+
+fn name_of(gone: &GoneView) -> String {
+    gone.node.as_ref().map_or(gone.site.to_string(), |node| format!("{}/{node}", gone.site))
 }
 
 /// How this node stands towards NAT, where there is something to say.
@@ -142,6 +150,10 @@ fn members(view: &MeshView, now: Millis) -> String {
         let lag = view.lags.iter().find(|lag| lag.site == member.site).map_or("-".into(), |lag| {
             match (lag.state, lag.lag_ms) {
                 (SiteStateView::NeverHeard, _) | (_, None) => "-".into(),
+                // Whoever passed it on may have made it up.
+                (_, Some(ms)) if member.lease_signed == Some(false) => {
+                    format!("{:.1} s (unsigned)", ms as f64 / 1_000.0)
+                }
                 (_, Some(ms)) => format!("{:.1} s", ms as f64 / 1_000.0),
             }
         });

@@ -2,17 +2,20 @@
 
 mod answers;
 mod ask;
+mod change;
 mod client;
 mod config;
 mod credentials;
 mod doctor;
 mod flow;
 mod flow_decode;
+mod incidents;
 mod mesh;
 mod mesh_top;
 mod query;
 mod render;
 mod show;
+mod slo;
 mod tenant;
 mod trace;
 
@@ -113,6 +116,15 @@ pub(crate) enum Command {
     /// Flows that routers and switches export: who talks to whom, through which interface, how much.
     #[command(subcommand)]
     Flow(flow::FlowCommand),
+    /// Changes: what people and machines did, and where it is told from.
+    #[command(subcommand)]
+    Change(change::ChangeCommand),
+    /// Incidents: what is wrong, why it is one thing, and what is done about it.
+    #[command(subcommand)]
+    Incident(incidents::IncidentCommand),
+    /// SLOs: how good something shall be, how much of the budget is left, how quickly it goes.
+    #[command(subcommand)]
+    Slo(slo::SloCommand),
     /// The rows of this site as files for other programs.
     #[command(subcommand)]
     Events(query::EventsCommand),
@@ -140,6 +152,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MeshCommand {
+    /// Let go of a site that is gone for good: it is listed and looked for no longer, until it comes back.
+    Forget(ForgetArgs),
     /// Make a mesh: its root, and the first site's node.
     Init(MeshInitArgs),
     /// Sign another node's issuer request with the root.
@@ -335,6 +349,17 @@ pub(crate) struct LoginLinkArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The site; it must be down.
+    pub(crate) site: SiteId,
+    /// Only this node of it.
+    #[arg(long)]
+    pub(crate) node: Option<NodeName>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
     #[command(flatten)]
     pub(crate) target: Target,
@@ -402,6 +427,7 @@ impl Cli {
 /// Runs the command; the exit code is 0 only if it did what it says.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
+        Command::Mesh(MeshCommand::Forget(args)) => mesh::forget(&args).await,
         Command::Mesh(MeshCommand::Init(args)) => mesh::init(&args),
         Command::Mesh(MeshCommand::SignIssuer(args)) => mesh::sign_issuer(&args),
         Command::Mesh(MeshCommand::Top(args)) => mesh_top::run(args).await,
@@ -427,6 +453,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Results(target) => show::results(&target).await,
         Command::Rows(args) => show::rows(&args).await,
         Command::Query(args) => query::query(args).await,
+        Command::Change(command) => change::run(command).await,
+        Command::Incident(command) => incidents::run(command).await,
+        Command::Slo(command) => slo::run(command).await,
         Command::Events(command) => query::events(command).await,
         Command::Flow(command) => flow::run(command).await,
         Command::Token(TokenCommand::Create { target, site }) => {

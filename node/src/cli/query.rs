@@ -13,6 +13,7 @@ use super::Target;
 use super::client::Client;
 use super::render::clean;
 use crate::api::error::ErrorBody;
+use crate::api::events::EventsView;
 use crate::api::query::{AskedSite, QueryAnswer, QueryRequest, QueryTables};
 
 #[derive(Debug, Args)]
@@ -38,6 +39,11 @@ pub(crate) struct QueryArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventsCommand {
+    /// What the event store of this site has and lost, and what goes to cold storage and ClickHouse.
+    Status {
+        #[command(flatten)]
+        target: Target,
+    },
     /// Write rows of this site as plain Parquet files, for DuckDB and any other reader.
     Export {
         #[command(flatten)]
@@ -201,8 +207,77 @@ fn sites_text(answer: &QueryAnswer) -> String {
     text
 }
 
+async fn status(target: &Target) -> anyhow::Result<()> {
+    let events: EventsView = Client::new(target)?.get("/v1/events").await?;
+    if target.json {
+        println!("{}", serde_json::to_string_pretty(&events)?);
+    } else {
+        print!("{}", events_text(&events));
+    }
+    Ok(())
+}
+
+/// What the store has, what it lost, and where rows go besides.
+fn events_text(events: &EventsView) -> String {
+    let mut text = format!(
+        "{} rows in {} files, {} of {} bytes\n",
+        events.rows, events.files, events.bytes, events.max_bytes
+    );
+    if let Some(problem) = &events.problem {
+        text += &format!("NOT WRITTEN: {}\n", clean(problem));
+    }
+    for (rows, what) in [
+        (events.dropped_oldest, "rows dropped, the oldest, to keep within the bounds"),
+        (events.dropped_queue_full, "rows lost: the disk was too slow, or full"),
+        (events.refused, "rows refused: they fit no table"),
+        (events.write_failures, "writes failed and were tried again"),
+        (events.damaged, "files or logs were damaged and set aside"),
+    ] {
+        if rows > 0 {
+            text += &format!("{rows} {what}\n");
+        }
+    }
+    if let Some(cold) = &events.cold {
+        text += &format!(
+            "cold storage: {} files moved, {} bytes read back, {} requests failed\n",
+            cold.moved, cold.fetched_bytes, cold.failures
+        );
+    }
+    let Some(clickhouse) = &events.clickhouse else { return text };
+    text += &format!(
+        "ClickHouse at {}: {} rows sent, {} wait, {} requests failed\n",
+        clean(&clickhouse.target),
+        clickhouse.sent_rows,
+        clickhouse.waiting_rows,
+        clickhouse.failures
+    );
+    if let Some(oldest) = clickhouse.oldest_waiting {
+        text += &format!("  the oldest that waits is of {oldest}\n");
+    }
+    for (rows, what) in [
+        (clickhouse.given_up_rows, "rows were too old and were not sent"),
+        (clickhouse.lost_rows, "rows were dropped here before they were sent"),
+    ] {
+        if rows > 0 {
+            text += &format!("  {rows} {what}\n");
+        }
+    }
+    if let Some(error) = &clickhouse.error {
+        text += &format!("  NOT SENT: {}\n", clean(error));
+    }
+    for (table, why) in &clickhouse.refused {
+        text += &format!("  table {table} is refused: {}\n", clean(why));
+    }
+    text
+}
+
 pub(super) async fn events(command: EventsCommand) -> anyhow::Result<()> {
-    let EventsCommand::Export { target, out, table, since, until } = command;
+    let (target, out, table, since, until) = match command {
+        EventsCommand::Export { target, out, table, since, until } => {
+            (target, out, table, since, until)
+        }
+        EventsCommand::Status { target } => return status(&target).await,
+    };
     let client = Client::new(&target)?;
     let known: QueryTables = client.get("/v1/query/tables").await?;
     let with_rows = known.tables.iter().filter(|table| table.rows > 0).map(|t| t.name.clone());

@@ -291,6 +291,9 @@ fn element_text(element: &ElementDetail, _: Millis) -> String {
         let _ = writeln!(text, "is also {}", others.join(", "));
     }
     cut_short(&mut text, "names", element.names.len(), element.names_total);
+    if let Some(sites) = &element.meant_by {
+        let _ = writeln!(text, "as {} means it; others mean another thing", sites.join(", "));
+    }
     if !element.there {
         text.push_str("it is not there at that moment; what follows is all that is known of it\n");
     }

@@ -5,6 +5,7 @@
 //! variable.
 
 mod environment;
+mod rows;
 mod sections;
 
 pub(crate) use sections::Config;

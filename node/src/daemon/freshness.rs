@@ -53,7 +53,9 @@ impl NodeState {
         let own = &self.config.node.site;
         let mut members: BTreeMap<SiteId, Vec<MemberStatus>> = BTreeMap::new();
         members.insert(own.clone(), Vec::new());
-        for site in documented {
+        // What a site that is gone recorded stays; it is not waited for.
+        let gone = self.roster.forgotten.gone();
+        for site in documented.iter().filter(|site| !gone.contains_key(*site)) {
             members.entry(site.clone()).or_default();
         }
         for member in status.iter().flat_map(|status| &status.members) {

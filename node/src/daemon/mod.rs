@@ -1,15 +1,21 @@
 //! The running node: everything that `holm up` keeps going.
 
+mod changes;
 mod credentials;
 mod documents;
 mod erasure;
 mod flow;
+mod forgotten;
 mod freshness;
+mod incidents;
 mod moments;
 mod planes;
 mod query;
 mod roster;
 mod rows;
+mod signals;
+mod slo;
+mod slo_count;
 mod state;
 mod tenancy;
 mod tenant;
@@ -17,9 +23,13 @@ mod tenants;
 mod up;
 mod views;
 
+pub(crate) use changes::{Deliveries, SourceChangeError};
 pub(crate) use credentials::{ApiToken, Caller, CredentialError, Credentials, LOGIN_LINK_MS, Role};
+pub(crate) use forgotten::ForgetError;
 pub(crate) use freshness::SiteReport;
+pub(crate) use incidents::ActError;
 pub(crate) use roster::{ROSTER_TENANT, Roster};
+pub(crate) use slo::{Applied, Slo, SloError, SloJudged};
 pub(crate) use state::{Change, NodeState, Topic};
 pub(crate) use tenancy::{ENROLLED_FOR_MS, ErasureStanding, TenantStanding, TenantsFile, found};
 pub(crate) use tenant::Tenant;

@@ -303,7 +303,14 @@ impl Sites for OverTheMesh {
         stream::unfold(start, |step| async move {
             let (mut asking, open) = step?;
             if let Some(open) = open {
-                match asking.call(&open).await.map(|id| <[u8; 8]>::try_from(id.as_slice())) {
+                let opened = match asking.call(&open).await {
+                    Err(error) => match for_older(&open, &error) {
+                        Some(open) => asking.call(&open).await,
+                        None => Err(error),
+                    },
+                    opened => opened,
+                };
+                match opened.map(|id| <[u8; 8]>::try_from(id.as_slice())) {
                     Ok(Ok(id)) => asking.id = Some(u64::from_be_bytes(id)),
                     Ok(Err(_)) => return Some((Err("its answer is not understood".into()), None)),
                     Err(error) => return Some((Err(error), None)),
@@ -334,6 +341,15 @@ impl Sites for OverTheMesh {
     }
 }
 
+/// The call as nodes understand it that do not know of columns that came later, if that is why one refused
+/// it: it then answers with the columns that it has.
+fn for_older(call: &Call, refusal: &str) -> Option<Call> {
+    let Call::Open { tenant, part } = call else { return None };
+    let unknown = !part.tables.is_empty() && refusal.contains("unknown field `tables`");
+    let part = || Part { tables: Default::default(), ..part.clone() };
+    unknown.then(|| Call::Open { tenant: tenant.clone(), part: part() })
+}
+
 /// A part that another node works on; it is told when nobody waits for it any more.
 struct AskedPart {
     state: Weak<NodeState>,
@@ -360,5 +376,44 @@ impl Drop for AskedPart {
         let rest = Self { state: self.state.clone(), place: self.place.clone(), id: None };
         // If it does not arrive the other node ends the part by itself.
         runtime.spawn(async move { rest.call(&Call::Close { id }).await });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The call as nodes had it before parts told their columns.
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case", deny_unknown_fields)]
+    enum OlderCall {
+        Open { tenant: TenantId, part: OlderPart },
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct OlderPart {
+        sql: String,
+        time_ms: u64,
+        bytes: u64,
+    }
+
+    #[test]
+    fn an_older_node_is_asked_as_it_understands() {
+        let tables = [("flows".to_owned(), [("n".to_owned(), "UInt64".to_owned())].into())].into();
+        let part = Part { sql: "SELECT 1".to_owned(), time_ms: 2, bytes: 3, tables };
+        let call = Call::Open { tenant: "acme".parse().expect("valid"), part };
+        let read = |call: &Call| {
+            serde_json::from_slice::<OlderCall>(&serde_json::to_vec(call).expect("JSON"))
+                .map_err(|error| format!("the question is not understood: {error}"))
+        };
+        let refusal = read(&call).expect_err("it does not know of columns");
+        let call = for_older(&call, &refusal).expect("another way to ask");
+        let OlderCall::Open { tenant, part } = read(&call).expect("understood");
+        assert_eq!((tenant.as_str(), part.sql.as_str()), ("acme", "SELECT 1"));
+        assert_eq!((part.time_ms, part.bytes), (2, 3));
+        // Any other refusal is one.
+        assert!(for_older(&call, &refusal).is_none());
+        assert!(for_older(&call, "no right to ask").is_none());
     }
 }

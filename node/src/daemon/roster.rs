@@ -1,7 +1,7 @@
 //! The roster: signed statements that concern the whole mesh, replicated like everything else.
 //!
-//! It is a document of a reserved tenant that no credential names. It holds revocations of nodes, and
-//! what [`Tenancy`] reads; a statement is verified before this node acts on it, whoever sent it.
+//! It is a document of a reserved tenant that no credential names. It holds revocations of nodes, who
+//! is gone for good, and what [`Tenancy`] reads; a statement is verified before this node acts on it, whoever sent it.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use holm_mesh_link::MeshId;
 use holm_model::{DocId, DocVersion, Millis, NodeName, SiteId, TenantId};
 use holm_replica::{Applied, Replica};
 
+use super::forgotten::Forgotten;
 use super::tenancy::Tenancy;
 use super::tenant::{data_key, open_replica};
 use crate::layout::{Layout, emptied};
@@ -24,6 +25,8 @@ pub(crate) struct Roster {
     pub(crate) messages: Vec<String>,
     /// Who may replicate which tenant.
     pub(crate) tenancy: Tenancy,
+    /// Who is gone for good.
+    pub(crate) forgotten: Forgotten,
 }
 
 impl Roster {
@@ -48,7 +51,7 @@ impl Roster {
         // Without one the mesh does not run, and no hint comes or goes.
         let mesh_id = mesh_id.map_or([0; 16], |id| id.0);
         let tenancy = Tenancy::open(layout, site, identity, mesh_id)?;
-        Ok(Self { tenant, replica, messages, tenancy })
+        Ok(Self { tenant, replica, messages, tenancy, forgotten: Forgotten::default() })
     }
 
     /// Takes every revocation that it holds into `identity`, and every grant, so that a restart forgets
@@ -83,6 +86,7 @@ impl Roster {
             versions = self.replica.add_statement(statement, now)?.versions;
         }
         self.tenancy.take(statements, identity);
+        self.forgotten.take(statements, identity, now);
         Ok(versions)
     }
 
@@ -122,14 +126,17 @@ impl Roster {
                     );
                 }
                 Ok((false, _)) => {}
-                // It is about tenants, or of a kind that this version does not read: carried on.
+                // It is about tenants or who is gone, or of a kind that this version does not read: carried on.
                 Err(error) => tracing::debug!(%error, "a statement of the roster is not acted on"),
             }
         }
         self.tenancy.take(statements, identity);
+        self.forgotten.take(statements, identity, now);
         if changed {
-            // A creation that a revoked issuer signed no longer holds.
-            self.tenancy.retrust(&self.replica.statements(), identity);
+            // What a revoked issuer signed no longer holds.
+            let all = self.replica.statements();
+            self.tenancy.retrust(&all, identity);
+            self.forgotten.retrust(&all, identity, now);
         }
         if changed
             && let Err(error) =

@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use super::{Change, Topic};
 
 /// Results of the active plane; its rows say which probe, which target, and how it went.
-const RESULTS_TABLE: &str = "active_results";
+pub(super) const RESULTS_TABLE: &str = "active_results";
 /// What the flow plane decodes.
 const FLOWS_TABLE: &str = "flows";
 const COUNTERS_TABLE: &str = "flow_interface_counters";
@@ -212,6 +212,8 @@ impl RowSink for Rows {
             // Nobody listening is fine: the stream tells pages that are open.
             let _ = self.changes.send(Change::of(&self.tenant.id, Topic::Results));
         }
+        self.tenant.notice(&row);
+        self.tenant.notice_change(&row);
         self.tenant.rows.store.append(row);
     }
 }

@@ -16,7 +16,7 @@ use super::query::Queries;
 use super::roster::Roster;
 use super::views::Views;
 use super::{Credentials, Tenant, Tenants};
-use crate::api::{Questions, ServeCounters, Throttle};
+use crate::api::{Ingest, Questions, ServeCounters, Throttle};
 use crate::config::Config;
 use crate::enrol::Issuing;
 use crate::identity::MeshFile;
@@ -25,21 +25,35 @@ use crate::layout::Layout;
 /// What kind of thing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
+    Changes,
+    Incidents,
     Planes,
     Results,
     Sites,
+    Slos,
     Topology,
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 4] = [Self::Planes, Self::Results, Self::Sites, Self::Topology];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Changes,
+        Self::Incidents,
+        Self::Planes,
+        Self::Results,
+        Self::Sites,
+        Self::Slos,
+        Self::Topology,
+    ];
 
     /// The event's name in the stream.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::Changes => "changes",
+            Self::Incidents => "incidents",
             Self::Planes => "planes",
             Self::Results => "results",
             Self::Sites => "sites",
+            Self::Slos => "slos",
             Self::Topology => "topology",
         }
     }
@@ -72,6 +86,8 @@ pub(crate) struct NodeState {
     pub(crate) credentials: Credentials,
     pub(crate) throttle: Throttle,
     pub(crate) questions: Questions,
+    /// Deliveries of webhooks.
+    pub(crate) ingest: Ingest,
     pub(crate) queries: Queries,
     pub(crate) tenants: Tenants,
     pub(crate) roster: Arc<Roster>,
@@ -117,6 +133,7 @@ impl NodeState {
             credentials: parts.credentials,
             throttle: Throttle::default(),
             questions: Questions::default(),
+            ingest: Ingest::default(),
             queries: Queries::default(),
             tenants: parts.tenants,
             roster: parts.roster,

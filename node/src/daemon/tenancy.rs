@@ -107,6 +107,8 @@ pub(crate) struct Tenancy {
     hints: SealedHints,
     /// Raised when there may be something to sign or to deliver.
     pub(crate) wake: Notify,
+    /// Held while what is due is done and said: who comes second finds it done, not half done.
+    pub(super) turn: Mutex<()>,
 }
 
 struct Held {
@@ -142,6 +144,7 @@ impl Tenancy {
             secret,
             hints: SealedHints::of_mesh(mesh_id),
             wake: Notify::new(),
+            turn: Mutex::default(),
         };
         tenancy.take(&statements, identity);
         Ok(tenancy)

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use holm_events::{Disk, EventKey, EventStore, OldRows, Setup};
-use holm_graph::{Fold, FoldLimits, Folded, SnapshotFilter, TopologyGraph};
+use holm_graph::{Fold, FoldLimits, Folded, SiteElement, SnapshotFilter, TopologyGraph};
+use holm_incident::Place;
 use holm_model::{
     AliasObservation, DocId, DocVersion, EdgeObservation, Millis, NodeName, NodeObservation,
     PathObservation, SiteId, TenantId,
@@ -20,9 +21,12 @@ use holm_replica::{Applied, DataKey, Replica, WrappedKey};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::changes::Changes;
 use super::flow::Kept;
+use super::incidents::Incidents;
 use super::moments::Moments;
 use super::rows::TenantRows;
+use super::slo::Slos;
 use super::state::{Change, NodeState, Topic};
 use crate::config::Config;
 use crate::layout::{Layout, emptied, write_file};
@@ -47,6 +51,14 @@ pub(crate) struct Tenant {
     /// What was found when the stores were opened, for people.
     pub(crate) messages: Vec<String>,
     graph: RwLock<TopologyGraph>,
+    /// What was changed, as all sites say.
+    pub(crate) changes: Changes,
+    /// What is wrong, as all sites say.
+    pub(crate) incidents: Incidents,
+    /// How good it shall be, and was.
+    pub(crate) slos: Slos,
+    /// Sites that are gone for good, and when that was said: what they hold open is shown as ended then.
+    gone: Mutex<BTreeMap<SiteId, Millis>>,
     /// Held from a change of the documents until the graph has it: what two threads change comes into
     /// the graph in the order of the documents.
     order: Mutex<()>,
@@ -95,6 +107,8 @@ impl Tenant {
         let limits = config.rows.limits(id);
         let cold = config.rows.cold.as_ref();
         let cold = cold.map(|cold| cold.open(id, &site, &node)).transpose()?;
+        let outlet = config.rows.clickhouse.as_ref();
+        let outlet = outlet.map(|to| to.open(id, &site, &node)).transpose()?.flatten();
         let (rows, report) = EventStore::open(Setup {
             folder: events,
             tenant: id.clone(),
@@ -105,6 +119,7 @@ impl Tenant {
             disk: Disk::default(),
             old: Some(old),
             cold,
+            outlet,
         })?;
         messages.extend(report.messages);
         let mut graph = TopologyGraph::new();
@@ -114,14 +129,28 @@ impl Tenant {
         let mut fold = Fold::new(FoldLimits::default());
         let (open, last_written) = replica.open_elements();
         fold.restore(open, last_written, now + GRACE_AFTER_START_MS);
+        let place = Place {
+            site: site.clone(),
+            node,
+            plan: config.node.address_plan.as_str().into(),
+            machine: config.node.machine.as_str().into(),
+        };
+        let changes = Changes::open(place.site.clone(), place.node.clone(), &replica, now);
+        let incidents = Incidents::open(place, &replica, now);
+        let burning = incidents.firing(super::slo::BURN);
+        let slos = Slos::open(&site, &config.node.name, &replica, &burning, now);
         Ok(Self {
             id: id.clone(),
             site,
+            changes,
+            incidents,
+            slos,
             replica,
             rows: TenantRows::new(rows),
             kept: Arc::new(kept),
             messages,
             graph: RwLock::new(graph),
+            gone: Mutex::default(),
             order: Mutex::default(),
             ended: CancellationToken::new(),
             fold: Mutex::new(fold),
@@ -138,6 +167,19 @@ impl Tenant {
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         *self.graph_mut() = TopologyGraph::new();
         *self.fold() = Fold::new(FoldLimits::default());
+        self.changes.clear();
+        self.incidents.clear();
+        self.slos.clear();
+    }
+
+    /// Ended by the erasure of the tenant.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// Until it is dropped nobody else changes the documents.
+    pub(super) fn in_order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it was erased.
@@ -159,6 +201,36 @@ impl Tenant {
         let documents = self.replica.documents();
         let names = documents.iter().filter_map(|version| self.replica.name(version.doc));
         names.filter_map(|name| name.topology_site()).collect()
+    }
+
+    fn gone(&self) -> MutexGuard<'_, BTreeMap<SiteId, Millis>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether these sites are the ones that are taken to be gone.
+    pub(super) fn knows_gone(&self, gone: &BTreeMap<SiteId, Millis>) -> bool {
+        *self.gone() == *gone
+    }
+
+    /// Takes these sites to be gone, and no others: one that is back is shown as it says again.
+    pub(super) fn set_gone(&self, gone: BTreeMap<SiteId, Millis>) {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *self.gone(), gone.clone());
+        if self.has_ended() {
+            return;
+        }
+        let turned = |site: &SiteId| before.get(site) != gone.get(site);
+        let elements = self.replica.elements().filter(|(site, _)| turned(site));
+        let mut graph = self.graph_mut();
+        for (site, element) in elements {
+            graph.apply(&site, ended(element, gone.get(&site).copied()));
+        }
+    }
+
+    /// An element as the graph has it.
+    fn shown(&self, site: &SiteId, element: SiteElement) -> SiteElement {
+        let at = self.gone().get(site).copied();
+        ended(element, at)
     }
 
     /// How many nodes and edges each site holds open.
@@ -208,11 +280,14 @@ impl Tenant {
                 ));
             }
         };
+        self.changes.take_records(&merged.records);
+        self.incidents.take_records(&merged.records);
+        self.slos.take_records(&merged.records, now);
         let own_returned = merged.changed.iter().any(|(site, _)| *site == self.site);
         {
             let mut graph = self.graph_mut();
             for (site, element) in merged.changed {
-                graph.apply(&site, element);
+                graph.apply(&site, self.shown(&site, element));
             }
         }
         if own_returned {
@@ -343,7 +418,7 @@ impl Tenant {
         let maintained = self.replica.maintain(now)?;
         let mut graph = self.graph_mut();
         for (site, element) in maintained.changed {
-            graph.apply(&site, element);
+            graph.apply(&site, self.shown(&site, element));
         }
         Ok(maintained.versions)
     }
@@ -375,6 +450,15 @@ impl FactSink for Tenant {
     fn observe_alias(&self, observation: &AliasObservation<'_>) {
         self.observe(|fold| fold.observe_alias(observation));
     }
+}
+
+/// What a site that is gone since `at` said of an element: what it held open then ended.
+fn ended(mut element: SiteElement, at: Option<Millis>) -> SiteElement {
+    let open = element.intervals.as_slice().last().filter(|last| last.to.is_none());
+    if let Some(at) = at.filter(|at| open.is_some_and(|open| open.from < *at)) {
+        element.intervals.close(at);
+    }
+    element
 }
 
 /// Opens a replica with the system's randomness.

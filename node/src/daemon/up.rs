@@ -57,6 +57,9 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     tasks.spawn(Arc::clone(&state).keep_tenancy());
     for tenant in state.tenants.all() {
         tasks.spawn(Arc::clone(&tenant).write_changes(Arc::clone(&state)));
+        tasks.spawn(Arc::clone(&tenant).keep_changes(Arc::clone(&state)));
+        tasks.spawn(Arc::clone(&tenant).keep_incidents(Arc::clone(&state)));
+        tasks.spawn(Arc::clone(&tenant).keep_slos(Arc::clone(&state)));
         tasks.spawn(tenant.keep_history(Arc::clone(&state)));
     }
     start_mesh(&state).await;
@@ -383,6 +386,7 @@ async fn watch_mesh(state: Arc<NodeState>, peers: watch::Sender<Vec<VantagePeer>
             *known = found;
             changed
         });
+        state.tend_forgotten(status.as_ref()).await;
         let cut_off = state.cut_off_since(status.as_ref(), now);
         let heard: Vec<(SiteId, bool)> = status
             .iter()
@@ -549,6 +553,7 @@ impl NodeState {
     pub(crate) async fn say_what_is_due(self: &Arc<Self>, now: Millis) -> anyhow::Result<()> {
         let state = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
+            let _turn = state.roster.tenancy.turn.lock().unwrap_or_else(PoisonError::into_inner);
             let issuer = state.issuing.as_deref().map(Issuing::issuer);
             let mut due = state.roster.tenancy.due(issuer, &state.identity, now)?;
             due.extend(state.erase_what_is_due(now)?);

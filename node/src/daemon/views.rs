@@ -11,6 +11,7 @@ use holm_mesh_link::MemberStatus;
 use holm_model::{Millis, NodeName, Row, SiteId};
 use serde::{Deserialize, Serialize};
 
+use super::signals::signal_of_view;
 use super::state::{Change, NodeState, Topic};
 
 /// The call that gives this node's view.
@@ -267,8 +268,11 @@ impl NodeState {
             .with("target", subject_of(&finding.verdict))
             .with("state", if raised { "raised" } else { "cleared" })
             .with("since", finding.since.0.cast_signed())
-            .with("text", text);
+            .with("text", text.as_str());
         tenant.rows.store.append(row);
+        let own = &self.config.node.site;
+        let signal = signal_of_view(&finding.verdict, raised, text, own, now);
+        signal.into_iter().for_each(|signal| tenant.signal(signal));
     }
 }
 

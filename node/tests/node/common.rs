@@ -13,7 +13,7 @@ use rand::RngExt;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Answer, Client};
 
 /// How long anything may take before a story counts as failed: generous, machines are slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);

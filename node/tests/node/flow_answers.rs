@@ -85,8 +85,21 @@ impl Exporter {
     }
 
     fn flow(&mut self, flow: Flow) {
-        let now = now_ms();
-        let body = [
+        self.flows(&[flow]);
+    }
+
+    /// In one datagram: all of them are received at the same moment.
+    fn flows(&mut self, flows: &[Flow]) {
+        let bodies: Vec<Vec<u8>> = flows.iter().map(Flow::record).collect();
+        let count = u32::try_from(flows.len()).expect("few");
+        self.send(256, &bodies.concat(), count);
+    }
+}
+
+impl Flow {
+    fn record(&self) -> Vec<u8> {
+        let (flow, now) = (self, now_ms());
+        [
             &flow.from[..],
             &flow.to,
             &40_000_u16.to_be_bytes(),
@@ -100,8 +113,8 @@ impl Exporter {
             &(now - flow.ago.1).to_be_bytes(),
             &flow.systems.0.to_be_bytes(),
             &flow.systems.1.to_be_bytes(),
-        ];
-        self.send(256, &body.concat(), 1);
+        ]
+        .concat()
     }
 }
 
@@ -276,6 +289,8 @@ fn a_site_answers_who_talks_to_whom() {
     assert!(printed.contains("10.1.0.1") && printed.contains("59000"), "{printed}");
     assert!(node.place.holm(&["flow", "search"]).succeeded().contains("198.51.100.1"));
     assert!(node.place.holm(&["flow", "exporters"]).succeeded().contains("edge-1"));
+    let printed = node.place.holm(&["flow", "capacity", "--direction", "in"]).succeeded();
+    assert!(printed.contains("uplink") && printed.contains("peak"), "{printed}");
     node.place.holm(&["flow", "top", "colour = red"]).failed_naming(&["there is no field colour"]);
 
     let anomalies = get(&node, "/v1/flows/anomalies", &[]);
@@ -310,6 +325,139 @@ fn a_site_answers_who_talks_to_whom() {
             assert!(!top["items"].as_array().expect("items").is_empty(), "{name}: {filter}");
         }
     }
+}
+
+#[test]
+fn records_come_page_after_page_each_once() {
+    let lab = Lab::new();
+    let place = lab.found("berlin");
+    let listen = addresses(&place);
+    let node = start(&place, listen, &[]);
+    let mut exporter = Exporter::new(listen.0.ip(), listen.0);
+    let flow = |port| Flow { port, ..FLOW };
+    exporter.flow(flow(1));
+    // More than a page that are told apart by no time.
+    exporter.flows(&(2..10).map(flow).collect::<Vec<_>>());
+    exporter.flow(Flow { port: 10, from: [10, 9, 9, 9], ..FLOW });
+    exporter.flow(flow(11));
+    until(&node, 11);
+
+    let (mut ports, mut times) = (Vec::new(), Vec::new());
+    let mut cursor: Option<String> = None;
+    for _ in 0..6 {
+        let mut query = vec![("limit", "3"), ("filter", "src = 10.1.0.0/16")];
+        match &cursor {
+            Some(cursor) => query.push(("cursor", cursor)),
+            None => query.push(("window", "10m")),
+        }
+        let page = get(&node, "/v1/flows", &query);
+        for item in page["items"].as_array().expect("items") {
+            ports.push(item["destination.port"].as_u64().expect("a port"));
+            times.push(item["flow.time_received"].as_str().expect("a time").to_owned());
+            assert!(item.get("received_ns").is_none());
+        }
+        assert_eq!(page["cut"].as_bool(), Some(!page["next"].is_null()));
+        cursor = page["next"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(cursor, None, "{ports:?}");
+    assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
+    ports.sort_unstable();
+    assert_eq!(ports, (1..=9).chain([11]).collect::<Vec<u64>>());
+
+    // The command line says how to go on, and goes on.
+    let printed = place.holm(&["flow", "search", "--limit", "10"]).succeeded();
+    let (_, cursor) = printed.trim_end().rsplit_once("--cursor ").expect("there is more");
+    let printed = place.holm(&["flow", "search", "--limit", "10", "--cursor", cursor]).succeeded();
+    assert_eq!(printed.lines().count(), 2, "{printed}");
+    for (query, part) in [
+        (vec![("cursor", "7")], "none of ours"),
+        (vec![("cursor", cursor), ("filter", "src = 10.0.0.0/8")], "another filter"),
+        (vec![("cursor", cursor), ("window", "1h")], "leave out window"),
+    ] {
+        let answer = place.client().get(&with("/v1/flows", &query));
+        assert!(answer.status == 400 && answer.body.contains(part), "{}", answer.body);
+    }
+}
+
+#[test]
+fn a_flow_that_lasts_into_the_window_has_its_part_in_the_first_bucket() {
+    let lab = Lab::new();
+    let place = lab.found("berlin");
+    let listen = addresses(&place);
+    let node = start(&place, listen, &[]);
+    // It began two minutes before the window, and goes on to its end.
+    Exporter::new(listen.0.ip(), listen.0).flow(Flow {
+        bytes: 1_000_000,
+        ago: (180_000, 0),
+        ..FLOW
+    });
+    until(&node, 1);
+    let from = (now_ms() - 60_000).to_string();
+    let query = [("from", from.as_str()), ("bucket", "5s"), ("by", "dst_port")];
+    let series = get(&node, "/v1/flows/series", &query);
+    let values: Vec<f64> =
+        serde_json::from_value(series["series"][0]["values"].clone()).expect("numbers");
+    // 10 MB (one of ten was sampled) in 180 s.
+    let rate = 10_000_000.0 * 8.0 / 180.0;
+    for value in &values[..3] {
+        assert!((value / rate - 1.0).abs() < 0.01, "{rate} in {values:?}");
+    }
+    // The same of a window that begins within the flow's first bucket.
+    let from = (now_ms() - 180_000).to_string();
+    let query = [("from", from.as_str()), ("bucket", "60s"), ("by", "dst_port")];
+    let series = get(&node, "/v1/flows/series", &query);
+    let values: Vec<f64> =
+        serde_json::from_value(series["series"][0]["values"].clone()).expect("numbers");
+    assert!(values[0] > 0.0 && values[0] <= rate * 1.01, "{rate} in {values:?}");
+    assert!((values[1] / rate - 1.0).abs() < 0.01, "{rate} in {values:?}");
+}
+
+#[test]
+fn names_change_while_the_node_runs() {
+    let lab = Lab::new();
+    let place = lab.found("berlin");
+    let listen = addresses(&place);
+    let names = place.file("names.toml");
+    let write = |network: &str| {
+        let text = format!(
+            "networks = [{{ prefix = \"10.1.0.0/16\", name = \"{network}\" }}]\n\
+             exporters = [{{ address = \"{}\", name = \"edge-{network}\" }}]\n",
+            listen.0.ip()
+        );
+        std::fs::write(&names, text).expect("written");
+    };
+    write("office");
+    let file = names.to_str().expect("UTF-8");
+    let node = start(&place, listen, &[("HOLM_PLANES_FLOW_NAMES_FILE", file)]);
+    let mut exporter = Exporter::new(listen.0.ip(), listen.0);
+    exporter.flow(FLOW);
+    until(&node, 1);
+    let named = |network: &str| {
+        let filter = format!("src_net = {network} and exporter_name = edge-{network}");
+        let top = get(&node, "/v1/flows/top", &[("filter", &filter)]);
+        top["total"]["flows"].as_u64().expect("a count")
+    };
+    assert_eq!(named("office"), 1);
+    write("factory");
+    eventually("flows have the new names", || {
+        exporter.flow(FLOW);
+        (named("factory") > 0).then_some(())
+    });
+    // What is wrong with a file is said, and the names stay.
+    std::fs::write(&names, "networks = [{ prefix = \"10.1/16\" }]\n").expect("written");
+    eventually("the plane says what is wrong", || {
+        let planes = node.get("/v1/planes");
+        let flow =
+            planes["items"].as_array()?.iter().find(|plane| plane["plane"] == "flow")?.clone();
+        let reason = flow["reason"].as_str()?;
+        (flow["state"] == "degraded" && reason.contains("is no prefix")).then_some(())
+    });
+    let before = named("factory");
+    exporter.flow(FLOW);
+    eventually("names stay", || (named("factory") > before).then_some(()));
 }
 
 #[test]

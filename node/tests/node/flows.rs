@@ -39,7 +39,7 @@ pub(crate) fn start(
     node
 }
 
-fn ask(node: &Running, sql: &str) -> Vec<Vec<Value>> {
+pub(crate) fn ask(node: &Running, sql: &str) -> Vec<Vec<Value>> {
     let answer = node.place.client().post("/v1/query", &json!({ "sql": sql }));
     assert_eq!(answer.status, 200, "{sql}: {}", answer.body);
     serde_json::from_value(answer.json()["rows"].clone()).expect("rows")
@@ -208,12 +208,12 @@ fn every_real_capture_is_answered_as_its_own_decoder_says() {
 }
 
 /// Bytes in network order.
-fn words(words: &[u16]) -> Vec<u8> {
+pub(crate) fn words(words: &[u16]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
 /// NetFlow v9 of source 7 with one set.
-fn v9(sequence: u16, set: &[u8]) -> Vec<u8> {
+pub(crate) fn v9(sequence: u16, set: &[u8]) -> Vec<u8> {
     let head = words(&[9, 1, 0, 1_000, 0x6553, 0xf100, 0, sequence, 0, 7]);
     [head, set.to_vec()].concat()
 }

@@ -1,11 +1,14 @@
 //! Live exporters: softflowd of a real capture, against nfdump's reading of the same datagrams.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+#[path = "../../../planes/observe/flow/tests/live/nfdump.rs"]
+mod nfdump;
 
 use crate::common::{Lab, eventually, holm};
 use crate::flows::{addresses, start};
@@ -78,41 +81,6 @@ fn export(capture: &Path, version: &str) -> Vec<Vec<u8>> {
     datagrams
 }
 
-/// What nfdump says of the datagrams: flows, packets, bytes.
-fn read_by_nfdump(folder: &Path, datagrams: &[Vec<u8>]) -> (u64, u64, u64) {
-    std::fs::create_dir_all(folder).expect("a folder");
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let port = socket.local_addr().expect("an address").port();
-    drop(socket);
-    let mut nfcapd = Command::new("nfcapd")
-        .args(["-b", "127.0.0.1", "-p", &port.to_string(), "-t", "60", "-w"])
-        .arg(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("nfcapd starts");
-    let to = SocketAddr::from(([127, 0, 0, 1], port));
-    eventually("nfcapd listens", || UdpSocket::bind(to).is_err().then_some(()));
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    for datagram in datagrams {
-        socket.send_to(datagram, to).expect("sent");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    std::thread::sleep(Duration::from_millis(500));
-    // It writes its file when it is asked to end.
-    let pid = nfcapd.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
-    nfcapd.wait().expect("a child of ours");
-    let out =
-        Command::new("nfdump").arg("-R").arg(folder).arg("-I").output().expect("nfdump starts");
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let of = |name: &str| -> u64 {
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
-        line.and_then(|n| n.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
-    };
-    (of("Flows"), of("Packets"), of("Bytes"))
-}
-
 #[test]
 fn softflowd_is_read_as_nfdump_reads_it() {
     if !has("softflowd") || !has("nfcapd") || !has("nfdump") {
@@ -127,7 +95,10 @@ fn softflowd_is_read_as_nfdump_reads_it() {
     for version in ["5", "9", "10"] {
         let datagrams = export(&capture, version);
         assert!(!datagrams.is_empty(), "softflowd -v {version} sent nothing");
-        let theirs = read_by_nfdump(&lab.path().join(format!("nfdump-{version}")), &datagrams);
+        let Some(records) = nfdump::records(&datagrams) else { return };
+        let theirs = records.iter().fold((0, 0, 0), |(flows, packets, bytes), record| {
+            (flows + 1, packets + record.1, bytes + record.2)
+        });
         let socket = UdpSocket::bind((listen.0.ip(), 0)).expect("a socket");
         let port = socket.local_addr().expect("an address").port();
         for datagram in &datagrams {

@@ -86,11 +86,11 @@ fn an_older_node_agrees_with_newer_ones_and_carries_what_it_does_not_understand(
     let later = later.expect("a version in common");
     let documents = Copy::of(SECRET, &mesh.label(), "paris");
     let kept = ScalarValue::Str("kept".into());
-    let ledger = (id_of("slo-ledger", "paris/2026-11"), "x/later");
+    let ledger = (id_of("a-later-kind", "paris/2026-11"), "x/later");
     let topology = (topology_of("paris", SECRET), "x/later");
     let record = ScalarValue::Bytes(vec![8, 9, 0xfa, 1, 3, 1, 2, 3]);
     for ((id, _), bytes) in [
-        (ledger, foreign("slo-ledger", "paris/2026-11", &[("x/later", kept.clone())])),
+        (ledger, foreign("a-later-kind", "paris/2026-11", &[("x/later", kept.clone())])),
         (
             topology,
             foreign(

@@ -3,12 +3,17 @@
 //! NetFlow v5 datagrams are decoded, appended, committed to the sealed log, and made sealed Parquet
 //! files, with as much of the address space in them as a busy site sees. What is divided by is the CPU
 //! time of the whole process, all its threads, so the figure is one of a core however many there are;
-//! the receiving socket is not in it.
+//! the receiving socket is not in it. Nor is that small files are put together later, when there are many:
+//! `udp` has that in it.
+
+mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::{RecordBatch, new_null_array};
+use common::{PER_DATAGRAM, netflow_v5};
 use holm_bench::report;
 use holm_events::{Disk, EventKey, EventStore, Limits, Setup, Table};
 use holm_flow::{Batch, Carrier, Decoder};
@@ -16,7 +21,6 @@ use holm_model::Millis;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 const ROWS: u64 = 6_000_000;
-const PER_DATAGRAM: u32 = 30;
 
 fn now() -> Millis {
     Millis(NOW_MS + 60_000)
@@ -37,6 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         disk: Disk::default(),
         old: None,
         cold: None,
+        outlet: None,
     })?;
     let store = Arc::new(store);
     let from = SocketAddr::from(([192, 0, 2, 1], 2055));
@@ -45,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let waited = std::cell::Cell::new(0_u64);
     let mut emit = |batch: Batch| {
         let (table, batch) = match batch {
-            Batch::Flows(batch) => ("flows", batch),
+            Batch::Flows(batch) => ("flows", with_meaning(&batch)),
             Batch::InterfaceCounters(batch) => ("counters", batch),
         };
         // A plane would drop and count; here every row is to arrive.
@@ -57,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut random = 1_u64;
     for datagram in 0..ROWS / u64::from(PER_DATAGRAM) {
         let at_ns = (NOW_MS * 1_000_000 + datagram * 10_000) as i64;
-        decoder.decode(from, at_ns, &netflow_v5(datagram, &mut random), &mut emit);
+        decoder.decode(from, at_ns, &netflow_v5(NOW_MS, datagram, &mut random), &mut emit);
     }
     decoder.flush(&mut emit);
     store.roll();
@@ -78,41 +83,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// 30 records between a few thousand clients and a few hundred servers.
-fn netflow_v5(sequence: u64, random: &mut u64) -> Vec<u8> {
-    let mut next = |below: u64| {
-        *random ^= *random << 13;
-        *random ^= *random >> 7;
-        *random ^= *random << 17;
-        *random % below
-    };
-    let mut out = Vec::with_capacity(24 + 48 * PER_DATAGRAM as usize);
-    out.extend([0, 5, 0, PER_DATAGRAM as u8]);
-    out.extend(3_600_000_u32.to_be_bytes());
-    out.extend(((NOW_MS / 1_000) as u32).to_be_bytes());
-    out.extend(0_u32.to_be_bytes());
-    out.extend(((sequence * u64::from(PER_DATAGRAM)) as u32).to_be_bytes());
-    out.extend([0, 0, 0, 0]);
-    for _ in 0..PER_DATAGRAM {
-        out.extend((0x0a00_0000_u32 + next(5_000) as u32).to_be_bytes());
-        out.extend((0xc633_6400_u32 + next(300) as u32).to_be_bytes());
-        out.extend(0x0a00_00fe_u32.to_be_bytes());
-        out.extend((1 + next(8) as u16).to_be_bytes());
-        out.extend((1 + next(8) as u16).to_be_bytes());
-        let packets = 1 + next(200) as u32;
-        out.extend(packets.to_be_bytes());
-        out.extend((packets * (64 + next(1_400) as u32)).to_be_bytes());
-        let end = 3_600_000 - next(60_000) as u32;
-        out.extend((end - next(30_000) as u32).to_be_bytes());
-        out.extend(end.to_be_bytes());
-        out.extend((1_024 + next(60_000) as u16).to_be_bytes());
-        out.extend([443_u16, 80, 53, 22][next(4) as usize].to_be_bytes());
-        out.extend([0, 0x1b, [6, 17][next(2) as usize], 0]);
-        out.extend((64_500 + next(40) as u16).to_be_bytes());
-        out.extend((64_500 + next(40) as u16).to_be_bytes());
-        out.extend([24, 24, 0, 0]);
+/// The table's columns behind the decoder's, as they are where nothing is configured: without a value.
+fn with_meaning(decoded: &RecordBatch) -> RecordBatch {
+    let schema = holm_flow::flow_schema();
+    let mut columns = decoded.columns().to_vec();
+    for field in schema.fields().iter().skip(columns.len()) {
+        columns.push(new_null_array(field.data_type(), decoded.num_rows()));
     }
-    out
+    RecordBatch::try_new(schema, columns).expect("the decoder's columns come first")
 }
 
 /// User and system time of this process, all threads.

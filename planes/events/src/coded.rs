@@ -1,7 +1,7 @@
 //! A column of values of one length as numbers into its dictionary, as it lies in the file: parquet's
-//! reader gives such columns value by value only. Pages of the first version, as the writer makes them;
-//! of another a reader is told that there is none. Parquet format: Encodings.md, "Run Length Encoding /
-//! Bit-Packing Hybrid" and "Dictionary Encoding".
+//! reader gives such columns value by value only. Pages of both versions: files that are not merged yet
+//! have the first, in which the writer makes no dictionaries of such values. Parquet format: Encodings.md,
+//! "Run Length Encoding / Bit-Packing Hybrid" and "Dictionary Encoding"; README.md, "Data pages".
 
 use std::sync::Arc;
 
@@ -44,12 +44,32 @@ pub(crate) fn column(
                 if nullable && def_level_encoding != Encoding::RLE {
                     return Ok(None);
                 }
-                made.page(&buf, num_values as usize, encoding, nullable)?;
+                let (levels, values) = if nullable { with_length(&buf)? } else { (&[][..], &*buf) };
+                made.page(levels, values, num_values as usize, encoding, nullable)?;
+            }
+            Page::DataPageV2 {
+                buf,
+                num_values,
+                encoding,
+                def_levels_byte_len,
+                rep_levels_byte_len: 0,
+                ..
+            } => {
+                let parts = buf.split_at_checked(def_levels_byte_len as usize);
+                let (levels, values) = parts.ok_or_else(|| wrong("a page is cut"))?;
+                made.page(levels, values, num_values as usize, encoding, nullable)?;
             }
             Page::DataPageV2 { .. } => return Ok(None),
         }
     }
     made.array(rows).map(Some)
+}
+
+/// What has its length before it, and the rest.
+fn with_length(page: &[u8]) -> Result<(&[u8], &[u8])> {
+    let cut = || wrong("a page is cut");
+    let (length, rest) = page.split_first_chunk::<4>().ok_or_else(cut)?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(cut)
 }
 
 struct Made {
@@ -61,22 +81,24 @@ struct Made {
 }
 
 impl Made {
-    fn page(&mut self, page: &[u8], rows: usize, encoding: Encoding, nullable: bool) -> Result<()> {
-        let mut page = page;
+    fn page(
+        &mut self,
+        packed_levels: &[u8],
+        page: &[u8],
+        rows: usize,
+        encoding: Encoding,
+        nullable: bool,
+    ) -> Result<()> {
         let mut levels = Vec::new();
         if nullable {
-            let cut = || wrong("a page is cut");
-            let (length, rest) = page.split_first_chunk::<4>().ok_or_else(cut)?;
-            let length = u32::from_le_bytes(*length) as usize;
-            let (packed, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
-            hybrid(packed, 1, rows, &mut levels)?;
-            page = rest;
+            hybrid(packed_levels, 1, rows, &mut levels)?;
         }
         let values =
             if nullable { levels.iter().filter(|level| **level == 1).count() } else { rows };
         let before = self.keys.len();
         let mut numbers = Vec::with_capacity(values);
         match encoding {
+            _ if values == 0 => {}
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => {
                 let (bits, packed) = page.split_first().ok_or_else(|| wrong("a page is empty"))?;
                 hybrid(packed, u32::from(*bits), values, &mut numbers)?;

@@ -40,6 +40,14 @@ pub enum EventError {
         /// What is wrong.
         reason: String,
     },
+    /// The outlet to ClickHouse cannot be used.
+    #[error("ClickHouse at {url}: cannot be used: {reason}; check rows.clickhouse")]
+    Outlet {
+        /// Its URL.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// There is no such table.
     #[error("there is no table {0} at this site")]
     NoTable(String),

@@ -9,7 +9,7 @@ use parquet::arrow::ArrowWriter;
 
 use crate::error::EventError;
 use crate::file::{Effort, EventFile, properties};
-use crate::roller::rows_of;
+use crate::merger::rows_of;
 use crate::store::{EventStore, Snapshot};
 
 /// What an export wrote.

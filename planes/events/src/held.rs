@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
+use crate::file::Hour;
 use crate::shelf::Shelf;
 use crate::table::Table;
 
@@ -37,6 +38,8 @@ pub(crate) struct Held {
     /// Segments that are files, and whose log is still to be removed. Without their rows.
     pub(crate) spent: Vec<Frozen>,
     pub(crate) shelf: Shelf,
+    /// The table and hour whose files are put together now.
+    pub(crate) merging: Option<(String, Hour)>,
 }
 
 impl Held {
@@ -47,6 +50,7 @@ impl Held {
             frozen: VecDeque::new(),
             spent: Vec::new(),
             shelf,
+            merging: None,
         }
     }
 
@@ -77,6 +81,11 @@ impl Held {
 
     pub(crate) fn log_bytes(&self) -> u64 {
         self.open_bytes + self.frozen.iter().map(|frozen| frozen.bytes).sum::<u64>()
+    }
+
+    /// Whether files of that table and hour are put together now.
+    pub(crate) fn merges(&self, table: &str, hour: Hour) -> bool {
+        self.merging.as_ref().is_some_and(|(of, at)| of == table && *at == hour)
     }
 
     /// The oldest segment whose log is still there.

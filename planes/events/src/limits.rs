@@ -36,7 +36,7 @@ impl Default for Limits {
             max_age_ms: 7 * 24 * 3_600_000,
             tables: BTreeMap::new(),
             queue_bytes: 32 << 20,
-            segment_bytes: 32 << 20,
+            segment_bytes: 20 << 20,
             segment_age_ms: 600_000,
         }
     }

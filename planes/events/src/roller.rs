@@ -1,7 +1,6 @@
-//! The thread that makes files of frozen segments, puts small files together, and drops what is over
-//! the bounds.
+//! The thread that makes files of frozen segments, and drops what is over the bounds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +9,11 @@ use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use holm_model::Millis;
 
-use crate::counters::Counters;
 use crate::file::{Columns, Effort, EventFile, FileName, Hour};
 use crate::held::{Frozen, TableBatches};
 use crate::shelf::set_aside;
 use crate::store::Shared;
 use crate::table::Table;
-use crate::wal::fitted;
 
 const EVERY: Duration = Duration::from_secs(5);
 const RETRY_AFTER_FAILURE: Duration = Duration::from_millis(500);
@@ -67,7 +64,6 @@ impl Roller {
         }
     }
 
-    /// Bounds first, then small files.
     fn tend(&self) {
         let shared = &self.shared;
         shared.set_damaged_aside();
@@ -78,25 +74,6 @@ impl Roller {
         let over = held.shelf.over(&shared.limits, held.log_bytes(), now, cold_age);
         drop(held);
         shared.drop_files(&over);
-        loop {
-            let held = shared.held();
-            let oldest = held.oldest_segment().unwrap_or(u64::MAX);
-            let busy = !held.frozen.is_empty();
-            let due = held.shelf.to_merge(oldest, (shared.clock)());
-            drop(held);
-            // New rows come first.
-            let Some((table, hour, files)) = due.filter(|_| !busy && !shared.stops()) else {
-                return;
-            };
-            match shared.merge(&table, hour, &files) {
-                Ok(true) => Counters::add(&shared.counters.merges, 1),
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(table, %error, "small event files could not be put together; it is tried again");
-                    return;
-                }
-            }
-        }
     }
 }
 
@@ -200,41 +177,6 @@ impl Shared {
         }
         hours
     }
-
-    /// Puts files of one hour together. `false`: one of them is damaged and was set aside.
-    fn merge(&self, table: &str, hour: Hour, files: &[Arc<EventFile>]) -> io::Result<bool> {
-        let Some(known) = self.table(table) else { return Ok(false) };
-        let (Some(first), Some(last)) = (files.first(), files.last()) else { return Ok(false) };
-        let about = FileName {
-            lo: first.name.lo,
-            hi: last.name.hi,
-            min: files.iter().map(|file| file.name.min).min().unwrap_or_default(),
-            max: files.iter().map(|file| file.name.max).max().unwrap_or_default(),
-            rows: files.iter().map(|file| file.rows()).sum(),
-        };
-        let written = (|| {
-            let mut names = BTreeSet::new();
-            for file in files {
-                let reader = file.parquet()?;
-                names.extend(reader.schema().fields().iter().map(|field| field.name().clone()));
-            }
-            let columns = Columns::of(&known, |_, name| names.contains(name))?;
-            let rows = files.iter().flat_map(|file| rows_of(file, &known));
-            self.shelving.write(&known, &columns, hour, about, rows, Effort::Thorough)
-        })();
-        let merged = match written {
-            Ok(merged) => merged,
-            Err(error) => {
-                return if self.set_damaged_aside() > 0 { Ok(false) } else { Err(error) };
-            }
-        };
-        let mut held = self.held();
-        held.shelf.take_off(table, files);
-        held.shelf.add(table, merged);
-        drop(held);
-        files.iter().for_each(|file| file.doom());
-        Ok(true)
-    }
 }
 
 /// Batches of one hour.
@@ -258,33 +200,5 @@ impl Part {
             self.min = self.min.min(*at);
             self.max = self.max.max(*at);
         }
-    }
-}
-
-/// The rows of a file with the columns that its table has now.
-pub(crate) fn rows_of(
-    file: &Arc<EventFile>,
-    table: &Arc<Table>,
-) -> Box<dyn Iterator<Item = io::Result<RecordBatch>>> {
-    let reader = match file.parquet().and_then(|reader| {
-        let built = reader.with_batch_size(8_192).build();
-        file.noting(built.map_err(crate::file::as_damage))
-    }) {
-        Ok(reader) => reader,
-        Err(error) => return Box::new(std::iter::once(Err(error))),
-    };
-    let (file, table) = (Arc::clone(file), Arc::clone(table));
-    Box::new(reader.map(move |batch| {
-        let batch = file.noting(batch.map_err(as_io))?;
-        fitted(&batch, table.schema())
-            .ok_or_else(|| io::Error::other("the file has other columns than its table"))
-    }))
-}
-
-/// The system's error inside Arrow's, or damage.
-pub(crate) fn as_io(error: arrow::error::ArrowError) -> io::Error {
-    match error {
-        arrow::error::ArrowError::IoError(_, error) => error,
-        other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
     }
 }

@@ -18,7 +18,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 
 use crate::file::{EventFile, as_damage};
-use crate::roller::as_io;
+use crate::merger::as_io;
 use crate::sealed::damaged;
 
 /// Rows of a batch.

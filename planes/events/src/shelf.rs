@@ -18,9 +18,9 @@ const SMALL_BYTES: u64 = 64 << 20;
 /// About how large a file becomes that others are put together in.
 const TARGET_BYTES: u64 = 256 << 20;
 /// Files put together at once.
-const MAX_MERGED: usize = 64;
+pub(crate) const MAX_MERGED: usize = 64;
 /// Small files of an hour that still goes on, before they are put together.
-const MIN_MERGED: usize = 8;
+const MIN_MERGED: usize = 32;
 /// Rows may come late: an hour is over this long after its end.
 const LATE_MS: u64 = 300_000;
 
@@ -103,6 +103,14 @@ impl Shelf {
         if let Some(files) = self.tables.get_mut(table) {
             files.retain(|file| !gone.iter().any(|other| Arc::ptr_eq(file, other)));
         }
+    }
+
+    /// Whether all of these are still there.
+    pub(crate) fn has(&self, table: &str, files: &[Arc<EventFile>]) -> bool {
+        let held = self.tables.get(table);
+        let has =
+            |file: &Arc<EventFile>| held.is_some_and(|h| h.iter().any(|f| Arc::ptr_eq(f, file)));
+        files.iter().all(has)
     }
 
     /// The files that were made of exactly that segment.
@@ -200,21 +208,24 @@ impl Shelf {
     }
 
     /// Small files of one hour that lie beside each other and are to be put together. Files of
-    /// segments from `oldest_segment` on are left alone: their log is still there.
+    /// segments from `oldest_segment` on are left alone: their log is still there. `part` says which
+    /// files may come together, those of one part, and which not at all.
     pub(crate) fn to_merge(
         &self,
         oldest_segment: u64,
         now: Millis,
+        part: impl Fn(&str, &EventFile) -> Option<u8>,
     ) -> Option<(String, Hour, Vec<Arc<EventFile>>)> {
         for (table, files) in self.tables() {
             for of_hour in files.chunk_by(|a, b| a.hour == b.hour) {
                 let Some(hour) = of_hour.first().map(|file| file.hour) else { continue };
                 let least = if now > hour.end() + LATE_MS { 2 } else { MIN_MERGED };
                 let small = |file: &Arc<EventFile>| {
-                    file.bytes() < SMALL_BYTES && file.name.hi < oldest_segment && !file.is_cold()
+                    let small = file.bytes() < SMALL_BYTES && file.name.hi < oldest_segment;
+                    (small && !file.is_cold()).then(|| part(table, file)).flatten()
                 };
                 for run in of_hour.chunk_by(|a, b| small(a) == small(b)) {
-                    if !run.first().is_some_and(small) || run.len() < least {
+                    if run.first().and_then(small).is_none() || run.len() < least {
                         continue;
                     }
                     let mut bytes = 0;

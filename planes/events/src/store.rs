@@ -20,6 +20,7 @@ use crate::held::{Held, TableBatches};
 use crate::key::EventKey;
 use crate::limits::Limits;
 use crate::old::OldRows;
+use crate::outlet::{Outlet, OutletStats};
 use crate::roller::Roller;
 use crate::rows::from_batch;
 use crate::shelf::{Reason, Shelf, set_aside};
@@ -52,6 +53,8 @@ pub struct Setup {
     pub old: Option<OldRows>,
     /// Where old files go; they stay on the disk without.
     pub cold: Option<Cold>,
+    /// Where every file goes as well.
+    pub outlet: Option<Outlet>,
 }
 
 /// The queue has no room; the batch's rows are lost and counted.
@@ -77,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) shelving: Shelving,
     pub(crate) limits: Limits,
     pub(crate) clock: fn() -> Millis,
+    pub(crate) outlet: Option<Arc<Outlet>>,
     pub(crate) tables: RwLock<BTreeMap<Box<str>, Arc<Table>>>,
     held: Mutex<Held>,
     /// Something was frozen, or became files, or the store stops.
@@ -117,7 +121,7 @@ impl EventStore {
     /// # Errors
     /// [`EventError::Open`] if the folder cannot be used.
     pub fn open(setup: Setup) -> Result<(Self, OpenReport), EventError> {
-        let Setup { folder, tenant, key, tables, limits, clock, disk, old, cold } = setup;
+        let Setup { folder, tenant, key, tables, limits, clock, disk, old, cold, outlet } = setup;
         let failed = |error: io::Error| EventError::open(&folder, error);
         disk.create_folder(&folder).map_err(failed)?;
         let shelving = Shelving {
@@ -143,6 +147,7 @@ impl EventStore {
             shelving,
             limits,
             clock,
+            outlet: outlet.map(Arc::new),
             tables: RwLock::new(tables.collect()),
             held: Mutex::new(Held::new(found.shelf)),
             turned: Condvar::new(),
@@ -155,6 +160,9 @@ impl EventStore {
             report.messages.extend(crate::old::take_over(&old, &mut shared)?);
         }
         let next = shared.replay(found.highest, &mut report).map_err(failed)?;
+        if let Some(outlet) = &shared.outlet {
+            shared.load_position(outlet);
+        }
         let shared = Arc::new(shared);
         let (queue, inbox) = mpsc::channel();
         let mut store =
@@ -165,6 +173,12 @@ impl EventStore {
             let shared = Arc::clone(&shared);
             store.start("event-cooler", move || crate::cooler::run(&shared, &cold))?;
         }
+        if let Some(outlet) = shared.outlet.clone() {
+            let shared = Arc::clone(&shared);
+            store.start("event-outlet", move || crate::outlet::run(&shared, &outlet))?;
+        }
+        let merging = Arc::clone(&shared);
+        store.start("event-merger", move || crate::merger::run(&merging))?;
         let roller = Roller::new(shared);
         store.start("event-roller", move || roller.run())?;
         Ok((store, report))
@@ -342,6 +356,16 @@ impl EventStore {
         self.shared.shelving.cold.as_ref().map(|cold| cold.stats())
     }
 
+    /// How far the outlet is, where there is one.
+    pub fn outlet_stats(&self) -> Option<OutletStats> {
+        let outlet = self.shared.outlet.as_ref()?;
+        let held = self.shared.held();
+        let files = held.shelf.tables();
+        Some(
+            outlet.stats(files.flat_map(|(table, files)| files.iter().map(move |f| (table, &**f)))),
+        )
+    }
+
     /// Its bounds.
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
@@ -494,6 +518,7 @@ impl Shared {
         for (table, file, reason) in gone {
             held.shelf.take_off(table, std::slice::from_ref(file));
             file.doom();
+            self.lost_to_outlet(table, file);
             rows += file.rows();
             self.counters.dropped(table, *reason, file.rows());
         }
@@ -517,6 +542,12 @@ impl Shared {
         }
     }
 
+    fn lost_to_outlet(&self, table: &str, file: &EventFile) {
+        if let Some(outlet) = &self.outlet {
+            outlet.dropped(table, file);
+        }
+    }
+
     /// Makes room on a full disk: the oldest file of the largest table goes. `false`: there is none.
     pub(crate) fn make_room(&self) -> bool {
         let first = self.held().shelf.first_to_go();
@@ -535,6 +566,7 @@ impl Shared {
             .collect();
         for (table, file) in &damaged {
             held.shelf.take_off(table, std::slice::from_ref(file));
+            self.lost_to_outlet(table, file);
             Counters::add(&self.counters.damaged, 1);
             let kept = set_aside(file.path());
             tracing::error!(path = %file.path().display(), rows = file.rows(), ?kept, "an event file is damaged: it is set aside (.damaged), its rows are not shown");

@@ -11,6 +11,7 @@ use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::config::SpillCompression;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -232,6 +233,8 @@ impl Engine {
         let options = config.options_mut();
         options.execution.enable_recursive_ctes = false;
         options.execution.time_zone = Some("+00:00".to_owned());
+        // Addresses and counts shrink to a third: more fits into the same disk.
+        options.execution.spill_compression = SpillCompression::Lz4Frame;
         options.execution.parquet.pushdown_filters = false;
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;

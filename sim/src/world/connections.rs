@@ -162,7 +162,7 @@ impl World {
         match Control::from_bytes(body) {
             Ok(message) => {
                 if let Control::Gossip { hint, .. } = &message {
-                    self.watch.hinted(&hint.version, node, self.now_us);
+                    self.watch.hinted(&hint.version, from, node, self.now_us);
                 }
                 self.feed(node, Event::Received { peer: key(from), message });
             }

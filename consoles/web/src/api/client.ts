@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { Changes, Diff, ElementDetail, FlowAnomalies, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Impact, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, Ranking, SideBySide, Sites, Topology } from "./types";
+import type { Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Sites, SloDetail, SloList, Topology } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -106,6 +106,54 @@ export const topologyPath = ({ at, site }: TopologyQuery): string => path("/v1/t
 export const rankingPath = (at: string | undefined, limit: number): string => path("/v1/topology/spof", { at, limit });
 export const diffPath = (from: string, to: string | undefined): string => path("/v1/topology/diff", { from, to, fold: FOLD, limit: MOST_CHANGES });
 
+/** Which incidents. */
+export interface IncidentsQuery {
+  states: readonly string[];
+  site?: string | undefined;
+  target?: string | undefined;
+}
+/** Most incidents of a list; the answer says how many there are. */
+const MOST_INCIDENTS = 500;
+export function incidentsPath({ states, site, target }: IncidentsQuery): string {
+  const search = new URLSearchParams(states.map((state) => ["state", state]));
+  if (site) search.set("site", site);
+  if (target) search.set("target", target);
+  search.set("limit", String(MOST_INCIDENTS));
+  return `/v1/incidents?${search.toString()}`;
+}
+
+/** Most SLOs of a list; the answer says how many there are. */
+const MOST_SLOS = 1_000;
+
+/** Which changes. */
+export interface RecordedChangesQuery {
+  from: string;
+  to?: string | undefined;
+  target?: string | undefined;
+  /** None for all. */
+  kinds: readonly RecordedChange["kind"][];
+}
+/** Most changes of a list; the answer says how many there are. */
+const MOST_RECORDED_CHANGES = 1_000;
+export function recordedChangesPath({ from, to, target, kinds }: RecordedChangesQuery): string {
+  const search = new URLSearchParams(kinds.map((kind) => ["kind", kind]));
+  search.set("from", from);
+  if (to) search.set("to", to);
+  if (target) search.set("target", target);
+  search.set("limit", String(MOST_RECORDED_CHANGES));
+  return `/v1/changes?${search.toString()}`;
+}
+
+export type IncidentVerb = "ack" | "assign" | "grade" | "join" | "mitigate" | "note" | "reopen" | "resolve" | "split";
+/** What goes with an action; the node refuses what belongs to another one. */
+export interface IncidentAct {
+  text?: string;
+  owner?: string | null;
+  severity?: Incident["severity"];
+  faults?: string[];
+  with?: string;
+}
+
 /** The question of two failures, the same for the request and for "the same by API". */
 export function sideBySideBody(left: string, right: string, at: string | undefined): object {
   const side = (target: string) => ({ target, limit: MOST_IMPACTS, ...(at ? { at } : {}) });
@@ -125,10 +173,12 @@ export interface FlowQuery {
   previous?: string | undefined;
   dedup?: string | undefined;
   bucket?: string | undefined;
+  direction?: string | undefined;
+  cursor?: string | undefined;
 }
 
 /** The path of a question about flows, the same for the request and for "the same by API". */
-export const flowPath = (of: "" | "/top" | "/series" | "/sankey" | "/exporters" | "/anomalies", query: FlowQuery): string => path(`/v1/flows${of}`, { ...query });
+export const flowPath = (of: "" | "/top" | "/series" | "/sankey" | "/capacity" | "/exporters" | "/anomalies", query: FlowQuery): string => path(`/v1/flows${of}`, { ...query });
 
 /** A question to the whole mesh, the same for the request and for "the same by API". */
 export function queryBody(sql: string, sites: readonly string[], timeoutMs: number | undefined): object {
@@ -139,13 +189,22 @@ export const api = {
   me: (signal?: AbortSignal) => get<Me>("/v1/me", signal),
   sites: (signal?: AbortSignal) => get<Sites>("/v1/sites", signal),
   topology: (query: TopologyQuery, signal?: AbortSignal) => get<Topology>(topologyPath(query), signal),
-  element: (id: string, signal?: AbortSignal) => get<ElementDetail>(`/v1/topology/element?id=${encodeURIComponent(id)}`, signal),
+  element: (id: string, at: string | undefined, signal?: AbortSignal) => get<ElementDetail>(path("/v1/topology/element", { id, at }), signal),
   changes: (from: string, signal?: AbortSignal) => get<Changes>(`/v1/topology/changes?from=${encodeURIComponent(from)}&buckets=120`, signal),
   ranking: (at: string | undefined, limit: number, signal?: AbortSignal) => get<Ranking>(rankingPath(at, limit), signal),
   diff: (from: string, to: string | undefined, signal?: AbortSignal) => get<Diff>(diffPath(from, to), signal),
   search: (q: string, at: string | undefined, signal?: AbortSignal) => get<Found>(path("/v1/topology/search", { q, at, limit: MOST_FOUND }), signal),
   whatIf: (target: string, at: string | undefined, signal?: AbortSignal) => post<Impact>("/v1/topology/whatif", at ? { target, at } : { target }, signal),
   sideBySide: (left: string, right: string, at: string | undefined, signal?: AbortSignal) => post<SideBySide>("/v1/topology/whatif/compare", sideBySideBody(left, right, at), signal),
+  forget: (site: string) => post<Gone>("/v1/mesh/gone", { site }),
+  recordedChanges: (query: RecordedChangesQuery, signal?: AbortSignal) => get<RecordedChangeList>(recordedChangesPath(query), signal),
+  rankedChanges: (incident: string, signal?: AbortSignal) => get<RankedChangeList>(`/v1/incidents/${encodeURIComponent(incident)}/changes`, signal),
+  changeSources: (signal?: AbortSignal) => get<ChangeSourceList>("/v1/changes/sources", signal),
+  incidents: (query: IncidentsQuery, signal?: AbortSignal) => get<IncidentList>(incidentsPath(query), signal),
+  incident: (id: string, signal?: AbortSignal) => get<IncidentDetail>(`/v1/incidents/${encodeURIComponent(id)}`, signal),
+  slos: (signal?: AbortSignal) => get<SloList>(`/v1/slos?limit=${MOST_SLOS}`, signal),
+  slo: (name: string, signal?: AbortSignal) => get<SloDetail>(`/v1/slos/${encodeURIComponent(name)}`, signal),
+  incidentAct: (id: string, verb: IncidentVerb, act: IncidentAct) => post<IncidentDetail>(`/v1/incidents/${encodeURIComponent(id)}/${verb}`, act),
   tenants: (signal?: AbortSignal) => get<Tenants>("/v1/tenants", signal),
   planes: (signal?: AbortSignal) => get<Planes>("/v1/planes", signal),
   results: (signal?: AbortSignal) => get<LatestResults>("/v1/results/latest", signal),
@@ -156,9 +215,11 @@ export const api = {
   flowSeries: (query: FlowQuery, signal?: AbortSignal) => get<FlowSeries>(flowPath("/series", query), signal),
   flowSankey: (query: FlowQuery, signal?: AbortSignal) => get<FlowSankey>(flowPath("/sankey", query), signal),
   flowRecords: (query: FlowQuery, signal?: AbortSignal) => get<FlowRecords>(flowPath("", query), signal),
+  flowCapacity: (query: FlowQuery, signal?: AbortSignal) => get<FlowCapacity>(flowPath("/capacity", query), signal),
   flowExporters: (query: FlowQuery, signal?: AbortSignal) => get<FlowExporters>(flowPath("/exporters", query), signal),
   flowAnomalies: (query: FlowQuery, signal?: AbortSignal) => get<FlowAnomalies>(flowPath("/anomalies", query), signal),
   flowComplete: (filter: string, signal?: AbortSignal) => get<FlowCompletion>(path("/v1/flows/complete", { filter }), signal),
+  eventStore: (signal?: AbortSignal) => get<EventStore>("/v1/events", signal),
   queryTables: (signal?: AbortSignal) => get<QueryTables>("/v1/query/tables", signal),
   query: (sql: string, sites: readonly string[], timeoutMs: number | undefined, signal?: AbortSignal) => post<QueryAnswer>("/v1/query", queryBody(sql, sites, timeoutMs), signal, parseExact),
 };

@@ -1,8 +1,8 @@
 // One hook for each answer. Data stays until the event stream says that it changed; only the mesh room asks on its own.
-import { keepPreviousData, QueryClient, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, QueryClient, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useRef } from "react";
 
-import { api, ApiError, flowPath, nodeNow, type FlowQuery, type TopologyQuery } from "./client";
+import { api, ApiError, flowPath, incidentsPath, nodeNow, recordedChangesPath, type FlowQuery, type IncidentsQuery, type RecordedChangesQuery, type TopologyQuery } from "./client";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -21,6 +21,22 @@ export const useSites = () => useQuery({ queryKey: ["sites"], queryFn: ({ signal
 export const usePlanes = () => useQuery({ queryKey: ["planes"], queryFn: ({ signal }) => api.planes(signal) });
 export const useTenants = () => useQuery({ queryKey: ["tenants"], queryFn: ({ signal }) => api.tenants(signal), retry: false });
 export const useResults = () => useQuery({ queryKey: ["results"], queryFn: ({ signal }) => api.results(signal) });
+/** How the event store of this site does; it fills and fails without an event. */
+export const useEventStore = () => useQuery({ queryKey: ["event-store"], queryFn: ({ signal }) => api.eventStore(signal), refetchInterval: 30_000, refetchIntervalInBackground: false });
+/** Changes that people and machines made; the last list stays while another one is asked for. */
+export const useRecordedChanges = (query: RecordedChangesQuery) =>
+  useQuery({ queryKey: ["recorded-changes", recordedChangesPath(query)], queryFn: ({ signal }) => api.recordedChanges(query, signal), placeholderData: keepPreviousData });
+/** The changes that an incident may come from. */
+export const useRankedChanges = (incident: string) => useQuery({ queryKey: ["ranked-changes", incident], queryFn: ({ signal }) => api.rankedChanges(incident, signal) });
+export const useChangeSources = () => useQuery({ queryKey: ["change-sources"], queryFn: ({ signal }) => api.changeSources(signal) });
+/** Incidents of a kind; the last list stays while another one is asked for. */
+export const useIncidents = (query: IncidentsQuery) =>
+  useQuery({ queryKey: ["incidents", incidentsPath(query)], queryFn: ({ signal }) => api.incidents(query, signal), placeholderData: keepPreviousData });
+/** One incident, by any of its faults. */
+export const useIncident = (id: string) => useQuery({ queryKey: ["incident", id], queryFn: ({ signal }) => api.incident(id, signal) });
+/** The SLOs, as they were judged last. */
+export const useSlos = () => useQuery({ queryKey: ["slos"], queryFn: ({ signal }) => api.slos(signal) });
+export const useSlo = (name: string) => useQuery({ queryKey: ["slo", name], queryFn: ({ signal }) => api.slo(name, signal), placeholderData: keepPreviousData });
 export const useDigest = () => useQuery({ queryKey: ["digest"], queryFn: ({ signal }) => api.digest(signal) });
 
 /** How often the mesh room asks while it is seen, in milliseconds. */
@@ -49,6 +65,10 @@ export const useMesh = () => {
   });
 };
 
+/** No event changes a picture of the past; but a site that was cut off brings what it saw then when it returns. */
+const PAST_EVERY_MS = 60_000;
+const ofPast = (at: string | undefined) => (at === undefined ? false : PAST_EVERY_MS);
+
 /** The picture at a moment or live. While another one is fetched the last one stays, so that nothing jumps. */
 export const useTopology = (query: TopologyQuery, enabled = true) =>
   useQuery({
@@ -60,6 +80,7 @@ export const useTopology = (query: TopologyQuery, enabled = true) =>
     structuralSharing: false,
     // A moment in the past is fetched on the way of the slider: many large pictures must not pile up.
     gcTime: query.at ? 5_000 : 300_000,
+    refetchInterval: ofPast(query.at),
   });
 
 /** How much happened when, from `from` until now. */
@@ -84,6 +105,7 @@ export const useDiff = (from: string | undefined, to: string | undefined) =>
     placeholderData: keepPreviousData,
     structuralSharing: false,
     gcTime: to ? 5_000 : 60_000,
+    refetchInterval: ofPast(to),
   });
 
 /** Nodes by name, attribute or address, best first, from all that the node holds; nothing is asked without a text. */
@@ -97,6 +119,7 @@ export const useWhatIf = (target: string | undefined, at: string | undefined) =>
     queryFn: ({ signal }) => api.whatIf(target ?? "", at, signal),
     enabled: target !== undefined,
     gcTime: 60_000,
+    refetchInterval: ofPast(at),
   });
 
 /** Two failures side by side; nothing is asked without both. */
@@ -106,11 +129,12 @@ export const useSideBySide = (left: string | undefined, right: string | undefine
     queryFn: ({ signal }) => api.sideBySide(left ?? "", right ?? "", at, signal),
     enabled: left !== undefined && right !== undefined,
     gcTime: 60_000,
+    refetchInterval: ofPast(at),
   });
 
-/** One element with its history. */
-export const useElement = (id: string) =>
-  useQuery({ queryKey: ["element", id], queryFn: ({ signal }) => api.element(id, signal) });
+/** One element with its history; its neighbours and other names are those of the moment. */
+export const useElement = (id: string, at: string | undefined) =>
+  useQuery({ queryKey: ["element", id, at ?? null], queryFn: ({ signal }) => api.element(id, at, signal) });
 
 /** What can be asked in SQL. Counts of rows grow without an event, so it is asked for anew when the room is opened. */
 export const useQueryTables = () => useQuery({ queryKey: ["tables"], queryFn: ({ signal }) => api.queryTables(signal), staleTime: 30_000 });
@@ -144,7 +168,20 @@ function useFlows<T>(of: Parameters<typeof flowPath>[0], query: FlowQuery, ask: 
 export const useFlowTop = (query: FlowQuery, enabled = true) => useFlows("/top", query, api.flowTop, enabled);
 export const useFlowSeries = (query: FlowQuery, enabled: boolean) => useFlows("/series", query, api.flowSeries, enabled);
 export const useFlowSankey = (query: FlowQuery, enabled: boolean) => useFlows("/sankey", query, api.flowSankey, enabled);
-export const useFlowRecords = (query: FlowQuery, enabled: boolean) => useFlows("", query, api.flowRecords, enabled);
+/** Records, page after page: what follows has the window of the first. */
+export const useFlowRecords = (query: FlowQuery, enabled: boolean) =>
+  useInfiniteQuery({
+    queryKey: ["flow-records", flowPath("", query)],
+    queryFn: ({ pageParam, signal }) => api.flowRecords(pageParam === undefined ? query : { filter: query.filter, site: query.site, limit: query.limit, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next ?? undefined,
+    enabled,
+    placeholderData: keepPreviousData,
+    structuralSharing: false,
+    gcTime: 120_000,
+    ...inTurn,
+  });
+export const useFlowCapacity = (query: FlowQuery) => useFlows("/capacity", query, api.flowCapacity, true);
 export const useFlowExporters = (query: FlowQuery) => useFlows("/exporters", query, api.flowExporters, true);
 export const useFlowAnomalies = (query: FlowQuery) => useFlows("/anomalies", query, api.flowAnomalies, true);
 

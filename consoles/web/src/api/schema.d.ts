@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/ingest/changes/{provider}/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a delivery of a webhook. The signature over the body is the credential: see docs/changes.md for
+         *     that of each provider. Taken again, here or at another node, it is the same changes.
+         */
+        post: operations["ingest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/api-tokens": {
         parameters: {
             query?: never;
@@ -34,6 +54,92 @@ export interface paths {
         post?: never;
         /** Ends an API token at once. */
         delete: operations["revoke_api_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The changes that were made in a time, the latest first. */
+        get: operations["list_recorded_changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/changes/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The sources of webhooks, the oldest first, with what became of their deliveries at this node. */
+        get: operations["list_change_sources"];
+        put?: never;
+        /** Makes a source of webhooks. Every node of the tenant takes its deliveries, as it hears of it. */
+        post: operations["create_change_source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/changes/sources/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a source of webhooks: its deliveries are refused from now on, at other nodes as they hear of it. */
+        delete: operations["revoke_change_source"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/changes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One change. */
+        get: operations["show_recorded_change"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the event store of this site does: what it has and lost, and what goes to other storage. */
+        get: operations["event_store"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -227,6 +333,77 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/incidents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The incidents that are remembered, as every site's reports come to. */
+        get: operations["list_incidents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/incidents/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One incident: its reports, why they are one, and all that happened. Found by any of its faults. */
+        get: operations["show_incident"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/incidents/{id}/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The changes that an incident may come from, the likeliest first, each with the parts of its score. */
+        get: operations["changes_of_incident"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/incidents/{id}/{action}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Does something to an incident. It is durable here when this answers, and reaches the other sites as they
+         *     are heard; what they do at the same time stands beside it.
+         */
+        post: operations["act_on_incident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/join-tokens": {
         parameters: {
             query?: never;
@@ -310,6 +487,27 @@ export interface paths {
         get: operations["digest"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/mesh/gone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says that a site, or one node of it, is gone for good: it is listed and looked for no longer, and what
+         *     the site held open ended now. It is there again as soon as it comes back. Only what is down can be
+         *     forgotten.
+         */
+        post: operations["forget"];
         delete?: never;
         options?: never;
         head?: never;
@@ -462,6 +660,63 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/slos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the objectives stand, by what all sites counted that are known here. Looked at each minute. */
+        get: operations["list_slos"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/slos/openslo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All SLOs as objects of OpenSLO: what `POST /v1/slos/openslo` takes. */
+        get: operations["export_openslo"];
+        put?: never;
+        /** Applies a file of OpenSLO, YAML or JSON: all of its SLOs, or none if any field is not evaluated. */
+        post: operations["apply_openslo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/slos/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One SLO: how it stands, at which site, and the way of its budget. */
+        get: operations["show_slo"];
+        /**
+         * Writes an SLO: a file of OpenSLO with one SLO of this name. Refused whole if any field of it is not
+         *     evaluated.
+         */
+        put: operations["put_slo"];
+        post?: never;
+        /** Takes an SLO away. What was counted for it is kept as long as it would be. */
+        delete: operations["delete_slo"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stream": {
         parameters: {
             query?: never;
@@ -470,7 +725,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What changed, as server-sent events: `topology`, `sites`, `planes`, `results`. Each only says
+         * What changed, as server-sent events: `changes`, `incidents`, `topology`, `sites`, `planes`, `results`. Each only says
          *     that there is something new; several within 100 ms are told once.
          */
         get: operations["stream"];
@@ -899,6 +1154,31 @@ export interface components {
             freshness: components["schemas"]["FreshnessView"];
             items: components["schemas"]["ChangeBucket"][];
         };
+        /**
+         * @description Who sends webhooks.
+         * @enum {string}
+         */
+        ChangeProvider: "generic" | "github" | "gitlab";
+        /** @description A source of webhooks, without its secret. */
+        ChangeSource: {
+            created_at: components["schemas"]["Timestamp"];
+            created_by: string;
+            here: components["schemas"]["DeliveryCounts"];
+            id: string;
+            name: string;
+            /** @description Where it sends to, at any node of the tenant. */
+            path: string;
+            provider: components["schemas"]["ChangeProvider"];
+            revoked_at: components["schemas"]["Timestamp"] | null;
+            revoked_by: string | null;
+        };
+        /** @description The sources of webhooks, the oldest first, and what this node refused. */
+        ChangeSourceList: {
+            items: components["schemas"]["ChangeSource"][];
+            refused_here: components["schemas"]["IngestRefusals"];
+            /** Format: int64 */
+            total: number;
+        };
         /** @description An element with other attributes. */
         ChangedElementView: {
             attributes: components["schemas"]["AttributeChangeView"][];
@@ -917,6 +1197,65 @@ export interface components {
             /** Format: int64 */
             bytes_out: number;
             channel: string;
+        };
+        /** @description What goes to ClickHouse, and how far it is. */
+        ClickHouseView: {
+            /** @description Why nothing goes there now; null while it does. */
+            error: string | null;
+            /**
+             * Format: int64
+             * @description Requests that failed or were refused.
+             */
+            failures: number;
+            /**
+             * Format: int64
+             * @description Rows that were too old to be sent.
+             */
+            given_up_rows: number;
+            last_sent: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description Rows that were dropped here before they were sent.
+             */
+            lost_rows: number;
+            oldest_waiting: components["schemas"]["Timestamp"] | null;
+            /** @description Tables that are refused there, and why. They are tried again. */
+            refused: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description Bytes of Parquet.
+             */
+            sent_bytes: number;
+            /** Format: int64 */
+            sent_files: number;
+            /** Format: int64 */
+            sent_rows: number;
+            /** @description URL and database. */
+            target: string;
+            /** Format: int64 */
+            waiting_files: number;
+            /** Format: int64 */
+            waiting_rows: number;
+        };
+        /** @description Cold files. */
+        ColdView: {
+            /**
+             * Format: int64
+             * @description Requests that failed.
+             */
+            failures: number;
+            /**
+             * Format: int64
+             * @description Bytes that were read back.
+             */
+            fetched_bytes: number;
+            /**
+             * Format: int64
+             * @description Files that were moved.
+             */
+            moved: number;
         };
         /** @description A column of an answer or a table. */
         ColumnView: {
@@ -940,6 +1279,7 @@ export interface components {
             left: components["schemas"]["ImpactView"];
             rerouted_paths: components["schemas"]["PairsSideBySide"];
             right: components["schemas"]["ImpactView"];
+            stranded_paths: components["schemas"]["PairsSideBySide"];
         };
         /** @description The parts of the topology, largest first, and how many there are. */
         ComponentList: {
@@ -981,6 +1321,11 @@ export interface components {
             id: string;
             token: string;
         };
+        /** @description A source that was made. Its secret is shown this once. */
+        CreatedChangeSource: {
+            secret: string;
+            source: components["schemas"]["ChangeSource"];
+        };
         /** @description A join token; its text is shown this once. */
         CreatedJoinToken: {
             expires_at: components["schemas"]["Timestamp"];
@@ -992,6 +1337,62 @@ export interface components {
             heard: string[];
             since: components["schemas"]["Timestamp"];
             unheard: components["schemas"]["Unheard"][];
+        };
+        /** @description That a delivery was taken. */
+        DeliveryAccepted: {
+            /**
+             * Format: int64
+             * @description How many changes of it are new; 0 for one that came before, and for one that says nothing of changes.
+             */
+            accepted: number;
+        };
+        /** @description What became of the deliveries of a source at this node since it started. */
+        DeliveryCounts: {
+            /**
+             * Format: int64
+             * @description Changes that were taken.
+             */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Changes whose time lay ahead of this node's clock: they count as now.
+             */
+            ahead: number;
+            /**
+             * Format: int64
+             * @description Deliveries that say nothing of changes, such as pings.
+             */
+            ignored: number;
+            /**
+             * Format: int64
+             * @description Changes that were known already: deliveries that came again.
+             */
+            known: number;
+            last_at: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description Signed, but no JSON or not as it should be.
+             */
+            refused_body: number;
+            /** Format: int64 */
+            refused_signature: number;
+            /** Format: int64 */
+            refused_size: number;
+            /**
+             * Format: int64
+             * @description Signed, but at another time.
+             */
+            refused_stale: number;
+            /**
+             * Format: int64
+             * @description Could not be written.
+             */
+            refused_write: number;
+            /**
+             * Format: int64
+             * @description Changes that name nothing in the topology.
+             */
+            unanchored: number;
         };
         /** @description What hangs on a node, by id, and how much it is. */
         DependentList: {
@@ -1069,6 +1470,11 @@ export interface components {
             /** @description The kind of the node or edge; `path` for a way of a flow as for its edges, `alias` for two names of one thing. */
             kind: string;
             label: string;
+            /**
+             * @description Asked for as `name@site`, and others mean another thing by the name: the sites that mean this one, and only
+             *     what they say is told. `null` otherwise.
+             */
+            meant_by: string[] | null;
             /** @description The first of the names of a node that are folded into one, the shown one first; empty for what is no node. */
             names: string[];
             /**
@@ -1110,6 +1516,11 @@ export interface components {
             intervals: components["schemas"]["IntervalView"][];
             site: string;
         };
+        /**
+         * @description What an entry of the timeline is.
+         * @enum {string}
+         */
+        EntryKind: "action" | "cleared" | "raised" | "state";
         /** @description A node that attested the erasure. */
         ErasedNode: {
             /** @description When it was done, by its clock. */
@@ -1147,6 +1558,54 @@ export interface components {
             message: string;
             /** @description Also in the `x-request-id` header and the node's log. */
             request_id: string;
+        };
+        /** @description The event store of the tenant at this site. Counters are those since the node started. */
+        EventsView: {
+            /** Format: int64 */
+            bytes: number;
+            clickhouse: components["schemas"]["ClickHouseView"] | null;
+            cold: components["schemas"]["ColdView"] | null;
+            /**
+             * Format: int64
+             * @description Rows that were made durable.
+             */
+            committed: number;
+            /**
+             * Format: int64
+             * @description Files and logs that were damaged and set aside.
+             */
+            damaged: number;
+            /**
+             * Format: int64
+             * @description Rows dropped because they were the oldest when a bound was reached; `GET /v1/query/tables` has them by table.
+             */
+            dropped_oldest: number;
+            /**
+             * Format: int64
+             * @description Rows lost because the disk was too slow, or full, for too long.
+             */
+            dropped_queue_full: number;
+            /** Format: int64 */
+            files: number;
+            /**
+             * Format: int64
+             * @description Most bytes on the disk.
+             */
+            max_bytes: number;
+            /** @description Why rows cannot be written, and what to do; null while they can. */
+            problem: string | null;
+            /**
+             * Format: int64
+             * @description Rows that fit no table.
+             */
+            refused: number;
+            /**
+             * Format: int64
+             * @description Rows, bytes on the disk with the log, and files.
+             */
+            rows: number;
+            /** Format: int64 */
+            write_failures: number;
         };
         /** @description What is not as usual, and how far that can be said. */
         FlowAnomalies: {
@@ -1376,6 +1835,8 @@ export interface components {
             items: {
                 [key: string]: Record<string, never>;
             }[];
+            /** @description What `cursor` is to be for the page behind this one; null if this is the last. */
+            next: string | null;
             stands_on: components["schemas"]["FlowStanding"];
         };
         /** @description Flows from dimension to dimension, of the largest combinations. */
@@ -1477,6 +1938,16 @@ export interface components {
             sites: components["schemas"]["SiteFreshnessView"][];
             unreachable: string[];
         };
+        /** @description A site, or one node of it, that was said to be gone for good. */
+        GoneView: {
+            /** @description When that was said; what the site held open ended then. */
+            at: components["schemas"]["Timestamp"];
+            /** @description It came back since. */
+            back: boolean;
+            /** @description `null`: every node of the site. */
+            node: string | null;
+            site: string;
+        };
         /**
          * @description How a grant stands now.
          * @enum {string}
@@ -1544,11 +2015,218 @@ export interface components {
             distance: number;
             id: string;
         };
+        /** @description What somebody does to an incident. */
+        IncidentActionRequest: {
+            /** @description Of `split`: the faults that are another incident, at most 64 of `also`. */
+            faults?: string[];
+            /** @description Of `assign`: whose it is now; nobody's if it is left out. */
+            owner?: string | null;
+            severity?: components["schemas"]["SeverityView"] | null;
+            /** @description What they say about it, at most 4,096 bytes; a note must say something. */
+            text?: string;
+            /** @description Of `join`: the other incident. */
+            with?: string | null;
+        };
+        /**
+         * @description What several people set at the same time, without seeing each other. Both stand here; the next
+         *     action on the same field settles it.
+         */
+        IncidentConflict: {
+            /** @description What each set, the one that stands first. */
+            actions: components["schemas"]["IncidentEntry"][];
+            /** @description `state`, `owner` or `severity`. */
+            field: string;
+        };
+        /** @description One incident with all that is known of it. */
+        IncidentDetail: {
+            freshness: components["schemas"]["FreshnessView"];
+            incident: components["schemas"]["IncidentView"];
+            /** @description One fewer than there are reports. */
+            joins: components["schemas"]["IncidentJoin"][];
+            /** @description In order of their beginning; of very many the first 1,000. */
+            reports: components["schemas"]["IncidentReport"][];
+            /** @description What happened, in order; of very much the latest 2,000. */
+            timeline: components["schemas"]["IncidentEntry"][];
+        };
+        /** @description One thing that happened. */
+        IncidentEntry: {
+            at: components["schemas"]["Timestamp"];
+            /** @description Who: a person's credential and the site where it was used, or a plane and its node. */
+            by: string;
+            kind: components["schemas"]["EntryKind"];
+            text: string;
+            /** @description What it was about or set: a target, an owner, a severity, faults. */
+            value: string | null;
+            /** @description What was done, such as `ack` or `note`; of a signal its kind; of a state the state. */
+            what: string;
+        };
+        /** @description Why a report is part of the incident. */
+        IncidentJoin: {
+            reason: components["schemas"]["JoinReason"];
+            /** @description The report. */
+            report: string;
+            /** @description The same for people. */
+            text: string;
+            /** @description The earlier one that it is joined with. */
+            with: string;
+        };
+        /** @description Incidents: those that are not resolved first, the gravest first, the latest first. */
+        IncidentList: {
+            freshness: components["schemas"]["FreshnessView"];
+            items: components["schemas"]["IncidentView"][];
+            /** @description How many there are in each state, whatever was asked for. */
+            states: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description How many there are like these.
+             */
+            total: number;
+        };
+        /** @description What one node reported. */
+        IncidentReport: {
+            attributes: {
+                [key: string]: string;
+            };
+            /** @description The fault that it is a report of. */
+            fault: string;
+            firing: boolean;
+            /** @description `site/node/key`. */
+            id: string;
+            kind: string;
+            /** @description It did not recover: its node started again and its plane does not say it any more. */
+            lapsed: boolean;
+            /** @description The target's names when it was first reported, with where they mean this: `host:10.0.0.5@site:berlin`. */
+            names: string[];
+            /** @description What was next to it then. */
+            near: string[];
+            node: string;
+            plane: string;
+            prefix: string | null;
+            /**
+             * Format: int64
+             * @description How often it was raised.
+             */
+            raised: number;
+            severity: components["schemas"]["SeverityView"];
+            site: string;
+            /** @description When it was bad; of many the first and the latest. */
+            spells: components["schemas"]["SpellView"][];
+            target: string;
+            text: string;
+        };
+        /**
+         * @description Where an incident stands.
+         * @enum {string}
+         */
+        IncidentState: "acknowledged" | "mitigated" | "open" | "reopened" | "resolved";
+        /** @description How it looks from where: k of n. */
+        IncidentVantages: {
+            /** @description These say that they reach nobody: what they say of others does not count. */
+            cut_off: string[];
+            /** @description From here it is bad. */
+            failed: string[];
+            /** @description From here it is well. */
+            fine: string[];
+        };
+        /**
+         * @description What follows from how it looks from where.
+         * @enum {string}
+         */
+        IncidentVerdict: "nothing" | "one_vantage" | "path" | "target_down" | "unconfirmed" | "us";
+        /** @description One incident, in short. */
+        IncidentView: {
+            /**
+             * Format: int64
+             * @description How many things people did to it.
+             */
+            actions: number;
+            /** @description Its other faults: it is found by any of them. */
+            also: string[];
+            conflicts: components["schemas"]["IncidentConflict"][];
+            /** @description Whether something is bad still, as far as is known here. */
+            firing: boolean;
+            /** @description Whether it comes and goes: it is waited longer for its recovery. */
+            flapping: boolean;
+            /** @description Its first fault. Sites that saw the same fault apart give it the same id. */
+            id: string;
+            /** @description When something about it was last raised or cleared. */
+            last_signal_at: components["schemas"]["Timestamp"];
+            opened_at: components["schemas"]["Timestamp"];
+            /** @description Whose it is; null while it is nobody's. */
+            owner: string | null;
+            planes: string[];
+            /**
+             * Format: int64
+             * @description How many reports it is made of.
+             */
+            reports: number;
+            resolves_at: components["schemas"]["Timestamp"] | null;
+            severity: components["schemas"]["SeverityView"];
+            /** @description Who reported it. */
+            sites: string[];
+            state: components["schemas"]["IncidentState"];
+            state_since: components["schemas"]["Timestamp"];
+            /** @description What it is about, in order of the reports. */
+            targets: string[];
+            title: string;
+            vantages: components["schemas"]["IncidentVantages"];
+            verdict: components["schemas"]["IncidentVerdict"];
+        };
+        /** @description Deliveries that this node refused since it started, of all tenants. */
+        IngestRefusals: {
+            /**
+             * Format: int64
+             * @description Signed, but no JSON or not as it should be.
+             */
+            body: number;
+            /**
+             * Format: int64
+             * @description More at once than this node reads.
+             */
+            busy: number;
+            /**
+             * Format: int64
+             * @description Without the signature of their source.
+             */
+            signature: number;
+            /**
+             * Format: int64
+             * @description Longer than 1 MiB.
+             */
+            size: number;
+            /**
+             * Format: int64
+             * @description Signed at another time.
+             */
+            stale: number;
+            /**
+             * Format: int64
+             * @description To a source that is not there, or is of another provider.
+             */
+            unknown: number;
+            /**
+             * Format: int64
+             * @description Broken off, or slower than 10 s.
+             */
+            unread: number;
+            /**
+             * Format: int64
+             * @description Could not be written.
+             */
+            write: number;
+        };
         /** @description When it was there; `to` is absent while it is open. */
         IntervalView: {
             from: components["schemas"]["Timestamp"];
             to: components["schemas"]["Timestamp"] | null;
         };
+        /**
+         * @description Why two reports are one incident.
+         * @enum {string}
+         */
+        JoinReason: "fault" | "hand" | "near" | "same" | "within";
         /** @description Join tokens this node made. */
         JoinTokenList: {
             items: components["schemas"]["JoinTokenView"][];
@@ -1690,6 +2368,11 @@ export interface components {
             last_heard: components["schemas"]["Timestamp"] | null;
             last_refusal: string | null;
             last_sync: components["schemas"]["MeshSync"] | null;
+            /**
+             * @description Whether it signed its latest lease of the caller's tenant: without that, whoever passed it on may
+             *     have made it up, as with nodes of older releases. `null` if none was heard.
+             */
+            lease_signed: boolean | null;
             node: string;
             /** Format: int64 */
             rtt_ms: number | null;
@@ -1764,9 +2447,11 @@ export interface components {
             documents: components["schemas"]["MeshDocuments"];
             /** @description What was dropped, refused or failed since the start, by reason; nothing is dropped unseen. */
             drops: components["schemas"]["CountView"][];
+            /** @description Sites and nodes that were said to be gone for good. */
+            gone: components["schemas"]["GoneView"][];
             /** @description How far each site's part of the caller's tenant lags behind. */
             lags: components["schemas"]["SiteLag"][];
-            /** @description Every other node that was ever heard of. */
+            /** @description Every other node that was ever heard of, but those that are gone for good. */
             members: components["schemas"]["MeshMember"][];
             nat: components["schemas"]["NatView"] | null;
             node: string;
@@ -1837,10 +2522,24 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
         };
+        /** @description A source of webhooks to be made. */
+        NewChangeSourceRequest: {
+            /** @description What people call it: 1 to 63 bytes. */
+            name: string;
+            provider: components["schemas"]["ChangeProvider"];
+            /** @description The secret that the provider has already: 16 to 255 bytes. One is made otherwise. */
+            secret?: string | null;
+        };
         /** @description The end of a tenant. */
         NewErasure: {
             /** @description The tenant's name once more: there is no way back. */
             confirm: string;
+        };
+        /** @description What is gone for good. */
+        NewGone: {
+            /** @description Without it, every node of the site. */
+            node: string | null;
+            site: string;
         };
         /** @description A grant to be made. */
         NewGrant: {
@@ -2009,6 +2708,44 @@ export interface components {
             named: components["schemas"]["NamedQuery"][];
             tables: components["schemas"]["TableView"][];
         };
+        /** @description A change that an incident may come from. */
+        RankedChange: {
+            change: components["schemas"]["RecordedChange"];
+            /**
+             * Format: int32
+             * @description The fewest edges to one of the things that the incident is about, up to 4; null if it is further.
+             */
+            hops: number | null;
+            /**
+             * Format: int32
+             * @description In how many steps one of these needs what was changed; null if none does, as far as is known.
+             */
+            needed_steps: number | null;
+            parts: components["schemas"]["ScorePart"][];
+            /**
+             * Format: double
+             * @description From 0 to 100: the sum of the points of its parts.
+             */
+            score: number;
+        };
+        /** @description The changes that an incident may come from, the likeliest first. */
+        RankedChangeList: {
+            /** @description What the incident is about, as it was looked for. */
+            about: string[];
+            /** @description When it began: the topology of this moment is what nearness is measured in. */
+            began_at: components["schemas"]["Timestamp"];
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description From when to when changes count: to five minutes after it began, because clocks differ. */
+            from: components["schemas"]["Timestamp"];
+            incident: string;
+            items: components["schemas"]["RankedChange"][];
+            to: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How many changes there are in that time.
+             */
+            total: number;
+        };
         /** @description One site as another one sees it. */
         ReachOf: {
             reached: components["schemas"]["ReachedView"];
@@ -2031,6 +2768,52 @@ export interface components {
          * @enum {string}
          */
         ReachedView: "no" | "not_tried" | "yes";
+        /** @description A change that somebody made. */
+        RecordedChange: {
+            /** @description Whether it names something that the topology had, or a prefix. */
+            anchored: boolean;
+            /** @description When it was made, as its source says. */
+            at: components["schemas"]["Timestamp"];
+            attributes: {
+                [key: string]: string;
+            };
+            author: string | null;
+            /** @description The same wherever and however often it was delivered. */
+            id: string;
+            kind: components["schemas"]["RecordedChangeKind"];
+            prefix: string | null;
+            /** @description The id of a webhook source, or `plane:` and the plane that saw it. */
+            source: string;
+            /** @description What the source is called. */
+            source_name: string | null;
+            /** @description When a node took it first. */
+            taken_at: components["schemas"]["Timestamp"];
+            /** @description The nodes that took it, as `site/node`. */
+            taken_by: string[];
+            /** @description What these were in the topology where the change was taken. */
+            targets: string[];
+            title: string;
+            url: string | null;
+            /** @description What its source calls the things that were changed. */
+            words: string[];
+        };
+        /**
+         * @description What kind of change it is.
+         * @enum {string}
+         */
+        RecordedChangeKind: "commit" | "config" | "deploy" | "iac" | "other" | "release" | "route";
+        /** @description Changes, the latest first. */
+        RecordedChangeList: {
+            freshness: components["schemas"]["FreshnessView"];
+            from: components["schemas"]["Timestamp"];
+            items: components["schemas"]["RecordedChange"][];
+            to: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How many there are like these.
+             */
+            total: number;
+        };
         /** @description What a node does as a relay. */
         RelayView: {
             /**
@@ -2146,6 +2929,28 @@ export interface components {
             /** Format: int64 */
             packets: number;
         };
+        /** @description One part of a score. */
+        ScorePart: {
+            /** @description `distance`, `time`, `author` or `blast`. */
+            name: string;
+            /**
+             * Format: double
+             * @description What it adds to the score.
+             */
+            points: number;
+            /**
+             * Format: double
+             * @description How well it fits, from 0 to 1.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description How much it counts; the weights of all parts add up to 1.
+             */
+            weight: number;
+            /** @description Why it is so. */
+            why: string;
+        };
         /** @description A seed address. */
         SeedView: {
             address: string;
@@ -2171,6 +2976,11 @@ export interface components {
             sites: string[];
             target: string;
         };
+        /**
+         * @description How grave something is.
+         * @enum {string}
+         */
+        SeverityView: "info" | "warning" | "critical";
         /** @description Of one list, what only the one answer has, and what both have. */
         SideBySide: {
             both: string[];
@@ -2225,6 +3035,190 @@ export interface components {
             replicating: boolean;
             replicating_reason: string | null;
             self_site: string;
+        };
+        /** @description What applying a file did. */
+        SloApplied: {
+            items: components["schemas"]["SloAppliedItem"][];
+        };
+        /** @description What applying did to one SLO. */
+        SloAppliedItem: {
+            /** @description `created`, `updated` or `unchanged`. */
+            change: string;
+            name: string;
+        };
+        /** @description How a pair of windows burns. */
+        SloBurn: {
+            /** @description Both are at the limit or above. */
+            burns: boolean;
+            /** @description It burnt, and the long window is not below the limit yet: held at this node. */
+            held: boolean;
+            /**
+             * Format: double
+             * @description The burn rate from which on both count.
+             */
+            limit: number;
+            /**
+             * Format: double
+             * @description The burn rates: 1 uses the budget up in just its window. Null if nothing was counted.
+             */
+            long: number | null;
+            /** Format: int32 */
+            long_window_min: number;
+            /** @description Somebody is to be woken: an incident of severity `critical`. */
+            pages: boolean;
+            /** Format: double */
+            short: number | null;
+            /** Format: int32 */
+            short_window_min: number;
+            /** @description `fast`, `medium` or `slow`. */
+            tier: string;
+        };
+        /** @description An edit that stands beside the one that counts. */
+        SloConflict: {
+            at: components["schemas"]["Timestamp"];
+            by: string;
+            /** @description What it says: an object of OpenSLO. */
+            openslo: Record<string, never> | null;
+            /** @description It takes the SLO away. */
+            removed: boolean;
+        };
+        /** @description One SLO, whole. */
+        SloDetail: components["schemas"]["SloView"] & {
+            /** @description Until when rows count. */
+            as_of: components["schemas"]["Timestamp"];
+            /** @description The way of each objective's budget over its window. */
+            burn_down: components["schemas"]["SloPoint"][][];
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description The object of OpenSLO that it is. */
+            openslo?: Record<string, never> | null;
+        };
+        /** @description The SLOs, and what they come to together. */
+        SloList: {
+            /** @description Until when rows count. */
+            as_of: components["schemas"]["Timestamp"];
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description Those that need looking at first. */
+            items: components["schemas"]["SloView"][];
+            /** @description By service. */
+            services: components["schemas"]["SloRollup"][];
+            /** @description By the label `team`. */
+            teams: components["schemas"]["SloRollup"][];
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description How an objective stands, over all sites that are known here. */
+        SloObjective: {
+            /**
+             * Format: double
+             * @description The share that was good; null if nothing was counted.
+             */
+            attained: number | null;
+            /** Format: double */
+            bad: number;
+            /**
+             * Format: double
+             * @description The share of the budget that is left: 1 is all, below 0 more was bad than may be.
+             */
+            budget_left: number;
+            burns: components["schemas"]["SloBurn"][];
+            cold_start: boolean;
+            /**
+             * Format: double
+             * @description Rows, or slices of time, that were counted, and what of them was bad; slices may be bad in part.
+             */
+            events: number;
+            exhausts_at: components["schemas"]["Timestamp"] | null;
+            /** @description How each site stands by itself. */
+            sites: components["schemas"]["SloSite"][];
+            /**
+             * Format: double
+             * @description The share that shall be good.
+             */
+            target: number;
+            title: string | null;
+        };
+        /** @description A point of a budget's way. */
+        SloPoint: {
+            at: components["schemas"]["Timestamp"];
+            /** Format: double */
+            bad: number;
+            /** Format: double */
+            budget_left: number;
+            /**
+             * Format: double
+             * @description What was counted since the point before.
+             */
+            events: number;
+        };
+        /** @description What the SLOs of a service or team come to. */
+        SloRollup: {
+            /**
+             * Format: int64
+             * @description SLOs that burn now.
+             */
+            burning: number;
+            /**
+             * Format: double
+             * @description The least budget that is left of any of them: 1 is all; null if nothing was counted.
+             */
+            least_budget_left: number | null;
+            /** Format: int64 */
+            met: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description How many objectives they have, and of these how many are kept.
+             */
+            objectives: number;
+            /** Format: int64 */
+            slos: number;
+            /** @description The worst state of any of them. */
+            state: components["schemas"]["SloState"];
+        };
+        /** @description How a site stands by itself. */
+        SloSite: {
+            /** Format: double */
+            attained: number | null;
+            /** Format: double */
+            bad: number;
+            /** Format: double */
+            budget_left: number;
+            /** Format: double */
+            events: number;
+            node: string;
+            site: string;
+        };
+        /**
+         * @description How an SLO stands, the worst first.
+         * @enum {string}
+         */
+        SloState: "exhausted" | "burning" | "broken" | "no_data" | "cold_start" | "met";
+        /** @description An SLO. */
+        SloView: {
+            /** @description `Occurrences`, `Timeslices` or `RatioTimeslices`. */
+            budgeting: string | null;
+            /** @description Edits that were made at the same time and stand as well: the next edit settles it. */
+            conflicts: components["schemas"]["SloConflict"][];
+            description: string | null;
+            edited_at: components["schemas"]["Timestamp"];
+            /** @description Who edited it last, and when. */
+            edited_by: string;
+            name: string;
+            objectives: components["schemas"]["SloObjective"][];
+            /** @description Why it is not judged, or not counted at this node. */
+            problem: string | null;
+            rolling: boolean;
+            service: string | null;
+            state: components["schemas"]["SloState"];
+            teams: string[];
+            title: string;
+            window_from: components["schemas"]["Timestamp"] | null;
+            window_to: components["schemas"]["Timestamp"] | null;
+        };
+        /** @description An unbroken while. */
+        SpellView: {
+            from: components["schemas"]["Timestamp"];
+            to: components["schemas"]["Timestamp"] | null;
         };
         /** @description The nodes whose failure breaks something, worst first. */
         SpofList: {
@@ -2393,10 +3387,15 @@ export interface components {
         /** @description The ways between two nodes. */
         WaysView: {
             at: components["schemas"]["Timestamp"];
+            /**
+             * @description Whether there are no more, or as many as asked for and none shorter. Otherwise the search was broken off: there
+             *     may be others, also shorter than the last of these.
+             */
+            complete: boolean;
             coverage: components["schemas"]["CoverageView"];
             /** @description Whether ways only follow edges as they point. */
             directed: boolean;
-            /** @description Shortest ways along path edges that share no edge: the width of load balancing, at most 64. */
+            /** @description The width of load balancing: the most nodes side by side on the shortest ways along path edges. 0 without such a way. */
             ecmp_width: number;
             freshness: components["schemas"]["FreshnessView"];
             /** @description What the ways are made of. */
@@ -2439,6 +3438,83 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    ingest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description generic, github or gitlab */
+                provider: string;
+                /** @description the source, from `POST /v1/changes/sources` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** @description what the provider sends, at most 1 MiB */
+        requestBody: {
+            content: {
+                "application/json": unknown;
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryAccepted"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_api_tokens: {
         parameters: {
             query?: never;
@@ -2566,6 +3642,260 @@ export interface operations {
             };
         };
     };
+    list_recorded_changes: {
+        parameters: {
+            query?: {
+                /** @description Made since: RFC 3339, or milliseconds since 1970; a day before `to` otherwise. */
+                from?: string;
+                /** @description Made until; now otherwise. */
+                to?: string;
+                /** @description Only of these kinds: deploy, config, route, iac, commit, release, other; may be given again. */
+                kind?: string[];
+                /** @description Only of what has this in its name. */
+                target?: string;
+                /** @description Only of this source. */
+                source?: string;
+                /** @description How many to leave out at the beginning: the page after the first. */
+                offset?: number;
+                /** @description Most of them: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordedChangeList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_change_sources: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeSourceList"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_change_source: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewChangeSourceRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedChangeSource"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_change_source: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_recorded_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordedChange"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    event_store: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventsView"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     export_events: {
         parameters: {
             query: {
@@ -2623,6 +3953,8 @@ export interface operations {
             query?: {
                 /** @description How many: 1 to 10,000; 100 otherwise. */
                 limit?: number;
+                /** @description `next` of the page before, with the same filter and sites; the window is that of the first page. */
+                cursor?: string;
                 /** @description How long, up to `to`: such as `15m`, `1h` (otherwise), `7d`. */
                 window?: string;
                 /** @description Where the window begins instead: RFC 3339, or milliseconds since 1970. */
@@ -3114,6 +4446,234 @@ export interface operations {
             };
         };
     };
+    list_incidents: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only in these states; `unresolved` stands for all but `resolved`, `all` for all. `unresolved` unless
+                 *     given; may be given again.
+                 */
+                state?: string[];
+                /** @description Only as grave as this, or graver. */
+                severity?: components["schemas"]["SeverityView"];
+                /** @description Only those that this site reported. */
+                site?: string;
+                /** @description Only about what has this in its name. */
+                target?: string;
+                /** @description How many to leave out at the beginning: the page after the first. */
+                offset?: number;
+                /** @description Most of them: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_incident: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id, or one of `also` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentDetail"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    changes_of_incident: {
+        parameters: {
+            query?: {
+                /** @description How long before the incident changes are looked for, in hours: 1 to 168; 24 otherwise. */
+                window_h?: number;
+                /** @description Most of them: 1 to 1,000; 20 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description its id, or one of `also` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RankedChangeList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    act_on_incident: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id, or one of `also` */
+                id: string;
+                /** @description what is done */
+                action: "ack" | "assign" | "grade" | "join" | "mitigate" | "note" | "reopen" | "resolve" | "split";
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IncidentActionRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentDetail"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_join_tokens: {
         parameters: {
             query?: never;
@@ -3310,6 +4870,62 @@ export interface operations {
                 };
             };
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    forget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGone"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoneView"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3674,6 +5290,264 @@ export interface operations {
             };
         };
     };
+    list_slos: {
+        parameters: {
+            query?: {
+                /** @description Only of this service. */
+                service?: string;
+                /** @description Only with this in their label `team`. */
+                team?: string;
+                /** @description Only in these states; may be given again. */
+                state?: components["schemas"]["SloState"][];
+                /** @description How many to leave out at the beginning: the page after the first. */
+                offset?: number;
+                /** @description Most of them: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SloList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    export_openslo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown[];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    apply_openslo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SloApplied"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_slo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SloDetail"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_slo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SloDetail"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_slo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     stream: {
         parameters: {
             query?: never;
@@ -3968,7 +5842,7 @@ export interface operations {
                 kind?: string[];
                 /** @description Another name of `kind`. */
                 kinds?: string[];
-                /** @description Only what lies around this node. */
+                /** @description Only what lies around this node; `name@site` for what a site means by a name, as far as those say who mean the same. */
                 around?: string;
                 /** @description Another name of `around`. */
                 from?: string;
@@ -4253,7 +6127,7 @@ export interface operations {
     element: {
         parameters: {
             query: {
-                /** @description `kind:name`, `from|kind|to` for an edge, `agent|path|target|flow|hop…` for a way of a flow, `node|alias|node`. */
+                /** @description `kind:name` (`kind:name@site` for what a site means by a name that means several things), `from|kind|to` for an edge, `agent|path|target|flow|hop…` for a way of a flow, `node|alias|node`. */
                 id: string;
                 /** @description Neighbours and other names at this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
                 at?: string;
@@ -4325,7 +6199,7 @@ export interface operations {
                 kind?: string[];
                 /** @description Another name of `kind`. */
                 kinds?: string[];
-                /** @description Only what lies around this node. */
+                /** @description Only what lies around this node; `name@site` for what a site means by a name, as far as those say who mean the same. */
                 around?: string;
                 /** @description Another name of `around`. */
                 from?: string;
@@ -4535,7 +6409,10 @@ export interface operations {
     search: {
         parameters: {
             query: {
-                /** @description Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too. */
+                /**
+                 * @description Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too. `name@site`
+                 *     finds what a site means by a name, or by the first 64 that fit.
+                 */
                 q: string;
                 /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
                 at?: string;

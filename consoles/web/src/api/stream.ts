@@ -12,6 +12,9 @@ export type StreamState =
 /** The queries that an event makes stale. */
 export const STALE_BY_EVENT: Record<string, readonly string[]> = {
   topology: ["topology", "element", "whatif", "compare", "changes", "digest", "diff", "search"],
+  changes: ["recorded-changes", "ranked-changes", "change-sources"],
+  incidents: ["incidents", "incident", "ranked-changes"],
+  slos: ["slos", "slo"],
   sites: ["sites", "mesh"],
   planes: ["planes"],
   results: ["results"],

@@ -1,4 +1,4 @@
-// One element, beside whatever room is open: state, what each site says of it, its history, what hangs on it.
+// One element, beside whatever room is open: state, what each site says of it, its history, what is next to it.
 import { useEffect, useRef } from "react";
 
 import { isLoggedOut } from "../api/client";
@@ -20,7 +20,8 @@ export function ElementPanel() {
 }
 
 function Panel({ id }: { id: string }) {
-  const element = useElement(id);
+  const { at } = useUrl();
+  const element = useElement(id, at);
   const setUrl = useSetUrl();
   const heading = useRef<HTMLHeadingElement>(null);
   // A reader at the keyboard lands on what was opened; a page that loads with a selection keeps its own focus.
@@ -41,7 +42,7 @@ function Panel({ id }: { id: string }) {
       {element.isPending && <Waiting rows={6} />}
       {gone && <Nothing title="No such element">It was never observed in the history that is kept, or the link is from another mesh.</Nothing>}
       {element.error && !gone && !isLoggedOut(element.error) && <Failure error={element.error} again={() => void element.refetch()} />}
-      {element.data && <Detail element={element.data} />}
+      {element.data && <Detail element={element.data} asked={id} at={at} />}
     </aside>
   );
 }
@@ -50,7 +51,7 @@ function kindText(element: ElementDetail): string {
   return element.from ? `${element.kind} edge` : element.kind;
 }
 
-function Detail({ element }: { element: ElementDetail }) {
+function Detail({ element, asked, at }: { element: ElementDetail; asked: string; at: string | undefined }) {
   const sites = useSites();
   const states = new Map<string, SiteState>(sites.data?.items.map((site) => [site.site, site.state]));
   const open = element.sites.filter((site) => site.intervals.some((each) => each.to === null));
@@ -64,12 +65,13 @@ function Detail({ element }: { element: ElementDetail }) {
       {element.from && element.to && (
         <p className="ends"><ElementLink id={element.from} /><Icon name="out" size={14} /><ElementLink id={element.to} /></p>
       )}
-      <WhatIf id={element.id} />
+      {element.meant_by && <p className="faint">What {element.meant_by.join(", ")} means by this name. Other sites mean another thing.</p>}
+      <WhatIf id={element.meant_by ? asked : element.id} />
       <History element={element} states={states} />
       <Attributes element={element} />
       <Earlier element={element} />
       <OtherNames element={element} />
-      <Neighbours element={element} />
+      <Neighbours element={element} at={at} />
     </>
   );
 }
@@ -172,19 +174,20 @@ function OtherNames({ element }: { element: ElementDetail }) {
           </li>
         ))}
       </ul>
+      {element.aliases_total > element.aliases.length && <p className="faint">{element.aliases.length} of {element.aliases_total} are shown.</p>}
     </section>
   );
 }
 
 const MOST_NEIGHBOURS = 200;
 
-function Neighbours({ element }: { element: ElementDetail }) {
+function Neighbours({ element, at }: { element: ElementDetail; at: string | undefined }) {
   if (element.from) return null;
   const shown = element.neighbours.slice(0, MOST_NEIGHBOURS);
   return (
     <section>
-      <h3>Hangs on it <span className="faint">{element.neighbours.length}</span></h3>
-      {shown.length === 0 && <p className="faint">Nothing: it has no open edge.</p>}
+      <h3>Next to it <span className="faint">{at && <><Time iso={at} /> · </>}{element.neighbours_total}</span></h3>
+      {shown.length === 0 && <p className="faint">Nothing: it has no open edge{at && " at that time"}.</p>}
       <ul className="neighbours">
         {shown.map((each) => (
           <li key={each.edge}>
@@ -194,7 +197,7 @@ function Neighbours({ element }: { element: ElementDetail }) {
           </li>
         ))}
       </ul>
-      {element.neighbours.length > shown.length && <p className="faint">{shown.length} of {element.neighbours.length} are shown.</p>}
+      {element.neighbours_total > shown.length && <p className="faint">{shown.length} of {element.neighbours_total} are shown.</p>}
     </section>
   );
 }

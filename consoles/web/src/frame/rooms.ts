@@ -3,7 +3,7 @@ import type { Plane } from "../api/types";
 import type { IconName } from "../parts/icons";
 
 export interface Room {
-  path: "/" | "/topology" | "/tests" | "/flows" | "/hosts" | "/mesh" | "/query" | "/settings";
+  path: "/" | "/topology" | "/incidents" | "/slos" | "/changes" | "/tests" | "/flows" | "/hosts" | "/mesh" | "/query" | "/settings";
   label: string;
   icon: IconName;
   /** The key after `g`. */
@@ -16,6 +16,9 @@ export interface Room {
 export const ROOMS: readonly Room[] = [
   { path: "/", label: "Overview", icon: "overview", key: "o", about: "every site, plane and failure at a glance" },
   { path: "/topology", label: "Topology", icon: "topology", key: "t", about: "the live graph, at any moment" },
+  { path: "/incidents", label: "Incidents", icon: "incident", key: "i", about: "what is wrong, as all sites' reports come to, and what is done about it" },
+  { path: "/slos", label: "SLOs", icon: "slo", key: "l", about: "how good it shall be, how much of the budget is left, and how quickly it goes" },
+  { path: "/changes", label: "Changes", icon: "change", key: "c", about: "what people and machines did, told by webhooks and seen by planes" },
   { path: "/tests", label: "Tests & paths", icon: "tests", key: "p", plane: "active", about: "latest probe results, site by site" },
   { path: "/flows", label: "Flows", icon: "flows", key: "f", plane: "flow", about: "who talks to whom, and how much, by the word of routers and switches" },
   { path: "/hosts", label: "Hosts", icon: "hosts", key: "h", plane: "host", about: "who connects to whom, by process" },

@@ -25,6 +25,12 @@ export interface Search {
   hide?: string;
   /** Table instead of picture. */
   view?: "table";
+  /** Which incidents; those that are not resolved without it. */
+  incidents?: "open" | "acknowledged" | "mitigated" | "resolved" | "all";
+  /** The incident that is open. */
+  inc?: string;
+  /** The SLO that is open. */
+  slo?: string;
   /** Filter text of a table. */
   q?: string;
   /** The question in SQL that is asked. */
@@ -32,7 +38,9 @@ export interface Search {
   /** The longest time of an answer, in ms; the node's own without it. */
   wait?: string;
   /** Which page of the flows. */
-  tab?: "exporters" | "unusual";
+  tab?: "exporters" | "interfaces" | "unusual";
+  /** What left interfaces, and not what came in. */
+  way?: "out";
   /** What flows are grouped by, comma-separated. */
   dims?: string;
   /** What groups are ordered by; bytes without it. */
@@ -51,6 +59,8 @@ export interface Search {
 
 export const GROUP_BY = ["site", "as", "prefix", "none"] as const;
 export type GroupBy = (typeof GROUP_BY)[number];
+
+const INCIDENTS = ["open", "acknowledged", "mitigated", "resolved", "all"] as const;
 
 const SITE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const LONGEST = 700;
@@ -85,13 +95,20 @@ export function parseSearch(raw: Record<string, unknown>): Search {
   const hide = names(raw["hide"], (name) => /^[a-z]{1,20}$/.test(name));
   if (hide) search.hide = hide;
   if (raw["view"] === "table") search.view = "table";
+  const incidents = INCIDENTS.find((each) => each === raw["incidents"]);
+  if (incidents) search.incidents = incidents;
+  const inc = text(raw["inc"]);
+  if (inc && /^i-[0-9a-z]{13}$/.test(inc)) search.inc = inc;
+  const slo = text(raw["slo"]);
+  if (slo && /^[a-z0-9-]{1,63}$/.test(slo)) search.slo = slo;
   const q = text(raw["q"]);
   if (q) search.q = q;
   const sql = text(raw["sql"], LONGEST_SQL);
   if (sql) search.sql = sql;
   const wait = Number(text(raw["wait"]));
   if (Number.isInteger(wait) && wait >= SHORTEST_WAIT_MS && wait <= LONGEST_WAIT_MS) search.wait = String(wait);
-  if (raw["tab"] === "exporters" || raw["tab"] === "unusual") search.tab = raw["tab"];
+  if (raw["tab"] === "exporters" || raw["tab"] === "interfaces" || raw["tab"] === "unusual") search.tab = raw["tab"];
+  if (raw["way"] === "out") search.way = "out";
   // In the order that was chosen: it is that of the columns and of the diagram.
   const dims = [...new Set((text(raw["dims"]) ?? "").split(",").filter((name) => /^[a-z][a-z_]{0,30}$/.test(name)))].slice(0, 5).join(",");
   if (dims) search.dims = dims;
@@ -112,6 +129,8 @@ export function closeLast(search: Search): Partial<Record<keyof Search, undefine
   if (search.fail2 !== undefined) return { fail2: undefined };
   if (search.fail !== undefined) return { fail: undefined };
   if (search.open !== undefined) return { open: undefined };
+  if (search.inc !== undefined) return { inc: undefined };
+  if (search.slo !== undefined) return { slo: undefined };
   if (search.focus !== undefined) return { focus: undefined };
   if (search.side !== undefined) return { side: undefined };
   if (search.diff !== undefined) return { diff: undefined };

@@ -24,7 +24,7 @@ export const PEER_LOOKS: Record<Peer["state"], StateLook> = {
   self: { tone: "ok", mark: "home", word: "this node", means: "the node that serves this page" },
   alive: { tone: "ok", mark: "disk", word: "alive", means: "answers membership probes" },
   suspect: { tone: "warn", mark: "triangle", word: "suspect", means: "missed a membership probe" },
-  down: { tone: "bad", mark: "ring", word: "down", means: "does not answer; it is probed for ever" },
+  down: { tone: "bad", mark: "ring", word: "down", means: "does not answer; it is probed until it does, or somebody says that it is gone for good" },
 };
 
 export const PLANE_LOOKS: Record<Plane["state"], StateLook> = {

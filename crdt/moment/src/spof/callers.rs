@@ -81,6 +81,16 @@ impl Moment {
             let cuts = |&node: &u32| node != target && tree.dominates(node, target);
             observed.extend(common.into_iter().filter(cuts).map(|node| (node, target)));
         }
+        // To these no links are known all the way.
+        let mut beyond: Vec<u32> = self.paths.target.clone();
+        beyond.sort_unstable();
+        beyond.dedup();
+        for target in beyond.into_iter().filter(|&t| self.is_target(t) && !tree.holds(t)) {
+            let paths = self.paths.through.of(target).iter().copied();
+            let paths = paths.filter(|&path| self.paths.target[path as usize] == target);
+            let common = on_all(self, paths).unwrap_or_default().into_iter();
+            observed.extend(common.filter(|&node| node != target).map(|node| (node, target)));
+        }
         observed.sort_unstable();
         Sources { tree, observed, by_tree }
     }

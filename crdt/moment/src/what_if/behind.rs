@@ -56,11 +56,19 @@ impl Moment {
         found
     }
 
-    /// Targets that some agent reached, and that none reaches any more on any way.
+    /// Targets that something reached, and that nothing reaches any more on any way. To some only ways of
+    /// flows are known, with hops that did not answer.
     fn lost_targets(&self, scratch: &Scratch) -> Vec<u32> {
         let arrivals = self.arrivals();
-        let nodes = scratch.crossing.nodes().iter().copied();
+        let paths = self.paths_near_gone(scratch).into_iter();
+        let crossing = paths.filter(|&path| self.crosses_gone(path, scratch));
+        let observed = crossing.map(|path| self.paths.target[path as usize]);
+        let mut nodes: Vec<u32> =
+            scratch.crossing.nodes().iter().copied().chain(observed).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
         nodes
+            .into_iter()
             .filter(|&node| self.is_target(node) && !scratch.gone_nodes.has(node))
             .filter(|&node| {
                 let seen = arrivals.seen(node).iter().enumerate();

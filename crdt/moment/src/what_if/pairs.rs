@@ -149,6 +149,9 @@ impl Moment {
         let nodes = scratch.crossing.nodes().iter().copied();
         for target in nodes.filter(|&node| self.is_target(node)) {
             for (list, fate) in lists.iter_mut().zip(Fate::ALL) {
+                if matches!(fate, Fate::Stranded) && !has_drained {
+                    continue;
+                }
                 let words = 0..self.arrivals().words();
                 let bits = words.map(|w| self.bits(target, w, fate, has_drained, scratch));
                 let count = bits.map(u64::count_ones).sum::<u32>();
@@ -173,15 +176,18 @@ impl Moment {
         has_drained: bool,
         scratch: &Scratch,
     ) -> u64 {
-        let observed = self.observed_agents.get(&target).map_or(0, |bits| bits[word]);
-        let broken = scratch.crossing.broken(target, word) & !observed;
+        let unobserved = |bits: u64| match bits {
+            0 => 0,
+            bits => bits & !self.observed_agents.get(&target).map_or(0, |bits| bits[word]),
+        };
+        let broken = || unobserved(scratch.crossing.broken(target, word));
         let by_failure = || scratch.broken_by_failure.get(&target).map_or(0, |bits| bits[word]);
         match fate {
-            Fate::Broken if has_drained => broken & by_failure(),
-            Fate::Broken => broken,
-            Fate::Stranded if has_drained => broken & !by_failure(),
+            Fate::Broken if has_drained => broken() & by_failure(),
+            Fate::Broken => broken(),
+            Fate::Stranded if has_drained => broken() & !by_failure(),
             Fate::Stranded => 0,
-            Fate::Rerouted => scratch.crossing.rerouted(target, word) & !observed,
+            Fate::Rerouted => unobserved(scratch.crossing.rerouted(target, word)),
         }
     }
 

@@ -6,7 +6,7 @@ use super::MeshNode;
 use super::links::Link;
 use crate::clock::warnings;
 use crate::clock_bounds::Wall;
-use crate::{ClockBounds, ClockStamp, Now, Order, PeerKey, Taken, order};
+use crate::{ClockBounds, ClockStamp, Now, Order, PeerKey, Position, Taken, order};
 
 impl MeshNode {
     /// What to say about clocks that are off: one line a peer, or one about this node's own when
@@ -68,15 +68,14 @@ impl MeshNode {
     pub(super) fn pong(
         &mut self,
         peer: PeerKey,
-        sequence: u64,
-        theirs: Millis,
-        clocks: Option<(ClockStamp, ClockStamp)>,
+        (sequence, theirs, clocks): (u64, Millis, Option<(ClockStamp, ClockStamp)>),
+        position: Option<Position>,
         now: Now,
     ) {
         let Some(link) = self.links.get_mut(&peer) else { return };
         let taken = link.clock.answered(sequence, theirs, clocks, now);
         if let Some(rtt_ms) = link.clock.rtt_ms() {
-            self.overlay.measured(peer, rtt_ms);
+            self.overlay.measured(peer, rtt_ms, position, &mut self.rng);
         }
         self.count_stamps(taken);
     }

@@ -60,6 +60,7 @@ impl MeshNode {
         let [measured, shunned] = self.overlay.len();
         all.part("measured", measured, super::overlay::MAX_MEASURED, 48);
         all.part("shunned", shunned, super::overlay::MAX_SHUNNED, 48);
+        all.part("gone", self.forgotten.len(), super::forgotten::MAX_FORGOTTEN, TEXT_BYTES);
         all.part("lost", self.lost.len(), super::links::MAX_LOST, 48);
         all.part("dials", self.dialer.len(), super::links::MAX_HEARD, 96);
         all

@@ -96,12 +96,13 @@ impl MeshNode {
             Control::Ping { sequence, clock, .. } => {
                 // It is answered in the moment in which it is taken up.
                 let clocks = now.clock.map(|clock| (clock, clock));
-                let message = Control::Pong { sequence, sent_at: now.wall, clocks };
+                let position = Some(self.overlay.position());
+                let message = Control::Pong { sequence, sent_at: now.wall, clocks, position };
                 out.push(Action::Send { peer, message });
                 self.pinged(peer, clock, now);
             }
-            Control::Pong { sequence, sent_at, clocks } => {
-                self.pong(peer, sequence, sent_at, clocks, now);
+            Control::Pong { sequence, sent_at, clocks, position } => {
+                self.pong(peer, (sequence, sent_at, clocks), position, now);
             }
             Control::Prune => self.broadcast.prune(peer),
             Control::Stored(version) => {

@@ -13,6 +13,10 @@ use crate::{DocumentStore, LeaseKeys, Now, PeerKey};
 pub(super) const SIGNED_SINCE: u32 = 4;
 /// Above a few members, own leases are told to others once in so many milliseconds a member.
 const LEASE_MS_PER_MEMBER: u64 = 300;
+/// A member counts for that pace only as far as leases that are proven speak for it: members that a
+/// liar made up have none. A mesh that has just met has few yet, and one that is upgraded too.
+const MEMBERS_A_LEASE: u64 = 4;
+const MEMBERS_BESIDE: u64 = 2 * ALL as u64;
 /// Leases of others wait so many milliseconds a member for more of them.
 const LEASE_BATCH_MS_PER_MEMBER: u64 = 10;
 const LEASE_BATCH_MAX_MS: u64 = 5_000;
@@ -64,7 +68,8 @@ impl MeshNode {
         let (own_ms, batch_ms) = if up <= ALL as u64 {
             (0, 0)
         } else {
-            (up * LEASE_MS_PER_MEMBER, (up * LEASE_BATCH_MS_PER_MEMBER).min(LEASE_BATCH_MAX_MS))
+            let paced = up.min(MEMBERS_BESIDE + MEMBERS_A_LEASE * self.leases.proven() as u64);
+            (paced * LEASE_MS_PER_MEMBER, (up * LEASE_BATCH_MS_PER_MEMBER).min(LEASE_BATCH_MAX_MS))
         };
         self.proofs.tick(now.mono_ms);
         self.leases.renew(own_ms, now.mono_ms);
@@ -102,6 +107,8 @@ impl MeshNode {
             // A claim in the name of nobody would hold a place that somebody needs.
             if !self.membership.has_name(&claim.site, &claim.node) {
                 self.counters.count("leases_of_strangers");
+            } else if self.forgotten.covers(&claim.site, &claim.node, claim.generation) {
+                self.counters.count("leases_of_gone");
             } else if self.may_hear(peer, &claim.tenant, store) && self.leases.is_news(&claim) {
                 self.lease_came(peer, claim, now, &mut wanted);
             }

@@ -17,10 +17,13 @@ use crate::{DocumentStore, MemberId, MemberState, MemberView, Now, PeerKey, Targ
 
 /// Connections beyond which the latest that others chose are closed.
 const MOST: usize = 30;
-/// How long a new connection to a node that relays stands at least.
-const RELAY_GRACE_MS: u64 = 5_000;
+/// How long a new connection stands at least, however many there are: whoever looks how far away this
+/// node is has done so by then, and whoever comes to a relay has asked for its circuit.
+const GRACE_MS: u64 = 5_000;
+/// Connections, but those that this node relays for, beyond which new ones too are closed at once.
+const MOST_OF_ALL: usize = MOST + 10;
 /// Connections below which each new one is used for all that it can give.
-const FEW: usize = 6;
+pub(super) const FEW: usize = 6;
 /// Members that are down and dialled at the same time.
 const DOWN_AT_ONCE: usize = 4;
 /// Neighbours that were lost and may have to be accused.
@@ -72,10 +75,10 @@ pub(super) struct Demand {
 }
 
 impl MeshNode {
-    /// Every other node that was ever heard of.
+    /// Every other node that was ever heard of, but those that are gone for good.
     pub fn members(&self) -> Vec<MemberView> {
         let me = self.membership.me().peer;
-        let others = self.membership.all().filter(|(id, _)| id.peer != me);
+        let others = self.membership.all().filter(|(id, _)| id.peer != me && !self.is_gone(id));
         others.map(|(id, state)| self.member(id, state)).collect()
     }
 
@@ -270,28 +273,30 @@ impl MeshNode {
         self.close_surplus(now, out);
     }
 
-    /// Beyond so many, the latest connections that others chose are closed; never those that this node
-    /// relays for, nor those through which it reaches others.
+    /// Beyond so many, connections that others chose are closed, first those that are least missed; never
+    /// those that this node relays for, nor those through which it reaches others.
     fn close_surplus(&mut self, now: Now, out: &mut Vec<Action>) {
-        // Whoever comes to a relay for a circuit needs a moment to ask for it, and pushes nobody out.
-        let grace_ms = if self.served.is_empty() { 0 } else { RELAY_GRACE_MS };
-        let counts = |peer: &PeerKey, link: &Link| {
-            !link.left
-                && !self.served.contains(peer)
-                && now.mono_ms.saturating_sub(link.since_ms) >= grace_ms
-        };
-        let standing = self.links.iter().filter(|(peer, link)| counts(peer, link));
+        let counted = self.links.iter().filter(|(peer, l)| !l.left && !self.served.contains(*peer));
+        // Whoever is new pushes nobody out.
+        let grace_ms = if counted.clone().count() > MOST_OF_ALL { 0 } else { GRACE_MS };
+        let is_old = |link: &Link| now.mono_ms.saturating_sub(link.since_ms) >= grace_ms;
+        let standing = counted.filter(|(_, link)| is_old(link));
         let most = standing.clone().count().saturating_sub(MOST);
         if most == 0 {
             return;
         }
         let relays = self.relays_needed();
-        let mut surplus: Vec<(u64, PeerKey)> = standing
+        let links = self.links.keys().copied().collect();
+        let missed = self.overlay.missed(&links, &mut self.rng);
+        let mut surplus: Vec<(u64, std::cmp::Reverse<u64>, PeerKey)> = standing
             .filter(|(peer, _)| !self.overlay.is_mine(**peer) && !relays.contains(*peer))
-            .map(|(peer, link)| (link.since_ms, *peer))
+            .map(|(peer, link)| {
+                let missed = missed.get(peer).copied().unwrap_or_default();
+                (missed, std::cmp::Reverse(link.since_ms), *peer)
+            })
             .collect();
         surplus.sort_unstable();
-        for (_, peer) in surplus.into_iter().rev().take(most) {
+        for (_, _, peer) in surplus.into_iter().take(most) {
             self.counters.count("surplus_closed");
             self.leave_link(peer, "more connections than needed", out);
         }

@@ -7,19 +7,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::rngs::StdRng;
+
+use super::links::FEW;
+use super::wide::{Map, is_better, is_spare};
 use super::{Action, MeshNode};
 use crate::dial::jittered;
-use crate::{Now, PeerKey, Timing};
+use crate::{Now, PeerKey, Position, Timing};
 
 /// Up to so many others, a node is connected with all.
 pub(super) const ALL: usize = 8;
 /// Own connections to the nearest, by ring: from so many milliseconds of round trip on, so many. The
-/// nearest alone would make each corner of the world a clique with few ways out. The last two are for
-/// corners that are far from each other and from where most nodes stand: nodes drawn at random stand
-/// there too, and news would go from one corner to the other through them, a third of the globe further.
-const RINGS: [(u64, usize); 5] = [(0, 2), (8, 2), (50, 2), (100, 1), (175, 1)];
-/// Own connections to nodes drawn at random.
-const FAR: usize = 4;
+/// nearest alone would make each corner of the world a clique with few ways out.
+const RINGS: [(u64, usize); 2] = [(0, 2), (8, 2)];
+/// Own connections that cut corners ([`super::wide`]), and those of a node that stands alone.
+const WIDE: usize = 6;
+const WIDE_ALONE: usize = 12;
+/// A node with fewer than so many others within so many milliseconds stands alone, once it measured as
+/// many as the last says: it has no neighbours whose ways are as good as its own.
+const ALONE: (usize, u64, usize) = (3, 8, 24);
+/// Near connections that are never closed because there are too many.
+const MOST_NEAR: usize = 10;
+/// Whether a connection that cuts corners is still worth it is looked at this often.
+const REVIEW_MS: u64 = 10_000;
+/// Own connections to nodes drawn at random: whatever liars say of where they stand, the mesh is one piece.
+const FAR: usize = 2;
 /// Nodes whose round trip is remembered.
 pub(super) const MAX_MEASURED: usize = 4_096;
 /// Nodes that closed a connection of ours; they are left in peace for a while.
@@ -53,6 +65,12 @@ pub(super) struct Overlay {
     /// Connections of others' choice, and since when.
     theirs: BTreeMap<PeerKey, u64>,
     rtt_ms: BTreeMap<PeerKey, u64>,
+    position: Position,
+    positions: BTreeMap<PeerKey, Position>,
+    wide: BTreeSet<PeerKey>,
+    next_review_ms: u64,
+    /// Those that are worth it were chosen, or there are no more.
+    wide_settled: bool,
     near: BTreeSet<PeerKey>,
     far_next: BTreeSet<PeerKey>,
     looking: Option<PeerKey>,
@@ -64,8 +82,13 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    pub(super) const fn new(timing: &Timing) -> Self {
+    pub(super) fn new(timing: &Timing) -> Self {
         Self {
+            position: Position::default(),
+            positions: BTreeMap::new(),
+            wide: BTreeSet::new(),
+            next_review_ms: 0,
+            wide_settled: false,
             mine: BTreeMap::new(),
             theirs: BTreeMap::new(),
             rtt_ms: BTreeMap::new(),
@@ -99,7 +122,7 @@ impl Overlay {
         }
         let purpose = if self.far_next.remove(&peer) || few {
             Purpose::Far
-        } else if self.near.contains(&peer) {
+        } else if self.is_chosen(peer) {
             Purpose::Near
         } else {
             Purpose::Look
@@ -115,21 +138,107 @@ impl Overlay {
         if was.is_some() && !by_us && self.shunned.len() < MAX_SHUNNED {
             self.shunned.insert(peer, mono_ms.saturating_add(SHUN_MS));
             self.near.remove(&peer);
+            self.wide_settled &= !self.wide.remove(&peer);
         }
     }
 
-    pub(super) fn measured(&mut self, peer: PeerKey, rtt_ms: u64) {
+    pub(super) fn measured(
+        &mut self,
+        peer: PeerKey,
+        rtt_ms: u64,
+        position: Option<Position>,
+        rng: &mut StdRng,
+    ) {
         if self.rtt_ms.len() >= MAX_MEASURED && !self.rtt_ms.contains_key(&peer) {
             return;
         }
         // A busy moment makes a round trip longer, nothing makes it shorter.
         let kept = self.rtt_ms.entry(peer).or_insert(rtt_ms);
         *kept = rtt_ms.min(*kept * 9 / 8 + 1);
+        if let Some(position) = position {
+            self.position.met(&position, *kept, rng);
+            self.positions.insert(peer, position);
+        }
+    }
+
+    /// By how many tenths of a millisecond the ways over `links` would lengthen without each of them; a few
+    /// that are near are missed most, because news go to all that are near through them.
+    pub(super) fn missed(
+        &self,
+        links: &BTreeSet<PeerKey>,
+        rng: &mut StdRng,
+    ) -> BTreeMap<PeerKey, u64> {
+        let map = Map { rtt_ms: &self.rtt_ms, positions: &self.positions };
+        let mut missed: BTreeMap<PeerKey, u64> = map
+            .worths(links, rng)
+            .into_iter()
+            .map(|(peer, worth_ms)| (peer, (worth_ms * 10.0) as u64))
+            .collect();
+        let is_near = |peer: &&PeerKey| self.rtt_ms.get(*peer).is_some_and(|ms| *ms <= ALONE.1);
+        missed.extend(links.iter().filter(is_near).take(MOST_NEAR).map(|peer| (*peer, u64::MAX)));
+        missed
+    }
+
+    /// Where this node stands.
+    pub(super) const fn position(&self) -> Position {
+        self.position
+    }
+
+    fn is_alone(&self) -> bool {
+        let (few, within_ms, measured) = ALONE;
+        let near = self.rtt_ms.values().filter(|rtt_ms| **rtt_ms <= within_ms).count();
+        near < few && self.rtt_ms.len() >= measured
+    }
+
+    fn is_chosen(&self, peer: PeerKey) -> bool {
+        self.near.contains(&peer) || self.wide.contains(&peer)
+    }
+
+    /// Chooses connections that cut corners, beside `links` that stand.
+    fn choose_wide(&mut self, links: BTreeSet<PeerKey>, mono_ms: u64, rng: &mut StdRng) {
+        if mono_ms < self.next_review_ms && self.wide_settled {
+            return;
+        }
+        let map = Map { rtt_ms: &self.rtt_ms, positions: &self.positions };
+        let most = if self.is_alone() { WIDE_ALONE } else { WIDE };
+        let mut have: BTreeSet<PeerKey> = links;
+        have.extend(&self.wide);
+        have.extend(&self.near);
+        let shunned = &self.shunned;
+        let is_review = mono_ms >= self.next_review_ms;
+        if is_review {
+            self.next_review_ms = mono_ms.saturating_add(REVIEW_MS);
+        }
+        if is_review && self.wide.len() >= most {
+            let worths = map.worths(&have, rng);
+            let mine = worths.iter().filter(|(peer, _)| self.wide.contains(*peer));
+            let least = mine.min_by(|a, b| a.1.total_cmp(b.1)).map(|(peer, worth)| (*peer, *worth));
+            let drawn = map.draw(&have, |peer| shunned.contains_key(&peer), rng);
+            let gain = drawn.map_or(0.0, |(_, gain)| gain);
+            if let Some((least, worth)) =
+                least.filter(|(_, worth)| is_spare(*worth) || is_better(gain, *worth))
+            {
+                self.wide.remove(&least);
+                have.remove(&least);
+                if let Some((peer, _)) = drawn.filter(|_| is_better(gain, worth)) {
+                    have.insert(peer);
+                    self.wide.insert(peer);
+                }
+            }
+        }
+        // Until something is missing, or the next review: to look costs more than all else here.
+        self.wide_settled = true;
+        while self.wide.len() < most {
+            let drawn = map.draw(&have, |peer| shunned.contains_key(&peer), rng);
+            let Some((peer, _)) = drawn else { return };
+            have.insert(peer);
+            self.wide.insert(peer);
+        }
     }
 
     /// Whom this node itself wants, besides those that it has.
     pub(super) fn wanted(&self) -> impl Iterator<Item = PeerKey> {
-        self.near.iter().chain(&self.far_next).chain(&self.looking).copied()
+        self.near.iter().chain(&self.wide).chain(&self.far_next).chain(&self.looking).copied()
     }
 
     pub(super) fn is_mine(&self, peer: PeerKey) -> bool {
@@ -186,6 +295,7 @@ impl MeshNode {
         self.overlay.shunned.retain(|_, until_ms| *until_ms > now.mono_ms);
         if self.membership.count_up() <= ALL {
             self.overlay.near.clear();
+            self.overlay.wide.clear();
             self.overlay.far_next.clear();
             self.overlay.looking = None;
             let all: Vec<PeerKey> = self.links.keys().copied().collect();
@@ -195,7 +305,18 @@ impl MeshNode {
         let membership = &self.membership;
         let up = |peer: &PeerKey| membership.known(*peer).is_some_and(|known| !known.down);
         self.overlay.rtt_ms.retain(|peer, _| up(peer));
+        self.overlay.positions.retain(|peer, _| up(peer));
+        let rtt_ms = &self.overlay.rtt_ms;
+        let dialer = &self.dialer;
+        let reached =
+            |peer: &PeerKey| rtt_ms.contains_key(peer) && dialer.refusal_of(*peer).is_none();
+        let before = self.overlay.wide.len();
+        self.overlay.wide.retain(reached);
+        self.overlay.wide_settled &= self.overlay.wide.len() == before;
         self.overlay.choose_near(self.membership.me().peer);
+        let links = self.links.keys().copied().collect();
+        self.overlay.choose_wide(links, now.mono_ms, &mut self.rng);
+        self.broadcast.set_alone(self.overlay.is_alone());
         self.choose_far();
         self.look(now);
         self.leave_some(now, out);
@@ -241,10 +362,12 @@ impl MeshNode {
     }
 
     fn leave_some(&mut self, now: Now, out: &mut Vec<Action>) {
-        let mut surplus_far = self.overlay.fars().saturating_sub(FAR);
+        // With few connections nobody is left: the many others may be made up.
+        let spare = self.links.len().saturating_sub(FEW);
+        let mut surplus_far = self.overlay.fars().saturating_sub(FAR).min(spare);
         let mut leave = Vec::new();
         for (peer, mine) in &mut self.overlay.mine {
-            let near = self.overlay.near.contains(peer);
+            let near = self.overlay.near.contains(peer) || self.overlay.wide.contains(peer);
             let age_ms = now.mono_ms.saturating_sub(mine.since_ms);
             match mine.purpose {
                 Purpose::Look if near => {
@@ -302,6 +425,8 @@ pub(super) fn some_down(
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+
     use super::*;
 
     fn key(first: u8) -> PeerKey {
@@ -326,9 +451,10 @@ mod tests {
     #[test]
     fn what_is_near_stays_so_at_the_edge_of_its_ring() {
         let mut overlay = Overlay::new(&Timing::default());
+        let mut rng = StdRng::seed_from_u64(1);
         let rtts = [1, 1, 1, 8, 8, 8, 9, 50, 50, 51, 56, 99, 100, 104, 175, 179, 180];
         for (rtt_ms, first) in rtts.into_iter().zip(1..) {
-            overlay.measured(key(first), rtt_ms);
+            overlay.measured(key(first), rtt_ms, None, &mut rng);
         }
         overlay.choose_near(key(0));
         let chosen = overlay.near.clone();

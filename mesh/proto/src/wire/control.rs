@@ -14,7 +14,7 @@ use super::{
     Frame, MAX_CONTROL_BYTES, MAX_HINT_BYTES, WireError, bad, check_length, decode, fixed,
     generated, missing, peer_key, version_from, version_to,
 };
-use crate::{ClockStamp, PeerKey};
+use crate::{ClockStamp, PeerKey, Position};
 
 /// Most ids in one message of hint ids.
 pub const MAX_IDS: usize = 256;
@@ -94,6 +94,8 @@ pub enum Control {
         sent_at: Millis,
         /// The answerer's clocks when the question came and when this left, if it says them.
         clocks: Option<(ClockStamp, ClockStamp)>,
+        /// Where the answerer stands in the network, if it says so.
+        position: Option<Position>,
     },
     /// "I get your hints from elsewhere already; only tell me their ids."
     Prune,
@@ -135,12 +137,16 @@ impl Control {
                 raw_ns: clock.map_or(0, |clock| clock.raw_ns().unsigned_abs()),
                 wall_ahead_ns: clock.map_or(0, ClockStamp::wall_ahead_ns),
             }),
-            Self::Pong { sequence, sent_at, clocks } => Body::Pong(generated::Pong {
+            Self::Pong { sequence, sent_at, clocks, position } => Body::Pong(generated::Pong {
                 sequence: *sequence,
                 sent_at_ms: sent_at.0,
                 received_raw_ns: clocks.map_or(0, |(came, _)| came.raw_ns().unsigned_abs()),
                 raw_ns: clocks.map_or(0, |(_, left)| left.raw_ns().unsigned_abs()),
                 wall_ahead_ns: clocks.map_or(0, |(_, left)| left.wall_ahead_ns()),
+                position: position.map(|position| {
+                    let ([x, y, z], height, error) = position.to_wire();
+                    generated::Position { x, y, z, height, error }
+                }),
             }),
             Self::Prune => Body::Prune(generated::Nothing {}),
             Self::SealedGossip { sealed, hops } => {
@@ -187,6 +193,10 @@ impl Frame for Control {
                     p.raw_ns,
                     p.wall_ahead_ns,
                 )?),
+                // One that cannot be is as good as none.
+                position: p
+                    .position
+                    .and_then(|p| Position::from_wire([p.x, p.y, p.z], p.height, p.error)),
             },
             Body::Prune(_) => Self::Prune,
             Body::SealedGossip(generated::SealedGossip { sealed, hops }) => {

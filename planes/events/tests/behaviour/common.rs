@@ -64,6 +64,7 @@ pub(crate) fn setup(folder: &Path) -> Setup {
             key: [6; 32],
         }),
         cold: None,
+        outlet: None,
     }
 }
 

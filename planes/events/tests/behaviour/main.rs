@@ -6,6 +6,7 @@ mod common;
 mod a_crash_at_any_step;
 mod a_full_disk;
 mod bounds;
+mod clickhouse;
 mod damaged_files;
 mod exports;
 mod old_rows;

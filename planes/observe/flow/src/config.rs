@@ -27,6 +27,8 @@ pub struct Config {
     pub exporters: Vec<ExporterName>,
     /// A table of autonomous systems: `.mmdb`, or text (`docs/flow.md`); empty: none.
     pub asn_file: PathBuf,
+    /// More networks and exporters: TOML with lists of those names; empty: none. Read anew when it changes.
+    pub names_file: PathBuf,
     /// Edges that are told to the topology in a minute, the heaviest: 0 (none) to 10,000.
     pub edges_per_minute: usize,
     /// Traffic below this many bit/s is never unusual.
@@ -52,6 +54,7 @@ impl Default for Config {
             networks: Vec::new(),
             exporters: Vec::new(),
             asn_file: PathBuf::new(),
+            names_file: PathBuf::new(),
             edges_per_minute: 200,
             anomaly_least_bps: 1_000_000,
             anomaly_sigma: 4.0,

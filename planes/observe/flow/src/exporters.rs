@@ -43,6 +43,11 @@ impl Exporters {
         Self { names: names.iter().map(named).collect(), ..Self::default() }
     }
 
+    /// Exporters have other names from now on.
+    pub(crate) fn rename(&mut self, names: &[ExporterName]) {
+        self.names = Self::new(names).names;
+    }
+
     /// Writes the rows that are due: of an exporter that is new at once.
     pub(crate) fn tell(&mut self, report: &CollectorReport, now: Millis, rows: &dyn RowSink) {
         self.tell_if(report, now, rows, |told| now.since(told.at) >= EVERY_MS);

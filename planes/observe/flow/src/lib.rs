@@ -57,7 +57,7 @@ pub use keep::Keeper;
 pub use limits::Limits;
 pub use meaning::{
     ANOMALIES_TABLE, AsTable, AsTableError, DETECTOR_COLUMNS, DETECTORS_TABLE, Enricher,
-    ExporterName, HEAVY_COLUMNS, HEAVY_TABLE, Network, Ranges,
+    ExporterName, HEAVY_COLUMNS, HEAVY_TABLE, Network, Ranges, Tables,
 };
 pub use plane::FlowPlane;
 pub use read::address_of;

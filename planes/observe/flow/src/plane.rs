@@ -11,11 +11,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::exporters::Exporters;
 use crate::keep::{Keeper, load_templates, save_templates};
-use crate::meaning::{AsTable, Enricher, Watch, Watching};
+use crate::meaning::{Changes, Loaded, Tables, Watch, Watching, load_tables};
 use crate::receive::{Collector, CollectorReport, FlowSink};
 
 /// How often health is told.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
+/// How often the files of tables are looked at, in turns of health: a change is there after two looks.
+const LOOK_EVERY: u32 = 3;
 /// State is saved at least this often, in turns of health: when exporters were heard is in it.
 const SAVE_EVERY: u32 = 60;
 /// Saving may take one part of so many of the time.
@@ -26,6 +28,7 @@ pub struct FlowPlane {
     config: Config,
     sink: Arc<dyn FlowSink>,
     keeper: Arc<dyn Keeper>,
+    clock: fn() -> Millis,
 }
 
 impl std::fmt::Debug for FlowPlane {
@@ -38,7 +41,15 @@ impl FlowPlane {
     /// The plane of a configuration that was checked; batches go to `sink`, and what a restart must not
     /// lose to `keeper`.
     pub fn new(config: Config, sink: Arc<dyn FlowSink>, keeper: Arc<dyn Keeper>) -> Self {
-        Self { config, sink, keeper }
+        Self { config, sink, keeper, clock: Millis::now }
+    }
+
+    /// With another clock for what is judged by time: what is usual, and when that is said. Flows are
+    /// received by the system's.
+    #[must_use]
+    pub const fn with_clock(mut self, clock: fn() -> Millis) -> Self {
+        self.clock = clock;
+        self
     }
 }
 
@@ -64,18 +75,20 @@ async fn run(
         health.off("it has no listener", "set enabled and listeners in [planes.flow]");
         return Ok(());
     }
-    let (enricher, missing) = enricher(config).await;
-    let enricher = Arc::new(enricher);
+    let mut reading = Reading::new(config);
+    let Loaded { enricher, exporters, mut missing } = read_tables(config).await;
+    let tables = Arc::new(Tables::new(enricher));
     let state = load_templates(plane.keeper.as_ref());
     let limits = config.limits();
     let watching = Watching {
-        enricher: Arc::clone(&enricher),
+        tables: Arc::clone(&tables),
         facts: Arc::clone(&context.facts),
         rows: Arc::clone(&context.rows),
         keeper: Arc::clone(&plane.keeper),
         health: health.clone(),
         settings: config.settings(),
         edges_per_minute: config.edges_per_minute,
+        clock: plane.clock,
     };
     let mut watch = Watch::start(watching, &plane.sink)
         .map_err(|error| PlaneError(format!("the watch over flows cannot be started: {error}")))?;
@@ -85,18 +98,25 @@ async fn run(
         &limits,
         state.as_ref(),
         &watch.sink(),
-        &enricher,
+        &tables,
     )
     .map_err(|error| PlaneError(error.to_string()))?;
     let addresses: Vec<String> = collector.addresses().iter().map(ToString::to_string).collect();
     let method = format!("NetFlow v5/v9, IPFIX, sFlow v5 at {}", addresses.join(", "));
-    let mut exporters = Exporters::new(&config.exporters);
+    let mut exporters = Exporters::new(&exporters);
     let mut saving = Saving::new(&collector);
     loop {
         let report = collector.report();
         say(health, &method, &report, missing.as_deref());
-        exporters.tell(&report, Millis::now(), context.rows.as_ref());
+        exporters.tell(&report, (plane.clock)(), context.rows.as_ref());
         saving.turn(&collector, &plane.keeper).await;
+        if let Some(read) = reading.turn(config).await {
+            if read.missing.is_none() {
+                tables.replace(read.enricher);
+                exporters.rename(&read.exporters);
+            }
+            missing = read.missing;
+        }
         tokio::select! {
             () = shutdown.cancelled() => break,
             () = tokio::time::sleep(HEALTH_EVERY) => {}
@@ -111,7 +131,7 @@ async fn run(
         report
     });
     let report = ended.await.map_err(|e| PlaneError(format!("the collector did not stop: {e}")))?;
-    exporters.tell_all(&report, Millis::now(), context.rows.as_ref());
+    exporters.tell_all(&report, (plane.clock)(), context.rows.as_ref());
     Ok(())
 }
 
@@ -145,28 +165,40 @@ impl Saving {
     }
 }
 
-/// What addresses mean, and why something of it is missing.
-async fn enricher(config: &Config) -> (Enricher, Option<String>) {
-    let path = config.asn_file.clone();
-    let (table, missing) = if path.as_os_str().is_empty() {
-        (None, None)
-    } else {
-        // A table of a million prefixes takes a moment.
-        match tokio::task::spawn_blocking(move || AsTable::open(&path)).await {
-            Ok(Ok(table)) => {
-                let (prefixes, passed) = table.size();
-                tracing::info!(prefixes, passed, "the table of autonomous systems is read");
-                (Some(table), None)
-            }
-            Ok(Err(error)) => (None, Some(error.to_string())),
-            Err(error) => (None, Some(format!("the table of autonomous systems: {error}"))),
-        }
-    };
-    match Enricher::new(&config.networks, &config.exporters, table) {
-        Ok(enricher) => (enricher, missing),
-        // The configuration was checked.
-        Err(error) => (Enricher::default(), Some(error)),
+/// When the files of tables are looked at.
+struct Reading {
+    changes: Changes,
+    turns: u32,
+}
+
+impl Reading {
+    fn new(config: &Config) -> Self {
+        Self { changes: Changes::new(config), turns: 0 }
     }
+
+    /// What the files say if they changed. While one cannot be read the tables stay as they were.
+    async fn turn(&mut self, config: &Config) -> Option<Loaded> {
+        self.turns += 1;
+        if self.turns < LOOK_EVERY {
+            return None;
+        }
+        self.turns = 0;
+        if !self.changes.look() {
+            return None;
+        }
+        tracing::info!("files of names or systems changed: they are read again");
+        Some(read_tables(config).await)
+    }
+}
+
+async fn read_tables(config: &Config) -> Loaded {
+    let config = config.clone();
+    // A table of a million prefixes takes a moment.
+    let read = tokio::task::spawn_blocking(move || load_tables(&config)).await;
+    read.unwrap_or_else(|error| Loaded {
+        missing: Some(format!("the tables of names and systems: {error}")),
+        ..Loaded::default()
+    })
 }
 
 fn say(health: &HealthHandle, method: &str, report: &CollectorReport, missing: Option<&str>) {
@@ -188,7 +220,7 @@ fn say(health: &HealthHandle, method: &str, report: &CollectorReport, missing: O
             "raise net.core.rmem_max and receive_buffer_kib, or sockets",
         );
     } else if let Some(missing) = missing {
-        let remedy = "flows are stored without it; correct planes.flow and start the node again";
+        let remedy = "flows are stored without it; correct the file, which is read again then";
         health.degraded(method, missing, remedy);
     } else {
         health.running(method);

@@ -8,6 +8,7 @@
 
 mod exec;
 mod groups;
+mod names;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ fn grouping(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let mut fields = Vec::new();
     for (index, (key, field)) in keys.enumerate() {
         let countable = !matches!(unaliased(key), Expr::GroupingSet(_));
-        if !countable || !groups::is_key(field.data_type()) {
+        if !countable || !names::is_key(field.data_type()) {
             return Ok(None);
         }
         fields.push(Field::new(format!("g{index}"), field.data_type().clone(), true));
@@ -151,7 +152,8 @@ impl Value {
             ("count", false) => Some(Function::Count),
             (name, _) => Function::named(name, &data_type),
         };
-        let of = (!constant).then(|| arg.clone());
+        // Of rows nothing else is to be known; a constant is summed like anything.
+        let of = (function != Some(Function::Rows)).then(|| arg.clone());
         let filter = params.filter.as_deref().cloned();
         Ok(function.map(|function| Self { function, of, filter }))
     }

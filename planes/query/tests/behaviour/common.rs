@@ -86,6 +86,7 @@ pub(crate) fn site_in(
         disk: Disk::default(),
         old: None,
         cold: None,
+        outlet: None,
     })
     .expect("opens");
     let store = Arc::new(store);

@@ -16,6 +16,7 @@ import { Answer } from "./Answer";
 import { Browser } from "./Browser";
 import { Editor, type EditorHandle } from "./Editor";
 import { load, remember, save, type Past } from "./past";
+import { StoreState } from "./StoreState";
 import { bytesOf, LONGEST_SQL_BYTES, trouble, type Trouble } from "./sql";
 import "./ask.css";
 
@@ -32,6 +33,7 @@ export function Ask() {
   return (
     <div className="room full ask">
       <header className="room-head"><h1>Ask</h1><p className="faint">one question in SQL to the rows of every site</p></header>
+      <StoreState />
       {me.data ? <Desk key={me.data.tenant} tenant={me.data.tenant} /> : <Waiting rows={8} />}
     </div>
   );

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
 
 import { parseExact, queryBody } from "../../api/client";
-import type { AskedSite, QueryAnswer, QueryTable } from "../../api/types";
+import type { AskedSite, EventStore, QueryAnswer, QueryTable } from "../../api/types";
 import { missingText, worstFirst } from "../../parts/standing";
 import { answerRows, records, shown, sortValue, stamp, summary, uniqueNames, widths } from "./answer";
 import { oneLine, parse, remember } from "./past";
 import { bytesOf, firstLook, nameInSql, nearest, offsetOf, placeOf, shortType, suggest, tablesIn, trouble, wordBefore } from "./sql";
+import { storeTroubles } from "./store";
 
 const table = (name: string, ...columns: [string, string][]): QueryTable => ({ name, columns: columns.map(([name, type]) => ({ name, type })), rows: 0, max_age_s: 604800, max_bytes: 1, bytes: 0, oldest: null, dropped_age: 0, dropped_quota: 0, dropped_disk_full: 0 });
 const TABLES = [
@@ -131,5 +132,21 @@ describe("what was asked in this browser", () => {
     expect(parse('[{"sql":"SELECT 1","atMs":1,"x":2},{"sql":3,"atMs":1},null,"x"]')).toEqual([{ sql: "SELECT 1", atMs: 1 }]);
     expect([parse(null), parse("{"), parse("{}")]).toEqual([[], [], []]);
     expect(oneLine("SELECT\n  1")).toBe("SELECT 1");
+  });
+});
+
+describe("the store of this site", () => {
+  const well: EventStore = { rows: 1, bytes: 1, files: 1, max_bytes: 9, problem: null, committed: 1, dropped_queue_full: 0, dropped_oldest: 5, refused: 0, write_failures: 0, damaged: 0, cold: null, clickhouse: null };
+  const to: NonNullable<EventStore["clickhouse"]> = { target: "https://ch holm", sent_files: 1, sent_rows: 1, sent_bytes: 1, last_sent: null, failures: 0, given_up_rows: 0, lost_rows: 0, waiting_files: 0, waiting_rows: 0, oldest_waiting: null, error: null, refused: {} };
+  it("is not spoken of while it is well: what went by age or bounds is no trouble", () => {
+    expect(storeTroubles(well)).toEqual([]);
+    expect(storeTroubles({ ...well, clickhouse: { ...to, waiting_rows: 9 } })).toEqual([]);
+  });
+  it("says what is not written, lost, or refused elsewhere", () => {
+    const full = storeTroubles({ ...well, problem: "no space left; free disk space", dropped_queue_full: 7 });
+    expect(full.map((each) => each.tone)).toEqual(["bad", "bad"]);
+    expect(full[0]?.text).toContain("free disk space");
+    const away = storeTroubles({ ...well, clickhouse: { ...to, error: "connection refused", waiting_rows: 1234, lost_rows: 3, refused: { flows: "it answered 404" } } });
+    expect(away.map((each) => each.title)).toEqual(["ClickHouse gets no rows:", "ClickHouse refuses flows:", "Rows never came to ClickHouse:"]);
   });
 });

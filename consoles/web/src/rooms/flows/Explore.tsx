@@ -4,7 +4,7 @@ import { useMemo, useRef, useState } from "react";
 
 import { ApiError, flowPath, isLoggedOut, type FlowQuery } from "../../api/client";
 import { useFlowLanguage, useFlowRecords, useFlowSankey, useFlowSeries, useFlowTop } from "../../api/queries";
-import type { FlowGroup, FlowKeyPart, FlowLanguage, FlowSeries, FlowStanding, FlowTop } from "../../api/types";
+import type { FlowGroup, FlowKeyPart, FlowLanguage, FlowRecords, FlowSeries, FlowStanding, FlowTop } from "../../api/types";
 import { useNow } from "../../frame/clock";
 import { useKeys } from "../../frame/keys";
 import { split } from "../../frame/search";
@@ -78,7 +78,7 @@ export function Explore({ off }: { off: boolean }) {
               {sankey.data ? <SankeyDiagram answer={sankey.data} metric={metric} language={language.data} onKey={narrow} /> : sankey.isPending && <Waiting rows={8} />}
             </Section>
           )}
-          {picture === "records" && <Records query={records.data} waiting={records.isPending} />}
+          {picture === "records" && <Records pages={records.data?.pages} waiting={records.isPending} more={records.hasNextPage ? () => void records.fetchNextPage() : undefined} busy={records.isFetchingNextPage} />}
         </div>
       )}
       <SameBy path={path} />
@@ -252,12 +252,16 @@ function saveSvg(which: "series" | "sankey", at: string): void {
   download(fileName(`flows-${which}`, at, "svg"), "image/svg+xml", new XMLSerializer().serializeToString(copy));
 }
 
-function Records({ query, waiting }: { query: { items: Record<string, unknown>[]; cut: boolean; stands_on: FlowStanding } | undefined; waiting: boolean }) {
+function Records({ pages, waiting, more, busy }: { pages: readonly FlowRecords[] | undefined; waiting: boolean; more: (() => void) | undefined; busy: boolean }) {
   const [row, setRow] = useState<number | null>(null);
+  const query = useMemo(() => {
+    const last = pages?.[pages.length - 1];
+    return last && { items: pages.flatMap((page) => page.items as Record<string, unknown>[]), cut: last.next !== null, stands_on: last.stands_on };
+  }, [pages]);
   const answer = useMemo(() => query && recordsAsAnswer(query.items, query.cut), [query]);
   useKeys({ Escape: () => setRow(null) });
   return (
-    <Section title="Records" flush note={query && (query.cut ? `the latest ${plural(query.items.length, "record")}; there are more` : `${plural(query.items.length, "record")}, latest first`)} actions={answer && query && <ExportRows answer={answer} at={query.stands_on.to} whole={{ stands_on: query.stands_on }} what="flow-records" />}>
+    <Section title="Records" flush note={query && (query.cut ? `the latest ${plural(query.items.length, "record")}; there are more` : `${plural(query.items.length, "record")}, latest first`)} actions={answer && query && <>{more && <Button disabled={busy} onClick={more}>{busy ? "Asking for more" : `${MOST_RECORDS} more`}</Button>}<ExportRows answer={answer} at={query.stands_on.to} whole={{ stands_on: query.stands_on }} what="flow-records" /></>}>
       {answer ? <div className="flow-records"><RowsAndRecord answer={answer} row={row} onRow={setRow} /></div> : waiting && <Waiting rows={8} />}
     </Section>
   );

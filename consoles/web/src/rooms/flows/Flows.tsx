@@ -4,8 +4,10 @@ import * as ToggleGroup from "@radix-ui/react-toggle-group";
 import { usePlanes } from "../../api/queries";
 import { useSetUrl, useUrl } from "../../frame/scope";
 import { PlaneIsDegraded, PlaneIsOff } from "../../parts/basics";
+import { StoreState } from "../ask/StoreState";
 import { Explore } from "./Explore";
 import { Exporters } from "./Exporters";
+import { Interfaces } from "./Interfaces";
 import { Unusual } from "./Unusual";
 import "../ask/ask.css";
 import "./flows.css";
@@ -26,14 +28,17 @@ export function Flows() {
           <ToggleGroup.Root className="toggle" type="single" value={tab} aria-label="Page" onValueChange={(next) => next && setUrl({ tab: next === "explore" ? undefined : next, window: undefined })}>
             <ToggleGroup.Item value="explore">Explore</ToggleGroup.Item>
             <ToggleGroup.Item value="exporters">Exporters</ToggleGroup.Item>
+            <ToggleGroup.Item value="interfaces">Interfaces</ToggleGroup.Item>
             <ToggleGroup.Item value="unusual">Unusual</ToggleGroup.Item>
           </ToggleGroup.Root>
         </div>
       </header>
       {plane && off && <PlaneIsOff plane={plane} />}
       {plane?.state === "degraded" && <PlaneIsDegraded plane={plane} />}
+      <StoreState />
       {tab === "explore" && <Explore off={off} />}
       {tab === "exporters" && <Exporters off={off} />}
+      {tab === "interfaces" && <Interfaces off={off} />}
       {tab === "unusual" && <Unusual off={off} />}
     </div>
   );

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 
-import type { FlowGroup, FlowKeyPart, FlowSeries } from "../../api/types";
-import { change, changeText, conditions, filterTrouble, keyText, narrowed, previousQuery, rateText, recordsAsAnswer, seriesQuery, steps, topQuery, windowMs } from "./flows";
+import type { FlowCapacity, FlowGroup, FlowInterface, FlowKeyPart, FlowSeries } from "../../api/types";
+import { parseSearch } from "../../frame/search";
+import { change, changeText, conditions, filterTrouble, interfaceName, interfaceSeries, keyText, narrowed, previousQuery, rateText, recordsAsAnswer, seriesQuery, sparkline, steps, topQuery, windowMs } from "./flows";
 import { layOut } from "./sankey";
 import { moments, roundUp, stack, stepLine, totals } from "./stack";
 
@@ -112,5 +113,24 @@ describe("flow records", () => {
     const answer = recordsAsAnswer([{ site: "berlin", "flow.time_received": "2026-11-21T04:00:00Z", "vlan": 3 }, { site: "tokyo", "source.address": "10.1.0.1" }], false);
     expect(answer.columns).toEqual([{ name: "flow.time_received", type: "Timestamp(ns)" }, { name: "site", type: "Utf8" }, { name: "source.address", type: "Utf8" }, { name: "vlan", type: "UInt64" }]);
     expect(answer.rows[1]).toEqual([null, "tokyo", "10.1.0.1", null]);
+  });
+});
+
+describe("interfaces", () => {
+  it("have a page of their own, one way or the other", () => {
+    expect(parseSearch({ tab: "interfaces", way: "out" })).toEqual({ tab: "interfaces", way: "out" });
+    expect(parseSearch({ tab: "interfaces", way: "in" })).toEqual({ tab: "interfaces" });
+  });
+  const row = { interface: 3, name: null, bps: [0, 50, 100] } as unknown as FlowInterface;
+  it("are called as their exporter calls them, else by index", () => {
+    expect([interfaceName(row), interfaceName({ ...row, name: "uplink" })]).toEqual(["interface 3", "uplink"]);
+  });
+  it("are a line from zero to the largest, and a flat one without traffic", () => {
+    expect(sparkline([0, 50, 100], 120, 20)).toBe("M0.0 19.0L60.0 10.0L120.0 1.0");
+    expect([sparkline([0, 0], 10, 20), sparkline([7], 10, 20), sparkline([], 10, 20)]).toEqual(["M0.0 19.0L10.0 19.0", "M0.0 1.0", ""]);
+  });
+  it("are one band of a picture", () => {
+    const answer = { bucket_ms: 60_000, buckets: ["a", "b", "c"], stands_on: {} } as unknown as FlowCapacity;
+    expect(interfaceSeries(answer, row)).toMatchObject({ unit: "bit/s", bucket_ms: 60_000, other: [0, 0, 0], series: [{ values: [0, 50, 100] }] });
   });
 });

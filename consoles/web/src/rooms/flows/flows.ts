@@ -1,6 +1,6 @@
 // Questions about flows and how their answers read. No I/O.
 import type { FlowQuery } from "../../api/client";
-import type { FlowGroup, FlowKeyPart, FlowSeries, FlowSums, QueryAnswer } from "../../api/types";
+import type { FlowCapacity, FlowGroup, FlowInterface, FlowKeyPart, FlowSeries, FlowSums, QueryAnswer } from "../../api/types";
 import type { Search } from "../../frame/search";
 import { count, NOT_MEASURED } from "../../parts/format";
 import type { StateLook } from "../../parts/states";
@@ -133,6 +133,28 @@ export function change(group: FlowGroup, metric: Metric): number | null {
   if (!group.previous) return null;
   const before = amount(group.previous, metric);
   return before === 0 ? null : (amount(group, metric) - before) / before;
+}
+
+/** An interface as its exporter names it, else by its index. */
+export function interfaceName(row: FlowInterface): string {
+  return row.name ?? `interface ${row.interface}`;
+}
+
+/** One interface over time, as the picture of flows takes it. */
+export function interfaceSeries(answer: FlowCapacity, row: FlowInterface): FlowSeries {
+  return {
+    stands_on: answer.stands_on, by: ["interface"], metric: "bytes", unit: "bit/s", bucket_ms: answer.bucket_ms, buckets: answer.buckets,
+    series: [{ key: [{ field: "interface", value: interfaceName(row), name: null }] as unknown as FlowKeyPart[], values: row.bps }],
+    other: answer.buckets.map(() => 0),
+  };
+}
+
+/** A small line over values from zero up to the largest, as a path. */
+export function sparkline(values: readonly number[], width: number, height: number): string {
+  const most = Math.max(...values, 0);
+  const step = values.length > 1 ? width / (values.length - 1) : 0;
+  const y = (value: number) => (most === 0 ? height - 1 : height - 1 - (value / most) * (height - 2));
+  return values.map((value, n) => `${n === 0 ? "M" : "L"}${(n * step).toFixed(1)} ${y(value).toFixed(1)}`).join("");
 }
 
 export const EXPORTER_LOOKS: Record<string, StateLook> = {

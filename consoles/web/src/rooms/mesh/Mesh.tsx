@@ -13,6 +13,7 @@ import { SITE_LOOKS } from "../../parts/states";
 import { ExportMenu, Table, type Column } from "../../parts/table";
 import { Counters } from "./Counters";
 import { Documents } from "./Documents";
+import { Forgotten } from "./Forget";
 import { Handshakes } from "./Handshakes";
 import { lagText, seenOf } from "./lag";
 import { MeshPicture, type Drawn } from "./MeshPicture";
@@ -106,6 +107,7 @@ function Loaded({ view, answer, sites }: { view: MeshView; answer: Answered; sit
       <Traffic view={view} rates={rates} />
       <Handshakes view={view} />
       <Tenants />
+      <Forgotten gone={view.gone} />
       <Section title="Counters" note="since this node started">
         <Counters counters={counts} />
       </Section>

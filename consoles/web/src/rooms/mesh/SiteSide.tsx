@@ -2,6 +2,7 @@
 import { Age, Button, State } from "../../parts/basics";
 import { count } from "../../parts/format";
 import { PEER_LOOKS, SITE_LOOKS } from "../../parts/states";
+import { Forget, mayForget } from "./Forget";
 import { lagText, type Seen } from "./lag";
 import type { Drawn } from "./MeshPicture";
 import { standingOf } from "./reach";
@@ -31,6 +32,7 @@ export function SiteSide({ drawn: { view, reach }, seen, onPick, onClose }: { dr
           </>
         )}
       </dl>
+      {mayForget(view, seen.site) && <Forget site={seen.site} />}
     </aside>
   );
 }

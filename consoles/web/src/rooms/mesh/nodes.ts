@@ -14,6 +14,8 @@ export interface NodeRow {
   clock: MeshMember["clock"];
   heard: string | null;
   lagMs: number | null;
+  /** Whether it signed its latest lease; null: none was heard. */
+  signed: boolean | null;
   sync: MeshMember["last_sync"];
   refusal: string | null;
   addresses: readonly string[];
@@ -31,14 +33,14 @@ export function nodeRows(view: MeshView, sites: Sites | undefined): NodeRow[] {
     const peer = peers.get(`${member.site}/${member.node}`);
     return {
       site: member.site, node: member.node, state: member.state, connected: member.connected, connectedSince: member.connected_since, via: member.via ?? null,
-      rttMs: member.rtt_ms, skewMs: member.clock_skew_ms, clock: member.clock, heard: member.last_heard, lagMs: lags.get(member.site) ?? null,
+      rttMs: member.rtt_ms, skewMs: member.clock_skew_ms, clock: member.clock, heard: member.last_heard, lagMs: lags.get(member.site) ?? null, signed: member.lease_signed,
       sync: member.last_sync, refusal: member.last_refusal, addresses: member.addresses,
       spiffeId: peer?.spiffe_id ?? null, peerId: peer?.peer_id ?? null, svidNotAfter: peer?.svid_not_after ?? null,
     };
   });
   const self = peers.get(`${view.site}/${view.node}`);
   const own: NodeRow = {
-    site: view.site, node: view.node, state: "self", connected: false, connectedSince: null, via: null, rttMs: null, skewMs: null, clock: null, heard: null, lagMs: null,
+    site: view.site, node: view.node, state: "self", connected: false, connectedSince: null, via: null, rttMs: null, skewMs: null, clock: null, heard: null, lagMs: null, signed: null,
     sync: null, refusal: null, addresses: self?.addresses ?? [], spiffeId: self?.spiffe_id ?? null, peerId: self?.peer_id ?? null, svidNotAfter: self?.svid_not_after ?? null,
   };
   return [own, ...members.filter((row) => row.state !== "self").sort((a, b) => trouble(b) - trouble(a) || byName(a, b))];

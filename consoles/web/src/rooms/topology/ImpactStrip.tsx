@@ -37,7 +37,7 @@ export function sentence(totals: Impact["totals"]): string {
   const parts = [
     totals.broken_paths > 0 && `${plural(totals.broken_paths, "path")} break${totals.broken_paths === 1 ? "s" : ""}`,
     totals.rerouted_paths > 0 && `${count(totals.rerouted_paths)} go${totals.rerouted_paths === 1 ? "es" : ""} another way`,
-    totals.impacted_services > 0 && `${plural(totals.impacted_services, "service")} call${totals.impacted_services === 1 ? "s" : ""} it`,
+    totals.impacted_services > 0 && `${plural(totals.impacted_services, "service")} need${totals.impacted_services === 1 ? "s" : ""} it`,
     totals.impacted_prefixes > 0 && `${plural(totals.impacted_prefixes, "prefix", "prefixes")} behind it`,
     totals.disconnected > 0 && `${count(totals.disconnected)} cut off`,
   ].filter(Boolean);

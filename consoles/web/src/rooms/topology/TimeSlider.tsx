@@ -106,7 +106,7 @@ function CompareMenu({ topology }: { topology: Topology }) {
 function ChangeMarks({ from, to, earliest }: { from: number; to: number; earliest: string | null }) {
   const changes = useChanges(earliest);
   const marks = (changes.data?.items ?? [])
-    .map((each) => ({ at: Date.parse(each.from), count: each.opened + each.closed }))
+    .map((each) => ({ at: Date.parse(each.from), count: each.opened + each.closed + each.changed }))
     .filter((each) => each.count > 0 && each.at < to);
   const most = Math.max(1, ...marks.map((each) => each.count));
   return (

@@ -77,6 +77,7 @@ function Loaded({ topology, fetching }: { topology: Topology; fetching: boolean 
         <p className="faint counts">
           {count(elements.nodes.length)} nodes · {count(elements.edges.length)} edges
           {topology.shown.nodes < topology.total.nodes && <> · {count(topology.shown.nodes)} of {count(topology.total.nodes)} nodes were sent</>}
+          {topology.shown.edges < topology.total.edges && <> · {count(topology.shown.edges)} of {count(topology.total.edges)} edges were sent</>}
         </p>
         <div className="actions">
           {!asTable && <GroupMenu grouping={grouping} groups={groups} />}

@@ -196,12 +196,36 @@ pub fn dedup_sql(scope: &Scope, by: &[&Dimension], metric: Metric, limit: usize)
     )
 }
 
-/// Records as they are, the latest first.
-pub fn rows_sql(scope: &Scope, columns: &[&str], limit: usize) -> String {
+/// What tells records apart that were received at the same moment, as those of one datagram are: an
+/// order that is the same in every question, so that one can go on where another ended.
+const TIES: &[&str] = &[
+    "site",
+    "flow.exporter.address",
+    "flow.exporter.port",
+    "flow.domain",
+    "flow.sequence_num",
+    "source.address",
+    "source.port",
+    "destination.address",
+    "destination.port",
+    "flow.ip.protocol",
+    "flow.start",
+    "flow.end",
+    "flow.io.bytes",
+    "flow.io.packets",
+    "flow.in.interface.index",
+    "flow.out.interface.index",
+];
+
+/// Records as they are, the latest first, after `skip` of them: `columns`, which have all that the order
+/// goes by, and `received_ns`, when they were received.
+pub fn rows_sql(scope: &Scope, columns: &[&str], limit: usize, skip: usize) -> String {
     format!(
-        "SELECT {} FROM flows WHERE {} ORDER BY flow.time_received DESC LIMIT {limit}",
+        "SELECT {}, CAST(flow.time_received AS BIGINT) AS received_ns FROM flows WHERE {} \
+         ORDER BY flow.time_received DESC, {} LIMIT {limit} OFFSET {skip}",
         columns.join(", "),
-        scope.condition()
+        scope.condition(),
+        TIES.join(", ")
     )
 }
 

@@ -158,7 +158,7 @@ impl Enricher {
     }
 
     /// The batch of [`flow_schema`] made of a decoded one.
-    pub(crate) fn enrich(&self, decoded: RecordBatch) -> RecordBatch {
+    pub fn enrich(&self, decoded: RecordBatch) -> RecordBatch {
         let rows = decoded.num_rows();
         let mut columns = decoded.columns().to_vec();
         let exporters = self

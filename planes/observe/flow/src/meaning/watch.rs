@@ -14,6 +14,7 @@ use holm_plane::{FactSink, HealthHandle, RowSink};
 
 use super::detect::{Detector, Finding, Heavy, Seen, Settings, level};
 use super::enrich::Enricher;
+use super::tables::Tables;
 use super::talks::Talks;
 use super::{ANOMALIES_TABLE, DETECTORS_TABLE, HEAVY_TABLE};
 use crate::decoder::Batch;
@@ -31,13 +32,14 @@ const SIGNALS_TABLE: &str = "signals";
 
 /// What the watch works with.
 pub(crate) struct Watching {
-    pub(crate) enricher: Arc<Enricher>,
+    pub(crate) tables: Arc<Tables>,
     pub(crate) facts: Arc<dyn FactSink>,
     pub(crate) rows: Arc<dyn RowSink>,
     pub(crate) keeper: Arc<dyn Keeper>,
     pub(crate) health: HealthHandle,
     pub(crate) settings: Settings,
     pub(crate) edges_per_minute: usize,
+    pub(crate) clock: fn() -> Millis,
 }
 
 /// A sink that passes batches on and lets the watch look at them.
@@ -107,17 +109,22 @@ fn watch(watching: &Watching, batches: &Receiver<RecordBatch>, skipped: &AtomicU
     let known = load(watching.keeper.as_ref(), BASELINES);
     let mut detector = Detector::new(watching.settings, known.as_deref());
     let mut talks = Talks::new(watching.edges_per_minute);
-    let names = &watching.enricher;
     let keep = |detector: &Detector| {
-        save(watching.keeper.as_ref(), BASELINES, &detector.export(names));
+        save(watching.keeper.as_ref(), BASELINES, &detector.export(&watching.tables.now()));
     };
     let (mut saved, mut told, mut minute) = (Instant::now(), Millis(0), 0);
     let (mut refused, mut skipped_before, mut late) = (0, 0, 0);
+    let mut looked = 0;
     loop {
         let batch = batches.recv_timeout(Duration::from_millis(500));
-        let now = Millis::now();
+        let (now, names) = ((watching.clock)(), watching.tables.now());
+        let names = &*names;
         match &batch {
-            Ok(batch) => look(batch, now, &mut detector, &mut talks, names),
+            Ok(batch) => {
+                look(batch, now, &mut detector, &mut talks, names);
+                looked += 1;
+                watching.health.set_counter("watch_batches", looked);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -159,7 +166,7 @@ fn watch(watching: &Watching, batches: &Receiver<RecordBatch>, skipped: &AtomicU
             keep(&detector);
         }
     }
-    talks.end_minute(Millis::now(), names, watching.facts.as_ref());
+    talks.end_minute((watching.clock)(), &watching.tables.now(), watching.facts.as_ref());
     keep(&detector);
 }
 

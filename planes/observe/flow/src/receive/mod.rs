@@ -20,7 +20,7 @@ use crate::config::{Listener, Transport};
 use crate::counters::Counters;
 use crate::decoder::{Batch, ExporterReport};
 use crate::limits::Limits;
-use crate::meaning::Enricher;
+use crate::meaning::Tables;
 use crate::state::FlowState;
 use tcp::TcpListening;
 use udp::UdpListening;
@@ -81,7 +81,7 @@ pub struct Collector {
 
 impl Collector {
     /// Opens `listeners` and starts their threads. All that comes in is `tenant`'s, and gets the
-    /// columns of `enricher`.
+    /// columns of `tables`.
     ///
     /// # Errors
     /// [`ListenError`] names the listener that could not be opened; no thread is left behind.
@@ -91,10 +91,10 @@ impl Collector {
         limits: &Limits,
         state: Option<&FlowState>,
         sink: &Arc<dyn FlowSink>,
-        enricher: &Arc<Enricher>,
+        tables: &Arc<Tables>,
     ) -> Result<Self, ListenError> {
-        let (sink, enricher) = (Arc::clone(sink), Arc::clone(enricher));
-        let work = Work { tenant: tenant.clone(), limits: limits.clone(), sink, enricher };
+        let (sink, tables) = (Arc::clone(sink), Arc::clone(tables));
+        let work = Work { tenant: tenant.clone(), limits: limits.clone(), sink, tables };
         // Dropped on an error, which stops what was started.
         let mut all = Self { udp: Vec::new(), tcp: Vec::new() };
         for listener in listeners {

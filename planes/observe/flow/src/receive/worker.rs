@@ -11,7 +11,7 @@ use super::{CollectorReport, FlowSink};
 use crate::counters::Counters;
 use crate::decoder::{Batch, Carrier, Decoder, ExporterReport};
 use crate::limits::Limits;
-use crate::meaning::Enricher;
+use crate::meaning::Tables;
 use crate::state::FlowState;
 
 /// Rows wait at most this long for their batch to fill.
@@ -27,7 +27,7 @@ pub(super) struct Work {
     pub(super) tenant: TenantId,
     pub(super) limits: Limits,
     pub(super) sink: Arc<dyn FlowSink>,
-    pub(super) enricher: Arc<Enricher>,
+    pub(super) tables: Arc<Tables>,
 }
 
 impl fmt::Debug for Work {
@@ -163,7 +163,7 @@ impl Worker {
 /// Rows that the sink refused.
 fn hand_over(work: &Work, batch: Batch) -> u64 {
     let batch = match batch {
-        Batch::Flows(rows) => Batch::Flows(work.enricher.enrich(rows)),
+        Batch::Flows(rows) => Batch::Flows(work.tables.now().enrich(rows)),
         counters @ Batch::InterfaceCounters(_) => counters,
     };
     let rows = match &batch {

@@ -212,3 +212,54 @@ fn a_direction_that_is_none_spoils_only_its_own_row() {
         rows.iter().map(|row| row.get("network.io.direction").map(String::as_str)).collect();
     assert_eq!(directions, [Some("receive"), None, Some("transmit")]);
 }
+
+/// NetFlow v5 of one record that ended when it was sent, by an exporter whose clock says `at_s`.
+fn v5_at(at_s: u32, sequence: u32) -> Vec<u8> {
+    let head = Bytes::default().u16(5).u16(1).u32(1_000_000).u32(at_s).u32(0).u32(sequence).u32(0);
+    let record = Bytes::default().put(&[10, 0, 0, 1, 10, 0, 0, 2]).put(&[0; 8]).u32(1).u32(100);
+    let times = record.u32(999_000).u32(1_000_000).put(&[0; 16]);
+    head.put(&times.0).0
+}
+
+#[test]
+fn a_clock_in_the_future_is_counted_and_says_nothing_of_when_a_row_came() {
+    let mut decoder = decoder();
+    let now_s = (NOW_NS / 1_000_000_000) as u32;
+    let ahead = [now_s, now_s + 30, now_s + 31_536_000, u32::MAX];
+    let datagrams: Vec<Vec<u8>> = (0..).zip(ahead).map(|(n, at)| v5_at(at, n)).collect();
+    let (rows, _) = decode_with(&mut decoder, &datagrams);
+    assert_eq!((rows.len(), decoder.totals().times_ahead), (4, 2));
+    let received: Vec<&String> = rows.iter().map(|row| &row["flow.time_received"]).collect();
+    assert!(received.iter().all(|at| *at == received[0]), "{received:?}");
+    assert!(rows[2]["flow.end"] > rows[1]["flow.end"], "what it said stands beside");
+}
+
+#[test]
+fn lengths_that_lie_are_counted_and_what_is_whole_is_kept() {
+    let whole = v9(1, &[set(0, template(256, &[(1, 4)])), set(256, Bytes::default().u32(7))]);
+    // A set, a datagram and a number of records that say more than there is.
+    let mut long_set = v9(2, &[set(256, Bytes::default().u32(8))]);
+    long_set[23] = 200;
+    let mut long_message = ipfix(1, &[set(2, template(256, &[(1, 4)]))]);
+    long_message[3] = 255;
+    let mut many = v5_at(1_700_000_000, 1);
+    many[3] = 30;
+    let no_length = [v9(3, &[]), vec![1, 0, 0, 0]].concat();
+    for (datagram, flows) in
+        [(long_set, 2), (long_message, 1), (many, 2), (no_length, 1), (whole[..3].to_vec(), 1)]
+    {
+        let mut decoder = decoder();
+        let (rows, _) = decode_with(&mut decoder, &[whole.clone(), datagram.clone()]);
+        let totals = decoder.totals();
+        assert_eq!((rows.len(), totals.flows), (flows, flows as u64), "{datagram:?}");
+        assert!(totals.truncated + totals.unknown_version > 0, "{datagram:?}: {totals:?}");
+    }
+}
+
+#[test]
+fn a_sequence_that_jumps_is_no_loss_of_millions() {
+    let mut decoder = decoder();
+    decode_with(&mut decoder, &[v5_at(1_700_000_000, 50), v5_at(1_700_000_000, 1 << 30)]);
+    let totals = decoder.totals();
+    assert_eq!((totals.sequence_resets, totals.lost_records, totals.flows), (1, 0, 2));
+}

@@ -1,14 +1,15 @@
-//! What nfdump reads of datagrams.
+//! What nfdump reads of datagrams. The node's tests read by it as well.
 
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::Totals;
+/// Protocol, addresses and ports of a flow record; its packets; its bytes.
+pub(crate) type Record = (String, u64, u64);
 
-/// Totals by flow; `None`, with a line that says so, if nfcapd does not run.
-pub(crate) fn totals(datagrams: &[Vec<u8>]) -> Option<Totals> {
+/// The records; `None`, with a line that says so, if nfcapd does not run.
+pub(crate) fn records(datagrams: &[Vec<u8>]) -> Option<Vec<Record>> {
     let folder = tempfile::tempdir().expect("a folder");
     let port = free_port();
     let mut collector = Command::new("nfcapd")
@@ -33,7 +34,7 @@ pub(crate) fn totals(datagrams: &[Vec<u8>]) -> Option<Totals> {
     Some(read(folder.path()))
 }
 
-fn read(folder: &Path) -> Totals {
+fn read(folder: &Path) -> Vec<Record> {
     let output = Command::new("nfdump")
         .args(["-N", "-q", "-6", "-R"])
         .arg(folder)
@@ -41,19 +42,16 @@ fn read(folder: &Path) -> Totals {
         .output()
         .expect("nfdump runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut totals = Totals::new();
-    for line in text.lines().filter(|line| line.contains(';')) {
+    let record = |line: &str| -> Record {
         let fields: Vec<&str> = line.split(';').map(str::trim).collect();
         let [protocol, from, to, from_port, to_port, packets, bytes] = fields[..] else {
             panic!("nfdump wrote {line}");
         };
         let key = format!("{} {from} {to} {from_port} {to_port}", number_of(protocol));
         let number = |text: &str| text.parse::<u64>().expect("a number");
-        let (all_packets, all_bytes) = totals.entry(key).or_default();
-        *all_packets += number(packets);
-        *all_bytes += number(bytes);
-    }
-    totals
+        (key, number(packets), number(bytes))
+    };
+    text.lines().filter(|line| line.contains(';')).map(record).collect()
 }
 
 /// IANA's number of a protocol that nfdump names.

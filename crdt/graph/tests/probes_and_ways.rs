@@ -1,0 +1,159 @@
+//! What probes tell of both ends of a way, beside the ways that packets were seen to take.
+
+mod put;
+
+use holm_graph::TopologyGraph;
+use holm_model::{EdgeKind, Millis};
+use holm_moment::{
+    Impact, Limits, Metric, Moment, RouteLayer, RouteQuery, RouteStatus, Scratch, Selector, WhatIf,
+};
+use put::{id, node, put, put_with, withdraw};
+
+const NOW: Millis = Millis(50);
+const TARGET: &str = "host:198.51.100.7";
+
+fn fails(moment: &Moment, target: &str) -> Impact {
+    let failed = moment.select(&Selector::Element(id(target))).expect("there");
+    let question = WhatIf { failed, ..WhatIf::default() };
+    moment.what_if(&question, Limits::default(), None, &mut Scratch::default())
+}
+
+/// What both planes write of one target behind a gateway and two routers side by side, or the path plane
+/// alone.
+fn written(by_both: bool) -> TopologyGraph {
+    let mut graph = TopologyGraph::new();
+    let peer = [("holm.peer.site", "tokyo")];
+    if by_both {
+        let told = [peer[0], ("holm.probe.icmp", "answers"), ("holm.probe.icmp.rtt_ms", "20")];
+        let edge = format!("agent:berlin|path|{TARGET}");
+        put_with(&mut graph, "berlin", &edge, (1, None), &[(1, &told)]);
+    }
+    for side in [11, 12] {
+        let between = format!("hop:203.0.113.1|hop:203.0.113.{side}|hop:203.0.113.2");
+        let way = format!("agent:berlin|path|{TARGET}|udp-{side}|{between}");
+        put_with(&mut graph, "berlin", &way, (1, None), &[(1, &peer)]);
+        for edge in [
+            format!("hop:203.0.113.1|path|hop:203.0.113.{side}"),
+            format!("hop:203.0.113.{side}|path|hop:203.0.113.2"),
+        ] {
+            put(&mut graph, "berlin", &edge, (1, None));
+        }
+    }
+    put(&mut graph, "berlin", "agent:berlin|path|hop:203.0.113.1", (1, None));
+    put(&mut graph, "berlin", &format!("hop:203.0.113.2|path|{TARGET}"), (1, None));
+    put(&mut graph, "tokyo", "site:tokyo", (1, None));
+    graph
+}
+
+#[test]
+fn a_probe_is_no_way_around_what_lies_between() {
+    for by_both in [false, true] {
+        let moment = written(by_both).moment(NOW);
+        let impact = fails(&moment, "hop:203.0.113.1");
+        assert_eq!(impact.broken_paths.total, 1, "{by_both}: {impact:?}");
+        assert_eq!(impact.rerouted_paths.total, 0, "{by_both}");
+        let cut_off = impact.disconnected.items.iter().any(|node| node.to_string() == TARGET);
+        assert!(cut_off, "{by_both}: {impact:?}");
+        let beside = fails(&moment, "hop:203.0.113.11");
+        assert_eq!((beside.broken_paths.total, beside.rerouted_paths.total), (0, 1));
+        assert_eq!(beside.rerouted_paths.items[0].status, RouteStatus::Observed);
+        let worst = moment.spof(9);
+        let ranked = worst.items.iter().any(|spof| spof.id.to_string() == "hop:203.0.113.1");
+        assert!(ranked, "{by_both}: {worst:?}");
+
+        let number = |name: &str| moment.find(&node(name)).expect("there");
+        let (from, to) = (number("agent:berlin"), number(TARGET));
+        let mut scratch = Scratch::default();
+        assert_eq!(moment.ecmp_width(from, to, &mut scratch), 2, "{by_both}");
+        let query = RouteQuery {
+            from,
+            to,
+            metric: Metric::Hops,
+            directed: true,
+            edge_kinds: None,
+            only_through: None,
+            count: 3,
+        };
+        let ways = moment.layered_routes(&query, RouteLayer::Network, &mut scratch).found;
+        let hops: Vec<usize> = ways.iter().map(|way| way.route.nodes.len() - 1).collect();
+        assert_eq!(hops, [4, 4], "{by_both}");
+        // It is still there to be looked at and asked for, and holds nothing up by itself.
+        let probe = moment.edge_between(from, EdgeKind::Path, to);
+        assert_eq!(probe.is_some(), by_both);
+        if by_both {
+            let impact = fails(&moment, &format!("agent:berlin|path|{TARGET}"));
+            assert_eq!(impact.broken_paths.total + impact.rerouted_paths.total, 0);
+        }
+    }
+}
+
+#[test]
+fn where_packets_go_straight_too_the_probe_is_a_link() {
+    let mut graph = written(true);
+    let straight = format!("agent:berlin|path|{TARGET}|udp-1");
+    put(&mut graph, "berlin", &straight, (1, None));
+    let impact = fails(&graph.moment(NOW), "hop:203.0.113.1");
+    assert_eq!((impact.broken_paths.total, impact.rerouted_paths.total), (0, 1), "{impact:?}");
+    withdraw(&mut graph, "berlin", &straight);
+    assert_eq!(fails(&graph.moment(NOW), "hop:203.0.113.1").broken_paths.total, 1);
+}
+
+#[test]
+fn a_site_fails_with_the_addresses_that_any_plane_knows_of_it() {
+    for by_both in [false, true] {
+        let impact = fails(&written(by_both).moment(NOW), "site:tokyo");
+        assert_eq!(impact.broken_paths.total, 1, "{by_both}: {impact:?}");
+    }
+}
+
+#[test]
+fn what_is_known_behind_silent_hops_alone_is_lost_with_what_comes_before_them() {
+    for (silent, by_both) in [(false, false), (true, false), (true, true)] {
+        let mut graph = TopologyGraph::new();
+        put(&mut graph, "berlin", "agent:berlin|path|hop:203.0.113.1", (1, None));
+        let last = if silent { "|*" } else { "" };
+        let way = format!("agent:berlin|path|{TARGET}|f0|hop:203.0.113.1{last}");
+        put(&mut graph, "berlin", &way, (1, None));
+        if !silent {
+            put(&mut graph, "berlin", &format!("hop:203.0.113.1|path|{TARGET}"), (1, None));
+        }
+        if by_both {
+            put(&mut graph, "berlin", &format!("agent:berlin|path|{TARGET}"), (1, None));
+        }
+        let serves = [("server.address", "198.51.100.7"), ("server.port", "5432")];
+        put_with(&mut graph, "tokyo", "service:db", (1, None), &[(1, &serves)]);
+        let calls = format!("service:web|flow|{TARGET}");
+        put_with(&mut graph, "berlin", &calls, (1, None), &[(1, &serves[1..])]);
+        let moment = graph.moment(NOW);
+        let impact = fails(&moment, "hop:203.0.113.1");
+        assert_eq!(impact.broken_paths.total, 1, "{silent} {by_both}");
+        assert_eq!(impact.impacted_services.total, 2, "{silent} {by_both}: {impact:?}");
+        let worst = moment.spof(9).items;
+        let of_hop = worst.iter().find(|spof| spof.id.to_string() == "hop:203.0.113.1");
+        let of_hop = of_hop.expect("it is ranked");
+        assert_eq!((of_hop.broken_paths, of_hop.impacted_services), (1, 2), "{silent} {by_both}");
+    }
+}
+
+#[test]
+fn of_an_edge_that_a_site_means_the_value_does_not_depend_on_what_came_first() {
+    let said = [
+        ("agent:tokyo|path|hop:192.168.1.1", [("holm.probe.icmp", "one")]),
+        ("agent:tokyo|path|host:gw", [("holm.probe.icmp", "two")]),
+    ];
+    let told = |order: [usize; 2]| {
+        let mut graph = TopologyGraph::new();
+        put(&mut graph, "berlin", "agent:berlin|path|hop:192.168.1.1", (1, None));
+        put(&mut graph, "tokyo", "host:gw|alias|hop:192.168.1.1", (1, None));
+        for (edge, attributes) in order.map(|i| said[i]) {
+            put_with(&mut graph, "tokyo", edge, (1, None), &[(5, &attributes)]);
+        }
+        let meant = |name: &str| {
+            let site = "tokyo".parse().expect("valid");
+            graph.meant_by_site(&node(name), &site, NOW).expect("it speaks of it")
+        };
+        let (from, to) = (meant("agent:tokyo"), meant("hop:192.168.1.1"));
+        (graph.digest(), graph.edge_meant(&from, EdgeKind::Path, &to))
+    };
+    assert_eq!(told([0, 1]), told([1, 0]));
+}

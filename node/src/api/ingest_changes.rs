@@ -1,0 +1,217 @@
+//! `POST /ingest/changes/{provider}/{id}`: deliveries of webhooks, where the signature is the credential.
+//!
+//! What comes in: bytes of anybody. What goes out: changes of the tenant whose source it is, or a refusal
+//! that says no more than the sender may know. What must never happen: a body that is read as anything
+//! before its signature held, or an answer that tells whether a source is there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use holm_change::{Headers, MAX_BODY_BYTES, Malformed, Provider, Refusal, Signed, Source};
+use holm_model::Millis;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
+
+use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::recorded_changes_types::{DeliveryAccepted, IngestRefusals};
+use crate::daemon::{Deliveries, NodeState, Tenant};
+
+/// Deliveries that are read at once: each takes up to 1 MiB before it is known who sent it.
+const MAX_AT_ONCE: usize = 32;
+/// How long the body of one may take.
+const READ_LIMIT: Duration = Duration::from_secs(10);
+
+/// The node's places for deliveries, and what became of those that were refused.
+pub(crate) struct Ingest {
+    places: Semaphore,
+    refused: Refused,
+}
+
+#[derive(Default)]
+struct Refused {
+    unknown: AtomicU64,
+    signature: AtomicU64,
+    stale: AtomicU64,
+    size: AtomicU64,
+    unread: AtomicU64,
+    busy: AtomicU64,
+    body: AtomicU64,
+    write: AtomicU64,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self { places: Semaphore::new(MAX_AT_ONCE), refused: Refused::default() }
+    }
+}
+
+impl Ingest {
+    pub(super) fn refusals(&self) -> IngestRefusals {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let refused = &self.refused;
+        IngestRefusals {
+            unknown: of(&refused.unknown),
+            signature: of(&refused.signature),
+            stale: of(&refused.stale),
+            size: of(&refused.size),
+            unread: of(&refused.unread),
+            busy: of(&refused.busy),
+            body: of(&refused.body),
+            write: of(&refused.write),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Whose source it is.
+type Of = Option<(Arc<Tenant>, Source)>;
+
+fn count_of(of: &Of, count: impl FnOnce(&mut Deliveries)) {
+    if let Some((tenant, source)) = of {
+        tenant.changes.count(&source.id, count);
+    }
+}
+
+/// Takes a delivery of a webhook. The signature over the body is the credential: see docs/changes.md for
+/// that of each provider. Taken again, here or at another node, it is the same changes.
+#[utoipa::path(
+    post, path = "/ingest/changes/{provider}/{id}", tag = "changes", security(()),
+    params(
+        ("provider" = String, Path, description = "generic, github or gitlab"),
+        ("id" = String, Path, description = "the source, from `POST /v1/changes/sources`")
+    ),
+    request_body(content = serde_json::Value, description = "what the provider sends, at most 1 MiB"),
+    responses(
+        (status = 202, body = DeliveryAccepted), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 413, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)
+    )
+)]
+pub(crate) async fn ingest(
+    State(state): State<Arc<NodeState>>,
+    Path((provider, id)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let provider: Provider =
+        provider.parse().map_err(|what: &str| ApiError::not_found(what.to_owned()))?;
+    let refused = &state.ingest.refused;
+    let Ok(_place) = state.ingest.places.try_acquire() else {
+        count(&refused.busy);
+        let busy = "as many deliveries as this node reads at once are being read; send it again";
+        let error = ApiError::new(ErrorCode::RateLimited, busy);
+        return Err(ApiError { retry_after_s: Some(5), ..error });
+    };
+    let (parts, body) = request.into_parts();
+    let of: Of = state.tenants.all().into_iter().find_map(|tenant| {
+        let source = tenant.changes.source(&id).filter(|source| source.provider == provider)?;
+        Some((tenant, source))
+    });
+    let body = match whole(body).await {
+        Ok(body) => body,
+        Err(Unread::TooLong) => {
+            count(&refused.size);
+            count_of(&of, |count| count.refused_size += 1);
+            let message = format!(
+                "the body is longer than {MAX_BODY_BYTES} bytes; send fewer changes at once"
+            );
+            return Ok((StatusCode::PAYLOAD_TOO_LARGE, message).into_response());
+        }
+        Err(Unread::Broken) => {
+            count(&refused.unread);
+            return Err(ApiError::bad_request(
+                "the body did not come in whole within 10 s; send it again",
+            ));
+        }
+    };
+    let now = Millis::now();
+    let header = |name: &str| text_of(&parts.headers, name);
+    let signed = verified(refused, &of, provider, &header, &body, now)?;
+    // Nothing is signed by nobody.
+    let Some((tenant, source)) = of else {
+        return Err(ApiError::internal("a delivery without a source"));
+    };
+    let read = holm_change::read(provider, &signed, &header, &body, now).map_err(|error| {
+        count(&refused.body);
+        tenant.changes.count(&source.id, |count| count.refused_body += 1);
+        let code = match error {
+            Malformed::NotJson(_) => ErrorCode::BadRequest,
+            Malformed::Field { .. } => ErrorCode::Validation,
+        };
+        ApiError::new(code, error.to_string())
+    })?;
+    tenant.changes.count(&source.id, |count| {
+        count.last_at = Some(now);
+        count.ignored += u64::from(read.ignored.is_some());
+    });
+    let at = Arc::clone(&state);
+    let taken = tokio::task::spawn_blocking(move || {
+        tenant.take_delivery(&at, &source, &signed, read.drafts, now)
+    });
+    let taken = taken.await.map_err(ApiError::internal)?.map_err(|error| {
+        count(&refused.write);
+        ApiError::new(ErrorCode::Unavailable, format!("the changes could not be written: {error}"))
+    });
+    Ok((StatusCode::ACCEPTED, Json(DeliveryAccepted { accepted: taken? })).into_response())
+}
+
+/// The delivery, if its signature holds.
+fn verified(
+    refused: &Refused,
+    of: &Of,
+    provider: Provider,
+    header: &Headers<'_>,
+    body: &[u8],
+    now: Millis,
+) -> Result<Signed, ApiError> {
+    let source = of.as_ref().map(|(_, source)| source);
+    Signed::check(source, provider, header, body, now).map_err(|refusal| {
+        count(match (refusal, of) {
+            (Refusal::Stale { .. }, _) => &refused.stale,
+            (Refusal::Signature, Some(_)) => &refused.signature,
+            (Refusal::Signature, None) => &refused.unknown,
+        });
+        count_of(of, |count| match refusal {
+            Refusal::Stale { .. } => count.refused_stale += 1,
+            Refusal::Signature => count.refused_signature += 1,
+        });
+        ApiError::new(ErrorCode::Unauthorized, refusal.to_string())
+    })
+}
+
+/// Why a body was not read.
+enum Unread {
+    TooLong,
+    Broken,
+}
+
+async fn whole(body: Body) -> Result<Bytes, Unread> {
+    let read = Limited::new(body, MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(READ_LIMIT, read).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if is_length(&*error) => Err(Unread::TooLong),
+        Ok(Err(_)) | Err(_) => Err(Unread::Broken),
+    }
+}
+
+fn is_length(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        if cause.is::<LengthLimitError>() {
+            return true;
+        }
+        error = cause.source();
+    }
+    false
+}
+
+fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}

@@ -1,0 +1,102 @@
+//! What a delivery says, once its signature held.
+
+mod generic;
+mod github;
+mod gitlab;
+mod json;
+mod moment;
+
+use holm_model::Millis;
+use serde_json::Value;
+
+use crate::{Draft, Headers, MAX_BODY_BYTES, Provider, Signed};
+
+/// Why a delivery that is signed was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// It is no JSON.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// Something in it is not as it should be.
+    #[error("{path}: {what}")]
+    Field {
+        /// Where, such as `changes[3].kind`.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl Malformed {
+    fn field(path: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Field { path: path.into(), what: what.into() }
+    }
+}
+
+/// What was read of a delivery.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Read {
+    /// The changes.
+    pub drafts: Vec<Draft>,
+    /// The event, if it is one that says nothing of changes: a ping, a comment.
+    pub ignored: Option<String>,
+}
+
+impl Read {
+    fn one(draft: Draft) -> Self {
+        Self { drafts: vec![draft], ignored: None }
+    }
+
+    fn nothing(event: &str) -> Self {
+        Self { drafts: Vec::new(), ignored: Some(event.chars().take(80).collect()) }
+    }
+}
+
+/// Reads a delivery of `provider`. Only what is signed comes here.
+///
+/// # Errors
+/// [`Malformed`]: which field, and what is wrong with it.
+pub fn read(
+    provider: Provider,
+    _: &Signed,
+    headers: &Headers<'_>,
+    body: &[u8],
+    now: Millis,
+) -> Result<Read, Malformed> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(Malformed::NotJson(format!("it is longer than {MAX_BODY_BYTES} bytes")));
+    }
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| Malformed::NotJson(error.to_string()))?;
+    match provider {
+        Provider::Generic => generic::read(&body, now),
+        Provider::GitHub => github::read(headers("x-github-event").as_deref(), &body),
+        Provider::GitLab => gitlab::read(&body),
+    }
+}
+
+/// `main` of `refs/heads/main`.
+fn short_ref(reference: &str) -> &str {
+    let heads = reference.strip_prefix("refs/heads/");
+    heads.or_else(|| reference.strip_prefix("refs/tags/")).unwrap_or(reference)
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// Whether all files of these commits describe infrastructure.
+fn is_infrastructure(commits: &[Value]) -> bool {
+    const ENDS: [&str; 5] = [".tf", ".tfvars", ".tofu", ".bicep", ".nix"];
+    const FOLDERS: [&str; 5] = ["terraform", "ansible", "helm", "pulumi", "kustomize"];
+    let files = commits.iter().flat_map(|commit| {
+        let of = |list: &str| commit.get(list).and_then(Value::as_array);
+        ["added", "modified", "removed"].into_iter().filter_map(of).flatten()
+    });
+    let mut files = files.filter_map(Value::as_str).peekable();
+    files.peek().is_some()
+        && files.all(|file| {
+            ENDS.iter().any(|end| file.ends_with(end))
+                || file.split('/').any(|folder| FOLDERS.contains(&folder))
+        })
+}

@@ -1,0 +1,201 @@
+//! Results of probes become signals: raised after several failures in a row, cleared after several
+//! successes.
+
+use hashbrown::HashMap;
+use holm_model::{Millis, NodeId, Severity, Signal};
+
+/// Failures in a row that raise a signal.
+const FAILURES: u32 = 3;
+/// Successes in a row that clear it.
+const SUCCESSES: u32 = 3;
+/// Most probes that are followed; results of others are passed over and counted.
+const MAX_PROBES: usize = 20_000;
+/// A probe without a result for so long is forgotten, in milliseconds.
+const FORGET_MS: u64 = 60 * 60 * 1_000;
+
+/// One result.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome<'a> {
+    /// The kind of probe, such as `icmp`.
+    pub probe: &'a str,
+    /// What was probed.
+    pub target: &'a NodeId,
+    /// What was wrong; `None` if it answered.
+    pub error: Option<&'a str>,
+    /// How grave it is that it does not answer.
+    pub severity: Severity,
+    /// When.
+    pub at: Millis,
+}
+
+/// How a target looks from one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// It is not probed, or not often enough yet to say.
+    Unknown,
+    /// It failed several times in a row.
+    Failing,
+    /// All probes answer, since then.
+    Fine(Millis),
+}
+
+#[derive(Debug)]
+struct Probe {
+    /// Results in a row that say the same.
+    row: u32,
+    failing: bool,
+    raised: bool,
+    /// Since when it answers; `None` while it does not.
+    fine_since: Option<Millis>,
+    last: Millis,
+}
+
+/// Follows the probes of one node.
+#[derive(Debug, Default)]
+pub struct ProbeWatch {
+    probes: HashMap<(NodeId, Box<str>), Probe>,
+    refused: u64,
+}
+
+impl ProbeWatch {
+    /// A watch that follows nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a result; the signal that follows from it, if one does.
+    pub fn take(&mut self, outcome: &Outcome<'_>) -> Option<Signal> {
+        let key = (outcome.target.clone(), Box::from(outcome.probe));
+        if self.probes.len() >= MAX_PROBES && !self.probes.contains_key(&key) {
+            self.probes.retain(|_, probe| outcome.at.since(probe.last) < FORGET_MS);
+            if self.probes.len() >= MAX_PROBES {
+                self.refused += 1;
+                return None;
+            }
+        }
+        let failing = outcome.error.is_some();
+        let new = || Probe { row: 0, failing, raised: false, fine_since: None, last: outcome.at };
+        let probe = self.probes.entry(key).or_insert_with(new);
+        if outcome.at < probe.last {
+            return None;
+        }
+        probe.last = outcome.at;
+        probe.row = if probe.failing == failing { probe.row.saturating_add(1) } else { 1 };
+        probe.failing = failing;
+        match failing {
+            true => probe.fine_since = None,
+            false => {
+                probe.fine_since.get_or_insert(outcome.at);
+            }
+        }
+        let turns = match (failing, probe.raised) {
+            (true, false) => probe.row >= FAILURES,
+            (false, true) => probe.row >= SUCCESSES,
+            // Raised in the run before, perhaps: nothing is cleared that is not known.
+            (false, false) => probe.row == SUCCESSES,
+            (true, true) => false,
+        };
+        if !turns {
+            return None;
+        }
+        probe.raised = failing;
+        let Outcome { probe, target, error, severity, at } = *outcome;
+        let mut signal =
+            Signal::new("active", &format!("{probe}_failed"), target.clone(), failing, at);
+        signal.severity = severity;
+        signal.text = match error {
+            Some(error) => format!("{target} does not answer {probe}: {error}").into(),
+            None => format!("{target} answers {probe}").into(),
+        };
+        signal.attributes.insert("probe".into(), probe.into());
+        Some(signal)
+    }
+
+    /// How a target looks from here by these kinds of probes.
+    pub fn sight(&self, target: &NodeId, kinds: &[Box<str>]) -> Sight {
+        let probes =
+            kinds.iter().filter_map(|kind| self.probes.get(&(target.clone(), kind.clone())));
+        let mut sight = Sight::Unknown;
+        let mut certain = true;
+        for probe in probes {
+            if probe.failing && probe.row >= FAILURES {
+                return Sight::Failing;
+            }
+            certain &= !probe.failing && probe.row >= SUCCESSES;
+            let since = probe.fine_since.unwrap_or_default();
+            sight = match sight {
+                Sight::Fine(known) => Sight::Fine(known.max(since)),
+                _ => Sight::Fine(since),
+            };
+        }
+        if certain { sight } else { Sight::Unknown }
+    }
+
+    /// Whether a target is probed from here.
+    pub fn looks_at(&self, target: &NodeId, kinds: &[Box<str>]) -> bool {
+        kinds.iter().any(|kind| self.probes.contains_key(&(target.clone(), kind.clone())))
+    }
+
+    /// Forgets probes without a result for an hour.
+    pub fn forget(&mut self, now: Millis) {
+        self.probes.retain(|_, probe| now.since(probe.last) < FORGET_MS);
+    }
+
+    /// Results that were passed over because too many probes are followed.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_is_raised_by_its_third_failure_and_cleared_by_its_third_success() {
+        let target: NodeId = "host:192.0.2.7".parse().expect("valid");
+        let mut watch = ProbeWatch::new();
+        let mut at = 0;
+        let mut results = |text: &str| -> String {
+            let said = text.chars().map(|c| {
+                at += 1;
+                let error = (c == 'x').then_some("no answer");
+                let severity = Severity::Warning;
+                let outcome =
+                    Outcome { probe: "icmp", target: &target, error, severity, at: Millis(at) };
+                watch.take(&outcome).map_or('-', |signal| if signal.raised { 'R' } else { 'C' })
+            });
+            said.collect()
+        };
+        assert_eq!(results("xx.xxxx"), "-----R-");
+        assert_eq!(results("..x...."), "-----C-");
+        assert_eq!(results("x.x.x.x"), "-------");
+        let kinds = [Box::from("icmp")];
+        assert_eq!(watch.sight(&target, &kinds), Sight::Unknown, "one failure says nothing");
+        assert!(watch.looks_at(&target, &kinds) && !watch.looks_at(&target, &[]));
+    }
+
+    #[test]
+    fn what_answers_is_a_witness() {
+        let target: NodeId = "host:192.0.2.7".parse().expect("valid");
+        let mut watch = ProbeWatch::new();
+        let kinds = [Box::from("icmp"), Box::from("tcp")];
+        for at in 1..=3 {
+            assert_eq!(watch.sight(&target, &kinds), Sight::Unknown);
+            let (error, severity) = (None, Severity::Warning);
+            let outcome =
+                Outcome { probe: "icmp", target: &target, error, severity, at: Millis(at) };
+            let cleared = watch.take(&outcome);
+            assert_eq!(cleared.is_some_and(|signal| !signal.raised), at == 3);
+        }
+        assert_eq!(watch.sight(&target, &kinds), Sight::Fine(Millis(1)));
+        let (error, severity) = (Some("no answer"), Severity::Warning);
+        for at in 4..=6 {
+            let outcome =
+                Outcome { probe: "tcp", target: &target, error, severity, at: Millis(at) };
+            watch.take(&outcome);
+            let sight = watch.sight(&target, &kinds);
+            assert_eq!(sight, if at == 6 { Sight::Failing } else { Sight::Unknown });
+        }
+    }
+}

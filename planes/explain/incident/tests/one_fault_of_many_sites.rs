@@ -1,0 +1,162 @@
+//! What several sites report of one trouble is one incident, with the reasons; what is not, is not.
+
+mod common;
+
+use common::{MINUTE, Site, book, graver, judged, node, only};
+use holm_incident::{Reason, Spell, State, Witness};
+use holm_model::{Millis, Severity, Signal, VANTAGE_FAILED, VANTAGE_REACHED};
+
+#[test]
+fn sites_that_open_the_same_fault_apart_give_it_one_id_and_end_with_one_incident() {
+    let (mut berlin, mut tokyo) = (Site::new("berlin"), Site::new("tokyo"));
+    berlin.raise("icmp_failed", "host:192.0.2.7", 11 * MINUTE);
+    tokyo.raise("tcp_failed", "host:192.0.2.7", 12 * MINUTE);
+    let (apart, there) = (judged([&berlin], 13 * MINUTE), judged([&tokyo], 13 * MINUTE));
+    assert_eq!(only(&apart).id, only(&there).id, "each pages by the same id");
+    let one = only(&judged([&berlin, &tokyo], 13 * MINUTE));
+    assert_eq!(one.id, only(&apart).id);
+    assert_eq!((one.reports.len(), one.sites.len(), one.also.len()), (2, 2, 0));
+    assert_eq!(one.verdict.as_str(), "target_down");
+    assert_eq!(one.opened, Millis(11 * MINUTE));
+}
+
+#[test]
+fn names_of_one_thing_join_and_the_reason_says_which() {
+    let (mut berlin, mut tokyo) = (Site::new("berlin"), Site::new("tokyo"));
+    berlin.knows("service:shop", &["host:192.0.2.7", "host:shop.example.org"], &[]);
+    berlin.raise("slow", "service:shop", 20 * MINUTE);
+    tokyo.raise("icmp_failed", "host:192.0.2.7", 25 * MINUTE);
+    let one = only(&judged([&berlin, &tokyo], 26 * MINUTE));
+    let [join] = &*one.joins else { panic!("{:?}", one.joins) };
+    assert!(
+        matches!(&join.why, Reason::Same(anchor) if anchor.to_string() == "host:192.0.2.7"),
+        "{join:?}"
+    );
+    assert_eq!(join.report.site, tokyo.place.site);
+    assert_eq!(one.targets, [node("service:shop"), node("host:192.0.2.7")]);
+}
+
+#[test]
+fn a_private_address_is_each_sites_own_unless_they_share_a_plan() {
+    let (mut berlin, mut tokyo) = (Site::new("berlin"), Site::new("tokyo"));
+    berlin.raise("icmp_failed", "host:10.0.0.5", 5 * MINUTE);
+    tokyo.raise("icmp_failed", "host:10.0.0.5", 5 * MINUTE);
+    assert_eq!(judged([&berlin, &tokyo], 6 * MINUTE).incidents().len(), 2);
+    let planned = |name| {
+        let mut site =
+            Site::at(holm_incident::Place { plan: "office".into(), ..common::place(name) });
+        site.raise("icmp_failed", "host:10.0.0.5", 5 * MINUTE);
+        site
+    };
+    let (berlin, tokyo) = (planned("berlin"), planned("tokyo"));
+    only(&judged([&berlin, &tokyo], 6 * MINUTE));
+}
+
+#[test]
+fn a_prefix_joins_what_lies_in_it_and_the_whole_internet_joins_nothing() {
+    let mut site = Site::new("berlin");
+    site.raise("withdrawn", "prefix:192.0.2.0/24", 5 * MINUTE);
+    site.raise("icmp_failed", "host:192.0.2.7", 6 * MINUTE);
+    site.raise("withdrawn", "prefix:192.0.0.0/16", 7 * MINUTE);
+    site.raise("icmp_failed", "host:198.51.100.1", 6 * MINUTE);
+    site.raise("withdrawn", "prefix:0.0.0.0/0", 6 * MINUTE);
+    let judged = judged([&site], 8 * MINUTE);
+    let sizes: Vec<usize> = judged.incidents().iter().map(|i| i.reports.len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 5);
+    let big = judged.incidents().iter().find(|i| i.reports.len() == 3).expect("the prefixes");
+    assert!(big.joins.iter().all(|join| matches!(join.why, Reason::Within { .. })), "{big:#?}");
+}
+
+#[test]
+fn a_prefix_beside_the_target_joins_and_does_not_name_the_fault() {
+    let mut site = Site::new("berlin");
+    let mut signal = Signal::new("flow", "surge", node("service:shop"), true, Millis(MINUTE));
+    signal.prefix = Some(node("prefix:192.0.2.0/24"));
+    site.signal(signal);
+    site.raise("icmp_failed", "host:192.0.2.7", 2 * MINUTE);
+    let one = only(&judged([&site], 3 * MINUTE));
+    let mut alone = Site::new("tokyo");
+    alone.raise("slow", "service:shop", MINUTE);
+    assert_eq!(only(&judged([&alone], 3 * MINUTE)).id, one.id);
+}
+
+#[test]
+fn neighbours_join_only_if_they_failed_at_about_the_same_time() {
+    let run = |later: u64| {
+        let mut site = Site::new("berlin");
+        site.knows("service:shop", &[], &["service:stock"]);
+        site.raise("slow", "service:stock", 10 * MINUTE);
+        site.raise("slow", "service:shop", 10 * MINUTE + later);
+        judged([&site], 30 * MINUTE)
+    };
+    let one = only(&run(MINUTE));
+    assert!(matches!(one.joins[0].why, Reason::Near { .. }), "{:?}", one.joins);
+    assert_eq!(run(3 * MINUTE).incidents().len(), 2);
+}
+
+#[test]
+fn what_fails_again_long_after_is_another_incident() {
+    let mut site = Site::new("berlin");
+    site.raise("icmp_failed", "host:192.0.2.7", 10 * MINUTE);
+    site.clear("icmp_failed", "host:192.0.2.7", 12 * MINUTE);
+    site.raise("icmp_failed", "host:192.0.2.7", 40 * MINUTE);
+    let judged = judged([&site], 41 * MINUTE);
+    let states: Vec<State> = judged.incidents().iter().map(|i| i.state).collect();
+    assert_eq!(states, [State::Open, State::Resolved], "what is not over comes first");
+}
+
+#[test]
+fn vantages_say_where_the_trouble_is() {
+    let mut berlin = Site::new("berlin");
+    berlin.raise("icmp_failed", "host:192.0.2.7", 10 * MINUTE);
+    let mut sites = vec![berlin];
+    let verdict = |sites: &[Site]| {
+        let judged = judged(sites, 11 * MINUTE);
+        let found = judged.incidents().iter().find(|i| i.targets == [node("host:192.0.2.7")]);
+        found.expect("there").verdict.as_str()
+    };
+    assert_eq!(verdict(&sites), "unconfirmed");
+    let id = only(&judged(&sites, 11 * MINUTE)).id;
+    for name in ["tokyo", "lima"] {
+        let fine = vec![Spell { from: Millis(10 * MINUTE), to: None }];
+        let mut site = Site::new(name);
+        site.record("w1", Witness { fault: id, fine }.encode());
+        sites.push(site);
+    }
+    assert_eq!(verdict(&sites), "one_vantage");
+    let mut oslo = Site::new("oslo");
+    oslo.raise("icmp_failed", "host:192.0.2.7", 10 * MINUTE);
+    sites.push(oslo);
+    assert_eq!(verdict(&sites), "path");
+    for name in ["berlin", "oslo"] {
+        let site = sites.iter_mut().find(|site| site.place.site.as_str() == name).expect("there");
+        let target = node(&format!("site:{name}"));
+        site.signal(Signal::new("mesh", "cut_off", target, true, Millis(10 * MINUTE)));
+    }
+    assert_eq!(verdict(&sites), "us");
+}
+
+#[test]
+fn a_plane_that_judged_several_views_says_who_looked() {
+    let mut site = Site::new("berlin");
+    let mut signal = Signal::new("mesh", "link_down", node("site:lima"), true, Millis(MINUTE));
+    signal.attributes.insert(VANTAGE_FAILED.into(), "berlin,oslo".into());
+    signal.attributes.insert(VANTAGE_REACHED.into(), "tokyo".into());
+    site.signal(graver(signal, Severity::Critical));
+    let one = only(&judged([&site], 2 * MINUTE));
+    assert_eq!((one.verdict.as_str(), one.severity), ("path", Severity::Critical));
+}
+
+#[test]
+fn a_report_that_comes_late_is_found_by_every_id_it_ever_had() {
+    let (mut berlin, mut tokyo) = (Site::new("berlin"), Site::new("tokyo"));
+    tokyo.raise("icmp_failed", "host:192.0.2.7", 11 * MINUTE);
+    let before = only(&judged([&tokyo], 12 * MINUTE)).id;
+    berlin.raise("icmp_failed", "host:192.0.2.7", 9 * MINUTE);
+    let mut book = book([&berlin, &tokyo]);
+    let judged = book.judge(Millis(12 * MINUTE));
+    let one = only(&judged);
+    assert_ne!(one.id, before);
+    assert_eq!(one.also, [before]);
+    assert_eq!(judged.of_fault(before).map(|i| i.id), Some(one.id));
+}
