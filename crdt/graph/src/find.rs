@@ -113,6 +113,36 @@ impl TopologyGraph {
         FoundNodes { items: found.into_iter().take(limit).map(|(_, node)| node).collect(), total }
     }
 
+    /// The edges that are there at `at` and fit `from|kind|to`, each part of the three a part of the id or left
+    /// empty, whatever the case; in order, at most `limit`.
+    pub fn search_edges(&self, text: &str, at: Millis, limit: usize) -> ElementsOf {
+        let wanted = text.trim().to_lowercase();
+        let mut parts = wanted.splitn(3, '|');
+        let [from, kind, to] = [(); 3].map(|()| parts.next().unwrap_or_default().trim());
+        let mut found = ElementsOf::default();
+        if [from, kind, to].iter().all(|part| part.is_empty()) {
+            return found;
+        }
+        let fits: Vec<(bool, bool)> = self
+            .nodes
+            .iter()
+            .map(|slot| {
+                let id = slot.as_ref().map(|slot| slot.id.to_string().to_lowercase());
+                id.map_or((false, false), |id| (id.contains(from), id.contains(to)))
+            })
+            .collect();
+        for edge in self.edges.iter().flatten() {
+            let of_ends = fits[edge.from as usize].0 && fits[edge.to as usize].1;
+            let fits = of_ends && edge.kind.as_str().contains(kind);
+            if fits && said_at(&edge.records, at, &None).next().is_some() {
+                found.items.extend(self.edge_id(edge).map(ElementId::Edge));
+            }
+        }
+        found.total = found.items.len() as u64;
+        found.keep(limit);
+        found
+    }
+
     /// Whether a site recorded the node, an edge that ends in it or a path over it, at `at`.
     fn is_there(&self, node: &NodeSlot, at: Millis) -> bool {
         let said = |records: &Records| said_at(records, at, &None).next().is_some();

@@ -51,6 +51,8 @@ struct Laying<'a> {
     several: Vec<bool>,
     /// By node with a private name: who stands for those that speak of it.
     class: Vec<Option<SiteIndex>>,
+    /// The others, where those of several classes mean one thing.
+    other_classes: Vec<(NodeIndex, SiteIndex)>,
     /// The handles of what those mean by such a name who say nothing else of it.
     apart: HashMap<(NodeIndex, SiteIndex), u32>,
     /// The handles of [`Joined::meant`].
@@ -79,6 +81,7 @@ impl<'a> Laying<'a> {
             builder: MomentBuilder::new(),
             handle: vec![None; graph.nodes.len()],
             class: vec![None; graph.nodes.len()],
+            other_classes: Vec::new(),
             apart: HashMap::new(),
             things: HashMap::new(),
             seen: Vec::new(),
@@ -93,7 +96,10 @@ impl<'a> Laying<'a> {
             return self.one_of_several(node, slot, site);
         }
         if slot.scope != AddressScope::Global {
-            self.class[node as usize] = Some(self.plans.class(slot.scope, site));
+            let class = self.plans.class(slot.scope, site);
+            if *self.class[node as usize].get_or_insert(class) != class {
+                self.other_classes.push((node, class));
+            }
         }
         let made = self.shown(self.joined.shown(node))?;
         self.spoken_of(made, slot, site);
@@ -326,6 +332,12 @@ impl Laying<'_> {
             let claimed = graph.claimants(slot, self.at);
             let of_claims = claimed.map(|site| self.plans.class(slot.scope, site));
             for class in self.class[node as usize].into_iter().chain(of_claims) {
+                self.builder.private_name(made, &slot.id, class);
+            }
+        }
+        for (node, class) in std::mem::take(&mut self.other_classes) {
+            let made = self.handle[self.joined.shown(node) as usize];
+            if let Some((made, slot)) = made.zip(graph.nodes[node as usize].as_ref()) {
                 self.builder.private_name(made, &slot.id, class);
             }
         }

@@ -137,3 +137,30 @@ fn withdrawing_everything_leaves_an_empty_graph() {
     assert!(graph.is_empty());
     assert_eq!(graph.digest(), TopologyGraph::new().digest());
 }
+
+#[test]
+fn edges_are_found_by_parts_of_their_ends_and_kind() {
+    let mut graph = TopologyGraph::new();
+    for edge in [
+        "service:web|flow|service:db",
+        "agent:berlin|path|hop:10.0.0.1",
+        "service:WEB2|flow|host:db1",
+    ] {
+        graph.apply(&site("berlin"), element(edge, 10, Some(20), "1", 10));
+    }
+    let found = |text: &str, limit: usize| {
+        let found = graph.search_edges(text, Millis(15), limit);
+        let ids: Vec<String> = found.items.iter().map(ToString::to_string).collect();
+        (ids.join(" "), found.total)
+    };
+    let both = "service:WEB2|flow|host:db1 service:web|flow|service:db";
+    assert_eq!(found("web|flow|db", 9), (both.into(), 2));
+    assert_eq!(found("|flow|", 1), ("service:WEB2|flow|host:db1".into(), 2), "all are counted");
+    assert_eq!(found("agent:berlin|path|hop:10.0.0.1", 9).1, 1);
+    assert_eq!(found("|path", 9).1, 1);
+    assert_eq!(found("||SERVICE:db", 9), ("service:web|flow|service:db".into(), 1));
+    for nothing in ["||", " | | ", "web|path|", "web|flow|db|x", "hop:10.0.0.1||"] {
+        assert_eq!(found(nothing, 9), (String::new(), 0), "{nothing}");
+    }
+    assert_eq!(graph.search_edges("web||", Millis(25), 9).total, 0, "they are over");
+}

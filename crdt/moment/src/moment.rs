@@ -8,7 +8,7 @@ use holm_model::{AddressScope, EdgeId, EdgeKind, ElementId, NodeId, NodeKind, Si
 
 use crate::adjacency::{Hop, Layer, Rows};
 use crate::reach::Arrivals;
-use crate::spof::Ranked;
+use crate::spof::Ranks;
 
 /// A hop that did not answer.
 pub(crate) const NO_NODE: u32 = u32::MAX;
@@ -66,7 +66,7 @@ pub struct Moment {
     /// Which agents reach what: found by the first question that needs it.
     pub(crate) arrivals: OnceLock<Arrivals>,
     /// Every node that breaks something, worst first: found by the first question for it.
-    pub(crate) ranking: OnceLock<Vec<Ranked>>,
+    pub(crate) ranking: OnceLock<Ranks>,
     /// What is connected while nothing has failed: see [`Self::find_home`].
     pub(crate) home: Vec<bool>,
 }

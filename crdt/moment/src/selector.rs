@@ -114,7 +114,7 @@ impl Moment {
     }
 
     /// What is a part of a node.
-    fn add_parts(&self, node: &NodeId, index: u32, selection: &mut Selection) {
+    pub(crate) fn add_parts(&self, node: &NodeId, index: u32, selection: &mut Selection) {
         match node.kind() {
             NodeKind::Site => self.add_site(node.name(), selection),
             NodeKind::Prefix => self.add_prefixes(std::iter::once(index), selection),
@@ -163,6 +163,15 @@ impl Moment {
 
     /// The hosts and hops whose address lies in any of these prefixes.
     fn add_prefixes(&self, prefixes: impl Iterator<Item = u32>, selection: &mut Selection) {
+        self.each_held(prefixes, &mut |_, node| selection.nodes.push(node));
+    }
+
+    /// Every host and hop whose address lies in one of `prefixes`, with that prefix; some more than once.
+    pub(crate) fn each_held(
+        &self,
+        prefixes: impl Iterator<Item = u32>,
+        found: &mut impl FnMut(u32, u32),
+    ) {
         let named =
             prefixes.filter_map(|node| Some((Prefix::parse(self.node(node).name())?, node)));
         let mut wanted: HashMap<Prefix, Vec<u32>> = HashMap::new();
@@ -178,16 +187,18 @@ impl Moment {
         };
         let own = self.nodes.iter().zip(0..);
         for (name, node) in own.chain(self.also_called.iter().map(|(name, node)| (name, *node))) {
-            if !holding(name).is_empty() && self.of_classes(name).is_empty() {
-                selection.nodes.push(node);
+            let prefixes = holding(name);
+            if !prefixes.is_empty() && self.of_classes(name).is_empty() {
+                prefixes.into_iter().for_each(|prefix| found(prefix, node));
             }
         }
         for private in &self.private {
             let scope = AddressScope::of_node(&private.name);
             let speaks = |site: &SiteId| self.class(scope, site) == Some(private.class);
-            let speakers = |prefix: &u32| self.speakers.get(prefix).into_iter().flatten();
-            if holding(&private.name).iter().flat_map(speakers).any(speaks) {
-                selection.nodes.push(private.node);
+            for prefix in holding(&private.name) {
+                if self.speakers.get(&prefix).into_iter().flatten().any(speaks) {
+                    found(prefix, private.node);
+                }
             }
         }
     }

@@ -4,13 +4,18 @@ mod callers;
 mod circles;
 mod dominators;
 mod pieces;
+mod wholes;
 
 use crate::builder::as_index;
 use crate::moment::{Moment, NO_NODE};
 use crate::named::Named;
 use dominators::Dominators;
 
-/// What breaks if one node fails: the totals of a what-if of that node alone.
+/// Most steps of all trees: agents times edges. With more, some of the agents are looked at.
+const MOST_STEPS: usize = 1_000_000_000;
+
+/// What breaks if one node fails: the totals of a what-if of its name. A site, a prefix, an AS and a device fail
+/// with all that belongs to them ([`Moment::select`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spof {
     /// The node.
@@ -52,25 +57,47 @@ pub struct SpofRanking {
     pub items: Vec<Spof>,
     /// How many nodes break something.
     pub total: u64,
+    /// Sites, prefixes, ASes and devices that are ranked by their node alone: those with the fewest parts,
+    /// where there are too many to look at all that belongs to each.
+    pub as_one_node: u64,
+    /// Of how many agents the pairs were counted, and how many there are: all but in very large topologies.
+    pub agents: (usize, usize),
+}
+
+/// Every node by what it breaks, worst first.
+#[derive(Debug, Default)]
+pub(crate) struct Ranks {
+    nodes: Vec<Ranked>,
+    as_one_node: u64,
+    agents: usize,
 }
 
 impl Moment {
-    /// Ranks every node by its blast radius. Exact; by dominator trees, one an agent, and by
+    /// Ranks every node by its blast radius. Exact within its bounds; by dominator trees, one an agent, and by
     /// articulation points, in place of a what-if a node. Worked out once a moment: whoever asks while
     /// that goes on waits for it.
     pub fn spof(&self, limit: usize) -> SpofRanking {
         let ranking = self.ranking.get_or_init(|| self.rank());
-        let items = ranking.iter().take(limit).map(|ranked| Spof {
+        let items = ranking.nodes.iter().take(limit).map(|ranked| Spof {
             id: self.named(ranked.node),
             broken_paths: ranked.broken,
             impacted_services: ranked.services,
             disconnected: ranked.disconnected,
         });
-        SpofRanking { items: items.collect(), total: ranking.len() as u64 }
+        SpofRanking {
+            items: items.collect(),
+            total: ranking.nodes.len() as u64,
+            as_one_node: ranking.as_one_node,
+            agents: (ranking.agents, self.agents.len()),
+        }
     }
 
-    fn rank(&self) -> Vec<Ranked> {
-        let broken = self.broken_by_node();
+    fn rank(&self) -> Ranks {
+        // Every n-th agent, so that all are looked at but in the largest topologies.
+        let steps = self.agents.len().saturating_mul(self.path.out.len());
+        let each = steps.div_ceil(MOST_STEPS).max(1);
+        let broken = self.broken_by_node(each);
+        let (wholes, as_one_node) = self.wholes();
         let services = self.services_by_node();
         let disconnected = self.disconnected_by_node();
         let mut nodes: Vec<Ranked> = (0..as_index(self.nodes.len()))
@@ -80,15 +107,18 @@ impl Moment {
                 services: services[node as usize],
                 disconnected: disconnected[node as usize],
             })
-            .filter(|ranked| ranked.blast_radius() > 0)
             .collect();
+        for whole in wholes {
+            nodes[whole.node as usize] = whole;
+        }
+        nodes.retain(|ranked| ranked.blast_radius() > 0);
         nodes
             .sort_unstable_by_key(|ranked| (std::cmp::Reverse(ranked.blast_radius()), ranked.node));
-        nodes
+        Ranks { nodes, as_one_node, agents: self.agents.len().div_ceil(each) }
     }
 
-    /// Pairs that break with each node.
-    fn broken_by_node(&self) -> Vec<u64> {
+    /// Pairs that break with each node, of every `each`-th agent.
+    fn broken_by_node(&self, each: usize) -> Vec<u64> {
         let count = self.nodes.len();
         let mut broken = vec![0_u64; count];
         let leaves = Leaves::of(self);
@@ -98,7 +128,7 @@ impl Moment {
         // By bunch, how many agents reach it; by node, how many of these have observed paths to it.
         let mut reached = vec![0_u64; leaves.bunches.len()];
         let mut observed_of = vec![0_u64; count];
-        for (bit, &agent) in self.agents.iter().enumerate() {
+        for (bit, &agent) in self.agents.iter().enumerate().step_by(each) {
             tree.find(self, &[agent], |node| leaves.is_leaf(node));
             // Targets that hang on each node by their last edge, and the node itself.
             for &node in tree.reached() {

@@ -5,8 +5,8 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Plan, plan};
-use holm_model::{EdgeKind, NodeKind};
-use holm_moment::{Limits, Moment, PrefixLoss, RouteStatus, Scratch, Selection, WhatIf};
+use holm_model::{EdgeKind, ElementId, NodeKind};
+use holm_moment::{Limits, Moment, PrefixLoss, RouteStatus, Scratch, Selection, Selector, WhatIf};
 use proptest::prelude::*;
 
 const ALL: Limits = Limits { items: usize::MAX };
@@ -180,7 +180,10 @@ impl Naive<'_> {
         for &edge in &self.edges {
             let (from, kind, _) = self.plan.edges[edge];
             if kind == EdgeKind::Flow
-                && !matches!(self.plan.kind(from), NodeKind::Host | NodeKind::Hop)
+                && !matches!(
+                    self.plan.kind(from),
+                    NodeKind::Host | NodeKind::Hop | NodeKind::Device
+                )
             {
                 distance.entry(from).or_insert(1);
             }
@@ -188,7 +191,10 @@ impl Naive<'_> {
         for step in 0..20 {
             for &(from, kind, to) in &self.plan.edges {
                 if kind == EdgeKind::Flow
-                    && !matches!(self.plan.kind(from), NodeKind::Host | NodeKind::Hop)
+                    && !matches!(
+                        self.plan.kind(from),
+                        NodeKind::Host | NodeKind::Hop | NodeKind::Device
+                    )
                     && distance.get(&to) == Some(&step)
                     && !distance.contains_key(&from)
                 {
@@ -326,7 +332,7 @@ proptest! {
         let ranking = moment.spof(usize::MAX);
         let mut expected = Vec::new();
         for n in 0..plan.names.len() {
-            let failed = select(&moment, &plan, &[n].into(), &BTreeSet::new());
+            let failed = moment.select(&Selector::Element(ElementId::Node(plan.id(n)))).expect("it is there");
             let question = WhatIf { failed, ..WhatIf::default() };
             let impact = moment.what_if(&question, ALL, None, &mut scratch);
             let counts = (

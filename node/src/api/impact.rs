@@ -21,7 +21,6 @@ use super::impact_types::{
 use super::names;
 use super::params::{Given, When, limit, moment};
 use super::questions::{Asked, answer};
-use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
 
 /// Most targets of one question.
@@ -134,12 +133,25 @@ pub(crate) async fn spof(
             impacted_services: spof.impacted_services,
             disconnected: spof.disconnected,
         });
+        let mut coverage = asked.coverage(at);
+        if ranking.as_one_node > 0 {
+            coverage.notes.push(format!(
+                "{} sites, prefixes, ASes and devices with few parts are ranked by their own node alone",
+                ranking.as_one_node
+            ));
+        }
+        let (looked, agents) = ranking.agents;
+        if looked < agents {
+            coverage
+                .notes
+                .push(format!("of pairs of agent and target those of {looked} of {agents} agents are counted"));
+        }
         Ok(SpofList {
-            at: Timestamp(at.unwrap_or(asked.now)),
+            at: asked.as_of(at),
             live: at.is_none(),
             items: items.collect(),
             total: ranking.total,
-            coverage: asked.coverage(at),
+            coverage,
             freshness: asked.freshness(),
         })
     })
@@ -269,7 +281,7 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
         status: if path.observed { RouteStatusView::Observed } else { RouteStatusView::Inferred },
     };
     ImpactView {
-        at: Timestamp(at.unwrap_or(asked.now)),
+        at: asked.as_of(at),
         live: at.is_none(),
         totals: ImpactTotals {
             failed: impact.failed.len() as u64,

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLockReadGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLockReadGuard};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, header};
@@ -21,7 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::coverage;
 use super::error::{ApiError, ErrorCode};
 use super::topology_types::{CoverageView, FreshnessView};
-use crate::daemon::{Caller, NodeState, Tenant};
+use super::types::Timestamp;
+use crate::daemon::{Caller, NodeState, Picture, Tenant};
 
 /// How many questions are worked on, and for how long others wait.
 #[derive(Debug, Clone, Copy)]
@@ -197,6 +198,8 @@ pub(super) struct Asked {
     pub(super) state: Arc<NodeState>,
     pub(super) tenant: Arc<Tenant>,
     pub(super) now: Millis,
+    /// The topology of now, the same for all of the question.
+    live: OnceLock<Picture>,
     patience: Patience,
 }
 
@@ -216,9 +219,18 @@ impl Asked {
     /// The topology laid out for questions, at `at` or now.
     pub(super) fn moment(&self, at: Option<Millis>) -> Result<Arc<Moment>, ApiError> {
         self.go_on()?;
-        let moment = self.tenant.moment(at);
+        let moment = match at {
+            Some(_) => self.tenant.moment(at).moment,
+            None => Arc::clone(&self.live.get_or_init(|| self.tenant.moment(None)).moment),
+        };
         self.go_on()?;
         Ok(moment)
+    }
+
+    /// When what is answered was so: at `at`, or at the moment that stands for now.
+    pub(super) fn as_of(&self, at: Option<Millis>) -> Timestamp {
+        let live = || self.live.get().map_or(self.now, |picture| picture.at);
+        Timestamp(at.unwrap_or_else(live))
     }
 
     pub(super) fn coverage(&self, at: Option<Millis>) -> CoverageView {
@@ -239,7 +251,9 @@ pub(super) async fn ask<T: Send + 'static>(
     let tenant = state.tenant(caller)?;
     let asking = Arc::clone(&state);
     let id = tenant.id.clone();
-    let work = |patience| work(&Asked { state, tenant, now: Millis::now(), patience });
+    let work = |patience| {
+        work(&Asked { state, tenant, now: Millis::now(), live: OnceLock::new(), patience })
+    };
     asking.questions.work(&id, work).await
 }
 

@@ -1,5 +1,6 @@
-//! `GET /v1/topology/search`: nodes by name, attribute or address.
+//! `GET /v1/topology/search`: nodes by name, attribute or address, and edges by their ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -24,18 +25,19 @@ const MOST_NAMES: usize = 64;
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchQuery {
     /// Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too. `name@site`
-    /// finds what a site means by a name, or by the first 64 that fit.
+    /// finds what a site means by a name, or by the first 64 that fit. `from|kind|to` finds edges, each of the three a part
+    /// of what the edge says or left empty.
     q: String,
     /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
     #[param(value_type = Option<String>)]
     at: Option<When>,
     /// Whether names of the same thing are one node, found by any of them: `true` (otherwise) or `false`.
     fold: Option<bool>,
-    /// Most nodes in the answer: 1 to 10,000; 20 otherwise.
+    /// Most in the answer: 1 to 10,000; 20 otherwise.
     limit: Option<usize>,
 }
 
-/// Nodes by name, attribute or address, best first.
+/// Nodes by name, attribute or address, best first; or edges by their ends.
 #[utoipa::path(
     get, path = "/v1/topology/search", tag = "topology", params(SearchQuery),
     responses((status = 200, body = FoundList), (status = 400, body = ErrorBody))
@@ -49,6 +51,17 @@ pub(crate) async fn search(
     let limit = limit(query.limit, 20)?;
     answer(state, &caller, move |asked| {
         let (at, fold) = (at.unwrap_or(asked.now), query.fold.unwrap_or(true));
+        if query.q.contains('|') {
+            let found = asked.graph().search_edges(&query.q, at, limit);
+            return Ok(FoundList {
+                matched: BTreeMap::new(),
+                attributes: BTreeMap::new(),
+                coverage: asked.coverage(Some(at)),
+                freshness: asked.freshness(),
+                items: found.items.iter().map(ToString::to_string).collect(),
+                total: found.total,
+            });
+        }
         let mut found = asked.graph().search(&query.q, at, limit, fold);
         if found.total == 0 {
             found = meant_by_a_site(&asked.graph(), &query.q, at, limit);

@@ -15,7 +15,6 @@ use super::names;
 use super::params::{Given, When, limit, moment, within};
 use super::questions::answer;
 use super::topology::MAX_DEPTH;
-use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
 
 /// Nodes of a component that are named.
@@ -92,7 +91,7 @@ pub(crate) async fn neighbours(
             distance,
         };
         Ok(NeighbourList {
-            at: Timestamp(at.unwrap_or(asked.now)),
+            at: asked.as_of(at),
             items: found.iter().take(limit).map(view).collect(),
             total: found.len() as u64,
             coverage: asked.coverage(at),
@@ -133,7 +132,7 @@ pub(crate) async fn dependents(
         let found = asked.tenant.search(|scratch| moment.hangs_on(node, scratch));
         let names = found.iter().take(limit).map(|&node| moment.named(node).to_string());
         Ok(DependentList {
-            at: Timestamp(at.unwrap_or(asked.now)),
+            at: asked.as_of(at),
             items: names.collect(),
             total: found.len() as u64,
             coverage: asked.coverage(at),
@@ -181,7 +180,7 @@ pub(crate) async fn components(
         found.sort_by_key(|view| std::cmp::Reverse(view.size));
         found.truncate(limit);
         Ok(ComponentList {
-            at: Timestamp(at.unwrap_or(asked.now)),
+            at: asked.as_of(at),
             items: found,
             total: count as u64,
             coverage: asked.coverage(at),

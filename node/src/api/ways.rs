@@ -142,7 +142,7 @@ pub(crate) async fn paths(
         let (observed, observed_total) = moment.observed_between(ends.0, ends.1, limit);
         let view = |route| route_view(&moment, ends, query.kind, layer, route);
         Ok(WaysView {
-            at: Timestamp(until),
+            at: asked.as_of(at),
             live: at.is_none(),
             layer: LayerView::of(layer),
             directed: routes.directed,

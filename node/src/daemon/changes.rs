@@ -207,7 +207,7 @@ impl Changes {
 impl Tenant {
     /// Takes the changes of a delivery, each once; durable when it returns. How many were new.
     pub(crate) fn take_delivery(
-        &self,
+        self: &Arc<Self>,
         state: &NodeState,
         source: &Source,
         signed: &Signed,
@@ -236,7 +236,7 @@ impl Tenant {
     }
 
     fn take_drafts(
-        &self,
+        self: &Arc<Self>,
         state: &NodeState,
         drafts: Vec<(ChangeId, String, Draft)>,
         now: Millis,
@@ -246,7 +246,7 @@ impl Tenant {
             return Ok(taken);
         }
         let named = drafts.iter().any(|(.., draft)| !draft.words.is_empty());
-        let moment = named.then(|| self.moment(None));
+        let moment = named.then(|| self.moment(None).moment);
         let resolve = |word: &str| -> Vec<NodeId> {
             let moment = moment.as_deref();
             moment
@@ -402,7 +402,7 @@ impl Tenant {
         }
     }
 
-    fn write_seen(&self, state: &NodeState, now: Millis) -> Result<(), CommitError> {
+    fn write_seen(self: &Arc<Self>, state: &NodeState, now: Millis) -> Result<(), CommitError> {
         let horizon = now - self.replica.limits().retention_ms;
         lock(&self.changes.book).forget(horizon);
         self.take_drafts(state, self.edits_of_policies(horizon), now)?;

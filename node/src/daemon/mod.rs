@@ -28,6 +28,7 @@ pub(crate) use credentials::{ApiToken, Caller, CredentialError, Credentials, LOG
 pub(crate) use forgotten::ForgetError;
 pub(crate) use freshness::SiteReport;
 pub(crate) use incidents::ActError;
+pub(crate) use moments::Picture;
 pub(crate) use roster::{ROSTER_TENANT, Roster};
 pub(crate) use slo::{Applied, Slo, SloError, SloJudged};
 pub(crate) use state::{Change, NodeState, Topic};

@@ -1,6 +1,7 @@
 //! The tenant's topology laid out for questions, kept while it stays true.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use holm_model::Millis;
@@ -11,6 +12,9 @@ use super::Tenant;
 /// How long a picture of now is used: an element that another site's clock dated ahead becomes true
 /// without a change.
 const NOW_LASTS: Duration = Duration::from_secs(5);
+/// A topology that takes longer than this to lay out (hundreds of thousands of edges) is laid out anew beside the
+/// questions: they get the picture before, which says its time.
+const WAITED_FOR: Duration = Duration::from_millis(100);
 /// Pictures that are kept: now, and the moments that someone looks at.
 const KEPT: usize = 4;
 
@@ -18,46 +22,97 @@ const KEPT: usize = 4;
 #[derive(Default)]
 pub(crate) struct Moments {
     kept: Mutex<Vec<Kept>>,
+    /// Whether now is being laid out beside the questions.
+    laying: AtomicBool,
     /// Room for searches, used again by the next question.
     scratch: Mutex<Vec<Scratch>>,
 }
 
+/// A topology laid out, and the moment at which it was so.
+#[derive(Debug, Clone)]
+pub(crate) struct Picture {
+    pub(crate) moment: Arc<Moment>,
+    pub(crate) at: Millis,
+}
+
 struct Kept {
     /// `None` for now.
-    at: Option<Millis>,
+    asked: Option<Millis>,
     generation: u64,
     made: Instant,
-    moment: Arc<Moment>,
+    /// How long it took to lay it out.
+    took: Duration,
+    picture: Picture,
+}
+
+impl Kept {
+    /// Whether nothing has changed since.
+    fn holds(&self, generation: u64) -> bool {
+        self.generation == generation && (self.asked.is_some() || self.made.elapsed() < NOW_LASTS)
+    }
+
+    /// Whether it will do while a new one is laid out.
+    fn will_do(&self) -> bool {
+        self.asked.is_none() && self.took > WAITED_FOR && self.made.elapsed() < NOW_LASTS
+    }
 }
 
 impl Tenant {
     /// The topology at `at`, or now. Takes long for a large tenant: not for an async thread.
-    pub(crate) fn moment(&self, at: Option<Millis>) -> Arc<Moment> {
-        let graph = self.graph();
-        let generation = graph.generation();
-        let good = |kept: &Kept| {
-            kept.generation == generation && (kept.at.is_some() || kept.made.elapsed() < NOW_LASTS)
-        };
-        let lock = || self.moments.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        {
-            let mut kept = lock();
-            kept.retain(good);
-            if let Some(i) = kept.iter().position(|kept| kept.at == at) {
+    pub(crate) fn moment(self: &Arc<Self>, at: Option<Millis>) -> Picture {
+        let generation = self.graph().generation();
+        let found = {
+            let mut kept = self.moments.kept();
+            kept.retain(|kept| kept.holds(generation) || kept.will_do());
+            kept.iter().position(|kept| kept.asked == at).map(|i| {
                 let found = kept.remove(i);
-                let moment = Arc::clone(&found.moment);
+                let answer = (found.picture.clone(), found.holds(generation));
                 kept.push(found);
-                return moment;
+                answer
+            })
+        };
+        match found {
+            Some((picture, true)) => {
+                Picture { at: at.unwrap_or_else(Millis::now), moment: picture.moment }
             }
+            Some((picture, false)) => {
+                self.lay_out_beside();
+                picture
+            }
+            None => self.lay_out(at),
         }
-        let moment = Arc::new(graph.moment(at.unwrap_or_else(Millis::now)));
+    }
+
+    /// Lays out now, unless that is being done.
+    fn lay_out_beside(self: &Arc<Self>) {
+        if self.moments.laying.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let tenant = Arc::clone(self);
+        let lay_out = move || {
+            // Also after a panic somebody else may try.
+            let _done = Done(&tenant.moments.laying);
+            tenant.lay_out(None);
+        };
+        if std::thread::Builder::new().name("topology".into()).spawn(lay_out).is_err() {
+            self.moments.laying.store(false, Ordering::Release);
+        }
+    }
+
+    fn lay_out(&self, asked: Option<Millis>) -> Picture {
+        let graph = self.graph();
+        let (generation, began) = (graph.generation(), Instant::now());
+        let at = asked.unwrap_or_else(Millis::now);
+        let picture = Picture { moment: Arc::new(graph.moment(at)), at };
         drop(graph);
-        let mut kept = lock();
+        let mut kept = self.moments.kept();
+        kept.retain(|kept| kept.asked != asked);
         if kept.len() >= KEPT {
             kept.remove(0);
         }
-        let made = Instant::now();
-        kept.push(Kept { at, generation, made, moment: Arc::clone(&moment) });
-        moment
+        let (made, took) = (Instant::now(), began.elapsed());
+        kept.push(Kept { asked, generation, made, took, picture: picture.clone() });
+        picture
     }
 
     /// Asks with room for searches.
@@ -70,5 +125,19 @@ impl Tenant {
             free.push(scratch);
         }
         answer
+    }
+}
+
+impl Moments {
+    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }

@@ -47,6 +47,8 @@ fn a_site_that_fails_takes_its_probed_paths_with_it_and_any_node_can_tell() {
     let worst = spof["items"][0]["blast_radius"].as_u64();
     assert!(worst.is_some_and(|blast| blast >= 2), "{spof}");
     assert!(berlin.place.holm(&["spof"]).succeeded().contains("BLAST"));
+    let edges = berlin.get("/v1/topology/search?q=agent:berlin%7Cpath%7C");
+    assert!(edges["total"].as_u64() > Some(0), "{edges}");
     let found = berlin.get("/v1/topology/search?q=TOKYO");
     assert_eq!(found["items"], json!(["agent:tokyo", "site:tokyo"]));
     let host = tokyo.place.mesh.ip();

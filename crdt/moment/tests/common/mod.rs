@@ -106,8 +106,9 @@ impl Plan {
 
 /// How many of each kind: agents may be missing altogether.
 fn names() -> impl Strategy<Value = Vec<NodeId>> {
-    (0_usize..4, 1_usize..5, 1_usize..4, 0_usize..4, 0_usize..3, 0_usize..3).prop_map(
-        |(agents, hops, hosts, services, systems, prefixes)| {
+    let parts = (0_usize..4, 1_usize..5, 1_usize..4, 0_usize..4, 0_usize..3, 0_usize..3);
+    (parts, 0_usize..2, 0_usize..2).prop_map(
+        |((agents, hops, hosts, services, systems, prefixes), devices, sites)| {
             let kinds = [
                 (NodeKind::Agent, agents),
                 (NodeKind::Hop, hops),
@@ -115,9 +116,18 @@ fn names() -> impl Strategy<Value = Vec<NodeId>> {
                 (NodeKind::Service, services),
                 (NodeKind::As, systems),
                 (NodeKind::Prefix, prefixes),
+                (NodeKind::Device, devices),
+                (NodeKind::Site, sites),
             ];
+            let name = |kind, i: usize| match kind {
+                // Prefixes that hold the addresses, each in the one before.
+                NodeKind::Prefix => format!("203.0.113.0/{}", 30 + i),
+                NodeKind::Host if i % 2 == 0 => format!("203.0.113.{i}"),
+                NodeKind::Hop if i % 2 == 1 => format!("203.0.113.{i}"),
+                _ => format!("n{i}"),
+            };
             let one = |(kind, count)| {
-                (0..count).map(move |i| NodeId::new(kind, &format!("n{i}")).expect("valid"))
+                (0..count).map(move |i| NodeId::new(kind, &name(kind, i)).expect("valid"))
             };
             kinds.into_iter().flat_map(one).collect()
         },
