@@ -205,10 +205,15 @@ pub(crate) fn put_together(
     let merged = merges.map(|(index, merge)| merge.clone().alias(format!("m{index}")));
     let merged = part.aggregate(group_columns.clone(), merged.collect::<Vec<_>>())?;
     let columns = aggregate.schema.iter().zip(group_columns.into_iter().chain(merging.values));
+    let schema = Arc::clone(merged.schema());
     let columns: Vec<Expr> = columns
         .map(|((relation, field), value)| {
-            cast(value, field.data_type().clone())
-                .alias_qualified(relation.cloned(), field.name().clone())
+            // How many decimals a quotient has is not known to a plan whose types are not settled.
+            let value = match datafusion::logical_expr::ExprSchemable::get_type(&value, &schema) {
+                Ok(have) if have.is_decimal() => value,
+                _ => cast(value, field.data_type().clone()),
+            };
+            value.alias_qualified(relation.cloned(), field.name().clone())
         })
         .collect();
     merged.project(columns)?.build()

@@ -46,6 +46,10 @@ fn the_answer_is_that_of_all_rows_in_one_place() {
             "SELECT ip_text(source.address) AS a, max(flow.io.bytes) - min(flow.io.bytes) AS r FROM flows WHERE source.port = 80 GROUP BY 1 HAVING count(*) > 3 ORDER BY r DESC, a LIMIT 7",
             true,
         ),
+        (
+            "SELECT flow.io.bytes / 7 AS k, count(*), sum(flow.io.bytes / 7) FROM flows GROUP BY k ORDER BY k LIMIT 20",
+            false,
+        ),
         ("SELECT count(DISTINCT source.address) FROM flows", true),
         (
             "SELECT source.port, count(DISTINCT source.address) FROM flows GROUP BY source.port ORDER BY 1",

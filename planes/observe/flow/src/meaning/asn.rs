@@ -4,7 +4,6 @@
 //! number and perhaps a name in each line (what tools make of MRT dumps), or two addresses, number,
 //! country and name between tabs.
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::Path;
@@ -35,7 +34,7 @@ pub enum AsTableError {
 #[derive(Debug, Default)]
 pub struct AsTable {
     ranges: Ranges,
-    names: HashMap<u32, Box<str>>,
+    names: hashbrown::HashMap<u32, Box<str>>,
     /// Lines or records that were passed over.
     passed: u64,
 }

@@ -232,10 +232,8 @@ impl Enricher {
             })
             .collect();
         let table = self.systems.as_ref();
-        let names = table.and_then(|table| {
-            let known = effective.iter().map(|n| n.filter(|n| table.name_of(*n).is_some()));
-            dictionary(known, |number| table.name_of(number))
-        });
+        let names =
+            table.and_then(|table| dictionary(effective.iter(), |number| table.name_of(number)));
         let names = names.unwrap_or_else(|| nulls(true, batch.num_rows()));
         [Arc::new(effective), names]
     }
@@ -250,34 +248,28 @@ fn first_of(address: IpAddr, bits: u8) -> [u8; 16] {
     first.to_be_bytes()
 }
 
-/// A column of words by keys, with a list of only those that it has; `None` if it has none.
+/// A column of words by keys, with a list of only those that it has; `None` if it has none. A key without a
+/// word has none in the column.
 fn dictionary<'a>(
     keys: impl Iterator<Item = Option<u32>>,
     text: impl Fn(u32) -> Option<&'a str>,
 ) -> Option<ArrayRef> {
-    let mut known: HashMap<u32, u32> = HashMap::new();
+    let mut known: hashbrown::HashMap<u32, Option<u32>> = hashbrown::HashMap::with_capacity(1_024);
     let mut list: Vec<&str> = Vec::new();
     // Neighbours often have the same.
-    let mut last = None;
+    let mut last = (None, None);
     let places: UInt32Array = keys
         .map(|key| {
-            let key = key?;
-            if let Some((same, place)) = last
-                && same == key
-            {
-                return Some(place);
+            if last.0 != key {
+                let place = key.and_then(|key| {
+                    *known.entry(key).or_insert_with(|| {
+                        list.push(text(key)?);
+                        Some(list.len() as u32 - 1)
+                    })
+                });
+                last = (key, place);
             }
-            let place = match known.get(&key) {
-                Some(place) => *place,
-                None => {
-                    list.push(text(key)?);
-                    let place = list.len() as u32 - 1;
-                    known.insert(key, place);
-                    place
-                }
-            };
-            last = Some((key, place));
-            Some(place)
+            last.1
         })
         .collect();
     if list.is_empty() {
