@@ -1,0 +1,72 @@
+//! What sites, prefixes, ASes and devices break: they fail with all that belongs to them.
+
+use std::cmp::Reverse;
+
+use holm_model::NodeKind;
+
+use super::Ranked;
+use crate::builder::as_index;
+use crate::moment::Moment;
+use crate::search::Scratch;
+use crate::selector::Selection;
+use crate::what_if::{Limits, WhatIf};
+
+/// Most of them that are looked at, and how many nodes and edges that may take together: each is a what-if of
+/// its own.
+const MOST: usize = 256;
+const MOST_WORK: usize = 20_000_000;
+/// As many are looked at whatever it takes.
+const LEAST: usize = 16;
+
+impl Moment {
+    /// What those break that stand for more than themselves, and how many of them were left out: those with
+    /// the fewest parts.
+    pub(super) fn wholes(&self) -> (Vec<Ranked>, u64) {
+        let mut wholes = self.with_parts();
+        wholes.sort_by_key(|(node, selection)| (Reverse(selection.nodes.len()), *node));
+        let size = self.nodes.len() + self.from.len();
+        let most = (MOST_WORK / size.max(1)).clamp(LEAST, MOST);
+        let left_out = wholes.len().saturating_sub(most) as u64;
+        wholes.truncate(most);
+        let mut scratch = Scratch::default();
+        let rank = |(node, failed)| {
+            let question = WhatIf { failed, ..WhatIf::default() };
+            let impact = self.what_if(&question, Limits { items: 0 }, None, &mut scratch);
+            Ranked {
+                node,
+                broken: impact.broken_paths.total,
+                services: impact.impacted_services.total,
+                disconnected: impact.disconnected.total,
+            }
+        };
+        (wholes.into_iter().map(rank).collect(), left_out)
+    }
+
+    /// Every node that stands for more than itself, with all that belongs to it.
+    fn with_parts(&self) -> Vec<(u32, Selection)> {
+        let mut parts: Vec<(u32, Vec<u32>)> = Vec::new();
+        let nodes = (0..as_index(self.nodes.len())).filter(|&node| {
+            matches!(self.kind_of(node), NodeKind::Site | NodeKind::As | NodeKind::Device)
+        });
+        for node in nodes {
+            let mut selection = Selection::default();
+            self.add_parts(self.node(node), node, &mut selection);
+            parts.push((node, selection.nodes));
+        }
+        let prefixes =
+            (0..as_index(self.nodes.len())).filter(|&n| self.kind_of(n) == NodeKind::Prefix);
+        let mut held: Vec<(u32, u32)> = Vec::new();
+        self.each_held(prefixes, &mut |prefix, node| held.push((prefix, node)));
+        held.sort_unstable();
+        for of_prefix in held.chunk_by(|a, b| a.0 == b.0) {
+            parts.push((of_prefix[0].0, of_prefix.iter().map(|(_, node)| *node).collect()));
+        }
+        let selection = |(node, mut nodes): (u32, Vec<u32>)| {
+            nodes.push(node);
+            nodes.sort_unstable();
+            nodes.dedup();
+            (nodes.len() > 1).then_some((node, Selection { nodes, edges: Vec::new() }))
+        };
+        parts.into_iter().filter_map(selection).collect()
+    }
+}
