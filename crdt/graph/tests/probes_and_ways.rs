@@ -157,3 +157,67 @@ fn of_an_edge_that_a_site_means_the_value_does_not_depend_on_what_came_first() {
     };
     assert_eq!(told([0, 1]), told([1, 0]));
 }
+
+#[test]
+fn a_hop_that_did_not_answer_leaves_both_sides_connected() {
+    for hops in ["*", "*|hop:203.0.113.2", "hop:203.0.113.1|*|hop:203.0.113.2"] {
+        let mut graph = TopologyGraph::new();
+        put(&mut graph, "berlin", &format!("agent:berlin|path|{TARGET}"), (1, None));
+        put(&mut graph, "berlin", &format!("agent:berlin|path|{TARGET}|f0|{hops}"), (1, None));
+        for (from, to) in [("agent:berlin", "hop:203.0.113.1"), ("hop:203.0.113.2", TARGET)] {
+            if hops.contains(if from.starts_with("hop") { from } else { to }) {
+                put(&mut graph, "berlin", &format!("{from}|path|{to}"), (1, None));
+            }
+        }
+        put(&mut graph, "tokyo", &format!("service:db|flow|{TARGET}"), (1, None));
+        let moment = graph.moment(NOW);
+        assert_eq!(moment.components().1, 1, "{hops}");
+        let agent = moment.find(&node("agent:berlin")).expect("there");
+        let hanging = moment.hangs_on(agent, &mut Scratch::default()).len();
+        assert_eq!(hanging, moment.len().0 - 1, "{hops}");
+        assert_eq!(fails(&moment, "agent:berlin").disconnected.total as usize, hanging);
+    }
+}
+
+#[test]
+fn a_hop_that_did_not_answer_proves_no_way_around_what_answered_there() {
+    for (other, survives) in [("*", false), ("hop:203.0.113.12", true)] {
+        let mut graph = TopologyGraph::new();
+        let last = "hop:203.0.113.2";
+        for (flow, hop) in [("f0", "hop:203.0.113.11"), ("f1", other)] {
+            let way = format!("agent:berlin|path|{TARGET}|{flow}|{hop}|{last}");
+            put(&mut graph, "berlin", &way, (1, None));
+            if hop != "*" {
+                put(&mut graph, "berlin", &format!("agent:berlin|path|{hop}"), (1, None));
+                put(&mut graph, "berlin", &format!("{hop}|path|{last}"), (1, None));
+            }
+        }
+        put(&mut graph, "berlin", &format!("{last}|path|{TARGET}"), (1, None));
+        let moment = graph.moment(NOW);
+        let impact = fails(&moment, "hop:203.0.113.11");
+        let found = (impact.broken_paths.total, impact.rerouted_paths.total);
+        assert_eq!(found, if survives { (0, 1) } else { (1, 0) }, "{other}: {impact:?}");
+        let worst = moment.spof(9).items;
+        let ranked = worst.iter().find(|spof| spof.id.to_string() == "hop:203.0.113.11");
+        assert_eq!(ranked.map_or(0, |spof| spof.broken_paths), found.0, "{other}");
+    }
+}
+
+#[test]
+fn all_that_belongs_to_a_thing_fails_by_whichever_name_it_is_asked_for() {
+    let mut graph = TopologyGraph::new();
+    put(&mut graph, "berlin", "device:r1|alias|hop:203.0.113.3", (1, None));
+    put(&mut graph, "berlin", "device:r1|device|hop:203.0.113.2", (1, None));
+    put(&mut graph, "berlin", "agent:berlin|path|hop:203.0.113.3", (1, None));
+    put(&mut graph, "berlin", "agent:berlin|path|hop:203.0.113.2", (1, None));
+    let moment = graph.moment(NOW);
+    let failed = |name: &str| {
+        let failed = moment.select(&Selector::Element(id(name))).expect("there");
+        (failed.nodes.len(), failed)
+    };
+    let (count, by_device) = failed("device:r1");
+    assert_eq!((count, &by_device), (2, &failed("hop:203.0.113.3").1));
+    let ranked = moment.spof(9).items;
+    let worst = ranked.iter().find(|spof| spof.disconnected > 0 || spof.broken_paths > 0);
+    assert!(worst.is_none_or(|spof| spof.id.to_string() != "hop:203.0.113.2"), "{ranked:?}");
+}

@@ -225,7 +225,11 @@ impl MomentBuilder {
                 place_of.entry(*node).or_insert_with(|| site.clone());
             }
         }
+        let path = layer(Some(EdgeKind::Path));
+        let is_link = |a: u32, b: u32| path.out.of(a).iter().any(|hop| hop.node == b);
+        let gaps = untold(&paths.gaps(is_link));
         let mut moment = Moment {
+            gaps: Layer::of(count, gaps.iter().copied()),
             place_of,
             called_at,
             private,
@@ -240,7 +244,7 @@ impl MomentBuilder {
             observed_agents: observed_agents(&paths, &agents),
             all: layer(None),
             probes,
-            path: layer(Some(EdgeKind::Path)),
+            path,
             routing: layer(Some(EdgeKind::Routing)),
             device: layer(Some(EdgeKind::Device)),
             paths,

@@ -1,6 +1,6 @@
 //! What holds at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
@@ -53,6 +53,8 @@ pub struct Moment {
     /// What is where something else is, without an edge: services on their hosts, and with the agents
     /// of the sites that see them.
     pub(crate) ties: Layer,
+    /// What packets were seen to go between, over hops that did not answer.
+    pub(crate) gaps: Layer,
     pub(crate) routing: Layer,
     pub(crate) device: Layer,
     pub(crate) paths: FlowPaths,
@@ -100,6 +102,54 @@ impl FlowPaths {
     pub(crate) fn route(&self, path: u32) -> &[u32] {
         let (from, to) = (self.start[path as usize], self.start[path as usize + 1]);
         &self.hops[from as usize..to as usize]
+    }
+
+    /// The nodes that may have been a hop of a path: the one that answered, or where none did, those that answered
+    /// there to other flows of the same pair. Some more than once; none if nobody ever answered there.
+    pub(crate) fn at_hop(&self, path: u32, hop: usize) -> impl Iterator<Item = u32> {
+        let own = self.route(path)[hop];
+        let others = if own == NO_NODE { self.siblings(path) } else { 0..0 };
+        let there = others.filter_map(move |other| {
+            let inner = self.route(other).split_last()?.1;
+            inner.get(hop).copied().filter(|&node| node != NO_NODE)
+        });
+        (own != NO_NODE).then_some(own).into_iter().chain(there)
+    }
+
+    /// Whether a path goes over a node, or may: see [`Self::at_hop`].
+    pub(crate) fn may_cross(&self, path: u32, node: u32) -> bool {
+        let route = self.route(path);
+        let silent = || (0..route.len()).filter(|&hop| route[hop] == NO_NODE);
+        route.contains(&node) || silent().any(|hop| self.at_hop(path, hop).any(|n| n == node))
+    }
+
+    /// Between which nodes packets went over hops at which nobody ever answered, or may have gone over one of
+    /// several; in order. `is_link` tells what is a link anyway.
+    pub(crate) fn gaps(&self, is_link: impl Fn(u32, u32) -> bool) -> Vec<(u32, u32)> {
+        let mut gaps = BTreeSet::new();
+        for path in (0..).take(self.len()) {
+            let route = self.route(path);
+            if !route.contains(&NO_NODE) {
+                continue;
+            }
+            let mut before: Option<(usize, BTreeSet<u32>)> = None;
+            for hop in 0..route.len() {
+                let here: BTreeSet<u32> = self.at_hop(path, hop).collect();
+                if here.is_empty() {
+                    continue;
+                }
+                if let Some((last, nodes)) = &before {
+                    let next = hop == last + 1;
+                    let told = next && route[*last] != NO_NODE && route[hop] != NO_NODE;
+                    let pairs = nodes.iter().flat_map(|&a| here.iter().map(move |&b| (a, b)));
+                    gaps.extend(
+                        pairs.filter(|&(a, b)| a != b && !told && !(next && is_link(a, b))),
+                    );
+                }
+                before = Some((hop, here));
+            }
+        }
+        gaps.into_iter().collect()
     }
 
     pub(crate) fn pair(&self, path: u32) -> (u32, u32) {
@@ -206,9 +256,9 @@ impl Moment {
         tied.filter(|&other| self.kind_of(other) == NodeKind::Agent)
     }
 
-    /// All that is next to a node: by edges of any kind, and by where it is.
+    /// All that is next to a node: by edges of any kind, by where it is, and over hops that did not answer.
     pub(crate) fn beside(&self, node: u32) -> impl Iterator<Item = Hop> {
-        self.all.around(node).chain(self.ties.around(node))
+        self.all.around(node).chain(self.ties.around(node)).chain(self.gaps.around(node))
     }
 
     /// All names of a node, the one that it is shown by first.

@@ -82,7 +82,9 @@ impl Moment {
                 let unknown = || self.unknown(&format!("{node}@{site}"));
                 let index = self.meant_by(node, site).ok_or_else(unknown)?;
                 selection.nodes.push(index);
-                self.add_parts(node, index, &mut selection);
+                for name in self.names(index) {
+                    self.add_parts(&name, index, &mut selection);
+                }
             }
             Selector::Listed { name, elements } => {
                 for (id, site) in elements {
@@ -108,7 +110,10 @@ impl Moment {
         self.add_plain(id, selection)?;
         let ElementId::Node(node) = id else { return Ok(()) };
         for &index in self.find_all(node) {
-            self.add_parts(node, index, selection);
+            // Whichever of its names it was asked for by.
+            for name in self.names(index) {
+                self.add_parts(&name, index, selection);
+            }
         }
         Ok(())
     }

@@ -196,14 +196,15 @@ impl Moment {
     }
 }
 
-/// The nodes that lie on every one of these paths; `None` if there is no path.
+/// The nodes that lie on every one of these paths, or may; `None` if there is no path.
 fn on_all(moment: &Moment, mut paths: impl Iterator<Item = u32>) -> Option<Vec<u32>> {
-    let route = |path| moment.paths.route(path).iter().copied();
-    let mut common: Vec<u32> = route(paths.next()?).filter(|&hop| hop != NO_NODE).collect();
+    let first = paths.next()?;
+    let hops = 0..moment.paths.route(first).len();
+    let mut common: Vec<u32> = hops.flat_map(|hop| moment.paths.at_hop(first, hop)).collect();
     common.sort_unstable();
     common.dedup();
     for path in paths {
-        common.retain(|&node| route(path).any(|hop| hop == node));
+        common.retain(|&node| moment.paths.may_cross(path, node));
     }
     Some(common)
 }

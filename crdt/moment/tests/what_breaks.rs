@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Plan, plan};
+use common::{FlowPath, Plan, plan};
 use holm_model::{EdgeKind, ElementId, NodeKind};
 use holm_moment::{Limits, Moment, PrefixLoss, RouteStatus, Scratch, Selection, Selector, WhatIf};
 use proptest::prelude::*;
@@ -64,23 +64,79 @@ impl Naive<'_> {
         self.nodes.iter().any(node) || self.edges.iter().any(edge)
     }
 
-    fn path_crosses(&self, route: &[Option<usize>]) -> bool {
-        route.iter().flatten().any(|node| self.nodes.contains(node))
-            || route.windows(2).any(|w| {
-                self.edges.iter().any(|&e| {
-                    let (a, kind, b) = self.plan.edges[e];
-                    kind == EdgeKind::Path && (Some(a), Some(b)) == (w[0], w[1])
-                })
+    /// Which nodes may have been at a hop: who answered, or of a silent one who did there in another flow.
+    fn at_hop(path: &FlowPath, all: &[FlowPath], hop: usize) -> BTreeSet<usize> {
+        let route = path.route();
+        if let Some(node) = route[hop] {
+            return [node].into();
+        }
+        let others = all.iter().filter(|p| (p.agent, p.target) == (path.agent, path.target));
+        let there = others.filter_map(|other| *other.hops.get(hop - 1)?);
+        there.collect()
+    }
+
+    fn path_crosses(&self, path: &FlowPath) -> bool {
+        let sets: Vec<BTreeSet<usize>> =
+            (0..path.route().len()).map(|hop| Self::at_hop(path, &self.plan.paths, hop)).collect();
+        let over = |from: &BTreeSet<usize>, to: &BTreeSet<usize>| {
+            self.edges.iter().any(|&e| {
+                let (a, kind, b) = self.plan.edges[e];
+                kind == EdgeKind::Path && from.contains(&a) && to.contains(&b)
             })
+        };
+        sets.iter().flatten().any(|node| self.nodes.contains(node))
+            || sets.windows(2).any(|w| over(&w[0], &w[1]))
+    }
+
+    /// The same of a way that was shown: an observed one, or one that is put together.
+    fn route_crosses(&self, route: &[Option<usize>]) -> bool {
+        let observed = self.plan.paths.iter().find(|path| path.route() == route);
+        let end = |node: Option<&Option<usize>>| node.copied().flatten().expect("a known end");
+        let inferred = || FlowPath {
+            agent: end(route.first()),
+            target: end(route.last()),
+            flow: String::new(),
+            hops: route[1..route.len() - 1].to_vec(),
+        };
+        self.path_crosses(&observed.cloned().unwrap_or_else(inferred))
+    }
+
+    /// What packets went between without an edge that says so.
+    fn gaps(&self) -> BTreeSet<(usize, usize)> {
+        let mut gaps = BTreeSet::new();
+        for path in &self.plan.paths {
+            let route = path.route();
+            let mut last: Option<usize> = None;
+            for hop in 0..route.len() {
+                let here = Self::at_hop(path, &self.plan.paths, hop);
+                if here.is_empty() {
+                    continue;
+                }
+                if let Some(before) = last {
+                    let next = before + 1 == hop;
+                    for a in Self::at_hop(path, &self.plan.paths, before) {
+                        for &b in here.iter().filter(|&&b| b != a) {
+                            let known = route[before].is_some() && route[hop].is_some();
+                            let link = self.plan.edges.contains(&(a, EdgeKind::Path, b));
+                            if !next || (!known && !link) {
+                                gaps.insert((a, b));
+                            }
+                        }
+                    }
+                }
+                last = Some(hop);
+            }
+        }
+        gaps
     }
 
     /// Pairs that break, and those that are rerouted with what their other way stands on.
     #[allow(clippy::type_complexity, reason = "two sets")]
     fn pairs(&self) -> (BTreeSet<(usize, usize)>, BTreeMap<(usize, usize), RouteStatus>) {
         let (mut broken, mut rerouted) = (BTreeSet::new(), BTreeMap::new());
-        let mut observed: BTreeMap<(usize, usize), Vec<Vec<Option<usize>>>> = BTreeMap::new();
+        let mut observed: BTreeMap<(usize, usize), Vec<&FlowPath>> = BTreeMap::new();
         for path in &self.plan.paths {
-            observed.entry((path.agent, path.target)).or_default().push(path.route());
+            observed.entry((path.agent, path.target)).or_default().push(path);
         }
         for (&(agent, target), routes) in &observed {
             let crossing = routes.iter().filter(|r| self.path_crosses(r)).count();
@@ -126,7 +182,7 @@ impl Naive<'_> {
                     }
                 }
             }
-            for (a, b) in self.plan.ties() {
+            for (a, b) in self.plan.ties().chain(self.gaps()) {
                 let gone = self.nodes.contains(&a) || self.nodes.contains(&b);
                 for (x, y) in [(a, b), (b, a)] {
                     if x == node && (all || !gone) && found.insert(y) {
@@ -173,7 +229,7 @@ impl Naive<'_> {
                 |all: bool| agents.iter().any(|&a| self.distances(a, all).contains_key(&target));
             let mut paths = self.plan.paths.iter().filter(|p| p.target == target);
             let was_reached = reached(true) || paths.clone().next().is_some();
-            if was_reached && !reached(false) && paths.all(|p| self.path_crosses(&p.route())) {
+            if was_reached && !reached(false) && paths.all(|p| self.path_crosses(p)) {
                 distance.entry(target).or_insert(0);
             }
         }
@@ -304,10 +360,10 @@ proptest! {
             }
             let numbers: Vec<Option<usize>> =
                 path.route.iter().map(|id| id.as_ref().map(|named| plan.number(&named.id))).collect();
-            prop_assert!(naive.path_crosses(&numbers), "the way before crosses the failure");
+            prop_assert!(naive.route_crosses(&numbers), "the way before crosses the failure");
             let numbers: Vec<Option<usize>> =
                 path.alt_route.iter().map(|id| id.as_ref().map(|named| plan.number(&named.id))).collect();
-            prop_assert!(!naive.path_crosses(&numbers), "the way after does not");
+            prop_assert!(!naive.route_crosses(&numbers), "the way after does not");
         }
         for path in &impact.broken_paths.items {
             prop_assert!(path.route.len() >= 2 || path.from == path.to, "{:?}", path);

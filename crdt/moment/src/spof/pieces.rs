@@ -38,13 +38,15 @@ impl Moment {
     }
 }
 
-/// The hop of a number next to a node, by edges of any kind and by where it is.
+/// The hop of a number next to a node, as [`Moment::beside`] has them.
 fn beside(moment: &Moment, node: u32, mut at: usize) -> Option<&Hop> {
-    for rows in [&moment.all.out, &moment.all.into, &moment.ties.out, &moment.ties.into] {
-        let hops = rows.of(node);
-        match hops.get(at) {
-            Some(hop) => return Some(hop),
-            None => at -= hops.len(),
+    for layer in [&moment.all, &moment.ties, &moment.gaps] {
+        for rows in [&layer.out, &layer.into] {
+            let hops = rows.of(node);
+            match hops.get(at) {
+                Some(hop) => return Some(hop),
+                None => at -= hops.len(),
+            }
         }
     }
     None

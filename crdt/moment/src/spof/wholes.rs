@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use holm_model::NodeKind;
+use holm_model::{NodeId, NodeKind};
 
 use super::Ranked;
 use crate::builder::as_index;
@@ -11,21 +11,26 @@ use crate::search::Scratch;
 use crate::selector::Selection;
 use crate::what_if::{Limits, WhatIf};
 
-/// Most of them that are looked at, and how many nodes and edges that may take together: each is a what-if of
-/// its own.
-const MOST: usize = 256;
+/// Most sites, ASes and devices that are looked at, and most of all with the prefixes.
+const MOST: usize = 1_024;
+/// How many nodes and edges they may take together: each is a what-if of its own.
 const MOST_WORK: usize = 20_000_000;
 /// As many are looked at whatever it takes.
-const LEAST: usize = 16;
+const LEAST: usize = 64;
 
 impl Moment {
-    /// What those break that stand for more than themselves, and how many of them were left out: those with
-    /// the fewest parts.
+    /// What those break that stand for more than themselves, and how many of them were left out: prefixes before
+    /// others, those with the fewest parts first.
     pub(super) fn wholes(&self) -> (Vec<Ranked>, u64) {
         let mut wholes = self.with_parts();
-        wholes.sort_by_key(|(node, selection)| (Reverse(selection.nodes.len()), *node));
+        wholes.sort_by_key(|(node, selection)| {
+            let is_prefix = self.kind_of(*node) == NodeKind::Prefix;
+            (is_prefix, Reverse(selection.nodes.len()), *node)
+        });
         let size = self.nodes.len() + self.from.len();
         let most = (MOST_WORK / size.max(1)).clamp(LEAST, MOST);
+        let prefixes = wholes.partition_point(|(n, _)| self.kind_of(*n) != NodeKind::Prefix);
+        let most = most.max(prefixes.min(MOST));
         let left_out = wholes.len().saturating_sub(most) as u64;
         wholes.truncate(most);
         let mut scratch = Scratch::default();
@@ -45,13 +50,18 @@ impl Moment {
     /// Every node that stands for more than itself, with all that belongs to it.
     fn with_parts(&self) -> Vec<(u32, Selection)> {
         let mut parts: Vec<(u32, Vec<u32>)> = Vec::new();
-        let nodes = (0..as_index(self.nodes.len())).filter(|&node| {
-            matches!(self.kind_of(node), NodeKind::Site | NodeKind::As | NodeKind::Device)
+        let others = self.also_called.iter().map(|(name, node)| (*node, name));
+        let mut named: Vec<(u32, &NodeId)> = (0..).zip(&self.nodes).chain(others).collect();
+        named.retain(|(_, name)| {
+            matches!(name.kind(), NodeKind::Site | NodeKind::As | NodeKind::Device)
         });
-        for node in nodes {
+        named.sort_unstable();
+        for names in named.chunk_by(|a, b| a.0 == b.0) {
             let mut selection = Selection::default();
-            self.add_parts(self.node(node), node, &mut selection);
-            parts.push((node, selection.nodes));
+            for (node, name) in names {
+                self.add_parts(name, *node, &mut selection);
+            }
+            parts.push((names[0].0, selection.nodes));
         }
         let prefixes =
             (0..as_index(self.nodes.len())).filter(|&n| self.kind_of(n) == NodeKind::Prefix);

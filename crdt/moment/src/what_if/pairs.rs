@@ -63,28 +63,39 @@ impl Moment {
         impact.rerouted_paths.items = self.rerouted(&rerouted.shown, scratch);
     }
 
-    /// Whether an observed path crosses what is marked as gone.
+    /// Whether an observed path crosses what is marked as gone, or may: a hop that did not answer is any of those
+    /// that answered there to other flows of the pair.
     pub(super) fn crosses_gone(&self, path: u32, scratch: &Scratch) -> bool {
-        let route = self.paths.route(path);
-        let gone = |&node: &u32| node != NO_NODE && scratch.gone_nodes.has(node);
-        route.iter().any(gone)
-            || route.windows(2).any(|pair| {
-                pair[0] != NO_NODE
-                    && pair[1] != NO_NODE
-                    && self
-                        .edge_between(pair[0], holm_model::EdgeKind::Path, pair[1])
-                        .is_some_and(|edge| scratch.gone_edges.has(edge))
-            })
+        let hops = 0..self.paths.route(path).len();
+        let gone = |node: u32| scratch.gone_nodes.has(node);
+        let over_edge = |hop: usize| {
+            let over = |from: u32, to: u32| {
+                let edge = self.edge_between(from, holm_model::EdgeKind::Path, to);
+                edge.is_some_and(|edge| scratch.gone_edges.has(edge))
+            };
+            let next = || self.paths.at_hop(path, hop + 1);
+            self.paths.at_hop(path, hop).any(|from| next().any(|to| over(from, to)))
+        };
+        hops.clone().any(|hop| self.paths.at_hop(path, hop).any(gone))
+            || !scratch.gone_edge_list.is_empty() && hops.skip(1).any(|hop| over_edge(hop - 1))
     }
 
-    /// Observed paths through a node that is gone, or an end of an edge that is gone; in order.
+    /// Observed paths of the pairs one of whose paths goes through a node that is gone, or an end of an edge that
+    /// is gone; in order.
     pub(super) fn paths_near_gone(&self, scratch: &Scratch) -> Vec<u32> {
         let ends = scratch.gone_edge_list.iter().map(|&edge| self.from[edge as usize]);
         let nodes = scratch.gone_node_list.iter().copied().chain(ends);
-        let mut paths: Vec<u32> =
+        let mut near: Vec<u32> =
             nodes.flat_map(|node| self.paths.through.of(node)).copied().collect();
-        paths.sort_unstable();
-        paths.dedup();
+        near.sort_unstable();
+        near.dedup();
+        // A silent hop of one flow may be what answered to another of the pair.
+        let mut paths: Vec<u32> = Vec::with_capacity(near.len());
+        for path in near {
+            if paths.last().is_none_or(|&last| last < path) {
+                paths.extend(self.paths.siblings(path));
+            }
+        }
         paths
     }
 
