@@ -11,6 +11,7 @@ import sys
 LAYERS = {
     "crdt/model": 0,
     "deploy/bench": 0,
+    "sim/chaos": 0,
     "deploy/fuzz": 7,
     "certs": 1,
     "crdt/moment": 1,
@@ -20,7 +21,9 @@ LAYERS = {
     "planes/events": 3,
     "mesh/link": 4,
     "planes/plane": 4,
+    "planes/policy": 4,
     "planes/query": 4,
+    "planes/signed": 4,
     "planes/observe": 5,
     "planes/explain": 5,
     "consoles": 6,

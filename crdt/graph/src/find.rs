@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holm_model::{AttributeValue, ElementId, Millis, NodeId, NodeKind, Prefix, SiteId};
+use holm_model::{AttributeValue, EdgeId, ElementId, Millis, NodeId, NodeKind, Prefix, SiteId};
 
 use crate::TopologyGraph;
 use crate::records::Records;
 use crate::snapshot::said_at;
-use crate::topology::NodeSlot;
+use crate::topology::{NodeIndex, NodeSlot};
 
 /// The first elements of a list, and how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,8 +114,9 @@ impl TopologyGraph {
     }
 
     /// The edges that are there at `at` and fit `from|kind|to`, each part of the three a part of the id or left
-    /// empty, whatever the case; in order, at most `limit`.
-    pub fn search_edges(&self, text: &str, at: Millis, limit: usize) -> ElementsOf {
+    /// empty, whatever the case; in order, at most `limit`. With `fold` by any of the names of its ends, and by those
+    /// that they are shown by.
+    pub fn search_edges(&self, text: &str, at: Millis, limit: usize, fold: bool) -> ElementsOf {
         let wanted = text.trim().to_lowercase();
         let mut parts = wanted.splitn(3, '|');
         let [from, kind, to] = [(); 3].map(|()| parts.next().unwrap_or_default().trim());
@@ -123,21 +124,30 @@ impl TopologyGraph {
         if [from, kind, to].iter().all(|part| part.is_empty()) {
             return found;
         }
-        let fits: Vec<(bool, bool)> = self
-            .nodes
-            .iter()
-            .map(|slot| {
-                let id = slot.as_ref().map(|slot| slot.id.to_string().to_lowercase());
-                id.map_or((false, false), |id| (id.contains(from), id.contains(to)))
-            })
-            .collect();
+        let joined = if fold { self.joined(at, &None) } else { Arc::default() };
+        // By node: whether any name of what it is a name of fits the one end, and the other.
+        let mut fits: Vec<(bool, bool)> = vec![(false, false); self.nodes.len()];
+        for (index, slot) in (0..).zip(&self.nodes) {
+            let Some(slot) = slot else { continue };
+            let id = slot.id.to_string().to_lowercase();
+            let shown: NodeIndex = joined.shown(index);
+            fits[shown as usize].0 |= id.contains(from);
+            fits[shown as usize].1 |= id.contains(to);
+        }
         for edge in self.edges.iter().flatten() {
-            let of_ends = fits[edge.from as usize].0 && fits[edge.to as usize].1;
+            let (start, end) = (joined.shown(edge.from), joined.shown(edge.to));
+            let of_ends = fits[start as usize].0 && fits[end as usize].1;
             let fits = of_ends && edge.kind.as_str().contains(kind);
-            if fits && said_at(&edge.records, at, &None).next().is_some() {
-                found.items.extend(self.edge_id(edge).map(ElementId::Edge));
+            // Between two names of one thing there is none.
+            let is_within = start == end && edge.from != edge.to;
+            if fits && !is_within && said_at(&edge.records, at, &None).next().is_some() {
+                let ends = self.id_of(start).cloned().zip(self.id_of(end).cloned());
+                let id = ends.map(|(from, to)| EdgeId { from, kind: edge.kind, to });
+                found.items.extend(id.map(ElementId::Edge));
             }
         }
+        found.items.sort_unstable();
+        found.items.dedup();
         found.total = found.items.len() as u64;
         found.keep(limit);
         found

@@ -149,7 +149,7 @@ fn edges_are_found_by_parts_of_their_ends_and_kind() {
         graph.apply(&site("berlin"), element(edge, 10, Some(20), "1", 10));
     }
     let found = |text: &str, limit: usize| {
-        let found = graph.search_edges(text, Millis(15), limit);
+        let found = graph.search_edges(text, Millis(15), limit, true);
         let ids: Vec<String> = found.items.iter().map(ToString::to_string).collect();
         (ids.join(" "), found.total)
     };
@@ -162,5 +162,19 @@ fn edges_are_found_by_parts_of_their_ends_and_kind() {
     for nothing in ["||", " | | ", "web|path|", "web|flow|db|x", "hop:10.0.0.1||"] {
         assert_eq!(found(nothing, 9), (String::new(), 0), "{nothing}");
     }
-    assert_eq!(graph.search_edges("web||", Millis(25), 9).total, 0, "they are over");
+    assert_eq!(graph.search_edges("web||", Millis(25), 9, true).total, 0, "they are over");
+    // By a name that is folded into another, by which it is shown.
+    let alias = "host:192.0.2.9|alias|host:web.example";
+    graph.apply(&site("berlin"), element(alias, 10, Some(20), "1", 10));
+    let edge = "agent:berlin|path|host:192.0.2.9";
+    graph.apply(&site("berlin"), element(edge, 10, Some(20), "1", 10));
+    let folded = |text: &str, fold: bool| {
+        let found = graph.search_edges(text, Millis(15), 9, fold).items;
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for text in ["|path|host:web.example", "|path|192.0.2.9"] {
+        assert_eq!(folded(text, true), ["agent:berlin|path|host:web.example"], "{text}");
+    }
+    assert_eq!(folded("|path|web.example", false), [""; 0]);
+    assert_eq!(folded("|path|192.0.2.9", false), [edge]);
 }

@@ -10,10 +10,14 @@ use crate::{Millis, TenantId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DocKind {
+    /// How alert rules stand at one site.
+    Alert,
     /// What one site's nodes took of changes that somebody made.
     Change,
     /// What one site's nodes and people said about faults.
     Incident,
+    /// Who was told of what is wrong, and what became of it.
+    Page,
     /// What people decided that shall be so: objectives, for one.
     Policy,
     /// Signed statements of the mesh's authorities; read as a monotone set.
@@ -29,8 +33,10 @@ impl DocKind {
     /// The kind as it stands in a document's header.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Alert => "alert",
             Self::Change => "change",
             Self::Incident => "incident",
+            Self::Page => "page",
             Self::Policy => "policy",
             Self::Roster => "roster",
             Self::SloLedger => "slo-ledger",

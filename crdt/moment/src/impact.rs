@@ -132,7 +132,7 @@ pub struct Impact {
     /// Nodes that are cut off, in order.
     pub disconnected: Listed<Named>,
     /// Objectives that the failure touches; `None` without an engine that knows them.
-    pub impacted_slos: Option<Vec<String>>,
+    pub impacted_slos: Option<Listed<String>>,
     /// What the answer stands on.
     pub coverage: Coverage,
 }
@@ -179,6 +179,8 @@ pub struct ImpactDiff {
     pub impacted_prefixes: [Vec<Named>; 3],
     /// Nodes cut off.
     pub disconnected: [Vec<Named>; 3],
+    /// Objectives that are touched; none where no engine knows them.
+    pub impacted_slos: [Vec<String>; 3],
     /// Whether no list was cut short.
     pub complete: bool,
 }
@@ -191,6 +193,10 @@ pub fn impact_diff(a: &Impact, b: &Impact) -> ImpactDiff {
     let services = |i: &Impact| keys(&i.impacted_services, |s| s.id.clone());
     let prefixes = |i: &Impact| keys(&i.impacted_prefixes, |p| p.id.clone());
     let cut_off = |i: &Impact| keys(&i.disconnected, Named::clone);
+    let slos = |i: &Impact| {
+        let touched = i.impacted_slos.iter().flat_map(|slos| slos.items.iter());
+        touched.cloned().collect::<BTreeSet<String>>()
+    };
     let whole = |i: &Impact| {
         i.broken_paths.is_whole()
             && i.rerouted_paths.is_whole()
@@ -198,6 +204,7 @@ pub fn impact_diff(a: &Impact, b: &Impact) -> ImpactDiff {
             && i.impacted_services.is_whole()
             && i.impacted_prefixes.is_whole()
             && i.disconnected.is_whole()
+            && i.impacted_slos.as_ref().is_none_or(Listed::is_whole)
     };
     ImpactDiff {
         broken_paths: split(&broken(a), &broken(b)),
@@ -206,6 +213,7 @@ pub fn impact_diff(a: &Impact, b: &Impact) -> ImpactDiff {
         impacted_services: split(&services(a), &services(b)),
         impacted_prefixes: split(&prefixes(a), &prefixes(b)),
         disconnected: split(&cut_off(a), &cut_off(b)),
+        impacted_slos: split(&slos(a), &slos(b)),
         complete: whole(a) && whole(b),
     }
 }

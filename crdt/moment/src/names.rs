@@ -14,6 +14,7 @@ pub fn nearest<'a>(
     let text: String = wanted.iter().collect();
     // `service:chekout` is near `service:checkout`, and so is `checkout` alone.
     let bare = text.split_once(':').map_or(&*text, |(_, name)| name).to_owned();
+    let letters: Vec<char> = bare.chars().collect();
     let mut room = Vec::new();
     let mut near: Vec<(usize, &str)> = names
         .filter_map(|name| {
@@ -22,15 +23,13 @@ pub fn nearest<'a>(
                 return Some((0, name));
             }
             let own = lower.split_once(':').map_or(&*lower, |(_, own)| own);
-            let distance = edits(&wanted, &lower, &mut room).min(edits(
-                &bare.chars().collect::<Vec<_>>(),
-                own,
-                &mut room,
-            ));
-            (distance <= NEAR && distance * 2 <= wanted.len()).then_some((distance, name))
+            let of_all = edits(&wanted, &lower, &mut room);
+            let distance = of_all.min(edits(&letters, own, &mut room));
+            (distance <= NEAR && distance * 2 <= letters.len()).then_some((distance, name))
         })
         .collect();
     near.sort_unstable();
+    near.dedup();
     near.truncate(limit);
     near.into_iter().map(|(_, name)| name).collect()
 }
@@ -79,6 +78,8 @@ mod tests {
         assert_eq!(near("service:check"), ["service:checkout"]);
         assert_eq!(near("host:192.0.2.8"), ["host:192.0.2.7"]);
         assert_eq!(near("nothing-like-it"), [""; 0]);
+        assert_eq!(near("service:zzz"), [""; 0], "half of its letters are others");
+        assert_eq!(nearest("host:vm", ["host:vm", "host:vm"].into_iter(), 3), ["host:vm"]);
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Moment {
         impact.impacted_slos = slos.map(|slos| {
             let nodes = failed.nodes.iter().chain(&disconnected).map(|&node| self.node(node));
             let services = services.iter().map(|&(_, node)| self.node(node));
-            slos.touched(&nodes.chain(services).collect::<Vec<_>>())
+            let touched = slos.touched(&nodes.chain(services).collect::<Vec<_>>());
+            Listed::whole(touched, limits.items)
         });
         impact.disconnected = Listed {
             total: disconnected.len() as u64,

@@ -98,7 +98,7 @@ impl Replica {
     }
 
     /// Writes those records about incidents of this node again that would go within a week, if they are
-    /// among `wanted`.
+    /// among `wanted`, as [`Replica::carry_records_on`].
     ///
     /// # Errors
     /// As [`Replica::put_records`].
@@ -107,9 +107,23 @@ impl Replica {
         wanted: impl Fn(&str) -> bool,
         now: Millis,
     ) -> Result<Committed, CommitError> {
+        self.carry_records_on(Shelf::Incidents, wanted, now)
+    }
+
+    /// Writes those records of this node again that would go within a period of their shelf, if they are
+    /// among `wanted`.
+    ///
+    /// # Errors
+    /// As [`Replica::put_records_on`].
+    pub fn carry_records_on(
+        &self,
+        shelf: Shelf,
+        wanted: impl Fn(&str) -> bool,
+        now: Millis,
+    ) -> Result<Committed, CommitError> {
         let carried: Vec<NewRecord> = {
             let inner = self.lock();
-            let (shelf, horizon) = (Shelf::Incidents, inner.horizon(now));
+            let horizon = inner.horizon(now);
             let (old, young): (Vec<_>, Vec<_>) = inner
                 .shelved(shelf, &self.site)
                 .into_iter()
@@ -125,7 +139,7 @@ impl Replica {
             })
             .collect()
         };
-        self.put_records(&carried, now)
+        self.put_records_on(shelf, &carried, now)
     }
 
     /// All records about incidents of all sites, as [`Replica::records_on`].

@@ -10,6 +10,8 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 /// whole when all of that period is older than the shelf keeps, everywhere alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shelf {
+    /// How alert rules stand: by day, kept for two days more.
+    Alerts,
     /// What was changed: by week, kept as long as the replica remembers.
     Changes,
     /// What was said about faults: by week, kept as long as the replica remembers.
@@ -20,27 +22,33 @@ pub enum Shelf {
     LedgerHours,
     /// Days of objectives: by thirty days, kept for 400 days more.
     LedgerDays,
+    /// Who was told of faults: by week, kept as long as the replica remembers.
+    Pages,
     /// What people decided: one period, kept for ever.
     Policies,
 }
 
 impl Shelf {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
+        Self::Alerts,
         Self::Changes,
         Self::Incidents,
         Self::LedgerMinutes,
         Self::LedgerHours,
         Self::LedgerDays,
+        Self::Pages,
         Self::Policies,
     ];
 
     /// The kind of its documents.
     pub const fn kind(self) -> DocKind {
         match self {
+            Self::Alerts => DocKind::Alert,
             Self::Changes => DocKind::Change,
             Self::Incidents => DocKind::Incident,
             Self::LedgerMinutes | Self::LedgerHours | Self::LedgerDays => DocKind::SloLedger,
+            Self::Pages => DocKind::Page,
             Self::Policies => DocKind::Policy,
         }
     }
@@ -48,7 +56,7 @@ impl Shelf {
     /// What tells shelves of one kind apart, before the period in a document's key.
     pub(crate) const fn mark(self) -> &'static str {
         match self {
-            Self::Changes | Self::Incidents | Self::Policies => "",
+            Self::Alerts | Self::Changes | Self::Incidents | Self::Pages | Self::Policies => "",
             Self::LedgerMinutes => "m",
             Self::LedgerHours => "h",
             Self::LedgerDays => "d",
@@ -58,9 +66,9 @@ impl Shelf {
     /// Length of a period, in milliseconds.
     const fn period_ms(self) -> u64 {
         match self {
-            Self::Changes | Self::Incidents => 7 * DAY_MS,
+            Self::Changes | Self::Incidents | Self::Pages => 7 * DAY_MS,
             Self::LedgerMinutes => 6 * HOUR_MS,
-            Self::LedgerHours => DAY_MS,
+            Self::Alerts | Self::LedgerHours => DAY_MS,
             Self::LedgerDays => 30 * DAY_MS,
             Self::Policies => u64::MAX,
         }
@@ -80,9 +88,9 @@ impl Shelf {
     /// back to `horizon`.
     const fn kept_from(self, now: Millis, horizon: Millis) -> Millis {
         match self {
-            Self::Changes | Self::Incidents => horizon,
+            Self::Changes | Self::Incidents | Self::Pages => horizon,
             Self::LedgerMinutes => Millis(now.0.saturating_sub(12 * HOUR_MS)),
-            Self::LedgerHours => Millis(now.0.saturating_sub(2 * DAY_MS)),
+            Self::Alerts | Self::LedgerHours => Millis(now.0.saturating_sub(2 * DAY_MS)),
             Self::LedgerDays => Millis(now.0.saturating_sub(400 * DAY_MS)),
             Self::Policies => Millis(0),
         }

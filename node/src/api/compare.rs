@@ -36,6 +36,7 @@ pub(crate) async fn compare(
             impacted_services: names(diff.impacted_services),
             impacted_prefixes: names(diff.impacted_prefixes),
             disconnected: names(diff.disconnected),
+            impacted_slos: names(diff.impacted_slos),
             complete: diff.complete,
             left: impact_view(asked, &left, of_left),
             right: impact_view(asked, &right, of_right),
@@ -44,9 +45,8 @@ pub(crate) async fn compare(
     .await
 }
 
-fn names(sides: [Vec<Named>; 3]) -> SideBySide {
-    let [only_left, only_right, both] =
-        sides.map(|ids| ids.iter().map(ToString::to_string).collect());
+fn names<T: ToString>(sides: [Vec<T>; 3]) -> SideBySide {
+    let [only_left, only_right, both] = sides.map(|ids| ids.iter().map(T::to_string).collect());
     SideBySide { only_left, only_right, both }
 }
 

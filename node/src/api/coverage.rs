@@ -6,24 +6,24 @@ use holm_plane::PlaneState;
 
 use super::topology_types::{CoverageView, FreshnessView, SiteFreshnessView};
 use super::types::{SiteStateView, Timestamp};
-use crate::daemon::{NodeState, Tenant};
+use crate::daemon::{NodeState, StandsOn, Tenant};
 
 /// Most names that a note lists.
 const MAX_NAMED: usize = 5;
 
 /// What an answer at `at` stands on.
-pub(super) fn coverage(state: &NodeState, tenant: &Tenant, at: Option<Millis>) -> CoverageView {
-    let at = at.unwrap_or_else(Millis::now);
-    let (coverage, earliest, ambiguous, apart) = {
-        let graph = tenant.graph();
-        let (coverage, earliest) = (graph.coverage(at), graph.earliest());
-        (coverage, earliest, graph.folding(at).ambiguous, graph.names_apart(at))
-    };
-    let mut notes = notes(state, tenant, at, earliest, &coverage.never_recorded);
+pub(super) fn coverage(
+    state: &NodeState,
+    tenant: &Tenant,
+    at: Millis,
+    known: &StandsOn,
+) -> CoverageView {
+    let StandsOn { coverage, earliest, ambiguous, apart } = known;
+    let mut notes = notes(state, tenant, at, *earliest, &coverage.never_recorded);
     if !ambiguous.is_empty() {
         notes.push(format!(
             "names that could mean several things are not folded: {}",
-            first_names(&ambiguous)
+            first_names(ambiguous)
         ));
     }
     if !apart.is_empty() {
@@ -31,7 +31,7 @@ pub(super) fn coverage(state: &NodeState, tenant: &Tenant, at: Option<Millis>) -
             "private addresses that sites use without a common node.address_plan are drawn as one and judged site by site \
              (ask for one as {}@SITE): {}",
             apart[0],
-            first_names(&apart)
+            first_names(apart)
         ));
     }
     CoverageView {

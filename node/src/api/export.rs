@@ -89,7 +89,7 @@ pub(crate) async fn export(
     let asked = ask(state, &caller, move |asked| {
         known_sites(asked, &filter)?;
         let when = at.unwrap_or(asked.now);
-        let filter = names::around_as_meant(&asked.graph(), filter, when)?;
+        let filter = names::around_as_meant(&asked.graph(), filter.clone(), when)?;
         let snapshot = asked.graph().snapshot(when, &filter);
         let snapshot = snapshot.map_err(|error| names::no_centre(asked, at, &error.node))?;
         asked.go_on()?;

@@ -136,7 +136,7 @@ pub(crate) async fn spof(
         let mut coverage = asked.coverage(at);
         if ranking.as_one_node > 0 {
             coverage.notes.push(format!(
-                "{} sites, prefixes, ASes and devices with few parts are ranked by their own node alone",
+                "{} prefixes and others with few parts are ranked by their own node alone, which mostly breaks nothing",
                 ranking.as_one_node
             ));
         }
@@ -184,7 +184,7 @@ fn select<'a>(
         asked.go_on()?;
         let selector = match attribute(target) {
             Some((key, value)) => {
-                let elements = asked.graph().with_attribute(key, value, at.unwrap_or(asked.now));
+                let elements = asked.graph().with_attribute(key, value, asked.as_of(at).0);
                 if elements.is_empty() {
                     return Err(names::no_attribute(asked, at, key, value));
                 }
@@ -292,6 +292,7 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
             impacted_services: impact.impacted_services.total,
             impacted_prefixes: impact.impacted_prefixes.total,
             disconnected: impact.disconnected.total,
+            impacted_slos: impact.impacted_slos.as_ref().map_or(0, |slos| slos.total),
         },
         drawn_as,
         failed: first(&impact.failed),
@@ -325,7 +326,7 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
             .map(|p| ImpactedPrefixView { id: p.id.to_string(), loss: p.loss.into() })
             .collect(),
         disconnected: impact.disconnected.items.iter().map(ToString::to_string).collect(),
-        impacted_slos: impact.impacted_slos,
+        impacted_slos: impact.impacted_slos.map(|slos| slos.items),
         coverage,
         freshness: asked.freshness(),
     }

@@ -140,6 +140,7 @@ api_type!(
         impacted_services: u64,
         impacted_prefixes: u64,
         disconnected: u64,
+        impacted_slos: u64,
     }
 );
 
@@ -163,7 +164,7 @@ api_type!(
         impacted_prefixes: Vec<ImpactedPrefixView>,
         /// Nodes that no agent is connected with any more, by whatever edges.
         disconnected: Vec<String>,
-        /// `null` while no engine knows the objectives.
+        /// The SLOs that it touches.
         impacted_slos: Option<Vec<String>>,
         totals: ImpactTotals,
         coverage: CoverageView,
@@ -216,6 +217,7 @@ api_type!(
         impacted_services: SideBySide,
         impacted_prefixes: SideBySide,
         disconnected: SideBySide,
+        impacted_slos: SideBySide,
         /// Whether every list was compared whole; `false` means that a limit cut one short.
         complete: bool,
     }

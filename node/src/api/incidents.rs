@@ -19,6 +19,7 @@ use super::incidents_types::{
     IncidentJoin, IncidentList, IncidentReport, IncidentState, IncidentVantages, IncidentVerb,
     IncidentView, JoinReason, SeverityView, SpellView,
 };
+use super::pages::pages_of;
 use super::params::{Given, clipped, within};
 use super::types::Timestamp;
 use crate::daemon::{ActError, Caller, NodeState, Role};
@@ -287,6 +288,7 @@ fn detail(
         reports: reports.map(|(id, report)| report_view(id, report)).collect(),
         joins: incident.joins.iter().take(MAX_REPORTS).map(join_view).collect(),
         timeline: timeline(incident),
+        pages: pages_of(tenant, &incident.faults().map(|id| id.to_string()).collect::<Vec<_>>()),
         freshness: freshness(state, tenant, now),
     }
 }

@@ -7,6 +7,7 @@ use holm_model::{NodeName, Severity, SiteId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::pages_types::PageDelivery;
 use super::topology_types::FreshnessView;
 use super::types::{Timestamp, api_type, request_type};
 
@@ -306,6 +307,8 @@ api_type!(
         joins: Vec<IncidentJoin>,
         /// What happened, in order; of very much the latest 2,000.
         timeline: Vec<IncidentEntry>,
+        /// Who was told of it by whom, in order; of very many the first 1,000.
+        pages: Vec<PageDelivery>,
         freshness: FreshnessView,
     }
 );

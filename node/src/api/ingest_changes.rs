@@ -187,12 +187,12 @@ fn verified(
 }
 
 /// Why a body was not read.
-enum Unread {
+pub(super) enum Unread {
     TooLong,
     Broken,
 }
 
-async fn whole(body: Body) -> Result<Bytes, Unread> {
+pub(super) async fn whole(body: Body) -> Result<Bytes, Unread> {
     let read = Limited::new(body, MAX_BODY_BYTES).collect();
     match tokio::time::timeout(READ_LIMIT, read).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -212,6 +212,6 @@ fn is_length(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }

@@ -42,6 +42,18 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     ] {
         text.put("holm_change_deliveries_refused_total", &[("reason", reason)], value);
     }
+    let refused = state.ingest_pages.refusals();
+    for (reason, value) in [
+        ("body", refused.body),
+        ("busy", refused.busy),
+        ("signature", refused.signature),
+        ("size", refused.size),
+        ("stale", refused.stale),
+        ("unread", refused.unread),
+        ("write", refused.write),
+    ] {
+        text.put("holm_page_heard_refused_total", &[("reason", reason)], value);
+    }
     let questions = &state.questions.counters;
     for (name, counter) in [
         ("holm_questions_total", &questions.asked),
@@ -105,7 +117,9 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
         outlet_metrics(&mut text, &tenant);
         incident_metrics(&mut text, &tenant);
         slo_metrics(&mut text, &tenant);
+        alert_metrics(&mut text, &state, &tenant);
         change_metrics(&mut text, &tenant);
+        page_metrics(&mut text, &tenant);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text.all).into_response()
 }
@@ -232,6 +246,74 @@ fn change_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
         ("holm_change_seen_refused_rate_total", seen.refused_rate),
         ("holm_change_seen_refused_full_total", seen.refused_full),
         ("holm_change_seen_refused_waiting_total", counts.refused_waiting),
+    ] {
+        text.put(name, &labels, value);
+    }
+}
+
+fn page_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
+    let labels = [("tenant", tenant.id.as_str())];
+    let counts = tenant.pages.counts();
+    for (reason, value) in [("refused", counts.refused), ("retried", counts.retried)] {
+        let labels = [("tenant", tenant.id.as_str()), ("reason", reason)];
+        text.put("holm_page_failed_total", &labels, value);
+    }
+    for (phase, value) in tenant.pages.phases() {
+        let labels = [("tenant", tenant.id.as_str()), ("state", phase.as_str())];
+        text.put("holm_page_messages", &labels, value as u64);
+    }
+    for (name, value) in [
+        ("holm_page_queued_total", counts.queued),
+        ("holm_page_taken_over_total", counts.taken_over),
+        ("holm_page_delivered_total", counts.delivered),
+        ("holm_page_dead_total", counts.dead),
+        ("holm_page_folded_total", counts.folded),
+        ("holm_page_dropped_total", counts.dropped),
+        ("holm_page_replayed_total", counts.replayed),
+        ("holm_page_over_budget_total", counts.over_budget),
+        ("holm_page_elected_elsewhere_total", counts.elsewhere),
+        ("holm_page_nobody_may_total", counts.nobody),
+        ("holm_page_write_failures_total", counts.write_failures),
+        ("holm_page_heard_total", counts.heard),
+        ("holm_page_heard_again_total", counts.heard_again),
+        ("holm_page_heard_nothing_total", counts.heard_nothing),
+        ("holm_page_records_unreadable_total", tenant.pages.unreadable()),
+    ] {
+        text.put(name, &labels, value);
+    }
+}
+
+fn alert_metrics(
+    text: &mut Text,
+    state: &crate::daemon::NodeState,
+    tenant: &crate::daemon::Tenant,
+) {
+    let labels = [("tenant", tenant.id.as_str())];
+    let view = tenant.alerts.view();
+    let of = |state: holm_alert::RuleState| {
+        view.standings.iter().filter(|standing| standing.state == state).count() as u64
+    };
+    for rule_state in holm_alert::RuleState::ALL {
+        let labels = [("tenant", tenant.id.as_str()), ("state", rule_state.as_str())];
+        text.put("holm_alert_rules", &labels, of(rule_state));
+    }
+    let folder = state.gitops.view();
+    let refused = folder.files.iter().filter(|f| f.tenant == tenant.id && !f.problems.is_empty());
+    let firing = view.standings.iter().map(|standing| standing.firing).sum::<usize>();
+    for (name, value) in [
+        ("holm_alert_firing", firing as u64),
+        ("holm_alert_groups", view.groups as u64),
+        ("holm_alert_steps", view.steps as u64),
+        ("holm_alert_judge_microseconds", view.took_us),
+        ("holm_alert_rows_total", view.counters.rows),
+        ("holm_alert_rows_late_total", view.counters.late),
+        ("holm_alert_rows_ahead_total", view.counters.ahead),
+        ("holm_alert_groups_refused_total", view.counters.refused_groups),
+        ("holm_alert_taken_back_total", view.counters.taken_back),
+        ("holm_alert_judged_anew_total", view.rebuilt),
+        ("holm_alert_records_unreadable_total", view.unreadable),
+        ("holm_policy_files_refused", refused.count() as u64),
+        ("holm_policy_folder_unreadable", u64::from(folder.problem.is_some())),
     ] {
         text.put(name, &labels, value);
     }

@@ -1,6 +1,10 @@
 //! What the node serves over HTTP: `/v1` with a credential, the console's files, and the few paths
 //! that need none.
 
+mod alerts;
+mod alerts_more;
+pub(crate) mod alerts_types;
+mod alerts_view;
 pub(crate) mod attribute_view;
 mod auth;
 mod changes;
@@ -25,11 +29,15 @@ pub(crate) mod impact_types;
 mod incidents;
 pub(crate) mod incidents_types;
 mod ingest_changes;
+mod ingest_pages;
 mod mesh;
 pub(crate) mod mesh_types;
 mod mesh_view;
 mod metrics;
 mod names;
+mod pages;
+pub(crate) mod pages_types;
+mod pages_view;
 pub(crate) mod params;
 mod planes;
 pub(crate) mod query;
@@ -68,6 +76,7 @@ use crate::daemon::NodeState;
 pub(crate) use auth::Throttle;
 use error::{ApiError, ErrorCode, PendingError};
 pub(crate) use ingest_changes::Ingest;
+pub(crate) use ingest_pages::PageIngest;
 pub(crate) use questions::Questions;
 pub(crate) use serve::{ServeCounters, Server, TlsSource};
 
@@ -88,6 +97,18 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         license(name = "Apache-2.0")
     ),
     paths(
+        alerts::apply_alert_rules,
+        alerts::check_alert_rules,
+        alerts::delete_alert_rule,
+        alerts::export_alert_rules,
+        alerts::list_alert_rules,
+        alerts::list_alerts,
+        alerts::put_alert_rule,
+        alerts::show_alert_rule,
+        alerts_more::create_silence,
+        alerts_more::delete_silence,
+        alerts_more::list_silences,
+        alerts_more::preview_alert_rule,
         credentials::create_api_token,
         credentials::create_login_link,
         credentials::list_api_tokens,
@@ -121,11 +142,23 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         incidents::list_incidents,
         incidents::show_incident,
         ingest_changes::ingest,
+        ingest_pages::hear,
         mesh::digest,
         mesh::forget,
         mesh_view::mesh,
         mesh::list_revocations,
         mesh::revoke_node,
+        pages::delete_connector,
+        pages::delete_route,
+        pages::list_connectors,
+        pages::list_deliveries,
+        pages::list_routes,
+        pages::put_connector,
+        pages::put_route,
+        pages::replay_delivery,
+        pages::show_connector,
+        pages::show_route,
+        pages::test_connector,
         planes::latest_results,
         planes::list_planes,
         planes::rows,
@@ -224,6 +257,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/logout", post(auth::logout))
         .route("/enroll", post(enrol::enroll))
         .route("/ingest/changes/{provider}/{id}", post(ingest_changes::ingest))
+        .route("/ingest/pages/{connector}", post(ingest_pages::hear))
         .route("/v1/me", get(sites::me))
         .route("/v1/changes", get(recorded_changes::list_recorded_changes))
         .route(
@@ -268,6 +302,19 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/incidents/{id}", get(incidents::show_incident))
         .route("/v1/incidents/{id}/changes", get(recorded_changes::changes_of_incident))
         .route("/v1/incidents/{id}/{action}", post(incidents::act_on_incident))
+        .route("/v1/paging/connectors", get(pages::list_connectors))
+        .route(
+            "/v1/paging/connectors/{name}",
+            get(pages::show_connector).put(pages::put_connector).delete(pages::delete_connector),
+        )
+        .route("/v1/paging/connectors/{name}/test", post(pages::test_connector))
+        .route("/v1/paging/deliveries", get(pages::list_deliveries))
+        .route("/v1/paging/deliveries/{id}/replay", post(pages::replay_delivery))
+        .route("/v1/paging/routes", get(pages::list_routes))
+        .route(
+            "/v1/paging/routes/{name}",
+            get(pages::show_route).put(pages::put_route).delete(pages::delete_route),
+        )
         .route("/v1/query", post(query::query))
         .route("/v1/query/live", post(query::live))
         .route("/v1/query/tables", get(query::tables))
@@ -279,6 +326,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
                 .layer(DefaultBodyLimit::max(holm_slo::MAX_FILE_BYTES)),
         )
         .route("/v1/slos/{name}", get(slos::show_slo).put(slos::put_slo).delete(slos::delete_slo))
+        .merge(alert_routes())
         .route("/v1/stream", get(stream::stream))
         .route("/v1/mesh", get(mesh_view::mesh))
         .route("/v1/mesh/digest", get(mesh::digest))
@@ -295,6 +343,31 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), frame))
         .with_state(state)
+}
+
+/// Alerts. Files of rules may be longer than other bodies.
+fn alert_routes() -> Router<Arc<NodeState>> {
+    let file = DefaultBodyLimit::max(holm_policy::MAX_FILE_BYTES);
+    Router::new()
+        .route("/v1/alerts", get(alerts::list_alerts))
+        .route("/v1/alerts/check", post(alerts::check_alert_rules).layer(file))
+        .route("/v1/alerts/export", get(alerts::export_alert_rules))
+        .route("/v1/alerts/preview", post(alerts_more::preview_alert_rule))
+        .route(
+            "/v1/alerts/rules",
+            get(alerts::list_alert_rules).post(alerts::apply_alert_rules).layer(file),
+        )
+        .route(
+            "/v1/alerts/rules/{name}",
+            get(alerts::show_alert_rule)
+                .put(alerts::put_alert_rule)
+                .delete(alerts::delete_alert_rule),
+        )
+        .route(
+            "/v1/alerts/silences",
+            get(alerts_more::list_silences).post(alerts_more::create_silence),
+        )
+        .route("/v1/alerts/silences/{id}", delete(alerts_more::delete_silence))
 }
 
 /// Whether the node can answer for its own site: documents are loaded and listeners are open.
@@ -350,7 +423,9 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 24] = [
+    const WITH_QUERY: [&str; 27] = [
+        "/v1/alerts",
+        "/v1/alerts/rules",
         "/v1/changes",
         "/v1/events/export",
         "/v1/flows",
@@ -362,6 +437,7 @@ fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
         "/v1/flows/series",
         "/v1/flows/top",
         "/v1/incidents",
+        "/v1/paging/deliveries",
         "/v1/rows",
         "/v1/slos",
         "/v1/topology",

@@ -233,8 +233,28 @@ impl Asked {
         Timestamp(at.unwrap_or_else(live))
     }
 
+    /// Whether the picture of now was one of before: then it is as it is now.
+    fn renew(&mut self) -> bool {
+        let behind = self.live.get().is_some_and(|picture| self.tenant.is_behind(picture));
+        if behind {
+            self.live = OnceLock::from(self.tenant.picture_of_now());
+        }
+        behind
+    }
+
     pub(super) fn coverage(&self, at: Option<Millis>) -> CoverageView {
-        coverage::coverage(&self.state, &self.tenant, at)
+        match (at, self.live.get()) {
+            (None, Some(picture)) => {
+                let known = self.tenant.stands_on(picture);
+                let known = known.get_or_init(|| self.tenant.stands_on_at(picture.at));
+                coverage::coverage(&self.state, &self.tenant, picture.at, known)
+            }
+            _ => {
+                let at = at.unwrap_or(self.now);
+                let known = self.tenant.stands_on_at(at);
+                coverage::coverage(&self.state, &self.tenant, at, &known)
+            }
+        }
     }
 
     pub(super) fn freshness(&self) -> FreshnessView {
@@ -246,13 +266,19 @@ impl Asked {
 pub(super) async fn ask<T: Send + 'static>(
     state: Arc<NodeState>,
     caller: &Caller,
-    work: impl FnOnce(&Asked) -> Result<T, ApiError> + Send + 'static,
+    work: impl Fn(&Asked) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let tenant = state.tenant(caller)?;
     let asking = Arc::clone(&state);
     let id = tenant.id.clone();
-    let work = |patience| {
-        work(&Asked { state, tenant, now: Millis::now(), live: OnceLock::new(), patience })
+    let work = move |patience| {
+        let live = OnceLock::new();
+        let mut asked = Asked { state, tenant, now: Millis::now(), live, patience };
+        match work(&asked) {
+            // What was not there a moment ago may be there now.
+            Err(error) if error.code == ErrorCode::NotFound && asked.renew() => work(&asked),
+            answered => answered,
+        }
     };
     asking.questions.work(&id, work).await
 }
@@ -261,9 +287,9 @@ pub(super) async fn ask<T: Send + 'static>(
 pub(super) async fn answer<T: Serialize>(
     state: Arc<NodeState>,
     caller: &Caller,
-    work: impl FnOnce(&Asked) -> Result<T, ApiError> + Send + 'static,
+    work: impl Fn(&Asked) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let written = ask(state, caller, |asked| {
+    let written = ask(state, caller, move |asked| {
         let answer = work(asked)?;
         asked.go_on()?;
         serde_json::to_vec(&answer).map_err(ApiError::internal)

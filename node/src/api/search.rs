@@ -52,7 +52,7 @@ pub(crate) async fn search(
     answer(state, &caller, move |asked| {
         let (at, fold) = (at.unwrap_or(asked.now), query.fold.unwrap_or(true));
         if query.q.contains('|') {
-            let found = asked.graph().search_edges(&query.q, at, limit);
+            let found = asked.graph().search_edges(&query.q, at, limit, fold);
             return Ok(FoundList {
                 matched: BTreeMap::new(),
                 attributes: BTreeMap::new(),

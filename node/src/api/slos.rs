@@ -19,7 +19,9 @@ use super::slos_types::{
     SloRollup, SloSite, SloState, SloView,
 };
 use super::types::Timestamp;
-use crate::daemon::{Applied, Caller, NodeState, Role, Slo, SloError, SloJudged, Tenant};
+use crate::daemon::{
+    Applied, Caller, NodeState, Role, Slo, SloError, SloJudged, Tenant, author,
+};
 
 /// Most SLOs of a page.
 const MAX_PAGE: usize = 1_000;
@@ -141,7 +143,8 @@ pub(crate) async fn delete_slo(
 ) -> Result<StatusCode, ApiError> {
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
-    let (node, by, of) = (Arc::clone(&state), caller.name.clone(), name.clone());
+    let (node, by, of) =
+        (Arc::clone(&state), author(&caller.name).to_owned(), name.clone());
     let removed =
         tokio::task::spawn_blocking(move || tenant.remove_slo(&node, &of, &by, Millis::now()));
     removed.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
@@ -201,7 +204,8 @@ async fn apply(
     caller: &Caller,
     slos: Vec<Definition>,
 ) -> Result<SloApplied, ApiError> {
-    let (of, node, by) = (Arc::clone(tenant), Arc::clone(state), caller.name.clone());
+    let (of, node, by) =
+        (Arc::clone(tenant), Arc::clone(state), author(&caller.name).to_owned());
     let work = tokio::task::spawn_blocking(move || {
         let applied = of.apply_slos(&node, &slos, &by, Millis::now())?;
         let items = slos.iter().zip(applied).map(|(slo, change)| SloAppliedItem {
@@ -225,6 +229,7 @@ fn refused(error: &SloError) -> ApiError {
         SloError::Refused(_) | SloError::Policy(..) => {
             ApiError::new(ErrorCode::Validation, error.to_string())
         }
+        SloError::Held(_) => ApiError::new(ErrorCode::Conflict, error.to_string()),
         SloError::Unknown(_) => ApiError::not_found(error.to_string()),
         SloError::Write(_) => ApiError::new(ErrorCode::Unavailable, error.to_string()),
     }

@@ -78,7 +78,7 @@ pub(crate) async fn topology(
     let filter = SnapshotFilter { limit: Some(limit), ..query.part()? };
     answer(state, &caller, move |asked| {
         known_sites(asked, &filter)?;
-        let filter = names::around_as_meant(&asked.graph(), filter, at)?;
+        let filter = names::around_as_meant(&asked.graph(), filter.clone(), at)?;
         let (snapshot, generation, digest, earliest) = {
             let graph = asked.graph();
             let snapshot = graph.snapshot(at, &filter);

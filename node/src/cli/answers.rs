@@ -14,7 +14,7 @@ use crate::api::types::SiteStateView;
 
 pub(super) fn impact_text(impact: &ImpactView) -> String {
     let mut text = String::new();
-    let when = if impact.live { "now".into() } else { impact.at.to_string() };
+    let when = if impact.live { format!("now, {}", impact.at) } else { impact.at.to_string() };
     let totals = &impact.totals;
     for (what, list, total) in
         [("fails", &impact.failed, totals.failed), ("is drained", &impact.drained, totals.drained)]
@@ -58,6 +58,12 @@ pub(super) fn impact_text(impact: &ImpactView) -> String {
     head(&mut text, "disconnected", impact.disconnected.len(), totals.disconnected);
     for id in &impact.disconnected {
         let _ = writeln!(text, "  {}", clean(id));
+    }
+    if let Some(slos) = &impact.impacted_slos {
+        head(&mut text, "impacted SLOs", slos.len(), totals.impacted_slos);
+        for slo in slos {
+            let _ = writeln!(text, "  {}", clean(slo));
+        }
     }
     stands_on(&mut text, &impact.coverage, &impact.freshness);
     text
@@ -117,7 +123,7 @@ pub(super) fn ways_text(ways: &WaysView) -> String {
         text.push_str("the search was broken off: there may be other ways, also shorter than the last of these\n");
     }
     if ways.routes.is_empty() {
-        text.push_str("no way between them is known");
+        text.push_str("no way of known links leads from the one to the other");
         text.push_str(match ways.layer {
             LayerView::Network => " in the network",
             LayerView::Calls => " by calls",
@@ -271,12 +277,18 @@ pub(super) fn compare_text(compare: &CompareView) -> String {
         ("impacted services", &compare.impacted_services),
         ("impacted prefixes", &compare.impacted_prefixes),
         ("disconnected", &compare.disconnected),
+        ("impacted SLOs", &compare.impacted_slos),
     ] {
         let sides = [sides.only_left.clone(), sides.only_right.clone(), sides.both.clone()];
         side_by_side(&mut text, what, &sides);
     }
     if !compare.complete {
         text.push_str("note: a list was cut short by the limit: ask with a greater --limit\n");
+    }
+    for note in
+        compare.left.coverage.notes.iter().filter(|n| !compare.right.coverage.notes.contains(n))
+    {
+        let _ = writeln!(text, "note (left): {}", clean(note));
     }
     stands_on(&mut text, &compare.right.coverage, &compare.right.freshness);
     text

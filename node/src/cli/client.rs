@@ -100,6 +100,15 @@ impl Client {
         self.understood(path, &answer)
     }
 
+    /// `PUT path` with a JSON body.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        self.ask(Method::PUT, path, Some(body)).await
+    }
+
     /// `DELETE path`.
     pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.send(Method::DELETE, path, Vec::new()).await.map(drop)

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Target;
 use super::client::Client;
 use super::render::{age, clean};
+use crate::api::alerts_types::AlertRuleList;
 use crate::api::mesh_types::{MeshView, VerdictKind};
 use crate::api::types::{Me, PlaneList, PlaneStateView, Sites, SvidState};
 
@@ -61,12 +62,13 @@ pub(super) async fn run(target: &Target) -> anyhow::Result<()> {
     let mut found = Findings::default();
     configuration(target, &mut found);
     match ask(target).await {
-        Ok((me, sites, planes, mesh)) => {
+        Ok((me, sites, planes, mesh, rules)) => {
             let now = Millis::now();
             identity(&me, now, &mut found);
             of_sites(&sites, &mut found);
             of_planes(&planes, &mut found);
             of_mesh(&mesh, now, &mut found);
+            of_rules(&rules, &mut found);
         }
         Err(error) => found.add(
             Severity::Broken,
@@ -87,10 +89,13 @@ pub(super) async fn run(target: &Target) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ask(target: &Target) -> anyhow::Result<(Me, Sites, PlaneList, MeshView)> {
+type Answers = (Me, Sites, PlaneList, MeshView, AlertRuleList);
+
+async fn ask(target: &Target) -> anyhow::Result<Answers> {
     let client = Client::new(target)?;
     let (me, sites) = (client.get("/v1/me").await?, client.get("/v1/sites").await?);
-    Ok((me, sites, client.get("/v1/planes").await?, client.get("/v1/mesh").await?))
+    let rules = client.get("/v1/alerts/rules?state=broken&limit=1000").await?;
+    Ok((me, sites, client.get("/v1/planes").await?, client.get("/v1/mesh").await?, rules))
 }
 
 fn text(found: &[Finding]) -> String {
@@ -164,6 +169,28 @@ fn of_planes(planes: &PlaneList, found: &mut Findings) {
         let state = if severity == Severity::Note { "is off" } else { "is degraded" };
         let what = format!("plane {} {state}: {}", plane.plane, plane.reason);
         found.add(severity, what, plane.remedy.clone());
+    }
+}
+
+/// Files of policies that are refused, and alert rules that are not judged.
+fn of_rules(rules: &AlertRuleList, found: &mut Findings) {
+    if let Some(folder) = &rules.folder {
+        if let Some(problem) = &folder.problem {
+            let what = format!("the folder of policies is not read: {problem}");
+            found.add(Severity::Warning, what, "what it said before stands; policies.folder names it");
+        }
+        for file in folder.refused.iter().take(MAX_LISTED) {
+            let what = format!("{} is refused: {}", file.path, file.problems.join("; "));
+            found.add(Severity::Warning, what, "correct the file; what it said before stands");
+        }
+    }
+    for rule in rules.items.iter().take(MAX_LISTED) {
+        let problems = rule.nodes.iter().filter_map(|node| node.problem.as_deref());
+        let problem = rule.problem.as_deref().or_else(|| problems.into_iter().next());
+        let what =
+            format!("alert rule {} is not judged: {}", rule.name, problem.unwrap_or("it is broken"));
+        let remedy = format!("`holm alert show {}` says where; correct the rule", rule.name);
+        found.add(Severity::Warning, what, remedy);
     }
 }
 

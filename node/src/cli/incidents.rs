@@ -284,6 +284,15 @@ fn print(target: &Target, detail: &IncidentDetail) -> anyhow::Result<()> {
         println!("  {id}  {kind} {}  {state}  fault {}", clean(&report.target), report.fault);
         println!("      because {}", clean(&why));
     }
+    if !detail.pages.is_empty() {
+        println!("\npaged");
+        for page in &detail.pages {
+            let (what, state) = (super::page::event(page.event), word(&page.state));
+            let reason = page.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
+            let (by, to) = (&page.by, &page.connector);
+            println!("  {}  {what} by {to} from {by}, {state}{}", page.at, clean(&reason));
+        }
+    }
     println!("\nwhat happened");
     for entry in &detail.timeline {
         println!("  {}", entry_text(entry));

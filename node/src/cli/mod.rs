@@ -1,8 +1,10 @@
 //! The command line. Commands that ask a node go through its HTTP API, like everyone else.
 
+mod alert;
 mod answers;
 mod ask;
 mod change;
+mod chaos;
 mod client;
 mod config;
 mod credentials;
@@ -12,6 +14,7 @@ mod flow_decode;
 mod incidents;
 mod mesh;
 mod mesh_top;
+mod page;
 mod query;
 mod render;
 mod show;
@@ -122,6 +125,12 @@ pub(crate) enum Command {
     /// Incidents: what is wrong, why it is one thing, and what is done about it.
     #[command(subcommand)]
     Incident(incidents::IncidentCommand),
+    /// Paging: who is told of incidents, by which provider, and what became of it.
+    #[command(subcommand)]
+    Page(page::PageCommand),
+    /// Alert rules: what shall not be, and what of it is; silences.
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// SLOs: how good something shall be, how much of the budget is left, how quickly it goes.
     #[command(subcommand)]
     Slo(slo::SloCommand),
@@ -146,6 +155,9 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Three real sites on this machine, with services that talk to each other.
     Demo(DemoArgs),
+    /// Break what is between two programs, on purpose: the relays of the tests, tried on this machine.
+    #[command(subcommand)]
+    Chaos(chaos::ChaosCommand),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -455,6 +467,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Query(args) => query::query(args).await,
         Command::Change(command) => change::run(command).await,
         Command::Incident(command) => incidents::run(command).await,
+        Command::Page(command) => page::run(command).await,
+        Command::Alert(command) => alert::run(command).await,
         Command::Slo(command) => slo::run(command).await,
         Command::Events(command) => query::events(command).await,
         Command::Flow(command) => flow::run(command).await,
@@ -478,6 +492,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
             mesh::install_issuer(&dir, &certificate)
         }
         Command::Config(command) => config::run(command),
+        Command::Chaos(command) => chaos::run(command).await,
         Command::Demo(args) => crate::demo::run(args).await,
         Command::Openapi => {
             print!("{}", crate::api::openapi_json());

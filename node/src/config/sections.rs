@@ -22,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) rows: Rows,
     pub(crate) log: Log,
     pub(crate) planes: Planes,
+    pub(crate) policies: Policies,
 }
 
 /// Who this node is.
@@ -210,6 +211,15 @@ impl IdentitySection {
             message: "it must be from one minute to 398 days".into(),
         })
     }
+}
+
+/// Policies that are files: alert rules and SLOs.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Policies {
+    /// A folder of files that are applied as they stand, each time one changes; those in a folder of a tenant's name
+    /// are that tenant's, the others the first one's. Empty: none.
+    pub(crate) folder: PathBuf,
 }
 
 /// What it writes to standard error.

@@ -236,7 +236,7 @@ impl Tenant {
     }
 
     fn take_drafts(
-        self: &Arc<Self>,
+        &self,
         state: &NodeState,
         drafts: Vec<(ChangeId, String, Draft)>,
         now: Millis,
@@ -246,7 +246,7 @@ impl Tenant {
             return Ok(taken);
         }
         let named = drafts.iter().any(|(.., draft)| !draft.words.is_empty());
-        let moment = named.then(|| self.moment(None).moment);
+        let moment = named.then(|| self.picture_of_now().moment);
         let resolve = |word: &str| -> Vec<NodeId> {
             let moment = moment.as_deref();
             moment
@@ -402,7 +402,7 @@ impl Tenant {
         }
     }
 
-    fn write_seen(self: &Arc<Self>, state: &NodeState, now: Millis) -> Result<(), CommitError> {
+    fn write_seen(&self, state: &NodeState, now: Millis) -> Result<(), CommitError> {
         let horizon = now - self.replica.limits().retention_ms;
         lock(&self.changes.book).forget(horizon);
         self.take_drafts(state, self.edits_of_policies(horizon), now)?;

@@ -106,6 +106,19 @@ impl Incidents {
         }
     }
 
+    /// What this node reports of a kind and has not seen end: its key, and what it is about.
+    pub(super) fn firing_targets(&self, kind: &str) -> Vec<(String, NodeId)> {
+        let book = lock(&self.book);
+        let own = book.reports_of(&self.place.site, &self.place.node);
+        let firing = own.filter(|(_, report)| *report.kind == *kind && report.is_firing());
+        firing
+            .filter_map(|(_, report)| {
+                let key = report.attributes.get(SIGNAL_KEY)?.to_string();
+                Some((key, report.target.clone()))
+            })
+            .collect()
+    }
+
     /// The keys of what this node reports of a kind and has not seen end.
     pub(super) fn firing(&self, kind: &str) -> Vec<String> {
         let book = lock(&self.book);
@@ -290,18 +303,36 @@ impl Tenant {
         text: &str,
         now: Millis,
     ) -> Result<Arc<Incident>, ActError> {
+        self.act_as(state, incident, rand::random(), by, deed, text, now)
+    }
+
+    /// The same, as the action `id`: what is asked for again under that is done once.
+    #[expect(clippy::too_many_arguments, reason = "an action has so many parts")]
+    pub(crate) fn act_as(
+        &self,
+        state: &NodeState,
+        incident: FaultId,
+        id: u64,
+        by: &str,
+        deed: Deed,
+        text: &str,
+        now: Millis,
+    ) -> Result<Arc<Incident>, ActError> {
         let incidents = &self.incidents;
         let versions = {
             // What was seen stands in the action: nothing else may be written meanwhile.
             let _order = self.in_order();
             let judged = incidents.judged(now);
             let of = judged.of_fault(incident).ok_or(ActError::Unknown(incident))?;
+            if of.actions.iter().any(|(_, action)| action.id == id) {
+                return Ok(Arc::clone(of));
+            }
             if let Deed::Join(with) = &deed
                 && judged.of_fault(*with).is_none()
             {
                 return Err(ActError::Unknown(*with));
             }
-            let action = of.action(rand::random(), by, deed, text, now)?;
+            let action = of.action(id, by, deed, text, now)?;
             let key = format!("a{:016x}", action.id);
             let value = action.encode();
             let new = NewRecord { key: key.as_str().into(), value: value.clone() };

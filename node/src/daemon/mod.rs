@@ -1,5 +1,9 @@
 //! The running node: everything that `holm up` keeps going.
 
+mod alerts;
+mod alerts_judge;
+mod alerts_rows;
+mod alerts_state;
 mod changes;
 mod credentials;
 mod documents;
@@ -7,8 +11,10 @@ mod erasure;
 mod flow;
 mod forgotten;
 mod freshness;
+mod gitops;
 mod incidents;
 mod moments;
+mod pages;
 mod planes;
 mod query;
 mod roster;
@@ -23,12 +29,21 @@ mod tenants;
 mod up;
 mod views;
 
+pub(crate) use alerts::{
+    AlertError, AlertRule, View as AlertView, key_of, rounded, target_of,
+};
+pub(crate) use alerts_judge::Preview;
+pub(crate) use alerts_state::{ActiveRecord, Shown};
 pub(crate) use changes::{Deliveries, SourceChangeError};
 pub(crate) use credentials::{ApiToken, Caller, CredentialError, Credentials, LOGIN_LINK_MS, Role};
 pub(crate) use forgotten::ForgetError;
 pub(crate) use freshness::SiteReport;
+pub(crate) use gitops::{GitOps, author};
 pub(crate) use incidents::ActError;
-pub(crate) use moments::Picture;
+pub(crate) use moments::{Picture, StandsOn};
+pub(crate) use pages::{
+    ConnectorStanding, Defined, HearError, Hearing, Held, PageEdit, PageError, ReplayError,
+};
 pub(crate) use roster::{ROSTER_TENANT, Roster};
 pub(crate) use slo::{Applied, Slo, SloError, SloJudged};
 pub(crate) use state::{Change, NodeState, Topic};

@@ -21,7 +21,7 @@ use super::state::{Change, NodeState, Topic};
 use super::tenant::Tenant;
 
 /// The area of policies that objectives are in.
-const AREA: &str = "slo";
+pub(super) const AREA: &str = "slo";
 /// Rows of a minute are waited for as long as this after it is over, in milliseconds.
 pub(super) const LAG_MS: u64 = 10_000;
 /// The plane that signals of objectives come from, and their kind.
@@ -107,6 +107,8 @@ pub(crate) enum SloError {
     Policy(Box<str>, PolicyError),
     #[error("there is no SLO of the name {0}; `GET /v1/slos` lists those that there are")]
     Unknown(String),
+    #[error(transparent)]
+    Held(#[from] super::gitops::HeldByFolder),
     #[error("it could not be written: {0}")]
     Write(#[from] CommitError),
 }
@@ -429,6 +431,10 @@ impl Tenant {
             let mut new = Vec::new();
             for (name, content) in contents {
                 let known = defined.iter().find(|slo| *slo.name == *name);
+                if let Some(edit) = known.and_then(|slo| slo.edits.first()) {
+                    let last = (&*edit.by, &*edit.writer);
+                    self.held_by_folder(state, (AREA, name), last, by)?;
+                }
                 let same = |slo: &&Slo| slo.edits.len() == 1 && slo.edits[0].content == content;
                 if known.filter(same).is_some() {
                     applied.push(Applied::Unchanged);

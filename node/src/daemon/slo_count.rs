@@ -65,6 +65,7 @@ impl Tenant {
                 () = state.shutdown.cancelled() => return,
                 () = self.ended().cancelled() => return,
             };
+            self.forget_pictures();
             let now = Millis::now();
             let minute = minute_of(now - LAG_MS);
             if minute == progress.minute && !edited {

@@ -15,8 +15,8 @@ use super::planes::Supervised;
 use super::query::Queries;
 use super::roster::Roster;
 use super::views::Views;
-use super::{Credentials, Tenant, Tenants};
-use crate::api::{Ingest, Questions, ServeCounters, Throttle};
+use super::{Credentials, GitOps, Tenant, Tenants};
+use crate::api::{Ingest, PageIngest, Questions, ServeCounters, Throttle};
 use crate::config::Config;
 use crate::enrol::Issuing;
 use crate::identity::MeshFile;
@@ -25,8 +25,10 @@ use crate::layout::Layout;
 /// What kind of thing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
+    Alerts,
     Changes,
     Incidents,
+    Pages,
     Planes,
     Results,
     Sites,
@@ -35,9 +37,11 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Alerts,
         Self::Changes,
         Self::Incidents,
+        Self::Pages,
         Self::Planes,
         Self::Results,
         Self::Sites,
@@ -48,8 +52,10 @@ impl Topic {
     /// The event's name in the stream.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::Alerts => "alerts",
             Self::Changes => "changes",
             Self::Incidents => "incidents",
+            Self::Pages => "pages",
             Self::Planes => "planes",
             Self::Results => "results",
             Self::Sites => "sites",
@@ -88,7 +94,11 @@ pub(crate) struct NodeState {
     pub(crate) questions: Questions,
     /// Deliveries of webhooks.
     pub(crate) ingest: Ingest,
+    /// What providers say of incidents.
+    pub(crate) ingest_pages: PageIngest,
     pub(crate) queries: Queries,
+    /// The folder of policies.
+    pub(crate) gitops: GitOps,
     pub(crate) tenants: Tenants,
     pub(crate) roster: Arc<Roster>,
     pub(crate) changes: broadcast::Sender<Change>,
@@ -134,7 +144,9 @@ impl NodeState {
             throttle: Throttle::default(),
             questions: Questions::default(),
             ingest: Ingest::default(),
+            ingest_pages: PageIngest::default(),
             queries: Queries::default(),
+            gitops: GitOps::default(),
             tenants: parts.tenants,
             roster: parts.roster,
             changes: broadcast::channel(256).0,

@@ -17,14 +17,17 @@ use holm_model::{
     PathObservation, SiteId, TenantId,
 };
 use holm_plane::FactSink;
+use holm_slo::Writer;
 use holm_replica::{Applied, DataKey, Replica, WrappedKey};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::alerts::Alerts;
 use super::changes::Changes;
 use super::flow::Kept;
 use super::incidents::Incidents;
 use super::moments::Moments;
+use super::pages::Pages;
 use super::rows::TenantRows;
 use super::slo::Slos;
 use super::state::{Change, NodeState, Topic};
@@ -51,10 +54,14 @@ pub(crate) struct Tenant {
     /// What was found when the stores were opened, for people.
     pub(crate) messages: Vec<String>,
     graph: RwLock<TopologyGraph>,
+    /// What shall not be, and whether it is.
+    pub(crate) alerts: Alerts,
     /// What was changed, as all sites say.
     pub(crate) changes: Changes,
     /// What is wrong, as all sites say.
     pub(crate) incidents: Incidents,
+    /// Who is told of it.
+    pub(crate) pages: Pages,
     /// How good it shall be, and was.
     pub(crate) slos: Slos,
     /// Sites that are gone for good, and when that was said: what they hold open is shown as ended then.
@@ -136,14 +143,19 @@ impl Tenant {
             machine: config.node.machine.as_str().into(),
         };
         let changes = Changes::open(place.site.clone(), place.node.clone(), &replica, now);
+        let pages = Pages::open(place.site.clone(), place.node.clone(), &replica, now);
         let incidents = Incidents::open(place, &replica, now);
         let burning = incidents.firing(super::slo::BURN);
+        let writer = Writer { site: site.clone(), node: config.node.name.clone() };
+        let alerts = Alerts::open(writer, &replica);
         let slos = Slos::open(&site, &config.node.name, &replica, &burning, now);
         Ok(Self {
             id: id.clone(),
             site,
+            alerts,
             changes,
             incidents,
+            pages,
             slos,
             replica,
             rows: TenantRows::new(rows),
@@ -169,7 +181,9 @@ impl Tenant {
         *self.fold() = Fold::new(FoldLimits::default());
         self.changes.clear();
         self.incidents.clear();
+        self.pages.clear();
         self.slos.clear();
+        self.alerts.clear();
     }
 
     /// Ended by the erasure of the tenant.
@@ -205,6 +219,12 @@ impl Tenant {
 
     fn gone(&self) -> MutexGuard<'_, BTreeMap<SiteId, Millis>> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the site of a node, as `site/node`, is taken to be gone for good.
+    pub(super) fn is_gone(&self, writer: &str) -> bool {
+        let site = writer.split_once('/').map_or(writer, |(site, _)| site);
+        self.gone().keys().any(|gone| gone.as_str() == site)
     }
 
     /// Whether these sites are the ones that are taken to be gone.
@@ -282,7 +302,9 @@ impl Tenant {
         };
         self.changes.take_records(&merged.records);
         self.incidents.take_records(&merged.records);
+        self.pages.take_records(&merged.records);
         self.slos.take_records(&merged.records, now);
+        self.alerts.take_records(&merged.records);
         let own_returned = merged.changed.iter().any(|(site, _)| *site == self.site);
         {
             let mut graph = self.graph_mut();

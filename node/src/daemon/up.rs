@@ -59,9 +59,12 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
         tasks.spawn(Arc::clone(&tenant).write_changes(Arc::clone(&state)));
         tasks.spawn(Arc::clone(&tenant).keep_changes(Arc::clone(&state)));
         tasks.spawn(Arc::clone(&tenant).keep_incidents(Arc::clone(&state)));
+        tasks.spawn(Arc::clone(&tenant).keep_pages(Arc::clone(&state)));
         tasks.spawn(Arc::clone(&tenant).keep_slos(Arc::clone(&state)));
+        tasks.spawn(Arc::clone(&tenant).keep_alerts(Arc::clone(&state)));
         tasks.spawn(tenant.keep_history(Arc::clone(&state)));
     }
+    tasks.spawn(Arc::clone(&state).keep_folder());
     start_mesh(&state).await;
     let (peers_tx, peers) = watch::channel(Vec::new());
     start_planes(&state, &peers);

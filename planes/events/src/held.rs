@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
 use crate::file::Hour;
+use crate::follow::Waiting;
 use crate::shelf::Shelf;
 use crate::table::Table;
 
@@ -38,6 +39,8 @@ pub(crate) struct Held {
     /// Segments that are files, and whose log is still to be removed. Without their rows.
     pub(crate) spent: Vec<Frozen>,
     pub(crate) shelf: Shelf,
+    /// Who is told of what is committed.
+    pub(crate) followers: Vec<Weak<Waiting>>,
     /// The table and hour whose files are put together now.
     pub(crate) merging: Option<(String, Hour)>,
 }
@@ -50,6 +53,7 @@ impl Held {
             frozen: VecDeque::new(),
             spent: Vec::new(),
             shelf,
+            followers: Vec::new(),
             merging: None,
         }
     }
@@ -65,6 +69,17 @@ impl Held {
         } else {
             batches.push(batch);
         }
+    }
+
+    /// Tells followers of what is committed.
+    pub(crate) fn tell(&mut self, table: &Arc<Table>, batch: &RecordBatch) {
+        self.followers.retain(|follower| match follower.upgrade() {
+            Some(waiting) => {
+                waiting.push(table, batch);
+                true
+            }
+            None => false,
+        });
     }
 
     /// All rows of a table that are not in a file, in the order they came.

@@ -275,8 +275,13 @@ impl EventStore {
 
     /// The tables that can be asked, by name.
     pub fn tables(&self) -> Vec<Arc<Table>> {
-        let tables = self.shared.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.values().cloned().collect()
+        self.shared.all_tables()
+    }
+
+    /// Follows what is committed from now on. At most so many bytes wait for the follower; beyond that it
+    /// misses rows, and is told so.
+    pub fn follow(&self, most_bytes: usize) -> crate::Follower {
+        crate::Follower::new(Arc::clone(&self.shared), most_bytes)
     }
 
     /// A table as it is now: all that was committed.
@@ -390,6 +395,11 @@ impl Drop for EventStore {
 }
 
 impl Shared {
+    pub(crate) fn all_tables(&self) -> Vec<Arc<Table>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.values().cloned().collect()
+    }
+
     pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

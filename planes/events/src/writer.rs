@@ -180,6 +180,7 @@ impl Writer {
         for (table, batches) in std::mem::take(&mut self.ready).into_values() {
             for batch in batches {
                 rows += batch.num_rows() as u64;
+                held.tell(&table, &batch);
                 held.push(&table, batch);
             }
         }

@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Sites, SloDetail, SloList, Topology } from "./types";
+import type { AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -53,6 +53,15 @@ function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 function post<T>(path: string, question: unknown, signal?: AbortSignal, read?: (text: string) => unknown): Promise<T> {
   const headers = { accept: "application/json", "content-type": "application/json" };
   return ask(path, { method: "POST", headers, body: JSON.stringify(question) }, signal, read);
+}
+
+/** A file, as it stands. */
+function send<T>(path: string, file: string, signal?: AbortSignal): Promise<T> {
+  return ask(path, { method: "POST", headers: { accept: "application/json", "content-type": "application/yaml" }, body: file }, signal);
+}
+
+function remove(path: string): Promise<null> {
+  return ask(path, { method: "DELETE", headers: { accept: "application/json" } });
 }
 
 async function ask<T>(path: string, request: RequestInit, signal?: AbortSignal, read: (text: string) => unknown = JSON.parse): Promise<T> {
@@ -121,6 +130,9 @@ export function incidentsPath({ states, site, target }: IncidentsQuery): string 
   search.set("limit", String(MOST_INCIDENTS));
   return `/v1/incidents?${search.toString()}`;
 }
+
+/** Most alerts, and rules, of a list; the answer says how many there are. */
+const MOST_ALERTS = 1_000;
 
 /** Most SLOs of a list; the answer says how many there are. */
 const MOST_SLOS = 1_000;
@@ -202,6 +214,16 @@ export const api = {
   changeSources: (signal?: AbortSignal) => get<ChangeSourceList>("/v1/changes/sources", signal),
   incidents: (query: IncidentsQuery, signal?: AbortSignal) => get<IncidentList>(incidentsPath(query), signal),
   incident: (id: string, signal?: AbortSignal) => get<IncidentDetail>(`/v1/incidents/${encodeURIComponent(id)}`, signal),
+  alerts: (signal?: AbortSignal) => get<AlertList>(`/v1/alerts?limit=${MOST_ALERTS}`, signal),
+  alertRules: (signal?: AbortSignal) => get<AlertRuleList>(`/v1/alerts/rules?limit=${MOST_ALERTS}`, signal),
+  alertRule: (name: string, signal?: AbortSignal) => get<AlertRuleDetail>(`/v1/alerts/rules/${encodeURIComponent(name)}`, signal),
+  applyAlertRules: (file: string) => send<AlertsApplied>("/v1/alerts/rules", file),
+  checkAlertRules: (file: string, signal?: AbortSignal) => send<AlertCheck>("/v1/alerts/check", file, signal),
+  removeAlertRule: (name: string) => remove(`/v1/alerts/rules/${encodeURIComponent(name)}`),
+  previewAlertRule: (question: { rule: string; from: string; to: string }) => post<AlertPreview>("/v1/alerts/preview", question),
+  silences: (signal?: AbortSignal) => get<SilenceList>("/v1/alerts/silences", signal),
+  createSilence: (silence: { matchers: Record<string, string>; until: string; comment: string }) => post<Silence>("/v1/alerts/silences", silence),
+  removeSilence: (id: string) => remove(`/v1/alerts/silences/${encodeURIComponent(id)}`),
   slos: (signal?: AbortSignal) => get<SloList>(`/v1/slos?limit=${MOST_SLOS}`, signal),
   slo: (name: string, signal?: AbortSignal) => get<SloDetail>(`/v1/slos/${encodeURIComponent(name)}`, signal),
   incidentAct: (id: string, verb: IncidentVerb, act: IncidentAct) => post<IncidentDetail>(`/v1/incidents/${encodeURIComponent(id)}/${verb}`, act),

@@ -34,6 +34,13 @@ export const useIncidents = (query: IncidentsQuery) =>
   useQuery({ queryKey: ["incidents", incidentsPath(query)], queryFn: ({ signal }) => api.incidents(query, signal), placeholderData: keepPreviousData });
 /** One incident, by any of its faults. */
 export const useIncident = (id: string) => useQuery({ queryKey: ["incident", id], queryFn: ({ signal }) => api.incident(id, signal) });
+/** What fires, as all sites say. */
+export const useAlerts = () => useQuery({ queryKey: ["alerts"], queryFn: ({ signal }) => api.alerts(signal) });
+export const useAlertRules = () => useQuery({ queryKey: ["alert-rules"], queryFn: ({ signal }) => api.alertRules(signal) });
+/** One rule; none while a new one is written. */
+export const useAlertRule = (name: string | null) =>
+  useQuery({ queryKey: ["alert-rule", name], queryFn: ({ signal }) => api.alertRule(name ?? "", signal), enabled: name !== null, placeholderData: keepPreviousData });
+export const useSilences = () => useQuery({ queryKey: ["alert-silences"], queryFn: ({ signal }) => api.silences(signal) });
 /** The SLOs, as they were judged last. */
 export const useSlos = () => useQuery({ queryKey: ["slos"], queryFn: ({ signal }) => api.slos(signal) });
 export const useSlo = (name: string) => useQuery({ queryKey: ["slo", name], queryFn: ({ signal }) => api.slo(name, signal), placeholderData: keepPreviousData });

@@ -24,6 +24,172 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ingest/pages/{connector}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes what a provider says of an incident: that somebody looks at it, that it is over, a note. The signature over the body, or
+         *     the secret, is the credential: see docs/paging.md for that of each provider. Said again, it is done once.
+         */
+        post: operations["hear"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What fires or is about to, as all sites say that are heard. Each site judges its own rows; `as_of` of each item
+         *     says when.
+         */
+        get: operations["list_alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads a file of rules without applying it: what is wrong with it, and where. */
+        post: operations["check_alert_rules"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All rules as objects of a file: what `POST /v1/alerts/rules` takes. */
+        get: operations["export_alert_rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * How a rule would have stood over the rows of this node: its values, its limits, and when it would have fired.
+         *     Nothing is kept.
+         */
+        post: operations["preview_alert_rule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The rules and how they stand, those that need looking at first. */
+        get: operations["list_alert_rules"];
+        put?: never;
+        /** Applies a file of rules, YAML or JSON: all of them, or none if anything is wrong with one. */
+        post: operations["apply_alert_rules"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts/rules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One rule: how it stands at which node, and what of it fires. */
+        get: operations["show_alert_rule"];
+        /** Writes a rule: a file with one rule of this name. */
+        put: operations["put_alert_rule"];
+        post?: never;
+        /** Takes a rule away. What fires of it is over. */
+        delete: operations["delete_alert_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts/silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The silences: those that are on first. Those that are over are shown for a week. */
+        get: operations["list_silences"];
+        put?: never;
+        /** Makes a silence: nobody is told of what matches while it is on. What fires already is ended in its incident. */
+        post: operations["create_silence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alerts/silences/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes a silence away: what it silenced is told if it fires still. */
+        delete: operations["delete_silence"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/api-tokens": {
         parameters: {
             query?: never;
@@ -535,6 +701,129 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/paging/connectors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The connectors, without their secrets, and who delivers now. */
+        get: operations["list_connectors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/paging/connectors/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One connector, without its secrets. */
+        get: operations["show_connector"];
+        /** Writes a connector. Every node of the tenant delivers by it, as it hears of it. */
+        put: operations["put_connector"];
+        post?: never;
+        /** Takes a connector away. What is queued by it becomes a dead letter. */
+        delete: operations["delete_connector"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/paging/connectors/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a page by a connector that says that nothing is wrong, from this node, and waits for what becomes of it. */
+        post: operations["test_connector"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/paging/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was told, by all sites, and what became of it; the latest first. */
+        get: operations["list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/paging/deliveries/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Queues a dead letter again: it is tried from now on as if it were new. */
+        post: operations["replay_delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/paging/routes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The routes: which incidents are told by which connectors. */
+        get: operations["list_routes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/paging/routes/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One route. */
+        get: operations["show_route"];
+        /** Writes a route. It takes in incidents that are open already, too. */
+        put: operations["put_route"];
+        post?: never;
+        /** Takes a route away. Of incidents that were told by it the end is told still. */
+        delete: operations["delete_route"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/planes": {
         parameters: {
             query?: never;
@@ -975,7 +1264,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Nodes by name, attribute or address, best first. */
+        /** Nodes by name, attribute or address, best first; or edges by their ends. */
         get: operations["search"];
         put?: never;
         post?: never;
@@ -1048,6 +1337,317 @@ export interface components {
         AgentTarget: {
             from: string;
             to: string;
+        };
+        /** @description What a file would do. */
+        AlertCheck: {
+            /** @description What is wrong with it; nothing is applied then. */
+            problems: components["schemas"]["AlertProblem"][];
+            /** @description Its rules, as objects. */
+            rules: Record<string, never>[];
+            /** @description What this node cannot judge, though others may. */
+            warnings: components["schemas"]["AlertProblem"][];
+        };
+        /** @description How many there are. */
+        AlertCounts: {
+            /** Format: int64 */
+            firing: number;
+            /** Format: int64 */
+            inhibited: number;
+            /** Format: int64 */
+            pending: number;
+            /** Format: int64 */
+            silenced: number;
+        };
+        /** @description The incident of an alert. */
+        AlertIncident: {
+            id: string;
+            owner: string | null;
+            state: components["schemas"]["IncidentState"];
+        };
+        /** @description What judging took at this node. */
+        AlertJudged: {
+            /**
+             * Format: int64
+             * @description Rows that were more than five minutes ahead of the clock, and were left out.
+             */
+            ahead_rows: number;
+            /**
+             * Format: int64
+             * @description Groups of all rules.
+             */
+            groups: number;
+            /**
+             * Format: int64
+             * @description Rows that came more than ten minutes late, and were left out.
+             */
+            late_rows: number;
+            /** @description What is usual is being learnt from rows of the past weeks. */
+            learning: boolean;
+            /**
+             * Format: int64
+             * @description Groups that found no room.
+             */
+            refused_groups: number;
+            /**
+             * Format: int64
+             * @description Rows that were looked at.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Firings that late rows took back.
+             */
+            taken_back: number;
+            /**
+             * Format: double
+             * @description How long the last judgement took, in milliseconds.
+             */
+            took_ms: number;
+        };
+        /** @description What fires or is about to, at all sites that are heard. */
+        AlertList: {
+            /** @description When this node judged last. */
+            as_of: components["schemas"]["Timestamp"];
+            /** @description How many there are of each, before the filter of states. */
+            counts: components["schemas"]["AlertCounts"];
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description The gravest first. */
+            items: components["schemas"]["AlertView"][];
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description A value. */
+        AlertPoint: {
+            at: components["schemas"]["Timestamp"];
+            /**
+             * Format: double
+             * @description The limits of what is usual.
+             */
+            least: number | null;
+            /** Format: double */
+            most: number | null;
+            /** Format: double */
+            value: number | null;
+        };
+        /** @description How a rule would have stood over the rows of this node. */
+        AlertPreview: {
+            /**
+             * Format: double
+             * @description The limits of the condition, where they stand still.
+             */
+            above: number | null;
+            /** Format: double */
+            below: number | null;
+            /**
+             * Format: int64
+             * @description So far apart are points, in milliseconds; the rule is judged more often.
+             */
+            every_ms: number;
+            /**
+             * Format: int64
+             * @description How often it would have fired, in the groups that are shown.
+             */
+            firings: number;
+            from: components["schemas"]["Timestamp"];
+            /** @description Groups that would have fired first; at most 20. */
+            groups: components["schemas"]["AlertPreviewGroup"][];
+            /** Format: int64 */
+            groups_total: number;
+            /** @description Why it cannot be judged here, or not all of it. */
+            problem: string | null;
+            /**
+             * Format: int64
+             * @description Rows that were looked at, the time before included that it needs.
+             */
+            rows: number;
+            rule: string;
+            to: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How many earlier hours are known of what is usual, and how many are needed.
+             */
+            warming_known: number | null;
+            /** Format: int64 */
+            warming_needed: number | null;
+        };
+        /** @description A group over time. */
+        AlertPreviewGroup: {
+            /** @description When it would have fired. */
+            firings: components["schemas"]["AlertSpell"][];
+            group: {
+                [key: string]: string;
+            };
+            points: components["schemas"]["AlertPoint"][];
+        };
+        /** @description A rule that is to be looked at over rows of the past. */
+        AlertPreviewRequest: {
+            /** @description From when on; six hours before `to` if left out. */
+            from?: string | null;
+            /** @description A file with one rule, YAML or JSON. */
+            rule: string;
+            /** @description Until when; now if left out. */
+            to?: string | null;
+        };
+        /** @description Something that is wrong with a file. Lines and columns begin at 1. */
+        AlertProblem: {
+            /** Format: int64 */
+            column: number;
+            /** Format: int64 */
+            line: number;
+            path: string;
+            text: string;
+        };
+        /** @description One rule, whole. */
+        AlertRuleDetail: components["schemas"]["AlertRuleView"] & {
+            /** @description Its groups that hold or fire. */
+            alerts: components["schemas"]["AlertView"][];
+            /** @description When this node judged last. */
+            as_of: components["schemas"]["Timestamp"];
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description The object of a file that it is. */
+            rule?: Record<string, never> | null;
+        };
+        /** @description The rules, and how they stand. */
+        AlertRuleList: {
+            /** @description When this node judged last. */
+            as_of: components["schemas"]["Timestamp"];
+            folder: components["schemas"]["PolicyFolder"] | null;
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description Those that need looking at first. */
+            items: components["schemas"]["AlertRuleView"][];
+            judged: components["schemas"]["AlertJudged"];
+            /** @description How many rules are in each state at this node. */
+            states: {
+                [key: string]: number;
+            };
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description How a rule stands at a node. */
+        AlertRuleNode: {
+            as_of: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            firing: number;
+            /** Format: int64 */
+            groups: number;
+            node: string;
+            /** Format: int64 */
+            pending: number;
+            problem: string | null;
+            site: string;
+            state: components["schemas"]["AlertRuleState"];
+        };
+        /**
+         * @description How a rule stands, the worst first.
+         * @enum {string}
+         */
+        AlertRuleState: "broken" | "firing" | "pending" | "no_data" | "warming" | "inactive";
+        /** @description A rule. */
+        AlertRuleView: {
+            /**
+             * Format: int64
+             * @description Edits that were made at the same time and stand as well: the next edit settles it.
+             */
+            conflicts: number;
+            description: string | null;
+            edited_at: components["schemas"]["Timestamp"];
+            /** @description Who edited it last, and when. */
+            edited_by: string;
+            /** @description The file of a folder that holds it: it is edited there. */
+            file: string | null;
+            /** Format: int64 */
+            firing: number;
+            /**
+             * Format: int64
+             * @description Groups at this node, and those of all nodes that fire or hold.
+             */
+            groups: number;
+            labels: {
+                [key: string]: string;
+            };
+            name: string;
+            /** @description How it stands at each node of which something is known. */
+            nodes: components["schemas"]["AlertRuleNode"][];
+            /** Format: int64 */
+            pending: number;
+            /** @description Why it is not judged, or not all of it, at this node. */
+            problem: string | null;
+            severity: string;
+            /** @description The worst of all nodes. */
+            state: components["schemas"]["AlertRuleState"];
+            /** @description The table that it looks at; null for a composite. */
+            table: string | null;
+            title: string;
+            /**
+             * Format: int64
+             * @description How many earlier hours are known of what is usual, and how many are needed.
+             */
+            warming_known: number | null;
+            /** Format: int64 */
+            warming_needed: number | null;
+        };
+        /** @description A while for which it would have fired. */
+        AlertSpell: {
+            /** @description When it fired. */
+            at: components["schemas"]["Timestamp"];
+            end: components["schemas"]["Timestamp"] | null;
+            /** @description Since when it held. */
+            since: components["schemas"]["Timestamp"];
+        };
+        /**
+         * @description How a group of a rule stands, the worst first.
+         * @enum {string}
+         */
+        AlertState: "firing" | "pending" | "silenced" | "inhibited";
+        /** @description A group of a rule that holds or fires, at one node. */
+        AlertView: {
+            /** @description When its node said so. */
+            as_of: components["schemas"]["Timestamp"];
+            fired_at: components["schemas"]["Timestamp"] | null;
+            /** @description What the group has in the columns of `by`; long texts of other sites are cut. */
+            group: {
+                [key: string]: string;
+            };
+            incident: components["schemas"]["AlertIncident"] | null;
+            inhibited_by: string | null;
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Format: double
+             * @description The limits of what is usual, where that is judged; at this node alone.
+             */
+            least: number | null;
+            /** Format: double */
+            most: number | null;
+            node: string;
+            rule: string;
+            severity: string;
+            silenced_by: string | null;
+            /** @description Since when it holds. */
+            since: components["schemas"]["Timestamp"];
+            site: string;
+            state: components["schemas"]["AlertState"];
+            /** @description What it is about. */
+            target: string | null;
+            title: string;
+            /**
+             * Format: double
+             * @description The value, at the time of `as_of`.
+             */
+            value: number | null;
+        };
+        /** @description What applying a file did. */
+        AlertsApplied: {
+            items: components["schemas"]["AlertsAppliedItem"][];
+        };
+        /** @description What applying did to one rule. */
+        AlertsAppliedItem: {
+            /** @description `created`, `updated` or `unchanged`. */
+            change: string;
+            name: string;
+            /** @description Why this node cannot judge it, though others may. */
+            problem: string | null;
         };
         /** @description That two names mean the same thing. */
         AliasView: {
@@ -1276,6 +1876,7 @@ export interface components {
             disconnected: components["schemas"]["SideBySide"];
             impacted_prefixes: components["schemas"]["SideBySide"];
             impacted_services: components["schemas"]["SideBySide"];
+            impacted_slos: components["schemas"]["SideBySide"];
             left: components["schemas"]["ImpactView"];
             rerouted_paths: components["schemas"]["PairsSideBySide"];
             right: components["schemas"]["ImpactView"];
@@ -1968,6 +2569,8 @@ export interface components {
             /** Format: int64 */
             impacted_services: number;
             /** Format: int64 */
+            impacted_slos: number;
+            /** Format: int64 */
             rerouted_paths: number;
             /** Format: int64 */
             stranded_paths: number;
@@ -1993,7 +2596,7 @@ export interface components {
             freshness: components["schemas"]["FreshnessView"];
             impacted_prefixes: components["schemas"]["ImpactedPrefixView"][];
             impacted_services: components["schemas"]["ImpactedServiceView"][];
-            /** @description `null` while no engine knows the objectives. */
+            /** @description The SLOs that it touches. */
             impacted_slos: string[] | null;
             live: boolean;
             rerouted_paths: components["schemas"]["ReroutedPathView"][];
@@ -2043,6 +2646,8 @@ export interface components {
             incident: components["schemas"]["IncidentView"];
             /** @description One fewer than there are reports. */
             joins: components["schemas"]["IncidentJoin"][];
+            /** @description Who was told of it by whom, in order; of very many the first 1,000. */
+            pages: components["schemas"]["PageDelivery"][];
             /** @description In order of their beginning; of very many the first 1,000. */
             reports: components["schemas"]["IncidentReport"][];
             /** @description What happened, in order; of very much the latest 2,000. */
@@ -2567,6 +3172,22 @@ export interface components {
             reason: string;
             site: string;
         };
+        /** @description A silence that is to be made. */
+        NewSilence: {
+            /** @description Why. */
+            comment: string;
+            /** @description From when on; now if left out. */
+            from: string | null;
+            /**
+             * @description What must be so, all of it: `rule`, `severity`, `site`, `target`, a label, or a column of `by`; `*` is
+             *     anything.
+             */
+            matchers: {
+                [key: string]: string;
+            };
+            /** @description Until when; at most 366 days after. */
+            until: string;
+        };
         /** @description A tenant to be made. */
         NewTenant: {
             /** @description 1 to 63 of a-z, 0-9 and '-', not first or last. */
@@ -2601,6 +3222,281 @@ export interface components {
             flow: string;
             route: (string | null)[];
             target: string;
+        };
+        /** @description A connector, without its secrets. */
+        PageConnector: {
+            /** Format: int32 */
+            api: number | null;
+            /** Format: int32 */
+            attempts_an_hour: number;
+            ca: string | null;
+            channel: string | null;
+            /** @description Edits that were made at the same time, apart; the first one counts until somebody edits it again. */
+            conflicts: components["schemas"]["PageEditView"][];
+            /**
+             * Format: int64
+             * @description Messages that were given up, of all sites.
+             */
+            dead: number;
+            done: string | null;
+            down_until: components["schemas"]["Timestamp"] | null;
+            edited: components["schemas"]["PageEditView"];
+            from: string | null;
+            /** Format: int32 */
+            give_up_after_h: number;
+            /** @description Where a provider sends to, at any node of the tenant; null while there is no inbound secret. */
+            inbound_path: string | null;
+            inbound_secret_set: boolean;
+            issue_type: string | null;
+            last_delivered_at: components["schemas"]["Timestamp"] | null;
+            last_failure: string | null;
+            last_failure_at: components["schemas"]["Timestamp"] | null;
+            name: string;
+            /** Format: int32 */
+            pages_a_minute: number;
+            paused: boolean;
+            /** @description Why nothing is delivered by it. */
+            problem: string | null;
+            project: string | null;
+            provider: components["schemas"]["PageProvider"] | null;
+            /**
+             * Format: int64
+             * @description Messages that wait, of all sites.
+             */
+            queued: number;
+            secret_set: boolean;
+            sites: string[];
+            tls: components["schemas"]["PageMail"] | null;
+            to: string[];
+            /** @description Null where the provider's own or the secret's counts. */
+            url: string | null;
+            user: string | null;
+        };
+        /** @description The connectors, by name. */
+        PageConnectorList: {
+            freshness: components["schemas"]["FreshnessView"];
+            items: components["schemas"]["PageConnector"][];
+            /** @description The nodes that deliver now, as this node sees it: `site/node`. */
+            pagers: string[];
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description How a provider is reached. What a provider does not have is refused. */
+        PageConnectorRequest: {
+            /**
+             * Format: int32
+             * @description Of Jira: the version of its API, 3 (Cloud) unless given, or 2 (Data Center).
+             */
+            api?: number | null;
+            /**
+             * Format: int32
+             * @description Most requests an hour of one node: 1 to 36,000; 1,200 unless given.
+             */
+            attempts_an_hour?: number | null;
+            /** @description A root certificate (PEM) that is trusted beside the system's. */
+            ca?: string | null;
+            /** @description Of Slack: the channel's id; with it the secret is a bot token, and what follows a page goes into its thread. */
+            channel?: string | null;
+            /**
+             * @description Of Jira: the transition, or the status it leads to, that ends an issue; any that is done unless given. Of ServiceNow:
+             *     the code with which an incident is resolved.
+             */
+            done?: string | null;
+            /** @description Of mail: from whom. */
+            from?: string | null;
+            /**
+             * Format: int32
+             * @description How long a page is tried, in hours: 1 to 168; 24 unless given.
+             */
+            give_up_after_h?: number | null;
+            /** @description What inbound webhooks are signed with, at least 16 bytes. Left out, the one that is known stays; empty, there is none. */
+            inbound_secret?: string | null;
+            /** @description Of Jira: the type of the issue, `Task` unless given. */
+            issue_type?: string | null;
+            /**
+             * Format: int32
+             * @description Most pages a minute: 1 to 600; 30 unless given. What is over that is folded into one summary.
+             */
+            pages_a_minute?: number | null;
+            /** @description Nothing is sent until it is no longer paused; what is queued waits. */
+            paused?: boolean;
+            /** @description Of Jira: the key of the project. */
+            project?: string | null;
+            provider: components["schemas"]["PageProvider"];
+            /**
+             * @description Password, token or key; of Teams and of Slack without `channel` the whole address; of a webhook what bodies are signed
+             *     with. Left out, the one that is known stays. It is never shown.
+             */
+            secret?: string | null;
+            /** @description Only these sites deliver; all that have the tenant unless given. */
+            sites?: string[];
+            tls?: components["schemas"]["PageMail"] | null;
+            /** @description Of mail: to whom, at most 16. */
+            to?: string[];
+            /**
+             * @description Where the provider is: `https://…` (plain `http` only to this machine), of mail `smtp://HOST:PORT`. Opsgenie, PagerDuty
+             *     and Slack have their own unless it is given; Teams and Slack's incoming webhooks have it in the secret.
+             */
+            url?: string | null;
+            /** @description Who logs in: of mail, Jira and ServiceNow. */
+            user?: string | null;
+        };
+        /** @description One message to one connector, as the node that delivers it wrote down what became of it. */
+        PageDelivery: {
+            /** @description Since when. */
+            at: components["schemas"]["Timestamp"];
+            /** Format: int32 */
+            attempts: number;
+            /** @description The node that delivers it, as `site/node`. */
+            by: string;
+            connector: string;
+            /**
+             * Format: int32
+             * @description Of a summary: how many there are.
+             */
+            count: number;
+            event: components["schemas"]["PageEvent"];
+            /** @description The summary that it was told with. */
+            folded_into: string | null;
+            id: string;
+            /** @description What it is about, and the provider's key for it: an incident, or of a summary its own id. */
+            incident: string;
+            /** @description Of a summary: what is in it, the gravest first, at most 20. */
+            lines: string[];
+            /** @description What the provider calls it. */
+            provider_id: string | null;
+            /** @description When it was queued, or replayed. */
+            queued_at: components["schemas"]["Timestamp"];
+            /** @description Why it is not delivered; of one that is, why it was late. */
+            reason: string | null;
+            replayed_by: string | null;
+            /**
+             * Format: int32
+             * @description Its number among the messages of this incident by this connector.
+             */
+            seq: number;
+            severity: components["schemas"]["SeverityView"];
+            state: components["schemas"]["PageState"];
+            title: string;
+            /** @description Where it is at the provider. */
+            url: string | null;
+        };
+        /** @description Messages, the latest first. */
+        PageDeliveryList: {
+            freshness: components["schemas"]["FreshnessView"];
+            items: components["schemas"]["PageDelivery"][];
+            /** @description How many there are in each state, whatever was asked for. */
+            states: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description How many there are like these.
+             */
+            total: number;
+        };
+        /** @description An edit of a connector or route. */
+        PageEditView: {
+            at: components["schemas"]["Timestamp"];
+            /** @description Who made it, and at which node. */
+            by: string;
+            /** @description It takes it away. */
+            removed: boolean;
+        };
+        /**
+         * @description What is told.
+         * @enum {string}
+         */
+        PageEvent: "acknowledge" | "reopen" | "repeat" | "resolve" | "summary" | "trigger";
+        /** @description What became of what a provider said. */
+        PageHeard: {
+            incident: string | null;
+            /** @description `done`, `known` (it was done before, or is so already) or `ignored`. */
+            result: string;
+            /** @description Why it is ignored. */
+            why: string | null;
+        };
+        /**
+         * @description How mail is encrypted.
+         * @enum {string}
+         */
+        PageMail: "implicit" | "starttls";
+        /**
+         * @description Who is told.
+         * @enum {string}
+         */
+        PageProvider: "email" | "jira" | "opsgenie" | "pagerduty" | "servicenow" | "slack" | "teams" | "webhook";
+        /** @description A route. */
+        PageRoute: {
+            /** Format: int64 */
+            after_s: number;
+            /** @description Edits that were made at the same time, apart; the first one counts until somebody edits it again. */
+            conflicts: components["schemas"]["PageEditView"][];
+            connectors: string[];
+            edited: components["schemas"]["PageEditView"];
+            kinds: string[];
+            name: string;
+            paused: boolean;
+            planes: string[];
+            /** @description Why it tells nobody. */
+            problem: string | null;
+            /** Format: int64 */
+            repeat_s: number | null;
+            resolve: boolean;
+            severity: components["schemas"]["SeverityView"];
+            sites: string[];
+            targets: string[];
+        };
+        /** @description The routes, by name. */
+        PageRouteList: {
+            freshness: components["schemas"]["FreshnessView"];
+            items: components["schemas"]["PageRoute"][];
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description Which incidents are told by which connectors. */
+        PageRouteRequest: {
+            /**
+             * Format: int64
+             * @description How long it must be open before it is told, in seconds: 0 to 604,800.
+             */
+            after_s?: number;
+            /** @description By these connectors. */
+            connectors: string[];
+            /** @description With a report of one of these kinds. */
+            kinds?: string[];
+            /** @description It counts for nothing. */
+            paused?: boolean;
+            /** @description From one of these planes. */
+            planes?: string[];
+            /**
+             * Format: int64
+             * @description How long after a page it is told again while nobody looks at it, in seconds: 60 to 604,800; never unless given. At most 50 times.
+             */
+            repeat_s?: number | null;
+            /** @description Whether the end is told; yes unless given. */
+            resolve?: boolean | null;
+            severity?: components["schemas"]["SeverityView"] | null;
+            /** @description Reported by one of these sites; by any unless given. */
+            sites?: string[];
+            /** @description About one of these: ids of the topology, in which `*` stands for anything. */
+            targets?: string[];
+        };
+        /**
+         * @description What became of a message.
+         * @enum {string}
+         */
+        PageState: "dead" | "delivered" | "dropped" | "folded" | "queued";
+        /** @description What became of a test page. */
+        PageTestResult: {
+            /** @description Whether the provider took it. */
+            accepted: boolean;
+            /** @description Whether it may take it later; where it is not, somebody has to correct the connector. */
+            passing: boolean;
+            provider_id: string | null;
+            /** @description Why it did not. */
+            reason: string | null;
+            url: string | null;
         };
         /** @description Of pairs of agent and target, what only the one answer has, and what both have. */
         PairsSideBySide: {
@@ -2637,6 +3533,23 @@ export interface components {
             remedy: string;
             since: components["schemas"]["Timestamp"];
             state: components["schemas"]["PlaneStateView"];
+        };
+        /** @description A file that is refused. */
+        PolicyFile: {
+            path: string;
+            /** @description Each with line and column. */
+            problems: string[];
+            tenant: string;
+        };
+        /** @description A folder of files that are policies. */
+        PolicyFolder: {
+            /** Format: int64 */
+            files: number;
+            path: string;
+            /** @description Why the folder itself is not read. */
+            problem: string | null;
+            /** @description Files that are refused; what they said before stands. */
+            refused: components["schemas"]["PolicyFile"][];
         };
         /**
          * @description What remains of a prefix.
@@ -2986,6 +3899,37 @@ export interface components {
             both: string[];
             only_left: string[];
             only_right: string[];
+        };
+        /** @description The silences. */
+        SilenceList: {
+            items: components["schemas"]["SilenceView"][];
+        };
+        /**
+         * @description Whether a silence counts.
+         * @enum {string}
+         */
+        SilenceState: "on" | "coming" | "over";
+        /** @description A silence. */
+        SilenceView: {
+            comment: string;
+            created_at: components["schemas"]["Timestamp"];
+            created_by: string;
+            from: components["schemas"]["Timestamp"];
+            id: string;
+            /**
+             * @description What must be so, all of it: `rule`, `severity`, `site`, `target`, a label, or a column of `by`; `*` is
+             *     anything.
+             */
+            matchers: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description Alerts that it silences now, at all nodes.
+             */
+            silences: number;
+            state: components["schemas"]["SilenceState"];
+            until: components["schemas"]["Timestamp"];
         };
         /** @description How fresh what one site says is. */
         SiteFreshnessView: {
@@ -3506,6 +4450,612 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    hear: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the connector's name */
+                connector: string;
+            };
+            cookie?: never;
+        };
+        /** @description what the provider sends, at most 1 MiB */
+        requestBody: {
+            content: {
+                "application/json": unknown;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageHeard"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_alerts: {
+        parameters: {
+            query?: {
+                /** @description Only in these states; may be given again. */
+                state?: components["schemas"]["AlertState"][];
+                /** @description Only of this severity. */
+                severity?: string;
+                /** @description Only as this site says. */
+                site?: string;
+                /** @description Only of this rule. */
+                rule?: string;
+                /** @description How many to leave out at the beginning: the page after the first. */
+                offset?: number;
+                /** @description Most of them: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    check_alert_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertCheck"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    export_alert_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown[];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    preview_alert_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertPreviewRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertPreview"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_alert_rules: {
+        parameters: {
+            query?: {
+                /** @description Only in these states; may be given again. */
+                state?: components["schemas"]["AlertRuleState"][];
+                /** @description How many to leave out at the beginning: the page after the first. */
+                offset?: number;
+                /** @description Most of them: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertRuleList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    apply_alert_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertsApplied"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description a folder of policies holds one of them */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_alert_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertRuleDetail"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_alert_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertRuleDetail"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description a folder of policies holds it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_alert_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description a folder of policies holds it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_silences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceList"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSilence"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceView"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5018,6 +6568,521 @@ export interface operations {
             };
         };
     };
+    list_connectors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageConnectorList"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_connector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageConnector"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_connector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1 to 63 small letters, digits and - */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PageConnectorRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageConnector"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_connector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    test_connector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageTestResult"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_deliveries: {
+        parameters: {
+            query?: {
+                /** @description Only about this incident, by any of its ids. */
+                incident?: string;
+                /** @description Only by this connector. */
+                connector?: string;
+                /** @description Only in these states: queued, delivered, folded, dead, dropped; may be given again. */
+                state?: string[];
+                /** @description How many to leave out at the beginning: the page after the first. */
+                offset?: number;
+                /** @description Most of them: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageDeliveryList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    replay_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageDelivery"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_routes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageRouteList"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_route: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageRoute"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_route: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1 to 63 small letters, digits and - */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PageRouteRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageRoute"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_route: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_planes: {
         parameters: {
             query?: never;
@@ -6411,14 +8476,15 @@ export interface operations {
             query: {
                 /**
                  * @description Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too. `name@site`
-                 *     finds what a site means by a name, or by the first 64 that fit.
+                 *     finds what a site means by a name, or by the first 64 that fit. `from|kind|to` finds edges, each of the three a part
+                 *     of what the edge says or left empty.
                  */
                 q: string;
                 /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */
                 at?: string;
                 /** @description Whether names of the same thing are one node, found by any of them: `true` (otherwise) or `false`. */
                 fold?: boolean;
-                /** @description Most nodes in the answer: 1 to 10,000; 20 otherwise. */
+                /** @description Most in the answer: 1 to 10,000; 20 otherwise. */
                 limit?: number;
             };
             header?: never;

@@ -13,6 +13,7 @@ export type StreamState =
 export const STALE_BY_EVENT: Record<string, readonly string[]> = {
   topology: ["topology", "element", "whatif", "compare", "changes", "digest", "diff", "search"],
   changes: ["recorded-changes", "ranked-changes", "change-sources"],
+  alerts: ["alerts", "alert-rules", "alert-rule", "alert-silences"],
   incidents: ["incidents", "incident", "ranked-changes"],
   slos: ["slos", "slo"],
   sites: ["sites", "mesh"],

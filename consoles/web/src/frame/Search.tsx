@@ -59,7 +59,8 @@ function SearchField({ close, onKeys }: { close: () => void; onKeys: () => void 
     [planes.data],
   );
   const { items: found, total } = useFound(text, url.at, pages, ACTIONS, topology.data?.nodes ?? NOTHING, topology.data?.edges ?? NOTHING);
-  const nodes = found.filter((item) => item.group === "Elements" && !item.id.includes("|")).length;
+  // The node counts nodes, or where the text has a bar, edges.
+  const nodes = found.filter((item) => item.group === "Elements" && item.id.includes("|") === text.includes("|")).length;
   const caption = (group: string) => (group === "Elements" && total !== null && total > nodes ? `Elements · showing ${count(nodes)} of ${count(total)}` : group);
 
   const current = Math.max(0, found.findIndex((item) => keyOf(item) === marked));

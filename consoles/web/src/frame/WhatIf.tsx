@@ -1,4 +1,5 @@
 // What breaks if the open element fails: paths, services, prefixes, what is cut off. Asking changes nothing.
+import { Link } from "@tanstack/react-router";
 import { useState, type ReactNode } from "react";
 
 import { ApiError, isLoggedOut } from "../api/client";
@@ -57,7 +58,7 @@ function Answer({ id, at }: { id: string; at: string | undefined }) {
 
 function Lists({ impact, id, at }: { impact: Impact; id: string; at: string | undefined }) {
   const { totals } = impact;
-  const nothing = totals.broken_paths + totals.rerouted_paths + totals.impacted_services + totals.impacted_prefixes + totals.disconnected === 0;
+  const nothing = totals.broken_paths + totals.rerouted_paths + totals.impacted_services + totals.impacted_prefixes + totals.disconnected + totals.impacted_slos === 0;
   return (
     <div className="impact">
       {totals.failed > 1 && <p className="faint">{plural(totals.failed, "element")} belong to it and fail with it.</p>}
@@ -85,6 +86,9 @@ function Lists({ impact, id, at }: { impact: Impact; id: string; at: string | un
       </Group>
       <Group title="Cut off" total={totals.disconnected} shown={impact.disconnected.length}>
         {impact.disconnected.map((each) => <li key={each}><ElementLink id={each} /></li>)}
+      </Group>
+      <Group title="SLOs that it touches" total={totals.impacted_slos} shown={impact.impacted_slos?.length ?? 0}>
+        {(impact.impacted_slos ?? []).map((name) => <li key={name}><Link to="/slos" search={(search) => ({ ...search, el: undefined, slo: name })} className="link mono">{name}</Link></li>)}
       </Group>
       {impact.coverage.notes.length > 0 && (
         <details>

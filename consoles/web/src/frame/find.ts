@@ -36,16 +36,18 @@ export function find(text: string, pages: readonly Found[], actions: readonly Fo
   return [...pages.filter(fits), ...elements, ...actions.filter(fits)];
 }
 
-/** What this page found with what the node found in place of its nodes: in the node's order, which knows more than names. */
+/** What this page found with what the node found in place of it: in the node's order, which knows more than names. Edges of this page that the node did not name stay. */
 export function merge(local: readonly Found[], ids: readonly string[], nodes: readonly TopologyNode[]): Found[] {
   const wanted = new Set(ids);
   const known = new Map<string, TopologyNode>();
   for (const node of nodes) if (wanted.has(node.id)) known.set(node.id, node);
   const said = ids.map((id): Found => {
+    const [from, edge, to] = id.split("|");
+    if (edge !== undefined && to !== undefined) return { group: "Elements", id, name: `${from} → ${to}`, note: edge, icon: "out" };
     const node = known.get(id);
     const kind = id.slice(0, id.indexOf(":"));
     return { group: "Elements", id, name: node?.label ?? id.slice(kind.length + 1), note: node ? `${node.kind} · ${node.sites.join(", ")}` : `${kind} · not in this scope`, icon: "topology" };
   });
-  const lines = local.filter((item) => item.group === "Elements" && item.id.includes("|"));
+  const lines = local.filter((item) => item.group === "Elements" && item.id.includes("|") && !wanted.has(item.id));
   return [...local.filter((item) => item.group === "Pages"), ...said, ...lines, ...local.filter((item) => item.group === "Actions")];
 }

@@ -93,6 +93,9 @@ describe("merge", () => {
     const merged = merge(local, ["service:web", "prefix:10.0.0.0/8", "host:aweb"], nodes);
     expect(merged.map((each) => each.id)).toEqual(["/", "service:web", "prefix:10.0.0.0/8", "host:aweb", "a|flow|b", "live"]);
     expect(merged[2]).toMatchObject({ name: "10.0.0.0/8", note: "prefix · not in this scope" });
+    const edges = merge(local, ["a|flow|b", "service:web|flow|host:aweb"], nodes);
+    expect(edges.map((each) => each.id)).toEqual(["/", "a|flow|b", "service:web|flow|host:aweb", "live"]);
+    expect(edges[2]).toMatchObject({ name: "service:web → host:aweb", note: "flow", icon: "out" });
   });
 });
 

@@ -3,7 +3,7 @@ import type { Plane } from "../api/types";
 import type { IconName } from "../parts/icons";
 
 export interface Room {
-  path: "/" | "/topology" | "/incidents" | "/slos" | "/changes" | "/tests" | "/flows" | "/hosts" | "/mesh" | "/query" | "/settings";
+  path: "/" | "/topology" | "/incidents" | "/slos" | "/alerts" | "/changes" | "/tests" | "/flows" | "/hosts" | "/mesh" | "/query" | "/settings";
   label: string;
   icon: IconName;
   /** The key after `g`. */
@@ -18,6 +18,7 @@ export const ROOMS: readonly Room[] = [
   { path: "/topology", label: "Topology", icon: "topology", key: "t", about: "the live graph, at any moment" },
   { path: "/incidents", label: "Incidents", icon: "incident", key: "i", about: "what is wrong, as all sites' reports come to, and what is done about it" },
   { path: "/slos", label: "SLOs", icon: "slo", key: "l", about: "how good it shall be, how much of the budget is left, and how quickly it goes" },
+  { path: "/alerts", label: "Alerts", icon: "alert", key: "e", about: "rules of what shall not be, what of it is, and silences" },
   { path: "/changes", label: "Changes", icon: "change", key: "c", about: "what people and machines did, told by webhooks and seen by planes" },
   { path: "/tests", label: "Tests & paths", icon: "tests", key: "p", plane: "active", about: "latest probe results, site by site" },
   { path: "/flows", label: "Flows", icon: "flows", key: "f", plane: "flow", about: "who talks to whom, and how much, by the word of routers and switches" },

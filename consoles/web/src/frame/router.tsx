@@ -16,6 +16,7 @@ const overview = createRoute({ getParentRoute: () => root, path: "/", component:
 const topology = createRoute({ getParentRoute: () => root, path: "/topology", component: lazyRouteComponent(() => import("../rooms/topology/TopologyRoom"), "TopologyRoom") });
 const incidents = createRoute({ getParentRoute: () => root, path: "/incidents", component: lazyRouteComponent(() => import("../rooms/incidents/Incidents"), "Incidents") });
 const slos = createRoute({ getParentRoute: () => root, path: "/slos", component: lazyRouteComponent(() => import("../rooms/slos/Slos"), "Slos") });
+const alerts = createRoute({ getParentRoute: () => root, path: "/alerts", component: lazyRouteComponent(() => import("../rooms/alerts/Alerts"), "Alerts") });
 const changes = createRoute({ getParentRoute: () => root, path: "/changes", component: lazyRouteComponent(() => import("../rooms/changes/Changes"), "Changes") });
 const tests = createRoute({ getParentRoute: () => root, path: "/tests", component: lazyRouteComponent(() => import("../rooms/tests/Tests"), "Tests") });
 const flows = createRoute({ getParentRoute: () => root, path: "/flows", component: lazyRouteComponent(() => import("../rooms/flows/Flows"), "Flows") });
@@ -25,7 +26,7 @@ const ask = createRoute({ getParentRoute: () => root, path: "/query", component:
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: lazyRouteComponent(() => import("../rooms/settings/Settings"), "Settings") });
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, topology, incidents, slos, changes, tests, flows, hosts, mesh, ask, settings]),
+  routeTree: root.addChildren([overview, topology, incidents, slos, alerts, changes, tests, flows, hosts, mesh, ask, settings]),
   defaultPreload: "intent",
   defaultPendingComponent: () => <div className="room"><Waiting rows={6} /></div>,
   defaultErrorComponent: ({ error, reset }) => <div className="room"><Failure error={error} again={reset} /></div>,

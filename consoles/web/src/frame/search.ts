@@ -31,6 +31,8 @@ export interface Search {
   inc?: string;
   /** The SLO that is open. */
   slo?: string;
+  /** The alert rule that is open; `+` for a new one. */
+  rule?: string;
   /** Filter text of a table. */
   q?: string;
   /** The question in SQL that is asked. */
@@ -101,6 +103,8 @@ export function parseSearch(raw: Record<string, unknown>): Search {
   if (inc && /^i-[0-9a-z]{13}$/.test(inc)) search.inc = inc;
   const slo = text(raw["slo"]);
   if (slo && /^[a-z0-9-]{1,63}$/.test(slo)) search.slo = slo;
+  const rule = text(raw["rule"]);
+  if (rule && /^([a-z0-9-]{1,63}|\+)$/.test(rule)) search.rule = rule;
   const q = text(raw["q"]);
   if (q) search.q = q;
   const sql = text(raw["sql"], LONGEST_SQL);
@@ -131,6 +135,7 @@ export function closeLast(search: Search): Partial<Record<keyof Search, undefine
   if (search.open !== undefined) return { open: undefined };
   if (search.inc !== undefined) return { inc: undefined };
   if (search.slo !== undefined) return { slo: undefined };
+  if (search.rule !== undefined) return { rule: undefined };
   if (search.focus !== undefined) return { focus: undefined };
   if (search.side !== undefined) return { side: undefined };
   if (search.diff !== undefined) return { diff: undefined };

@@ -9,5 +9,6 @@ mod bounds;
 mod clickhouse;
 mod damaged_files;
 mod exports;
+mod following;
 mod old_rows;
 mod rows_stay;

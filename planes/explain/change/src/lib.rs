@@ -38,8 +38,6 @@ pub use watch::{Seen, Watch, WatchCounters};
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// Most changes of one delivery.
 pub const MAX_CHANGES_OF_A_DELIVERY: usize = 100;
-/// How far the time in a signed header may be off, in milliseconds, before or after.
-pub const SIGNED_WINDOW_MS: u64 = 5 * 60 * 1_000;
 /// How long after an incident began a change may have been made to count as before it, in milliseconds:
 /// clocks differ.
 pub const SKEW_MS: u64 = 5 * 60 * 1_000;

@@ -11,21 +11,16 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use holm_model::Millis;
-use ring::hmac;
-use subtle::{Choice, ConstantTimeEq};
+use holm_signed::{Choice, check_own, hex_of, same, same_secret, stale, tag_of};
 
-use crate::{ChangeId, Provider, SIGNED_WINDOW_MS, Source};
+use crate::{ChangeId, Provider, Source};
 
-/// The header with our own signature, and that with the time that is signed with it.
-const SIGNATURE: &str = "x-holm-signature";
-const TIMESTAMP: &str = "x-holm-timestamp";
+pub use holm_signed::Headers;
+
 /// Most signatures of one delivery that are looked at (a secret that is being exchanged has two).
 const MAX_SIGNATURES: usize = 4;
 /// Longest id of a delivery that is signed with it, in bytes.
 const MAX_ID_BYTES: usize = 255;
-
-/// The value of a header by its name in lower case; `None` if it is not there or not text.
-pub type Headers<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// Why a delivery was refused before it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -77,11 +72,8 @@ impl Signed {
         if !bool::from(claim.holds & known) {
             return Err(Refusal::Signature);
         }
-        if let Some(at) = claim.signed_at {
-            let off = now.since(at).max(at.since(now));
-            if off > SIGNED_WINDOW_MS {
-                return Err(Refusal::Stale { off_s: off / 1_000 });
-            }
+        if let Some(off_s) = claim.signed_at.and_then(|at| stale(at, now)) {
+            return Err(Refusal::Stale { off_s });
         }
         let mut hasher = blake3::Hasher::new_derive_key("holm change delivery v1");
         for part in [provider.as_str().as_bytes(), source.id.as_bytes(), &claim.unique] {
@@ -137,26 +129,22 @@ impl Claim {
 }
 
 fn generic(source: &Source, headers: &Headers<'_>, body: &[u8]) -> Claim {
-    let stamp = headers(TIMESTAMP).unwrap_or_default();
-    let tag = tag_of(source.secret.as_bytes(), &[stamp.as_bytes(), b".", body]);
-    let holds = same(&tag, &hex_of(headers(SIGNATURE)));
-    let Ok(seconds) = stamp.trim().parse::<u64>() else { return Claim::of(Choice::from(0)) };
-    let mut unique = stamp.into_bytes();
+    let own = check_own(&source.secret, headers, body);
+    let mut unique = own.stamp.into_bytes();
     unique.extend_from_slice(blake3::hash(body).as_bytes());
-    Claim { holds, signed_at: Some(Millis(seconds.saturating_mul(1_000))), unique }
+    Claim { holds: own.holds, signed_at: own.signed_at, unique }
 }
 
 fn github(source: &Source, headers: &Headers<'_>, body: &[u8]) -> Claim {
     let tag = tag_of(source.secret.as_bytes(), &[body]);
-    Claim::of(same(&tag, &hex_of(headers("x-hub-signature-256"))))
+    let given = headers("x-hub-signature-256").unwrap_or_default();
+    Claim::of(same(&tag, &hex_of(&given, "sha256=")))
 }
 
 fn gitlab(source: &Source, headers: &Headers<'_>, body: &[u8]) -> Claim {
     let Some(signatures) = headers("webhook-signature") else {
-        // Both by a hash, so that neither length nor place of a difference is told.
-        let token = blake3::hash(headers("x-gitlab-token").unwrap_or_default().as_bytes());
-        let secret = blake3::hash(source.secret.as_bytes());
-        return Claim::of(token.as_bytes().ct_eq(secret.as_bytes()));
+        let token = headers("x-gitlab-token").unwrap_or_default();
+        return Claim::of(same_secret(&source.secret, &token));
     };
     let id = headers("webhook-id").unwrap_or_default();
     let stamp = headers("webhook-timestamp").unwrap_or_default();
@@ -175,39 +163,11 @@ fn gitlab(source: &Source, headers: &Headers<'_>, body: &[u8]) -> Claim {
     Claim { holds, signed_at, unique: id.into_bytes() }
 }
 
-fn tag_of(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    parts.iter().for_each(|part| context.update(part));
-    let mut tag = [0; 32];
-    tag.copy_from_slice(context.sign().as_ref());
-    tag
-}
-
-fn same(tag: &[u8; 32], given: &[u8]) -> Choice {
-    let mut padded = [0; 32];
-    let length = given.len().min(32);
-    padded[..length].copy_from_slice(&given[..length]);
-    tag.ct_eq(&padded) & Choice::from(u8::from(given.len() == 32))
-}
-
-/// The bytes of `sha256=` and hex; none if it is not that.
-fn hex_of(header: Option<String>) -> Vec<u8> {
-    let text = header.unwrap_or_default();
-    let Some(digits) = text.trim().strip_prefix("sha256=").filter(|hex| hex.len() == 64) else {
-        return Vec::new();
-    };
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|p| Some(digit(p[0])? << 4 | digit(p[1])?)).collect::<Option<_>>().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use holm_signed::hex;
 
-    fn hex(tag: &[u8]) -> String {
-        tag.iter().map(|b| format!("{b:02x}")).collect()
-    }
+    use super::*;
 
     fn source(provider: Provider, secret: &str) -> Source {
         Source::new("ci", provider, Some(secret), "ada", Millis(1), [7; 42]).expect("made")

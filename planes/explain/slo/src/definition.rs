@@ -5,7 +5,7 @@ use std::fmt;
 
 use holm_model::Millis;
 
-use crate::predicate::{Operator, Predicate, quoted};
+use holm_policy::{Operator, Predicate, quoted};
 use crate::window::Window;
 
 /// What one row, or one slice, counts where parts of it may be good.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::definition::{Definition, Indicator, Objective, Source};
-use crate::predicate::Operator;
+use holm_policy::Operator;
 use crate::window::{DAY_MS, HOUR_MS, MINUTE_MS, Step, Window};
 
 impl Definition {

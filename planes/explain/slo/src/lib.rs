@@ -17,11 +17,8 @@ mod export;
 mod judge;
 mod latch;
 mod ledger;
-mod marked;
 mod minutes;
 mod openslo;
-mod predicate;
-mod problem;
 mod window;
 
 pub use count::{Count, Day, SLOT_MIN, Slot, decode_slot, encode_slot};
@@ -33,9 +30,9 @@ pub use judge::{
 };
 pub use latch::{Alarm, Latches, Turn};
 pub use ledger::{Ledger, RecordKey, Series, Writer, minute_of};
-pub use marked::MAX_FILE_BYTES;
 pub use minutes::Rows;
 pub use openslo::parse;
-pub use predicate::{Literal, Operator, Predicate, quoted};
-pub use problem::{Mark, Problem, Refused};
+pub use holm_policy::{
+    Literal, MAX_FILE_BYTES, Mark, Operator, Predicate, Problem, Refused, quoted,
+};
 pub use window::{Calendar, DAY_MS, HOUR_MS, MINUTE_MS, Step, Window};

@@ -40,6 +40,7 @@ export function sentence(totals: Impact["totals"]): string {
     totals.impacted_services > 0 && `${plural(totals.impacted_services, "service")} need${totals.impacted_services === 1 ? "s" : ""} it`,
     totals.impacted_prefixes > 0 && `${plural(totals.impacted_prefixes, "prefix", "prefixes")} behind it`,
     totals.disconnected > 0 && `${count(totals.disconnected)} cut off`,
+    totals.impacted_slos > 0 && `${plural(totals.impacted_slos, "SLO")} touched`,
   ].filter(Boolean);
   return parts.length > 0 ? parts.join(" · ") : "nothing that was observed hangs on it";
 }

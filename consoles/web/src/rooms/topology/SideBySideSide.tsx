@@ -10,10 +10,10 @@ import { count } from "../../parts/format";
 import { PickList } from "../../parts/pick";
 import { Freshness, Notes, Same, Side } from "./Side";
 
-type List = "broken_paths" | "rerouted_paths" | "stranded_paths" | "impacted_services" | "impacted_prefixes" | "disconnected";
+type List = "broken_paths" | "rerouted_paths" | "stranded_paths" | "impacted_services" | "impacted_prefixes" | "disconnected" | "impacted_slos";
 type Part = "only_left" | "both" | "only_right";
 const LISTS: readonly [List, string][] = [
-  ["broken_paths", "Paths that break"], ["rerouted_paths", "Go another way"], ["stranded_paths", "Keep a drained way"], ["impacted_services", "Services that need it"], ["impacted_prefixes", "Prefixes behind"], ["disconnected", "Cut off"],
+  ["broken_paths", "Paths that break"], ["rerouted_paths", "Go another way"], ["stranded_paths", "Keep a drained way"], ["impacted_services", "Services that need it"], ["impacted_prefixes", "Prefixes behind"], ["disconnected", "Cut off"], ["impacted_slos", "SLOs touched"],
 ];
 const PARTS: readonly [Part, string][] = [["only_left", "only A"], ["both", "both"], ["only_right", "only B"]];
 
@@ -34,7 +34,7 @@ export function SideBySideSide() {
       {answer.data && <Lists answer={answer.data} />}
       <div className="side-foot">
         <Button onClick={() => setUrl({ fail: right, fail2: left })}>Exchange A and B</Button>
-        {answer.data && <Notes notes={answer.data.left.coverage.notes} />}
+        {answer.data && <Notes notes={[...new Set([...answer.data.left.coverage.notes, ...answer.data.right.coverage.notes])]} />}
         {answer.data && <Freshness freshness={answer.data.left.freshness} />}
         <Same path="/v1/topology/whatif/compare" body={sideBySideBody(left, right, url.at)} cli={`holm whatif '${left}' --compare-with '${right}'${url.at ? ` --at ${url.at}` : ""}`} />
       </div>
@@ -78,7 +78,7 @@ function Lists({ answer }: { answer: SideBySide }) {
         itemKey={(row) => row.name}
         rowPx={32}
         chosen={(row) => row.id === url.el}
-        onPick={(row) => setUrl({ el: row.id })}
+        onPick={(row) => { if (list !== "impacted_slos") setUrl({ el: row.id }); }}
         show={(row) => <span className="what"><span className="mono name" title={row.name}>{row.name}</span></span>}
       />
     </>

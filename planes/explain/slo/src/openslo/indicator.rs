@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::{Fields, Problems};
 use crate::definition::{Indicator, Source};
-use crate::predicate::Predicate;
+use holm_policy::{Fields, Predicate, Problems};
 
 /// The type of sources that are asked here: the tenant's event store.
 pub(super) const SOURCE_TYPE: &str = "holm";

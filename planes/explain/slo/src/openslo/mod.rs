@@ -4,7 +4,6 @@
 //! Fields, durations and what each method of budgeting needs follow the OpenSLO specification, version
 //! `openslo/v1`, sections *SLO*, *SLI*, *Service* and *DataSource*.
 
-mod fields;
 mod indicator;
 mod objective;
 
@@ -13,9 +12,7 @@ use std::collections::BTreeMap;
 use holm_model::Millis;
 
 use crate::definition::{Definition, Indicator};
-use crate::marked::{Node, Value, read};
-use crate::problem::{Mark, Refused};
-use fields::{Fields, Problems, text_of};
+use holm_policy::{Fields, Mark, Node, Problems, Refused, Value, read, text_of};
 
 /// Most objects of a file, and most values of a label.
 const MAX_OBJECTS: usize = 2_000;
@@ -32,17 +29,7 @@ const MAX_TEXT: usize = 1_050;
 pub fn parse(text: &str, now: Millis) -> Result<Vec<Definition>, Refused> {
     let documents = read(text).map_err(|problem| Refused(vec![problem]))?;
     let mut problems = Problems::default();
-    let mut objects: Vec<(String, &Node)> = Vec::new();
-    for document in &documents {
-        match &document.value {
-            Value::List(items) => {
-                let several = items.iter().enumerate();
-                objects.extend(several.map(|(number, item)| (format!("[{number}]"), item)));
-            }
-            value if value.is_null() => {}
-            _ => objects.push((String::new(), document)),
-        }
-    }
+    let objects = holm_policy::documents(&documents);
     if objects.len() > MAX_OBJECTS {
         problems.add("", Mark::START, format!("it has more than {MAX_OBJECTS} objects"));
         return Err(Refused(problems.take()));

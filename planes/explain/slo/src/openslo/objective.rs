@@ -3,9 +3,8 @@
 use holm_model::Millis;
 
 use super::MAX_NAME;
-use super::fields::{Fields, Problems};
 use crate::definition::{Budgeting, Indicator, Objective};
-use crate::predicate::Operator;
+use holm_policy::{Fields, Operator, Problems};
 use crate::window::{Calendar, DAY_MS, HOUR_MS, MINUTE_MS, Step, Window, parse_start};
 
 /// Longest and shortest window, in milliseconds: ledgers are kept for 400 days.

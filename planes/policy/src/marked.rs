@@ -15,15 +15,19 @@ const MAX_DEPTH: usize = 32;
 
 /// A value and where it began.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
-    pub(crate) mark: Mark,
-    pub(crate) value: Value,
+pub struct Node {
+    /// Where it began.
+    pub mark: Mark,
+    /// What it is.
+    pub value: Value,
 }
 
+/// What stands there.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
     /// A scalar; whether it stood without quotes.
     Scalar(String, bool),
+    /// A list.
     List(Vec<Node>),
     /// Keys with where they stood, each once, in the file's order.
     Map(Vec<(String, Mark, Node)>),
@@ -31,7 +35,7 @@ pub(crate) enum Value {
 
 impl Value {
     /// What it is, for people.
-    pub(crate) const fn what(&self) -> &'static str {
+    pub const fn what(&self) -> &'static str {
         match self {
             Self::Scalar(..) => "a value",
             Self::List(_) => "a list",
@@ -40,7 +44,7 @@ impl Value {
     }
 
     /// Nothing was said: `key:` or `key: null`.
-    pub(crate) fn is_null(&self) -> bool {
+    pub fn is_null(&self) -> bool {
         matches!(self, Self::Scalar(text, true) if matches!(&**text, "" | "~" | "null"))
     }
 }
@@ -51,7 +55,10 @@ enum Open {
 }
 
 /// The documents of a file.
-pub(crate) fn read(text: &str) -> Result<Vec<Node>, Problem> {
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn read(text: &str) -> Result<Vec<Node>, Problem> {
     if text.len() > MAX_FILE_BYTES {
         let said = format!("it has {} bytes, the most are {MAX_FILE_BYTES}", text.len());
         return Err(Problem::new("", Mark::START, said));
@@ -134,6 +141,22 @@ pub(crate) fn read(text: &str) -> Result<Vec<Node>, Problem> {
         }
     }
     Ok(documents)
+}
+
+/// The objects of a file: its documents, and what a document that is a list has, each with its path.
+pub fn documents(documents: &[Node]) -> Vec<(String, &Node)> {
+    let mut objects = Vec::new();
+    for document in documents {
+        match &document.value {
+            Value::List(items) => {
+                let several = items.iter().enumerate();
+                objects.extend(several.map(|(number, item)| (format!("[{number}]"), item)));
+            }
+            value if value.is_null() => {}
+            _ => objects.push((String::new(), document)),
+        }
+    }
+    objects
 }
 
 fn mark(marker: &Marker) -> Mark {

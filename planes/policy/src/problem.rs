@@ -28,7 +28,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(path: &str, mark: Mark, text: String) -> Self {
+    /// Something that is wrong at `mark`.
+    pub fn new(path: &str, mark: Mark, text: String) -> Self {
         Self { path: path.to_owned(), mark, text }
     }
 }

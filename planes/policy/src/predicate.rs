@@ -76,14 +76,19 @@ pub enum Literal {
 
 /// What is wrong with a predicate, and at which character, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unread {
-    pub(crate) at: usize,
-    pub(crate) text: String,
+pub struct Unread {
+    /// The character.
+    pub at: usize,
+    /// What is wrong.
+    pub text: String,
 }
 
 impl Predicate {
     /// Reads a predicate.
-    pub(crate) fn parse(text: &str) -> Result<Self, Unread> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Unread> {
         if text.len() > MAX_BYTES {
             let said = format!("it has {} bytes, the most are {MAX_BYTES}", text.len());
             return Err(Unread { at: 1, text: said });

@@ -10,35 +10,41 @@ const MAX_PROBLEMS: usize = 100;
 
 /// What was found wrong.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    pub(super) fn add(&mut self, path: &str, mark: Mark, text: impl Into<String>) {
+    /// Takes a problem; of very many the first.
+    pub fn add(&mut self, path: &str, mark: Mark, text: impl Into<String>) {
         if self.0.len() < MAX_PROBLEMS {
             self.0.push(Problem::new(path, mark, text.into()));
         }
     }
 
-    pub(super) fn take(mut self) -> Vec<Problem> {
+    /// All of them, in the order of the file.
+    pub fn take(mut self) -> Vec<Problem> {
         self.0.sort_by_key(|problem| problem.mark);
         self.0
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 /// A map that is being read.
-pub(super) struct Fields<'a> {
-    pub(super) path: String,
-    pub(super) mark: Mark,
+pub struct Fields<'a> {
+    /// Where it is in the document.
+    pub path: String,
+    /// Where it is in the file.
+    pub mark: Mark,
     pairs: &'a [(String, Mark, Node)],
     taken: BTreeSet<&'a str>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(node: &'a Node, path: &str, problems: &mut Problems) -> Option<Self> {
+    /// The map that a value is.
+    pub fn of(node: &'a Node, path: &str, problems: &mut Problems) -> Option<Self> {
         match &node.value {
             Value::Map(pairs) => {
                 let (path, mark) = (path.to_owned(), node.mark);
@@ -51,28 +57,32 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn at(&self, key: &str) -> String {
+    /// The path of a field.
+    pub fn at(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// What stands under `key`, with where the key stood; nothing if it says nothing.
-    pub(super) fn node(&mut self, key: &str) -> Option<(&'a Node, Mark)> {
+    pub fn node(&mut self, key: &str) -> Option<(&'a Node, Mark)> {
         let (name, mark, node) = self.pairs.iter().find(|(name, ..)| name == key)?;
         self.taken.insert(name);
         (!node.value.is_null()).then_some((node, *mark))
     }
 
-    pub(super) fn map(&mut self, key: &str, problems: &mut Problems) -> Option<Self> {
+    /// A map, if it is there.
+    pub fn map(&mut self, key: &str, problems: &mut Problems) -> Option<Self> {
         let (node, _) = self.node(key)?;
         Self::of(node, &self.at(key), problems)
     }
 
-    pub(super) fn needed_map(&mut self, key: &str, problems: &mut Problems) -> Option<Self> {
+    /// A map that must be there.
+    pub fn needed_map(&mut self, key: &str, problems: &mut Problems) -> Option<Self> {
         self.needed(key, problems)?;
         self.map(key, problems)
     }
 
-    fn needed(&mut self, key: &str, problems: &mut Problems) -> Option<()> {
+    /// Whether it is there; a problem if not.
+    pub fn needed(&mut self, key: &str, problems: &mut Problems) -> Option<()> {
         let found = self.node(key).map(|_| ());
         if found.is_none() {
             problems.add(&self.at(key), self.mark, "it is missing");
@@ -80,11 +90,8 @@ impl<'a> Fields<'a> {
         found
     }
 
-    pub(super) fn list(
-        &mut self,
-        key: &str,
-        problems: &mut Problems,
-    ) -> Option<(&'a [Node], Mark)> {
+    /// A list with where its key stood, if it is there.
+    pub fn list(&mut self, key: &str, problems: &mut Problems) -> Option<(&'a [Node], Mark)> {
         let (node, mark) = self.node(key)?;
         match &node.value {
             Value::List(items) => Some((items, mark)),
@@ -97,7 +104,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text of at most `most` bytes.
-    pub(super) fn text(
+    pub fn text(
         &mut self,
         key: &str,
         most: usize,
@@ -108,7 +115,8 @@ impl<'a> Fields<'a> {
         Some((found, node.mark))
     }
 
-    pub(super) fn needed_text(
+    /// A text that must be there.
+    pub fn needed_text(
         &mut self,
         key: &str,
         most: usize,
@@ -118,7 +126,8 @@ impl<'a> Fields<'a> {
         self.text(key, most, problems)
     }
 
-    pub(super) fn number(&mut self, key: &str, problems: &mut Problems) -> Option<(f64, Mark)> {
+    /// A number, if it is there.
+    pub fn number(&mut self, key: &str, problems: &mut Problems) -> Option<(f64, Mark)> {
         let (text, mark) = self.text(key, 40, problems)?;
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
         if number.is_none() {
@@ -127,7 +136,8 @@ impl<'a> Fields<'a> {
         Some((number?, mark))
     }
 
-    pub(super) fn flag(&mut self, key: &str, problems: &mut Problems) -> Option<(bool, Mark)> {
+    /// `true` or `false`, if it is there.
+    pub fn flag(&mut self, key: &str, problems: &mut Problems) -> Option<(bool, Mark)> {
         let (text, mark) = self.text(key, 40, problems)?;
         let flag = match text {
             "true" => Some(true),
@@ -141,7 +151,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses what was not looked at; `why` says it better of some.
-    pub(super) fn finish(self, why: &[(&str, &str)], problems: &mut Problems) {
+    pub fn finish(self, why: &[(&str, &str)], problems: &mut Problems) {
         for (key, mark, _) in self.pairs {
             if self.taken.contains(key.as_str()) {
                 continue;
@@ -153,8 +163,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A scalar as a text.
-pub(super) fn text_of<'a>(
+/// A scalar as a text of at most `most` bytes.
+pub fn text_of<'a>(
     node: &'a Node,
     path: &str,
     most: usize,

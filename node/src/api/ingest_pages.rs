@@ -1,0 +1,168 @@
+//! `POST /ingest/pages/{connector}`: what providers say of incidents, where the signature is the credential.
+//!
+//! What comes in: bytes of anybody. What goes out: actions on incidents of the tenant whose secret signed
+//! them, or a refusal that says no more than the sender may know. What must never happen: a body that is read
+//! as anything before its signature held, one request that acts twice, or an answer that tells whether a
+//! connector is there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use holm_model::Millis;
+use holm_page::{Connector, HeardError, MAX_BODY_BYTES, Refusal, Verified, is_name};
+use tokio::sync::Semaphore;
+
+use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::ingest_changes::{Unread, text_of, whole};
+use super::pages_types::{PageHeard, PageIngestRefusals};
+use crate::daemon::{ActError, HearError, Hearing, NodeState, Tenant};
+
+/// Requests that are read at once: each takes up to 1 MiB before it is known who sent it.
+const MAX_AT_ONCE: usize = 16;
+
+/// The node's places for what providers say, and what became of requests that were refused.
+pub(crate) struct PageIngest {
+    places: Semaphore,
+    refused: Refused,
+}
+
+#[derive(Default)]
+struct Refused {
+    signature: AtomicU64,
+    stale: AtomicU64,
+    size: AtomicU64,
+    unread: AtomicU64,
+    busy: AtomicU64,
+    body: AtomicU64,
+    write: AtomicU64,
+}
+
+impl Default for PageIngest {
+    fn default() -> Self {
+        Self { places: Semaphore::new(MAX_AT_ONCE), refused: Refused::default() }
+    }
+}
+
+impl PageIngest {
+    pub(super) fn refusals(&self) -> PageIngestRefusals {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let refused = &self.refused;
+        PageIngestRefusals {
+            signature: of(&refused.signature),
+            stale: of(&refused.stale),
+            size: of(&refused.size),
+            unread: of(&refused.unread),
+            busy: of(&refused.busy),
+            body: of(&refused.body),
+            write: of(&refused.write),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Takes what a provider says of an incident: that somebody looks at it, that it is over, a note. The signature over the body, or
+/// the secret, is the credential: see docs/paging.md for that of each provider. Said again, it is done once.
+#[utoipa::path(
+    post, path = "/ingest/pages/{connector}", tag = "paging", security(()),
+    params(("connector" = String, Path, description = "the connector's name")),
+    request_body(content = serde_json::Value, description = "what the provider sends, at most 1 MiB"),
+    responses(
+        (status = 200, body = PageHeard), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 413, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)
+    )
+)]
+pub(crate) async fn hear(
+    State(state): State<Arc<NodeState>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let refused = &state.ingest_pages.refused;
+    let Ok(_place) = state.ingest_pages.places.try_acquire() else {
+        count(&refused.busy);
+        let busy = "as many requests as this node reads at once are being read; send it again";
+        let error = ApiError::new(ErrorCode::RateLimited, busy);
+        return Err(ApiError { retry_after_s: Some(5), ..error });
+    };
+    let (parts, body) = request.into_parts();
+    let body = match whole(body).await {
+        Ok(body) => body,
+        Err(Unread::TooLong) => {
+            count(&refused.size);
+            let message = format!("the body is longer than {MAX_BODY_BYTES} bytes");
+            return Ok((StatusCode::PAYLOAD_TOO_LARGE, message).into_response());
+        }
+        Err(Unread::Broken) => {
+            count(&refused.unread);
+            return Err(ApiError::bad_request(
+                "the body did not come in whole within 10 s; send it again",
+            ));
+        }
+    };
+    let now = Millis::now();
+    let header = |name: &str| text_of(&parts.headers, name);
+    let (tenant, connector, verified) = verified(&state, &name, &header, &body, now)?;
+    let at = Arc::clone(&state);
+    let work =
+        tokio::task::spawn_blocking(move || tenant.hear(&at, &connector, &verified, &body, now));
+    let hearing = work.await.map_err(ApiError::internal)?.map_err(|error| {
+        let (counter, code) = match &error {
+            HearError::Malformed(HeardError::NotJson(_)) => (&refused.body, ErrorCode::BadRequest),
+            HearError::Malformed(_) | HearError::Act(ActError::Refused(_)) => {
+                (&refused.body, ErrorCode::Validation)
+            }
+            HearError::Act(ActError::Unknown(_)) => (&refused.body, ErrorCode::NotFound),
+            HearError::Act(ActError::Write(_)) => (&refused.write, ErrorCode::Unavailable),
+        };
+        count(counter);
+        ApiError::new(code, error.to_string())
+    })?;
+    let heard = |result: &str, incident: Option<String>, why| PageHeard {
+        result: result.into(),
+        incident,
+        why,
+    };
+    let answer = match hearing {
+        Hearing::Done(incident) => heard("done", Some(incident.to_string()), None),
+        Hearing::Known(incident) => heard("known", Some(incident.to_string()), None),
+        Hearing::Nothing(why) => heard("ignored", None, Some(why)),
+    };
+    Ok(Json(answer).into_response())
+}
+
+/// The tenant whose connector's secret signed a request. Two tenants may call theirs alike.
+fn verified(
+    state: &NodeState,
+    name: &str,
+    header: &holm_change::Headers<'_>,
+    body: &[u8],
+    now: Millis,
+) -> Result<(Arc<Tenant>, Connector, Verified), ApiError> {
+    let refused = &state.ingest_pages.refused;
+    let mut refusal = Refusal::Signature;
+    let mut found = None;
+    let tenants = if is_name(name) { state.tenants.all() } else { Vec::new() };
+    // All of them, also when one was found: how long it takes says nothing of whose it is.
+    for tenant in tenants {
+        match tenant.verify_hearing(name, header, body, now) {
+            (Some(connector), Ok(verified)) if found.is_none() => {
+                found = Some((tenant, connector, verified));
+            }
+            (Some(_), Err(stale @ Refusal::Stale { .. })) => refusal = stale,
+            _ => {}
+        }
+    }
+    found.ok_or_else(|| {
+        count(match refusal {
+            Refusal::Signature => &refused.signature,
+            Refusal::Stale { .. } => &refused.stale,
+        });
+        ApiError::new(ErrorCode::Unauthorized, refusal.to_string())
+    })
+}

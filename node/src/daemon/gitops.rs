@@ -1,0 +1,460 @@
+//! A folder of policies: files of alert rules and of OpenSLO that are applied as they stand, and are the only place
+//! where what is in them is edited.
+//!
+//! The folder is its node's operator's: files beside each other are of the node's first tenant, those in a folder of
+//! a tenant's name of that one. A file with a problem is refused as a whole; what it said before stays. A file that
+//! is gone takes its policies away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use holm_alert::Rule;
+use holm_model::{Millis, TenantId};
+use holm_policy::{MAX_FILE_BYTES, Refused, Value};
+use holm_slo::Definition;
+
+use super::alerts::{AlertError, RULES};
+use super::slo::{AREA as SLOS, Applied, SloError};
+use super::state::{Change, NodeState, Topic};
+use super::tenant::Tenant;
+
+/// How often the folder is looked at.
+const EVERY: Duration = Duration::from_secs(3);
+/// How often it is applied again though nothing in it changed: what others edited meanwhile is put back.
+const AGAIN_MS: u64 = 60_000;
+/// Most files that are read.
+const MAX_FILES: usize = 2_000;
+/// What stands before a path in the name of who edited.
+const MARK: &str = "folder:";
+/// Longest name of who edited, in characters.
+const MAX_BY: usize = 64;
+
+/// A policy is a folder's, and edited there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name} is in the file {path} of the folder of policies at {node}: change it there, or take it out of the file first"
+)]
+pub(crate) struct HeldByFolder {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) node: String,
+}
+
+/// A file of the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FolderFile {
+    /// Its path within the folder.
+    pub(crate) path: String,
+    pub(crate) tenant: TenantId,
+    /// What it holds, each as `area/name`.
+    pub(crate) policies: Vec<String>,
+    /// Why it is not applied as it stands; what it said before stands.
+    pub(crate) problems: Vec<String>,
+}
+
+/// The folder as it was applied last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FolderView {
+    pub(crate) files: Vec<FolderFile>,
+    /// Why the folder itself is not read.
+    pub(crate) problem: Option<String>,
+}
+
+/// What the node knows of its folder.
+#[derive(Debug, Default)]
+pub(crate) struct GitOps {
+    view: Mutex<Arc<FolderView>>,
+}
+
+impl GitOps {
+    pub(crate) fn view(&self) -> Arc<FolderView> {
+        Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The file that holds a policy of a tenant.
+    fn holder(&self, tenant: &TenantId, area: &str, name: &str) -> Option<String> {
+        let key = format!("{area}/{name}");
+        let view = self.view();
+        let file = view.files.iter().find(|f| f.tenant == *tenant && f.policies.contains(&key))?;
+        Some(file.path.clone())
+    }
+}
+
+/// Who edits what a file holds.
+fn by_of(path: &str) -> String {
+    format!("{MARK}{path}").chars().take(MAX_BY).collect()
+}
+
+/// The name of somebody who edits by the API: never that of a folder.
+pub(crate) fn author(name: &str) -> &str {
+    name.trim_start_matches(MARK)
+}
+
+/// What a file says.
+enum Content {
+    Rules(Vec<Rule>),
+    Slos(Vec<Definition>),
+}
+
+impl Content {
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Rules(rules) => {
+                rules.iter().map(|rule| format!("{RULES}/{}", rule.name)).collect()
+            }
+            Self::Slos(slos) => slos.iter().map(|slo| format!("{SLOS}/{}", slo.name)).collect(),
+        }
+    }
+}
+
+fn read(text: &str, now: Millis) -> Result<Content, Refused> {
+    let nodes = holm_policy::read(text).map_err(|problem| Refused(vec![problem]))?;
+    let objects = holm_policy::documents(&nodes);
+    let is_rule = |value: &Value| match value {
+        Value::Map(pairs) => pairs.iter().any(|(key, _, node)| {
+            key == "kind"
+                && matches!(&node.value, Value::Scalar(kind, _) if kind == holm_alert::KIND)
+        }),
+        _ => false,
+    };
+    if objects.is_empty() {
+        // A file that somebody emptied.
+        return Ok(Content::Rules(Vec::new()));
+    }
+    match objects.iter().any(|(_, node)| is_rule(&node.value)) {
+        true => holm_alert::parse(text).map(Content::Rules),
+        false => holm_slo::parse(text, now).map(Content::Slos),
+    }
+}
+
+/// A file as it lies there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    path: String,
+    full: PathBuf,
+    tenant: Result<TenantId, String>,
+    length: u64,
+    modified_ns: u128,
+}
+
+fn files(folder: &Path, first: &TenantId) -> Result<Vec<Found>, String> {
+    let mut found = Vec::new();
+    list(folder, "", &Ok(first.clone()), &mut found)?;
+    let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') || !entry.path().is_dir() {
+            continue;
+        }
+        let tenant = TenantId::new(&name).map_err(|error| error.to_string());
+        list(&entry.path(), &format!("{name}/"), &tenant, &mut found)?;
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    if found.len() > MAX_FILES {
+        return Err(format!("it has {} files, {MAX_FILES} are read at most", found.len()));
+    }
+    Ok(found)
+}
+
+fn list(
+    folder: &Path,
+    before: &str,
+    tenant: &Result<TenantId, String>,
+    found: &mut Vec<Found>,
+) -> Result<(), String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let full = entry.path();
+        let wanted = full
+            .extension()
+            .and_then(|extension| extension.to_str())
+            .is_some_and(|extension| matches!(extension, "yaml" | "yml" | "json"));
+        if name.starts_with('.') || !wanted {
+            continue;
+        }
+        // Followed: what is mounted or checked out is often a link.
+        let Ok(meta) = std::fs::metadata(&full) else { continue };
+        if !meta.is_file() {
+            continue;
+        }
+        let modified = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        found.push(Found {
+            path: format!("{before}{name}"),
+            full,
+            tenant: tenant.clone(),
+            length: meta.len(),
+            modified_ns: modified.map_or(0, |at| at.as_nanos()),
+        });
+    }
+    Ok(())
+}
+
+fn content(found: &Found, now: Millis) -> Result<Content, Vec<String>> {
+    if found.length > MAX_FILE_BYTES as u64 {
+        return Err(vec![format!("it has {} bytes, the most are {MAX_FILE_BYTES}", found.length)]);
+    }
+    let text = std::fs::read_to_string(&found.full)
+        .map_err(|error| vec![format!("it cannot be read: {error}")])?;
+    read(&text, now).map_err(|refused| refused.0.iter().take(20).map(ToString::to_string).collect())
+}
+
+impl NodeState {
+    /// Applies the folder of policies until the node stops, if there is one.
+    pub(crate) async fn keep_folder(self: Arc<Self>) {
+        let folder = self.config.policies.folder.clone();
+        if folder.as_os_str().is_empty() {
+            return;
+        }
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut known: Option<(Vec<Found>, Millis)> = None;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.shutdown.cancelled() => return,
+            }
+            let (state, folder) = (Arc::clone(&self), folder.clone());
+            let before = known.take();
+            let work = tokio::task::spawn_blocking(move || state.apply_folder(&folder, before));
+            match work.await {
+                Ok(done) => known = done,
+                Err(error) => tracing::error!(%error, "applying the folder of policies panicked"),
+            }
+        }
+    }
+
+    /// Looks at the folder and applies it if something changed; what was found, and when it was applied.
+    fn apply_folder(
+        &self,
+        folder: &Path,
+        before: Option<(Vec<Found>, Millis)>,
+    ) -> Option<(Vec<Found>, Millis)> {
+        let now = Millis::now();
+        let found = match files(folder, &self.config.node.tenants[0]) {
+            Ok(found) => found,
+            Err(why) => {
+                // What it held stands: a folder that is away for a moment takes nothing away.
+                let problem = format!("{}: {why}", folder.display());
+                let mut view = FolderView::clone(&self.gitops.view());
+                if view.problem.as_ref() != Some(&problem) {
+                    tracing::error!(problem, "the folder of policies cannot be read");
+                }
+                view.problem = Some(problem);
+                self.show_folder(view);
+                return before;
+            }
+        };
+        if let Some((known, at)) = before
+            && known == found
+            && now.since(at) < AGAIN_MS
+        {
+            return Some((known, at));
+        }
+        let old = self.gitops.view();
+        let mut view = FolderView::default();
+        let mut contents: Vec<(usize, Arc<Tenant>, Content)> = Vec::new();
+        let mut taken: BTreeMap<(TenantId, String), String> = BTreeMap::new();
+        for file in &found {
+            let held = file.tenant.clone().and_then(|id| {
+                let tenant = self.tenants.of(&id);
+                tenant.ok_or_else(|| format!("this node does not hold a tenant {id}; node.tenants has those that it holds"))
+            });
+            let id = file.tenant.clone().unwrap_or_else(|_| self.config.node.tenants[0].clone());
+            let last = old.files.iter().find(|known| known.path == file.path);
+            let mut shown = FolderFile {
+                path: file.path.clone(),
+                tenant: id.clone(),
+                policies: last.map(|last| last.policies.clone()).unwrap_or_default(),
+                problems: Vec::new(),
+            };
+            match held.map_err(|why| vec![why]).and_then(|t| Ok((t, content(file, now)?))) {
+                Err(problems) => shown.problems = problems,
+                Ok((tenant, content)) => {
+                    let names = content.names();
+                    let double = names.iter().find_map(|name| {
+                        let other = taken.get(&(id.clone(), name.clone()))?;
+                        Some(format!("{name} stands in {other} as well"))
+                    });
+                    match double {
+                        Some(double) => shown.problems.push(double),
+                        None => {
+                            for name in &names {
+                                taken.insert((id.clone(), name.clone()), file.path.clone());
+                            }
+                            contents.push((view.files.len(), tenant, content));
+                        }
+                    }
+                }
+            }
+            view.files.push(shown);
+        }
+        // First what is new and changed, then what is gone: a policy that moves between files stays.
+        for (number, tenant, content) in contents {
+            let by = by_of(&view.files[number].path);
+            let file = &mut view.files[number];
+            match self.apply_file(&tenant, &content, &by, now) {
+                Ok(changed) => {
+                    file.policies = content.names();
+                    if changed > 0 {
+                        tracing::info!(file = file.path, tenant = %tenant.id, changed, "policies of a file applied");
+                    }
+                }
+                Err(why) => file.problems.push(why),
+            }
+        }
+        for tenant in self.tenants.all() {
+            self.take_away(&tenant, &view, now);
+        }
+        for file in view.files.iter().filter(|file| !file.problems.is_empty()) {
+            let known = old.files.iter().any(|known| known == file);
+            if !known {
+                tracing::error!(
+                    file = file.path,
+                    problems = file.problems.join("; "),
+                    "a file of policies is refused; what it said before stands"
+                );
+            }
+        }
+        self.show_folder(view);
+        Some((found, now))
+    }
+
+    fn show_folder(&self, view: FolderView) {
+        let mut held = self.gitops.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if **held != view {
+            *held = Arc::new(view);
+            drop(held);
+            self.tell(Change::for_all(Topic::Alerts));
+        }
+    }
+
+    fn apply_file(
+        &self,
+        tenant: &Tenant,
+        content: &Content,
+        by: &str,
+        now: Millis,
+    ) -> Result<usize, String> {
+        let applied = match content {
+            Content::Rules(rules) => {
+                tenant.apply_rules(self, rules, by, now).map_err(|error| error.to_string())?
+            }
+            Content::Slos(slos) => {
+                tenant.apply_slos(self, slos, by, now).map_err(|error| error.to_string())?
+            }
+        };
+        Ok(applied.iter().filter(|applied| **applied != Applied::Unchanged).count())
+    }
+
+    /// Takes away what this node's folder held once and holds no more.
+    fn take_away(&self, tenant: &Tenant, view: &FolderView, now: Millis) {
+        let own = format!("{}/{}", self.config.node.site, self.config.node.name);
+        let of_tenant = || view.files.iter().filter(|file| file.tenant == tenant.id);
+        let held: BTreeSet<&String> = of_tenant().flat_map(|file| &file.policies).collect();
+        // What a file said that has a problem now is not known after a start.
+        let unclear: BTreeSet<String> =
+            of_tenant().filter(|f| !f.problems.is_empty()).map(|f| by_of(&f.path)).collect();
+        let gone = |area: &str, name: &str, by: &str, writer: &str| {
+            by.starts_with(MARK)
+                && writer == own
+                && !unclear.contains(by)
+                && !held.contains(&format!("{area}/{name}"))
+        };
+        let mut failed = Vec::new();
+        for rule in tenant.alerts.defined().iter() {
+            let edit = &rule.edits[0];
+            if gone(RULES, &rule.name, &edit.by, &edit.writer) {
+                let removed = tenant.remove_rule(self, &rule.name, &edit.by, now);
+                failed.extend(removed.err().map(|error: AlertError| error.to_string()));
+            }
+        }
+        for slo in tenant.slos.defined().iter() {
+            let edit = &slo.edits[0];
+            if gone(SLOS, &slo.name, &edit.by, &edit.writer) {
+                let removed = tenant.remove_slo(self, &slo.name, &edit.by, now);
+                failed.extend(removed.err().map(|error: SloError| error.to_string()));
+            }
+        }
+        for why in failed.iter().take(5) {
+            tracing::error!(why, "a policy that no file holds any more could not be taken away");
+        }
+    }
+}
+
+impl Tenant {
+    /// Refuses an edit of what a folder holds: at its own node by what the folder says now, elsewhere by what was
+    /// said last, unless that site is gone for good.
+    pub(super) fn held_by_folder(
+        &self,
+        state: &NodeState,
+        (area, name): (&str, &str),
+        (last, writer): (&str, &str),
+        by: &str,
+    ) -> Result<(), HeldByFolder> {
+        let own = format!("{}/{}", state.config.node.site, state.config.node.name);
+        let held = |path: String, node: &str| {
+            Err(HeldByFolder { name: name.to_owned(), path, node: node.to_owned() })
+        };
+        if by.starts_with(MARK) {
+            // Two folders at two nodes must not pull at one policy.
+            return match last.strip_prefix(MARK) {
+                Some(path) if writer != own && !self.is_gone(writer) => {
+                    held(path.to_owned(), writer)
+                }
+                _ => Ok(()),
+            };
+        }
+        if let Some(path) = state.gitops.holder(&self.id, area, name) {
+            return held(path, &own);
+        }
+        match last.strip_prefix(MARK) {
+            Some(path) if writer != own && !self.is_gone(writer) => held(path.to_owned(), writer),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_by_what_is_in_them() {
+        let rule = "kind: AlertRule\nname: a\ntable: t\nvalue: count\ncondition: { above: 1 }\n";
+        assert!(matches!(read(rule, Millis(0)), Ok(Content::Rules(rules)) if rules.len() == 1));
+        let bad = format!("{rule}wrong: 1\n");
+        let refused = read(&bad, Millis(0)).err().expect("refused");
+        assert_eq!((refused.0[0].mark.line, refused.0[0].mark.column), (6, 1));
+        let slo = "apiVersion: openslo/v1\nkind: SLO\n";
+        let refused = read(slo, Millis(0)).err().expect("refused").to_string();
+        assert!(refused.contains("metadata"), "{refused}");
+        assert!(
+            matches!(read("# nothing\n", Millis(0)), Ok(Content::Rules(rules)) if rules.is_empty())
+        );
+    }
+
+    #[test]
+    fn a_folder_is_listed_by_tenant_without_what_is_hidden() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let write = |path: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("inside")).expect("made");
+            std::fs::write(path, "x").expect("written");
+        };
+        ["b.yaml", "a.json", "note.txt", ".git/x.yaml", "acme/c.yml", "Odd Name/d.yaml"]
+            .into_iter()
+            .for_each(write);
+        let first = TenantId::new("default").expect("valid");
+        let found = files(dir.path(), &first).expect("listed");
+        let paths: Vec<&str> = found.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["Odd Name/d.yaml", "a.json", "acme/c.yml", "b.yaml"]);
+        assert!(found[0].tenant.is_err());
+        assert_eq!(found[2].tenant, Ok(TenantId::new("acme").expect("valid")));
+        assert!(files(&dir.path().join("nowhere"), &first).is_err());
+        assert_eq!(author("folder:folder:x"), "x");
+        assert_eq!(by_of(&"x".repeat(99)).len(), MAX_BY);
+    }
+}

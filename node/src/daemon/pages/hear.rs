@@ -1,0 +1,104 @@
+//! What providers say of incidents: actions, each once.
+
+use holm_incident::{Deed, FaultId, State};
+use holm_model::Millis;
+use holm_page::{Connector, Heard, HeardError, Refusal, Said, Verified};
+
+use crate::daemon::incidents::ActError;
+use crate::daemon::state::NodeState;
+use crate::daemon::tenant::Tenant;
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hearing {
+    /// It was done.
+    Done(FaultId),
+    /// It was done before, or the incident stands there already.
+    Known(FaultId),
+    /// It says nothing of an incident that is remembered here; why.
+    Nothing(String),
+}
+
+/// Why it was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HearError {
+    #[error(transparent)]
+    Malformed(#[from] HeardError),
+    #[error(transparent)]
+    Act(#[from] ActError),
+}
+
+impl Tenant {
+    /// Checks a request to a connector of this name, before a byte of its body is read.
+    pub(crate) fn verify_hearing(
+        &self,
+        name: &str,
+        headers: &holm_change::Headers<'_>,
+        body: &[u8],
+        now: Millis,
+    ) -> (Option<Connector>, Result<Verified, Refusal>) {
+        let connector = self.pages.defined().by_name.get(name).cloned();
+        let verified = Verified::check(connector.as_ref(), headers, body, now);
+        (connector, verified)
+    }
+
+    /// Takes what a provider says; durable when it returns.
+    pub(crate) fn hear(
+        &self,
+        state: &NodeState,
+        connector: &Connector,
+        verified: &Verified,
+        body: &[u8],
+        now: Millis,
+    ) -> Result<Hearing, HearError> {
+        let hearing = self.taken(state, connector, verified, body, now);
+        self.pages.count(|counts| match &hearing {
+            Ok(Hearing::Done(_)) => counts.heard += 1,
+            Ok(Hearing::Known(_)) => counts.heard_again += 1,
+            Ok(Hearing::Nothing(_)) => counts.heard_nothing += 1,
+            Err(_) => {}
+        });
+        if matches!(hearing, Ok(Hearing::Done(_))) {
+            self.pages.wake.notify_one();
+        }
+        hearing
+    }
+
+    fn taken(
+        &self,
+        state: &NodeState,
+        connector: &Connector,
+        verified: &Verified,
+        body: &[u8],
+        now: Millis,
+    ) -> Result<Hearing, HearError> {
+        let (incident, what, by, text, id) = match Heard::read(connector, verified, body)? {
+            Heard::Said { incident, what, by, text, id } => (incident, what, by, text, id),
+            Heard::Nothing(why) => return Ok(Hearing::Nothing(why)),
+        };
+        let Ok(fault) = incident.parse::<FaultId>() else {
+            return Ok(Hearing::Nothing(format!("{incident} is no incident of this mesh")));
+        };
+        let judged = self.incidents.judged(now);
+        let Some(known) = judged.of_fault(fault) else {
+            return Ok(Hearing::Nothing(format!("no incident {incident} is remembered here")));
+        };
+        let again = known.actions.iter().any(|(_, action)| action.id == id);
+        // What this node told a provider comes back as its word.
+        let there = match what {
+            Said::Acknowledge => !matches!(known.state, State::Open | State::Reopened),
+            Said::Resolve => known.is_resolved(),
+            Said::Note => false,
+        };
+        if again || there {
+            return Ok(Hearing::Known(known.id));
+        }
+        let deed = match what {
+            Said::Acknowledge => Deed::Acknowledge,
+            Said::Resolve => Deed::Resolve,
+            Said::Note => Deed::Note,
+        };
+        let acted = self.act_as(state, fault, id, &by, deed, &text, now)?;
+        Ok(Hearing::Done(acted.id))
+    }
+}
