@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology } from "./types";
+import type { AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -64,6 +64,11 @@ function remove(path: string): Promise<null> {
   return ask(path, { method: "DELETE", headers: { accept: "application/json" } });
 }
 
+/** What somebody decided, as it is to be from now on. */
+function put<T>(path: string, decided: unknown): Promise<T> {
+  return ask(path, { method: "PUT", headers: { accept: "application/json", "content-type": "application/json" }, body: JSON.stringify(decided) });
+}
+
 async function ask<T>(path: string, request: RequestInit, signal?: AbortSignal, read: (text: string) => unknown = JSON.parse): Promise<T> {
   let response: Response;
   try {
@@ -121,6 +126,8 @@ export interface IncidentsQuery {
   site?: string | undefined;
   target?: string | undefined;
 }
+/** Most messages of paging that a list has. */
+const MOST_DELIVERIES = 500;
 /** Most incidents of a list; the answer says how many there are. */
 const MOST_INCIDENTS = 500;
 export function incidentsPath({ states, site, target }: IncidentsQuery): string {
@@ -227,6 +234,15 @@ export const api = {
   slos: (signal?: AbortSignal) => get<SloList>(`/v1/slos?limit=${MOST_SLOS}`, signal),
   slo: (name: string, signal?: AbortSignal) => get<SloDetail>(`/v1/slos/${encodeURIComponent(name)}`, signal),
   incidentAct: (id: string, verb: IncidentVerb, act: IncidentAct) => post<IncidentDetail>(`/v1/incidents/${encodeURIComponent(id)}/${verb}`, act),
+  pageConnectors: (signal?: AbortSignal) => get<PageConnectorList>("/v1/paging/connectors", signal),
+  putPageConnector: (name: string, connector: PageConnectorAsked) => put<PageConnector>(`/v1/paging/connectors/${encodeURIComponent(name)}`, connector),
+  removePageConnector: (name: string) => remove(`/v1/paging/connectors/${encodeURIComponent(name)}`),
+  testPageConnector: (name: string) => post<PageTestResult>(`/v1/paging/connectors/${encodeURIComponent(name)}/test`, null),
+  pageRoutes: (signal?: AbortSignal) => get<PageRouteList>("/v1/paging/routes", signal),
+  putPageRoute: (name: string, route: PageRouteAsked) => put<PageRoute>(`/v1/paging/routes/${encodeURIComponent(name)}`, route),
+  removePageRoute: (name: string) => remove(`/v1/paging/routes/${encodeURIComponent(name)}`),
+  pageDeliveries: (state: PageDelivery["state"] | undefined, signal?: AbortSignal) => get<PageDeliveryList>(path("/v1/paging/deliveries", { state, limit: MOST_DELIVERIES }), signal),
+  replayPage: (id: string) => post<PageDelivery>(`/v1/paging/deliveries/${encodeURIComponent(id)}/replay`, null),
   tenants: (signal?: AbortSignal) => get<Tenants>("/v1/tenants", signal),
   planes: (signal?: AbortSignal) => get<Planes>("/v1/planes", signal),
   results: (signal?: AbortSignal) => get<LatestResults>("/v1/results/latest", signal),

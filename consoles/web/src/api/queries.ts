@@ -3,6 +3,7 @@ import { keepPreviousData, QueryClient, useInfiniteQuery, useQuery } from "@tans
 import { useRef } from "react";
 
 import { api, ApiError, flowPath, incidentsPath, nodeNow, recordedChangesPath, type FlowQuery, type IncidentsQuery, type RecordedChangesQuery, type TopologyQuery } from "./client";
+import type { PageDelivery } from "./types";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -44,6 +45,12 @@ export const useSilences = () => useQuery({ queryKey: ["alert-silences"], queryF
 /** The SLOs, as they were judged last. */
 export const useSlos = () => useQuery({ queryKey: ["slos"], queryFn: ({ signal }) => api.slos(signal) });
 export const useSlo = (name: string) => useQuery({ queryKey: ["slo", name], queryFn: ({ signal }) => api.slo(name, signal), placeholderData: keepPreviousData });
+/** How providers are reached, and how it stands with each; that changes with time alone, too. */
+export const usePageConnectors = () => useQuery({ queryKey: ["page-connectors"], queryFn: ({ signal }) => api.pageConnectors(signal) });
+export const usePageRoutes = () => useQuery({ queryKey: ["page-routes"], queryFn: ({ signal }) => api.pageRoutes(signal) });
+/** What was told; the last list stays while another one is asked for. */
+export const usePageDeliveries = (state: PageDelivery["state"] | undefined) =>
+  useQuery({ queryKey: ["page-deliveries", state ?? ""], queryFn: ({ signal }) => api.pageDeliveries(state, signal), placeholderData: keepPreviousData });
 export const useDigest = () => useQuery({ queryKey: ["digest"], queryFn: ({ signal }) => api.digest(signal) });
 
 /** How often the mesh room asks while it is seen, in milliseconds. */

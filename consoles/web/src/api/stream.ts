@@ -15,6 +15,7 @@ export const STALE_BY_EVENT: Record<string, readonly string[]> = {
   changes: ["recorded-changes", "ranked-changes", "change-sources"],
   alerts: ["alerts", "alert-rules", "alert-rule", "alert-silences"],
   incidents: ["incidents", "incident", "ranked-changes"],
+  pages: ["page-connectors", "page-routes", "page-deliveries", "incident"],
   slos: ["slos", "slo"],
   sites: ["sites", "mesh"],
   planes: ["planes"],

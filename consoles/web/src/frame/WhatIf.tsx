@@ -88,7 +88,7 @@ function Lists({ impact, id, at }: { impact: Impact; id: string; at: string | un
         {impact.disconnected.map((each) => <li key={each}><ElementLink id={each} /></li>)}
       </Group>
       <Group title="SLOs that it touches" total={totals.impacted_slos} shown={impact.impacted_slos?.length ?? 0}>
-        {(impact.impacted_slos ?? []).map((name) => <li key={name}><Link to="/slos" search={(search) => ({ ...search, el: undefined, slo: name })} className="link mono">{name}</Link></li>)}
+        {(impact.impacted_slos ?? []).map((name) => <li key={name}><Link to="/slos" search={(search) => ({ ...search, slo: name })} className="link mono">{name}</Link></li>)}
       </Group>
       {impact.coverage.notes.length > 0 && (
         <details>

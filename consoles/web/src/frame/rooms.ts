@@ -3,7 +3,7 @@ import type { Plane } from "../api/types";
 import type { IconName } from "../parts/icons";
 
 export interface Room {
-  path: "/" | "/topology" | "/incidents" | "/slos" | "/alerts" | "/changes" | "/tests" | "/flows" | "/hosts" | "/mesh" | "/query" | "/settings";
+  path: "/" | "/topology" | "/incidents" | "/paging" | "/slos" | "/alerts" | "/changes" | "/tests" | "/flows" | "/hosts" | "/mesh" | "/query" | "/settings";
   label: string;
   icon: IconName;
   /** The key after `g`. */
@@ -17,6 +17,7 @@ export const ROOMS: readonly Room[] = [
   { path: "/", label: "Overview", icon: "overview", key: "o", about: "every site, plane and failure at a glance" },
   { path: "/topology", label: "Topology", icon: "topology", key: "t", about: "the live graph, at any moment" },
   { path: "/incidents", label: "Incidents", icon: "incident", key: "i", about: "what is wrong, as all sites' reports come to, and what is done about it" },
+  { path: "/paging", label: "Paging", icon: "page", key: "n", about: "who is told of incidents, by which provider, and what became of it" },
   { path: "/slos", label: "SLOs", icon: "slo", key: "l", about: "how good it shall be, how much of the budget is left, and how quickly it goes" },
   { path: "/alerts", label: "Alerts", icon: "alert", key: "e", about: "rules of what shall not be, what of it is, and silences" },
   { path: "/changes", label: "Changes", icon: "change", key: "c", about: "what people and machines did, told by webhooks and seen by planes" },

@@ -15,6 +15,7 @@ const root = createRootRoute({
 const overview = createRoute({ getParentRoute: () => root, path: "/", component: lazyRouteComponent(() => import("../rooms/overview/Overview"), "Overview") });
 const topology = createRoute({ getParentRoute: () => root, path: "/topology", component: lazyRouteComponent(() => import("../rooms/topology/TopologyRoom"), "TopologyRoom") });
 const incidents = createRoute({ getParentRoute: () => root, path: "/incidents", component: lazyRouteComponent(() => import("../rooms/incidents/Incidents"), "Incidents") });
+const paging = createRoute({ getParentRoute: () => root, path: "/paging", component: lazyRouteComponent(() => import("../rooms/pages/Paging"), "Paging") });
 const slos = createRoute({ getParentRoute: () => root, path: "/slos", component: lazyRouteComponent(() => import("../rooms/slos/Slos"), "Slos") });
 const alerts = createRoute({ getParentRoute: () => root, path: "/alerts", component: lazyRouteComponent(() => import("../rooms/alerts/Alerts"), "Alerts") });
 const changes = createRoute({ getParentRoute: () => root, path: "/changes", component: lazyRouteComponent(() => import("../rooms/changes/Changes"), "Changes") });
@@ -26,7 +27,7 @@ const ask = createRoute({ getParentRoute: () => root, path: "/query", component:
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: lazyRouteComponent(() => import("../rooms/settings/Settings"), "Settings") });
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, topology, incidents, slos, alerts, changes, tests, flows, hosts, mesh, ask, settings]),
+  routeTree: root.addChildren([overview, topology, incidents, paging, slos, alerts, changes, tests, flows, hosts, mesh, ask, settings]),
   defaultPreload: "intent",
   defaultPendingComponent: () => <div className="room"><Waiting rows={6} /></div>,
   defaultErrorComponent: ({ error, reset }) => <div className="room"><Failure error={error} again={reset} /></div>,

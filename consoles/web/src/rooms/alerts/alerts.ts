@@ -90,7 +90,7 @@ export function lines(text: string, problems: readonly AlertProblem[]): Line[] {
     const of = problems.filter((problem) => problem.line === index + 1);
     if (of.length === 0) return { before: line, wrong: "", problems: of };
     const from = Math.min(...of.map((problem) => problem.column)) - 1;
-    const characters = [...line];
+    const characters = Array.from(line);
     // What is missing is missed at the line's end.
     const at = Math.min(from, Math.max(0, characters.length - 1));
     return { before: characters.slice(0, at).join(""), wrong: characters.slice(at).join("") || " ", problems: of };
@@ -101,7 +101,7 @@ export function lines(text: string, problems: readonly AlertProblem[]): Line[] {
 export function offsetOf(text: string, line: number, column: number): number {
   const all = text.split("\n");
   const before = all.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
-  const inside = [...(all[line - 1] ?? "")].slice(0, column - 1).join("").length;
+  const inside = Array.from(all[line - 1] ?? "").slice(0, column - 1).join("").length;
   return Math.min(text.length, before + inside);
 }
 
@@ -126,8 +126,8 @@ export interface Picture {
 /** A group's values as a picture of `wide` by `tall`. */
 export function picture(preview: Pick<AlertPreview, "from" | "to" | "above" | "below">, group: AlertPreview["groups"][number], wide: number, tall: number): Picture {
   const [fromMs, toMs] = [Date.parse(preview.from), Date.parse(preview.to)];
-  const limits = [preview.above, preview.below].filter((limit): limit is number => limit !== null && limit !== undefined);
-  const all = group.points.flatMap((point) => [point.value, point.least, point.most]).filter((value): value is number => value !== null && value !== undefined);
+  const limits = [preview.above, preview.below].filter((limit) => limit !== null);
+  const all = group.points.flatMap((point) => [point.value, point.least, point.most]).filter((value) => value !== null);
   const values = [...all, ...limits];
   const least = Math.min(0, ...values);
   const most = Math.max(least, ...values);
@@ -138,7 +138,7 @@ export function picture(preview: Pick<AlertPreview, "from" | "to" | "above" | "b
   const at = (point: AlertPoint, value: number) => `${x(Date.parse(point.at)).toFixed(1)},${y(value).toFixed(1)}`;
   const pieces: string[][] = [[]];
   for (const point of group.points) {
-    if (point.value === null || point.value === undefined) pieces.push([]);
+    if (point.value === null) pieces.push([]);
     else pieces.at(-1)?.push(at(point, point.value));
   }
   const banded = group.points.filter((point) => typeof point.least === "number" && typeof point.most === "number");

@@ -5,6 +5,7 @@ import type { IncidentDetail, IncidentReport } from "../../api/types";
 import { Age, Button, ElementLink, Failure, SameBy, Section, State, Time, Waiting } from "../../parts/basics";
 import { plural } from "../../parts/format";
 import { Table, type Column } from "../../parts/table";
+import { Paged } from "../pages/Deliveries";
 import { Actions } from "./Actions";
 import { RankedChanges } from "./RankedChanges";
 import { caveats, entryText, SEVERITY_LOOKS, STATE_LOOKS, verdictText } from "./incidents";
@@ -45,6 +46,7 @@ function Detail({ detail, onClose }: { detail: IncidentDetail; onClose: () => vo
         ))}
         <Actions detail={detail} />
       </Section>
+      <Section title="Paged" note={plural(detail.pages.length, "message")}><Paged pages={detail.pages} /></Section>
       <RankedChanges id={incident.id} />
       <Section title="What happened" note={plural(detail.timeline.length, "entry", "entries")}>
         <ol className="incident-timeline">
