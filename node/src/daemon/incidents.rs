@@ -11,7 +11,7 @@ use holm_incident::{
     ActionError, Anchor, Book, Deed, FaultId, Incident, Intake, IntakeCounters, IntakeLimits,
     Judged, Outcome, Place, ProbeWatch, RecordId, Report, Resolved, Sight, Spell, Witness,
 };
-use holm_model::{Millis, NodeId, NodeKind, Row, SIGNAL_KEY, SIGNAL_NEAR, Signal};
+use holm_model::{Millis, NodeId, NodeKind, Row, SIGNAL_KEY, SIGNAL_NEAR, Signal, SiteId};
 use holm_replica::{NewRecord, Record, Replica, Shelf};
 use tokio::sync::Notify;
 
@@ -132,6 +132,13 @@ impl Incidents {
     /// Takes what a peer's documents say. The caller holds the order of the documents.
     pub(super) fn take_records(&self, records: &[Record]) {
         if !records.is_empty() && take_all(&mut lock(&self.book), records) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Sites that are gone for good do not say any more what is over.
+    pub(super) fn set_gone(&self, gone: &BTreeMap<SiteId, Millis>) {
+        if lock(&self.book).set_gone(gone) {
             self.wake.notify_one();
         }
     }

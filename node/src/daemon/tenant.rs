@@ -239,6 +239,7 @@ impl Tenant {
         if self.has_ended() {
             return;
         }
+        self.incidents.set_gone(&gone);
         let turned = |site: &SiteId| before.get(site) != gone.get(site);
         let elements = self.replica.elements().filter(|(site, _)| turned(site));
         let mut graph = self.graph_mut();

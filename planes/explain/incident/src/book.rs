@@ -26,6 +26,10 @@ pub struct RecordId {
 pub struct Book {
     /// With the fault that each is of, which costs a hash.
     pub(crate) reports: BTreeMap<RecordId, (Arc<Report>, FaultId)>,
+    /// Those of sites that are gone for good as they were written: they count as ended.
+    unended: BTreeMap<RecordId, Arc<Report>>,
+    /// Sites that are gone for good, and since when.
+    gone: BTreeMap<SiteId, Millis>,
     pub(crate) witnesses: BTreeMap<RecordId, Witness>,
     pub(crate) actions: BTreeMap<RecordId, Arc<Action>>,
     unreadable: u64,
@@ -58,11 +62,13 @@ impl Book {
             Some(Record::Report(mut report)) => {
                 set_apart(&mut report.spells);
                 report.trim();
+                self.unended.remove(&id);
+                let report = self.ended_if_gone(&id, Arc::new(report));
                 let known = self.reports.get(&id);
-                let changed = known.is_none_or(|(known, _)| **known != report);
+                let changed = known.is_none_or(|(known, _)| *known != report);
                 if changed {
                     let fault = report.fault();
-                    self.reports.insert(id, (Arc::new(report), fault));
+                    self.reports.insert(id, (report, fault));
                 }
                 changed
             }
@@ -86,11 +92,55 @@ impl Book {
         changed
     }
 
+    /// Which sites are gone for good, and since when: nobody will say any more that what they reported is over, so it
+    /// ended then, without a recovery. Who is not among them any more came back: its reports are as they were.
+    /// Whether that changed anything.
+    pub fn set_gone(&mut self, gone: &BTreeMap<SiteId, Millis>) -> bool {
+        if self.gone == *gone {
+            return false;
+        }
+        self.gone.clone_from(gone);
+        let mut changed = false;
+        for (id, report) in std::mem::take(&mut self.unended) {
+            if let Some((known, _)) = self.reports.get_mut(&id) {
+                *known = report;
+                changed = true;
+            }
+        }
+        let of_gone = self.reports.iter().filter(|(id, _)| gone.contains_key(&id.site));
+        let of_gone: Vec<_> = of_gone.map(|(id, (r, _))| (id.clone(), Arc::clone(r))).collect();
+        for (id, report) in of_gone {
+            let ended = self.ended_if_gone(&id, report);
+            if let Some((known, _)) = self.reports.get_mut(&id) {
+                changed |= *known != ended;
+                *known = ended;
+            }
+        }
+        self.generation += u64::from(changed);
+        changed
+    }
+
+    /// The report, ended if it lasts and its site is gone.
+    fn ended_if_gone(&mut self, id: &RecordId, report: Arc<Report>) -> Arc<Report> {
+        let since = self.gone.get(&id.site).copied();
+        let Some(at) = since.filter(|at| report.is_firing() && report.last().from < *at) else {
+            return report;
+        };
+        let mut ended = (*report).clone();
+        if let Some(last) = ended.spells.last_mut() {
+            last.to = Some(at);
+        }
+        ended.lapsed = true;
+        self.unended.insert(id.clone(), report);
+        Arc::new(ended)
+    }
+
     /// Lets go of what ended before `horizon`; what lasts stays. How much that was.
     pub fn forget(&mut self, horizon: Millis) -> usize {
         let count = |book: &Self| book.reports.len() + book.witnesses.len() + book.actions.len();
         let before = count(self);
         self.reports.retain(|_, (report, _)| report.end() >= horizon);
+        self.unended.retain(|id, _| self.reports.contains_key(id));
         let last = |witness: &Witness| witness.fine.last().map_or(Millis(0), |spell| spell.end());
         let live = self.faults();
         self.witnesses.retain(|_, w| last(w) >= horizon && live.contains(&w.fault));

@@ -185,3 +185,36 @@ fn actions_that_make_no_sense_are_refused_with_the_reason() {
     let owner = Deed::Assign(Some("x".repeat(300).into()));
     assert!(matches!(refuse(owner, ""), ActionError::NameTooLong { .. }));
 }
+
+#[test]
+fn what_a_site_held_open_ends_when_it_is_gone_for_good_and_holds_again_when_it_comes_back() {
+    let mut berlin = raised();
+    let mut tokyo = Site::new("tokyo");
+    tokyo.raise("icmp_failed", "host:192.0.2.99", 10 * MINUTE);
+    let mut book = book([&berlin, &tokyo]);
+    let at = |minute: u64| Millis(minute * MINUTE);
+    let gone = [("berlin".parse().expect("valid"), at(30))].into();
+    assert!(book.set_gone(&gone));
+    assert!(!book.set_gone(&gone), "nothing new");
+    let find = |judged: &holm_incident::Judged, target: &str| {
+        let all = judged.incidents().iter();
+        let of = |i: &&std::sync::Arc<holm_incident::Incident>| i.targets[0].to_string() == target;
+        all.clone().find(of).expect("it is there").clone()
+    };
+    let judged = book.judge(at(40));
+    let ended = find(&judged, TARGET);
+    assert_eq!((ended.firing, ended.state), (false, State::Resolved));
+    assert!(ended.reports[0].1.lapsed, "nobody saw it recover");
+    assert!(find(&judged, "host:192.0.2.99").firing, "the other site's");
+    // A record that comes late from another holder of its documents is ended too.
+    berlin.raise("icmp_failed", "host:192.0.2.55", 20 * MINUTE);
+    for (id, value) in &berlin.records {
+        book.take(id.clone(), [value.as_slice()]);
+    }
+    assert!(!find(&book.judge(at(40)), "host:192.0.2.55").firing);
+    // It was restored: all is as its nodes say.
+    assert!(book.set_gone(&std::collections::BTreeMap::new()));
+    let judged = book.judge(at(41));
+    assert!(find(&judged, TARGET).firing && find(&judged, "host:192.0.2.55").firing);
+    assert!(!find(&judged, TARGET).reports[0].1.lapsed);
+}
