@@ -115,7 +115,7 @@ fn item(
         _ => AlertState::Firing,
     };
     let columns = rule.map(|rule| rule.by.as_slice()).unwrap_or_default();
-    let text = |text: &Box<str>| text.to_string();
+    let texts = |all: &[Box<str>]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
     AlertView {
         rule: name.to_owned(),
         title: rule.map_or(name, Rule::title).to_owned(),
@@ -124,15 +124,15 @@ fn item(
         site: site.clone(),
         node: node.clone(),
         state,
-        group: columns.iter().map(text).zip(group.group.iter().map(text)).collect(),
+        group: texts(columns).into_iter().zip(texts(&group.group)).collect(),
         target: rule.and_then(|rule| Some(target_of(rule, &group.group)?.to_string())),
         since: Timestamp(Millis(group.since)),
         fired_at: group.fired_at.map(|at| Timestamp(Millis(at))),
         value: group.value,
         least: None,
         most: None,
-        silenced_by: group.silenced_by.as_ref().map(text),
-        inhibited_by: group.inhibited_by.as_ref().map(text),
+        silenced_by: group.silenced_by.as_deref().map(str::to_owned),
+        inhibited_by: group.inhibited_by.as_deref().map(str::to_owned),
         incident: incident.filter(|_| group.firing),
         as_of: Timestamp(at),
     }

@@ -87,9 +87,9 @@ pub(super) fn route_view(name: &str, held: &Held<Route>, defined: &Defined) -> P
         None => Some(NOT_UNDERSTOOD.to_owned()),
         Some(route) if route.paused => Some("it is paused".to_owned()),
         Some(route) => {
-            let missing = |name: &&Box<str>| !defined.connectors.contains_key(*name);
-            let missing: Vec<&str> =
-                route.connectors.iter().filter(missing).map(|n| &**n).collect();
+            let missing = |name: &&str| !defined.connectors.contains_key(*name);
+            let names = route.connectors.iter().map(|name| &**name);
+            let missing: Vec<&str> = names.filter(missing).collect();
             let says = || format!("connector {} is not there", missing.join(", "));
             (!missing.is_empty()).then(says)
         }

@@ -270,7 +270,7 @@ fn read(name: &str, content: &str) -> (Option<Arc<Rule>>, Option<String>) {
 
 /// What a group of a rule is about: what its target says, or the rule itself, everywhere the same one.
 pub(crate) fn target_of(rule: &Rule, group: &[Box<str>]) -> Option<NodeId> {
-    let own = || NodeId::new(NodeKind::Device, &format!("alert {}", rule.name)).ok();
+    let own = || NodeId::new(NodeKind::Service, &format!("alert {}", rule.name)).ok();
     let said = rule.target_of(group).and_then(|text| {
         let (kind, name) = text.split_once(':')?;
         NodeId::observed(NodeKind::parse(kind)?, super::signals::host_of(name)).ok()
@@ -479,7 +479,7 @@ mod tests {
     fn a_firing_is_about_what_its_target_says_or_the_rule() {
         let group: [Box<str>; 2] = ["https://192.0.2.7/cart".into(), "lima".into()];
         let target = |more: &str| target_of(&rule(more), &group).map(|id| id.to_string());
-        assert_eq!(target("").as_deref(), Some("device:alert lost"));
+        assert_eq!(target("").as_deref(), Some("service:alert lost"));
         assert_eq!(target(", target: 'host:{target}'").as_deref(), Some("host:192.0.2.7"));
         assert_eq!(target(", target: 'site:{peer.site}'").as_deref(), Some("site:lima"));
         let turn = holm_alert::Turn {

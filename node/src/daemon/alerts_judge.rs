@@ -42,6 +42,9 @@ struct Judging {
     before: BTreeSet<String>,
 }
 
+/// How rules stand, for other sites.
+type Records = Vec<(Box<str>, StateRecord)>;
+
 /// What is found in the past by another thread.
 type Learning = tokio::task::JoinHandle<Option<(Vec<Arc<Rule>>, holm_alert::Learnt)>>;
 
@@ -139,7 +142,7 @@ impl Tenant {
         state: &NodeState,
         judging: &mut Judging,
         learns: bool,
-    ) -> (bool, Option<(Vec<(Box<str>, StateRecord)>, bool)>) {
+    ) -> (bool, Option<(Records, bool)>) {
         let begun = Instant::now();
         let now = Millis::now();
         let defined = self.alerts.defined();
@@ -296,7 +299,7 @@ impl Tenant {
         standings: &[holm_alert::RuleStanding],
         silences: &[super::alerts::AlertSilence],
         now: Millis,
-    ) -> Vec<(Box<str>, StateRecord)> {
+    ) -> Records {
         let writer = &self.alerts.writer;
         let states = lock(&self.alerts.states);
         let mut records = Vec::new();

@@ -46,13 +46,16 @@ pub(crate) struct Pages {
     /// When each node's lease moved last, by this node's clock.
     leases: Mutex<BTreeMap<Pager, (Millis, Millis)>>,
     /// The incidents of the last judgement, as paging sees them.
-    subjects: Mutex<Option<(Arc<Judged>, Arc<Vec<Arc<Subject>>>)>>,
+    subjects: Mutex<Option<Seen>>,
     http: Http,
     tests: Semaphore,
     counts: Mutex<PageCounts>,
     latest: Mutex<Latest>,
     wake: Notify,
 }
+
+/// A judgement, and its incidents as paging sees them.
+type Seen = (Arc<Judged>, Arc<Vec<Arc<Subject>>>);
 
 /// What people decided.
 #[derive(Debug, Default)]
@@ -323,16 +326,21 @@ impl Tenant {
         now: Millis,
     ) -> Result<(RecordId, Arc<Delivery>), ReplayError> {
         let pages = &self.pages;
-        let known = lock(&pages.book).delivery(id);
-        let (_, delivery) = known.ok_or(ReplayError::Unknown(id))?;
-        if delivery.phase != Phase::Dead {
-            return Err(ReplayError::NotDead(id, delivery.phase.as_str()));
+        let (delivery, phase, round) = {
+            let book = lock(&pages.book);
+            let (_, delivery) = book.delivery(id).ok_or(ReplayError::Unknown(id))?;
+            (Arc::clone(&delivery), book.phase_of(&delivery), book.next_round(&delivery))
+        };
+        // Whoever took it on meanwhile: it is one message.
+        if phase != Phase::Dead {
+            return Err(ReplayError::NotDead(id, phase.as_str()));
         }
         if !pages.defined().by_name.contains_key(&delivery.connector) {
             return Err(ReplayError::NoConnector(delivery.connector.clone()));
         }
         let mut again = delivery.turned(Phase::Queued, now);
         again.queued_at = now;
+        again.round = round;
         again.attempts = 0;
         again.reason = None;
         again.replayed_by = Some(by.chars().take(100).collect::<String>().into());

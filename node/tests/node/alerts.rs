@@ -67,9 +67,9 @@ fn what_fires_at_one_site_is_seen_at_both_and_ends_in_an_incident() {
     });
     let incident = eventually("both sites are in it", || {
         let found = tokyo.get(&format!("/v1/incidents/{incident}"));
-        (found["sites"].as_array()?.len() == 2).then_some(found)
+        (found["incident"]["sites"].as_array()?.len() == 2).then_some(found)
     });
-    assert_eq!(incident["planes"], json!(["alert"]), "{incident}");
+    assert_eq!(incident["incident"]["planes"], json!(["alert"]), "{incident}");
 
     // A silence of one site ends what that site says, and nothing else.
     let made = berlin.place.holm(&[
@@ -128,6 +128,9 @@ fn what_fires_at_one_site_is_seen_at_both_and_ends_in_an_incident() {
 fn what_is_wrong_is_refused_with_its_place_and_nothing_is_kept() {
     let lab = Lab::new();
     let berlin = lab.found("berlin").start_with(&PROBES);
+    // There is somebody to probe.
+    let tokyo = lab.join(&berlin, "tokyo").start();
+    agree(&[&berlin, &tokyo]);
     let admin = berlin.place.client();
     let good = rule("busy", "");
     for (text, says) in [
@@ -146,10 +149,8 @@ fn what_is_wrong_is_refused_with_its_place_and_nothing_is_kept() {
         let checked = send(&admin, "POST", "/v1/alerts/check", &text).json();
         assert!(checked["problems"][0]["line"].as_u64() >= Some(1), "{checked}");
     }
-    let round = format!(
-        "kind: AlertRule\nname: a\ncomposite: {{ any: [b] }}\n---\nkind: AlertRule\nname: b\ncomposite: {{ any: [a] }}\n"
-    );
-    let answer = send(&admin, "POST", "/v1/alerts/rules", &round);
+    let round = "kind: AlertRule\nname: a\ncomposite: { any: [b] }\n---\nkind: AlertRule\nname: b\ncomposite: { any: [a] }\n";
+    let answer = send(&admin, "POST", "/v1/alerts/rules", round);
     assert!(answer.status == 422 && answer.body.contains("a → b → a"), "{}", answer.body);
     assert_eq!(berlin.get("/v1/alerts/rules")["total"], 0, "all or none");
     assert_eq!(send(&admin, "PUT", "/v1/alerts/rules/other", &good).status, 422);
@@ -258,7 +259,7 @@ fn a_folder_of_files_is_applied_as_it_stands() {
         let found = berlin.get("/v1/alerts/rules");
         found["folder"]["refused"][0]["problems"][0].as_str().map(str::to_owned)
     });
-    assert!(refused.contains("line 18, column 1: nonsense"), "{refused}");
+    assert!(refused.contains("line 19, column 1: nonsense"), "{refused}");
     assert_eq!(names(&berlin), ["busy", "other"]);
     let text = berlin.place.holm(&["alert", "rules"]).succeeded();
     assert!(text.contains("net.yaml is refused"), "{text}");

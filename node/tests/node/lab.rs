@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use crate::common::{Lab, Place, Running, agree, eventually};
 
-const SITES: [&str; 5] = ["athens", "bergen", "cairo", "dakar", "essen"];
+pub(crate) const SITES: [&str; 5] = ["athens", "bergen", "cairo", "dakar", "essen"];
 const MESH_PORT: u16 = 4747;
 const API_PORT: u16 = 8443;
 
 /// A namespace a site and one for the bridge between them; gone when this is dropped.
-struct Net {
+pub(crate) struct Net {
     id: u32,
 }
 
 impl Net {
     /// `None` where namespaces, links or filters cannot be made.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let net = Self { id: std::process::id() };
         let bridge = net.bridge();
         let made = ip(&["netns", "add", &bridge])
@@ -66,12 +66,12 @@ impl Net {
     }
 
     /// Nothing goes between the two groups, either way.
-    fn split(&self, one: &[usize], other: &[usize]) {
+    pub(crate) fn split(&self, one: &[usize], other: &[usize]) {
         one.iter().for_each(|site| self.deaf(*site, other));
         other.iter().for_each(|site| self.deaf(*site, one));
     }
 
-    fn heal(&self) {
+    pub(crate) fn heal(&self) {
         (0..SITES.len()).for_each(|site| self.deaf(site, &[]));
     }
 
@@ -85,7 +85,7 @@ impl Net {
         }
     }
 
-    fn name(&self, site: usize) -> String {
+    pub(crate) fn name(&self, site: usize) -> String {
         format!("holmlab-{}-{}", self.id, SITES[site])
     }
 
@@ -136,13 +136,23 @@ pub(crate) fn nft(netns: &str, rules: &str) -> bool {
 
 /// The mesh, with `count` sites of it up and agreed.
 fn mesh(lab: &Lab, net: &Net, count: usize) -> Vec<Running> {
+    mesh_with(lab, net, count, &[])
+}
+
+/// The same with variables for every node.
+pub(crate) fn mesh_with(
+    lab: &Lab,
+    net: &Net,
+    count: usize,
+    variables: &[(&str, &str)],
+) -> Vec<Running> {
     let first = net.place(lab, 0);
     let listen = ["--api-listen", "0.0.0.0:8443", "--mesh-listen", &first.mesh.to_string()];
     let name =
         ["--api-name", &first.api.ip().to_string(), "--api-name", &first.mesh.ip().to_string()];
     let init = ["mesh", "init", "--trust-domain", "lab.test", "--site", SITES[0]];
     first.holm(&[&init[..], &listen[..], &name[..]].concat()).succeeded();
-    let mut nodes = vec![first.start()];
+    let mut nodes = vec![first.start_with(variables)];
     for (site, name) in SITES.iter().enumerate().take(count).skip(1) {
         let place = net.place(lab, site);
         let token = nodes[0].token(name);
@@ -151,7 +161,7 @@ fn mesh(lab: &Lab, net: &Net, count: usize) -> Vec<Running> {
         place
             .holm(&[&["join", &token, "--node", "n1"], &listen[..], &api_name[..]].concat())
             .succeeded();
-        nodes.push(place.start());
+        nodes.push(place.start_with(variables));
     }
     agree(&nodes.iter().collect::<Vec<_>>());
     nodes

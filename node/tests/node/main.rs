@@ -27,6 +27,7 @@ mod lab;
 mod live;
 mod nat;
 mod pages;
+mod partition;
 mod query;
 mod questions;
 mod revocation;

@@ -25,7 +25,7 @@ const PROBES: [(&str, &str); 3] = [
 ];
 
 /// A server that speaks PagerDuty's Events API v2.
-struct PagerDuty {
+pub(crate) struct PagerDuty {
     url: String,
     events: Arc<Mutex<Vec<Value>>>,
     /// What it answers.
@@ -34,7 +34,10 @@ struct PagerDuty {
 
 impl PagerDuty {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a port"))
+    }
+
+    pub(crate) fn on(listener: TcpListener) -> Self {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (events, status) = (Arc::<Mutex<Vec<Value>>>::default(), Arc::new(AtomicU16::new(202)));
         let (taken, answers) = (Arc::clone(&events), Arc::clone(&status));
@@ -70,7 +73,7 @@ impl PagerDuty {
     }
 
     /// The keys of the events of one kind, in order.
-    fn told(&self, action: &str) -> Vec<String> {
+    pub(crate) fn told(&self, action: &str) -> Vec<String> {
         let events = self.events.lock().expect("not poisoned");
         let of = events.iter().filter(|event| event["event_action"] == action);
         of.filter_map(|event| event["dedup_key"].as_str().map(str::to_owned)).collect()
@@ -197,7 +200,7 @@ fn an_incident_is_paged_once_and_a_pager_that_dies_is_replaced() {
         assert_eq!(of["pages"].as_array().map(Vec::len), Some(1), "{of}");
         assert_eq!(of["pages"][0]["provider_id"], told.as_str());
     }
-    assert_eq!(pagerduty.told("trigger"), [told.clone()]);
+    assert_eq!(pagerduty.told("trigger"), [&*told]);
 
     // Somebody looks at it, and says so at the provider; any node hears it.
     let event = json!({ "event": { "id": "01", "event_type": "incident.acknowledged", "resource_type": "incident",

@@ -18,6 +18,8 @@ use crate::daemon::state::NodeState;
 use crate::daemon::tenant::Tenant;
 
 const TICK: Duration = Duration::from_secs(1);
+/// Records that come within this time are looked at together.
+const BATCH: Duration = Duration::from_millis(100);
 /// How often what is old is carried on or forgotten, in ticks.
 const TEND_TICKS: u64 = 60;
 /// A node whose lease stands still for this long cannot write, so it cannot page, in milliseconds.
@@ -110,7 +112,7 @@ impl Tenant {
         let mut failure: Option<String> = None;
         loop {
             tokio::select! {
-                () = self.pages.wake.notified() => {}
+                () = self.pages.wake.notified() => tokio::time::sleep(BATCH).await,
                 _ = ticks.tick() => count += 1,
                 () = state.shutdown.cancelled() => break,
                 () = self.ended().cancelled() => return,
@@ -161,6 +163,9 @@ impl Tenant {
         pages.look(state, self, now);
         if tend {
             versions.extend(self.tend_pages(now)?);
+        }
+        if pages.defined().by_name.is_empty() && lock(&pages.book).is_finished() {
+            return Ok((Vec::new(), versions));
         }
         let mut first = pages.plan(self, now);
         pages.note(&first);

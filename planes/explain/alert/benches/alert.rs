@@ -127,13 +127,16 @@ impl Tables {
 
 /// Rule number `n`: of forty sorts.
 fn rule(n: usize) -> String {
-    let target = format!("host-{}.example.org", n % TARGETS);
-    let service = format!("service-{}", n % SERVICES);
+    // Of each sort the rules go through all targets, services and addresses.
+    let of = |sorts: usize, all: usize| (n / 40 * sorts + n % 40 % sorts) % all;
+    let target = format!("host-{}.example.org", of(18, TARGETS));
+    let service = format!("service-{}", of(10, SERVICES));
+    let probe = ["icmp", "tcp", "http", "dns"][n / 80 % 4];
     let window = ["1m", "5m", "10m", "30m"][n / 40 % 4];
     let limit = n / 400;
     let what = match n % 40 {
         0..=11 => format!(
-            "table: probes, where: \"target = '{target}' AND probe = 'http'\", value: {{ share: NOT success }}, condition: {{ above: 0.{} }}",
+            "table: probes, where: \"target = '{target}' AND probe = '{probe}'\", value: {{ share: NOT success }}, condition: {{ above: 0.{} }}",
             10 + limit
         ),
         12..=17 => format!(
@@ -142,28 +145,29 @@ fn rule(n: usize) -> String {
         ),
         18..=23 => format!(
             "table: connections, where: \"service.name = '{service}' AND event = 'failed'\", value: rate, condition: {{ above: {} }}",
-            2 + limit
+            5 + limit
         ),
         24..=27 => format!(
             "table: connections, where: \"service.name = '{service}'\", value: {{ avg: duration_ms }}, condition: {{ outside: [{limit}, 120] }}"
         ),
         28..=30 => format!(
             "table: flows, where: \"destination.address = '192.0.2.{}'\", value: {{ sum: bytes }}, condition: {{ above: {} }}",
-            n % 250,
-            1_000_000 + limit
+            of(3, 250),
+            4_000_000_000_u64 + limit as u64
         ),
         31 => format!(
-            "table: flows, where: \"bytes > {}\", value: count, condition: {{ above: 1 }}",
+            "table: flows, where: \"bytes > {}\", value: count, condition: {{ above: 9000000 }}",
             1_000 + n
         ),
         32 | 33 => {
             return format!(
-                "{{ kind: AlertRule, name: r{n}, every: 30s, table: probes, by: [target], where: \"probe = 'icmp'\", condition: {{ no_data: 10m }} }}"
+                "{{ kind: AlertRule, name: r{n}, every: 30s, table: probes, by: [target], where: \"probe = '{probe}'\", condition: {{ no_data: {}m }} }}",
+                5 + n / 400
             );
         }
         34 => format!(
             "table: probes, by: [peer.site, probe], value: {{ max: duration_ms }}, condition: {{ above: {} }}",
-            100 + limit
+            158 + limit
         ),
         35 => format!(
             "table: connections, by: [service.name], value: {{ share: NOT ok }}, condition: {{ above: 0.{} }}",
@@ -171,7 +175,7 @@ fn rule(n: usize) -> String {
         ),
         36 => format!(
             "table: probes, where: \"target LIKE 'host-{}%'\", value: {{ min: duration_ms }}, condition: {{ below: 0 }}",
-            n % 100
+            n / 40 % 100
         ),
         37 => format!(
             "table: connections, where: \"service.name = '{service}'\", value: count, condition: {{ baseline: {{ season: day }} }}"

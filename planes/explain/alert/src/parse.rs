@@ -389,6 +389,8 @@ fn predicate(
 }
 
 type Measured = Result<(Measure, Mark), ()>;
+/// What is made of a column.
+type Maker = fn(Box<str>) -> Measure;
 
 /// What is made of rows, if it is said.
 fn measure(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Measured> {
@@ -418,7 +420,7 @@ fn measure(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Measured>
         Some(None) => {}
         None => wrong = true,
     }
-    let makers: [(&str, fn(Box<str>) -> Measure); 4] = [
+    let makers: [(&str, Maker); 4] = [
         ("sum", Measure::Sum),
         ("avg", Measure::Avg),
         ("min", Measure::Min),

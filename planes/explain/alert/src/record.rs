@@ -54,7 +54,7 @@ impl Recorder {
     }
 
     pub(crate) fn point(&mut self, rule: usize, key: &GroupKey, at: Millis, watch: &Watch) {
-        if at < self.from || at.0 % self.every_ms != 0 {
+        if at < self.from || !at.0.is_multiple_of(self.every_ms) {
             return;
         }
         let point = Point { at, value: watch.value, band: watch.band };

@@ -59,7 +59,8 @@ impl Sketch {
             let next = match (a.peek(), b.peek()) {
                 (Some((x, n)), Some((y, m))) if x == y => {
                     let both = (*x, n.saturating_add(*m));
-                    (a.next(), b.next());
+                    a.next();
+                    b.next();
                     both
                 }
                 (Some((x, _)), Some((y, _))) => {

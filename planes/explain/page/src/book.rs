@@ -52,7 +52,7 @@ impl Book {
             }
         }
         let settled = |d: &Delivery| matches!(d.phase, Phase::Delivered | Phase::Folded);
-        let Some(delivery) = said.into_iter().max_by_key(|d| (settled(d), d.at)) else {
+        let Some(delivery) = said.into_iter().max_by_key(|d| (settled(d), d.round, d.at)) else {
             return false;
         };
         let number = DeliveryId::of(&id);
@@ -88,6 +88,11 @@ impl Book {
         self.threads.get(&(incident.into(), connector.into()))
     }
 
+    /// Whether nothing waits, and every provider knows the end of what it was told.
+    pub fn is_finished(&self) -> bool {
+        self.unfinished.is_empty()
+    }
+
     /// All that is not finished.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = &ThreadId> {
         self.unfinished.iter()
@@ -112,6 +117,20 @@ impl Book {
     /// Everything.
     pub fn all(&self) -> impl Iterator<Item = (RecordId, Arc<Delivery>)> + '_ {
         self.threads.values().flat_map(listed)
+    }
+
+    /// The round that comes next for a message, however many took it on.
+    pub fn next_round(&self, delivery: &Delivery) -> u32 {
+        let thread = self.thread(&delivery.incident, &delivery.connector);
+        let step = thread.and_then(|thread| thread.steps.get(&(delivery.seq, delivery.event)));
+        step.map_or(0, |step| step.round().saturating_add(1))
+    }
+
+    /// What became of a message, by all who took it on.
+    pub fn phase_of(&self, delivery: &Delivery) -> Phase {
+        let thread = self.thread(&delivery.incident, &delivery.connector);
+        let step = thread.and_then(|thread| thread.steps.get(&(delivery.seq, delivery.event)));
+        step.map_or(delivery.phase, |step| step.phase())
     }
 
     /// The delivery of an id.

@@ -135,6 +135,10 @@ pub struct Delivery {
     pub phase: Phase,
     /// Since when.
     pub at: Millis,
+    /// Goes up when another node takes it over, and when it is replayed: what is said in a later round takes
+    /// the place of what was said before, whatever the clocks say.
+    #[serde(default)]
+    pub round: u32,
     /// When it was queued, or replayed.
     pub queued_at: Millis,
     /// Since when the incident stood where this tells that it stands.
@@ -222,6 +226,7 @@ pub(crate) mod tests {
             event,
             phase,
             at: Millis(1_000),
+            round: 0,
             queued_at: Millis(1_000),
             turned_at: Millis(1_000),
             attempts: 0,

@@ -269,7 +269,7 @@ mod tests {
     use holm_signed::{hex, sign_own};
 
     use super::*;
-    use crate::connector::Draft;
+    use crate::Draft;
 
     const INBOUND: &str = "an inbound secret";
     const NOW: Millis = Millis(1_795_000_000_000);

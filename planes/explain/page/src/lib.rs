@@ -11,8 +11,10 @@
 //! `docs/adr/0024-paging.md`.
 
 mod book;
+mod checks;
 mod connector;
 mod delivery;
+mod draft;
 mod escape;
 mod heard;
 mod members;
@@ -28,8 +30,9 @@ mod text;
 mod thread;
 
 pub use book::{Book, RecordId};
-pub use connector::{Connector, ConnectorError, Draft, MAX_RECIPIENTS, Mail, Provider};
+pub use connector::{Connector, MAX_RECIPIENTS};
 pub use delivery::{Delivery, DeliveryId, Event, Phase};
+pub use draft::{ConnectorError, Draft, Mail, Provider};
 pub use heard::{Heard, HeardError, Refusal, Said, Verified};
 pub use members::{HOLD_MS, JOIN_MS, Members, Pager, START_MS, elect};
 pub use outbox::Outbox;

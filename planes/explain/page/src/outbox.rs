@@ -172,7 +172,7 @@ fn ahead(at: Millis, now: Millis) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector::Draft;
+    use crate::Draft;
     use crate::delivery::tests::delivery;
     use crate::{Event, Phase, Provider};
 

@@ -5,13 +5,14 @@
 //! down as queued, by the node that is to deliver it, and then sent; who finds a message queued by a node that
 //! is gone takes it over under the same number.
 
+mod sending;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use holm_model::Millis;
 
-use crate::delivery::MAX_LINES;
 use crate::thread::Step;
 use crate::{
     Book, Connector, Delivery, Event, Members, Outbox, Pager, Phase, Route, Rule, Stand, Subject,
@@ -69,6 +70,11 @@ pub struct Plan {
     pub over_budget: usize,
 }
 
+/// Whether a record says that its node has a message and is to deliver it.
+fn is_held(step: Option<&Step>, delivery: &Delivery) -> bool {
+    delivery.phase == Phase::Queued && step.is_some_and(|step| step.is_current(delivery))
+}
+
 /// Who delivers a message.
 #[derive(Debug, PartialEq, Eq)]
 enum Owner {
@@ -120,7 +126,7 @@ impl<'a> Planner<'a> {
         let may = |pager: &&Pager| connector.is_for(&pager.site);
         let candidates = || self.candidates.iter().copied().filter(may);
         let writers = step.into_iter().flat_map(|step| &step.records);
-        let writers = writers.filter(|(_, delivery)| delivery.phase == Phase::Queued);
+        let writers = writers.filter(|(_, delivery)| is_held(step, delivery));
         let writers: BTreeSet<&Pager> = writers.map(|(pager, _)| pager).collect();
         // Who has it keeps it, whoever comes.
         let held = candidates().filter(|pager| writers.contains(pager));
@@ -267,6 +273,7 @@ impl<'a> Planner<'a> {
             event,
             phase: Phase::Queued,
             at: self.now,
+            round: 0,
             queued_at: self.now,
             turned_at: subject.turned_at,
             attempts: 0,
@@ -308,7 +315,7 @@ impl<'a> Planner<'a> {
             }
             let own = self.of.members.own();
             let record = step.records.iter().find(|(pager, _)| pager == own);
-            let Some((_, delivery)) = record.filter(|(_, d)| d.phase == Phase::Queued) else {
+            let Some((_, delivery)) = record.filter(|(_, d)| is_held(Some(step), d)) else {
                 self.take_over(step);
                 continue;
             };
@@ -343,7 +350,7 @@ impl<'a> Planner<'a> {
     /// The connector of what waits here was taken away.
     fn orphaned(&mut self, step: &Step, name: &str) {
         let own = self.of.members.own();
-        let own = step.records.iter().filter(|(pager, d)| pager == own && d.phase == Phase::Queued);
+        let own = step.records.iter().filter(|(pager, d)| pager == own && is_held(Some(step), d));
         for (_, delivery) in own.filter(|(_, d)| !self.of.outbox.is_in_flight(&d.key())) {
             let mut dead = delivery.turned(Phase::Dead, self.now);
             dead.reason =
@@ -354,9 +361,10 @@ impl<'a> Planner<'a> {
 
     /// A message that was queued by who is gone.
     fn take_over(&mut self, step: &Step) {
-        let queued = step.records.iter().filter(|(_, d)| d.phase == Phase::Queued);
+        let queued = step.records.iter().filter(|(_, d)| is_held(Some(step), d));
         let Some((_, theirs)) = queued.min_by_key(|(_, d)| d.queued_at) else { return };
-        let taken = Delivery { attempts: 0, ..theirs.turned(Phase::Queued, self.now) };
+        let round = step.round().saturating_add(1);
+        let taken = Delivery { attempts: 0, round, ..theirs.turned(Phase::Queued, self.now) };
         self.plan.writes.push(taken);
     }
 
@@ -368,91 +376,6 @@ impl<'a> Planner<'a> {
             Event::Repeat => subject.stand == Stand::Open,
             Event::Acknowledge => subject.stand == Stand::Acknowledged,
             Event::Resolve => subject.stand == Stand::Over,
-        }
-    }
-
-    /// Sends what may go now; pages that are more than the budget are folded into one.
-    fn send(&mut self, connector: &Connector, waiting: Vec<Waiting<'a>>) {
-        let outbox = self.of.outbox;
-        let (mut pages, mut others): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|w| w.delivery.event.pages());
-        // Summaries first, they stand for many; then the gravest, then the oldest.
-        pages.sort_by_key(|w| {
-            let d = w.delivery;
-            (d.event != Event::Summary, std::cmp::Reverse(d.severity), d.queued_at, d.key())
-        });
-        let span = (self.now - MINUTE_MS, self.now + MINUTE_MS);
-        let lately = self.of.book.pages_between(&connector.name, span.0, span.1)
-            + outbox.pages_in_flight(&connector.name);
-        let left = (connector.pages_a_minute as usize).saturating_sub(lately);
-        if pages.len() > left {
-            let summaries = pages.iter().filter(|w| w.delivery.event == Event::Summary).count();
-            let alone = left.saturating_sub(1).max(summaries.min(left));
-            let folded = pages.split_off(alone);
-            self.plan.over_budget += folded.len();
-            let plain: Vec<&Waiting<'_>> =
-                folded.iter().filter(|w| w.delivery.event != Event::Summary).collect();
-            if left > alone && plain.len() > 1 {
-                self.fold(connector, &plain);
-            }
-        }
-        others.sort_by_key(|w| w.delivery.queued_at);
-        let mut sends: Vec<Waiting<'_>> = pages.into_iter().chain(others).collect();
-        sends.retain(|w| !outbox.waits(&w.delivery.key(), self.now));
-        if outbox.down_until(&connector.name, self.now).is_some() {
-            // What was tried least first: one that always fails holds up nobody.
-            sends.sort_by_key(|w| outbox.attempts(w.delivery));
-        }
-        let room = outbox.room(connector, self.now);
-        for Waiting { delivery, thread } in sends.into_iter().take(room) {
-            self.plan.sends.push(Due {
-                subject: self.by_key.get(&*delivery.incident).map(|subject| Arc::clone(subject)),
-                provider_id: thread.provider_id().map(str::to_owned),
-                delivery: Arc::clone(delivery),
-            });
-        }
-    }
-
-    /// Puts pages into one summary.
-    fn fold(&mut self, connector: &Connector, pages: &[&Waiting<'_>]) {
-        let own = self.of.members.own();
-        let mut hasher = blake3::Hasher::new_derive_key("holm page summary v1");
-        for part in [own.site.as_str(), own.node.as_str(), &connector.name] {
-            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
-        }
-        hasher.update(&self.now.0.to_le_bytes());
-        let id: Box<str> = format!("s-{}", &hasher.finalize().to_hex()[..16]).into();
-        let lines = pages.iter().take(MAX_LINES).map(|w| {
-            let d = w.delivery;
-            format!("{} {} {}", d.incident, d.severity, crate::cut(&d.title, 120))
-        });
-        let count = u32::try_from(pages.len()).unwrap_or(u32::MAX);
-        let gravest = pages.iter().map(|w| w.delivery.severity).max().unwrap_or_default();
-        self.plan.writes.push(Delivery {
-            incident: id.clone(),
-            connector: connector.name.clone(),
-            seq: 1,
-            event: Event::Summary,
-            phase: Phase::Queued,
-            at: self.now,
-            queued_at: self.now,
-            turned_at: self.now,
-            attempts: 0,
-            reason: None,
-            provider_id: None,
-            url: None,
-            ends: false,
-            replayed_by: None,
-            folded_into: None,
-            severity: gravest,
-            title: format!("{count} more incidents than may be paged one by one").into(),
-            lines: lines.collect(),
-            count,
-        });
-        for waiting in pages {
-            let mut folded = waiting.delivery.turned(Phase::Folded, self.now);
-            folded.folded_into = Some(id.clone());
-            self.plan.writes.push(folded);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use holm_model::Millis;
 
-use crate::connector::is_loopback;
+use crate::checks::is_loopback;
 use crate::provider::{
     Answer, Message, Outcome, jira, opsgenie, pagerduty, servicenow, slack, teams, webhook,
 };

@@ -160,8 +160,8 @@ fn html(page: &Page) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Draft;
     use crate::Provider;
-    use crate::connector::Draft;
     use crate::text::tests::page;
 
     fn connector() -> Connector {

@@ -27,9 +27,21 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// What became of it: delivered by one is delivered.
+    /// The last time that somebody took it on.
+    pub(crate) fn round(&self) -> u32 {
+        self.records.iter().map(|(_, d)| d.round).max().unwrap_or(0)
+    }
+
+    /// Whether a record is what counts, unless another says that it is delivered.
+    pub(crate) fn is_current(&self, delivery: &Delivery) -> bool {
+        delivery.round == self.round()
+    }
+
+    /// What became of it: delivered by one is delivered; else what the last round says.
     pub(crate) fn phase(&self) -> Phase {
-        let has = |phase| self.records.iter().any(|(_, d)| d.phase == phase);
+        let settled = |phase| matches!(phase, Phase::Delivered);
+        let counts = |d: &Delivery| settled(d.phase) || self.is_current(d);
+        let has = |phase| self.records.iter().any(|(_, d)| d.phase == phase && counts(d));
         let order = [Phase::Delivered, Phase::Folded, Phase::Queued, Phase::Dead, Phase::Dropped];
         order.into_iter().find(|phase| has(*phase)).unwrap_or(Phase::Dropped)
     }

@@ -21,7 +21,7 @@ const COLUMNS: readonly Column<Alert>[] = [
   { id: "group", title: "Group", width: "minmax(170px, 2fr)", value: (row) => groupText(row.group), show: (row) => <span title={groupText(row.group)}>{groupText(row.group)}</span> },
   { id: "target", title: "About", width: "minmax(130px, 1fr)", value: (row) => row.target ?? "", show: (row) => (row.target ? <ElementLink id={row.target} /> : NOT_MEASURED) },
   { id: "value", title: "Value", width: "92px", numeric: true, value: (row) => row.value ?? null, show: (row) => <span title={typeof row.least === "number" && typeof row.most === "number" ? `usual: ${rounded(row.least)} to ${rounded(row.most)}` : undefined}>{rounded(row.value)}</span> },
-  { id: "since", title: "Holds", width: "92px", value: (row) => row.since, show: (row) => <Age iso={row.since} /> },
+  { id: "since", title: "Holds since", width: "108px", value: (row) => row.since, show: (row) => <Age iso={row.since} /> },
   { id: "site", title: "Says", width: "116px", value: (row) => `${row.site}/${row.node}`, show: (row) => <span title={`as of ${row.as_of}`}>{row.site}/{row.node}</span> },
   { id: "incident", title: "Incident", width: "132px", value: (row) => row.incident?.id ?? "", show: (row) => <Told alert={row} /> },
 ];
@@ -35,7 +35,7 @@ function Told({ alert }: { alert: Alert }) {
 }
 
 const RULES: readonly Column<AlertRule>[] = [
-  { id: "state", title: "State", width: "116px", value: (row) => `${RULE_ORDER.indexOf(row.state)} ${row.state}`, show: (row) => <State look={RULE_LOOKS[row.state]} /> },
+  { id: "state", title: "State", width: "128px", value: (row) => `${RULE_ORDER.indexOf(row.state)} ${row.state}`, show: (row) => <State look={RULE_LOOKS[row.state]} /> },
   { id: "title", title: "Rule", width: "minmax(180px, 2fr)", value: (row) => row.title, show: (row) => <span title={row.description ?? row.name}>{row.title}{row.conflicts > 0 && <span className="tag alert-tag">disputed</span>}{row.file && <span className="tag alert-tag" title={row.file}>file</span>}</span> },
   { id: "severity", title: "Severity", width: "92px", value: (row) => row.severity },
   { id: "table", title: "Looks at", width: "minmax(110px, 1fr)", value: (row) => row.table ?? "rules" },
@@ -83,7 +83,7 @@ export function Alerts() {
           {alerts.data.freshness.unreachable.length > 0 && (
             <p className="notice tone-warn-soft" role="note">Not heard now: {alerts.data.freshness.unreachable.join(", ")}. What is shown of them is what they said last; what fires there since is not known here.</p>
           )}
-          <Section title="Now" note={<>{plural(shown.length, "alert")}, judged here <Age iso={alerts.data.as_of} /> ago</>} actions={<ExportMenu what="alerts" at={alerts.data.as_of} columns={COLUMNS} rows={shown} />} flush>
+          <Section title="Now" note={<>{plural(shown.length, "alert")}, judged here <Age iso={alerts.data.as_of} /></>} actions={<ExportMenu what="alerts" at={alerts.data.as_of} columns={COLUMNS} rows={shown} />} flush>
             <Table label="Alerts" columns={COLUMNS} rows={shown} rowKey={(row) => `${row.rule} ${row.site}/${row.node} ${groupText(row.group)}`} empty={items.length === 0 ? "Nothing fires, and nothing is about to." : "None like these."} />
           </Section>
         </>

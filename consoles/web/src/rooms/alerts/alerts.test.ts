@@ -6,7 +6,7 @@ describe("alerts", () => {
   test("an object is written as people write it, and only what must be is quoted", () => {
     const rule = { severity: "critical", name: "lost", kind: "AlertRule", where: "probe = 'icmp'", labels: { team: "net", on: "yes" }, by: ["peer.site"], condition: { outside: [1, 2.5] }, every: "30s" };
     expect(yaml(rule)).toBe(
-      "kind: AlertRule\nname: lost\nseverity: critical\nlabels: { team: net, \"on\": \"yes\" }\nwhere: \"probe = 'icmp'\"\nby: [peer.site]\nevery: \"30s\"\ncondition: { outside: [1, 2.5] }\n",
+      "kind: AlertRule\nname: lost\nseverity: critical\nlabels: { team: net, \"on\": \"yes\" }\nwhere: \"probe = 'icmp'\"\nby: [peer.site]\nevery: 30s\ncondition: { outside: [1, 2.5] }\n",
     );
     expect(NEW_RULE.startsWith("kind: AlertRule\n")).toBe(true);
   });

@@ -42,7 +42,7 @@ export function rounded(value: number | null | undefined): string {
   return String(Number(value.toFixed(3)));
 }
 
-const PLAIN = /^[A-Za-z_][A-Za-z0-9_.\-/]*$/;
+const PLAIN = /^([A-Za-z_][A-Za-z0-9_.\-/]*|\d+[smhd])$/;
 const WORDS = new Set(["true", "false", "null", "yes", "no", "on", "off", "y", "n"]);
 
 function scalar(value: unknown): string {

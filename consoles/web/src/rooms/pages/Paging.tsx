@@ -88,10 +88,10 @@ export function Paging() {
           title="Messages"
           note={statesText(deliveries.data.states)}
           actions={<>
-            <select className="field" aria-label="Only in this state" value={only ?? ""} onChange={(event) => setOnly((event.target.value || undefined) as PageDelivery["state"] | undefined)}>
+            <select className="page-filter" aria-label="Only in this state" value={only ?? ""} onChange={(event) => setOnly((event.target.value || undefined) as PageDelivery["state"] | undefined)}>
               <option value="">all</option>{Object.entries(STATE_LOOKS).map(([state, look]) => <option key={state} value={state}>{look.word}</option>)}
             </select>
-            <ExportMenu what="pages" at={undefined} columns={DELIVERIES} rows={deliveries.data.items} />
+            <ExportMenu what="pages" at={new Date(deliveries.dataUpdatedAt).toISOString()} columns={DELIVERIES} rows={deliveries.data.items} />
           </>}
           flush
         >

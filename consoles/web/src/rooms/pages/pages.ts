@@ -86,7 +86,11 @@ const number = (name: string, text: string): Record<string, number> => (/^\d+$/.
 /** What is asked of the node: only what the provider has, and secrets only where they are given anew. */
 export function askedOf(draft: ConnectorDraft): PageConnectorAsked {
   const form = PROVIDERS[draft.provider];
-  const texts = Object.fromEntries(form.fields.map((field) => [field, draft.texts[field]?.trim() ?? ""]).filter(([, text]) => text !== ""));
+  const texts: Partial<Record<TextField, string>> = {};
+  for (const field of form.fields) {
+    const text = draft.texts[field]?.trim();
+    if (text) texts[field] = text;
+  }
   return {
     provider: draft.provider,
     ...texts,

@@ -1,7 +1,8 @@
 //! One node's plans, step by step; what many nodes do together is in `world.rs`.
 
 use super::*;
-use crate::connector::Draft;
+use crate::Draft;
+use crate::delivery::MAX_LINES;
 use crate::delivery::tests::delivery;
 use crate::members::tests::pager;
 use crate::subject::tests::subject;
@@ -216,6 +217,7 @@ fn after_its_time_a_page_is_dead_and_is_replayed_by_hand() {
     assert_eq!(one.deliver(), Vec::<String>::new(), "nothing by itself");
     let mut again = dead.turned(Phase::Queued, one.now);
     (again.queued_at, again.replayed_by) = (one.now, Some("ada".into()));
+    again.round = one.book.next_round(&dead);
     one.write(0, &again);
     assert_eq!(one.deliver(), ["trigger i-1"]);
     one.turn("i-1", Stand::Over);
@@ -345,6 +347,34 @@ fn who_queued_it_and_is_gone_is_replaced_under_the_same_number() {
     assert_eq!(one.deliver(), ["trigger i-1"]);
     let all = one.book.of_incident("i-1");
     assert!(all.iter().all(|(_, d)| d.seq == 1) && all.len() == 2);
+}
+
+#[test]
+fn what_was_taken_over_and_dropped_is_not_taken_over_again() {
+    let mut one = One::new(connector(|d| d.give_up_after_h = Some(1)), route(|_| {}));
+    one.open("i-1", Severity::Warning);
+    assert_eq!(one.deliver(), ["trigger i-1"]);
+    one.turn("i-1", Stand::Over);
+    // Somebody who is gone for good was to say that it is looked at, and to page for another.
+    for (incident, event) in [("i-1", Event::Acknowledge), ("i-2", Event::Trigger)] {
+        let mut theirs = delivery(incident, 2, event, Phase::Queued);
+        (theirs.at, theirs.queued_at) = (one.now, one.now);
+        one.write(1, &theirs);
+    }
+    one.pass(2 * HOUR_MS);
+    let told = one.deliver();
+    assert_eq!(told, ["resolve i-1"], "the other one is given up");
+    let phases: Vec<Phase> = ["i-1", "i-2"]
+        .into_iter()
+        .flat_map(|incident| one.book.of_incident(incident))
+        .filter(|(id, d)| id.pager == pager(0) && d.round > 0)
+        .map(|(_, d)| d.phase)
+        .collect();
+    assert_eq!(phases, [Phase::Dropped, Phase::Dead]);
+    assert!(one.plan().writes.is_empty(), "nothing is left to be written");
+    // It comes back, and goes on where it was: that counts no longer.
+    one.members.update([pager(1)], true, one.now);
+    assert!(one.plan().writes.is_empty());
 }
 
 #[test]

@@ -165,8 +165,8 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Draft;
     use crate::Provider;
-    use crate::connector::Draft;
 
     #[test]
     fn answers_are_taken_tried_again_or_refused_and_never_say_the_secret() {

@@ -44,6 +44,7 @@ fn page(event: Event) -> Page {
         event,
         phase: Phase::Queued,
         at: NOW,
+        round: 0,
         queued_at: NOW,
         turned_at: NOW,
         attempts: 0,
