@@ -30,6 +30,8 @@ use crate::daemon::{Caller, NodeState, Tenant};
 const MAX_WINDOW: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// Most dimensions of one question.
 const MAX_DIMENSIONS: usize = 5;
+/// Most rows that one answer is made of: groups by time.
+const MAX_FOUND: usize = 250_000;
 
 /// The parameters of a question about flows: its own, and then those of the window that it is about. (A query
 /// string cannot be read into flattened structs.)
@@ -213,17 +215,26 @@ impl Asking {
         let question = Question {
             sql,
             only: (!self.sites.is_empty()).then(|| self.sites.clone()),
-            limits: QueryLimits { time, ..QueryLimits::default() },
+            limits: QueryLimits { time, rows: MAX_FOUND, ..QueryLimits::default() },
             progress: None,
         };
         let engine = self.state.engine(&self.tenant.id).map_err(refused)?;
         let sites = self.state.query_sites(&self.tenant.id);
         let answer = engine.ask(self.state.query_place(), sites, question).await;
         let answer = answer.map_err(refused)?;
+        if answer.cut {
+            return Err(ApiError::new(
+                ErrorCode::Validation,
+                format!(
+                    "the answer is made of more than {MAX_FOUND} groups: ask for a shorter window, longer buckets, or fewer dimensions"
+                ),
+            ));
+        }
         let names = answer.schema.fields().iter().map(|field| field.name().clone()).collect();
         let (names, rows) = (Arc::new(names), answer.rows());
         for report in answer.places {
             self.complete &= !matches!(report.state, PlaceState::Late | PlaceState::Failed);
+            self.complete &= report.missing.is_none();
             let view = asked_site(report);
             let key = (view.site.to_string(), view.node.clone());
             match self.asked.get_mut(&key) {
@@ -235,6 +246,7 @@ impl Asking {
                     if view.error.is_some() {
                         (known.state, known.error) = (view.state, view.error);
                     }
+                    known.missing = view.missing.or(known.missing.take());
                 }
                 None => drop(self.asked.insert(key, view)),
             }

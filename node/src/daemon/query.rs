@@ -32,8 +32,8 @@ const WAIT: Duration = Duration::from_secs(1);
 /// A part that nobody took from for so long is ended.
 const IDLE: Duration = Duration::from_secs(20);
 /// Parts that are worked on at once for other nodes, of one tenant and of all.
-const MAX_PARTS_OF_TENANT: usize = 4;
-const MAX_PARTS: usize = 16;
+const MAX_PARTS_OF_TENANT: usize = 16;
+const MAX_PARTS: usize = 48;
 /// Questions that are worked on at once for one tenant's users here.
 const MAX_QUESTIONS: usize = 4;
 /// Bytes that a part may send at most, whatever is asked.

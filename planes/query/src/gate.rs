@@ -1,11 +1,12 @@
 //! What may be asked: one SELECT over named tables. Everything else is refused before it is planned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, Query, SetExpr, Statement, TableFactor, VisitMut, VisitorMut,
+    Expr, GroupByExpr, Ident, Query, SetExpr, Statement, TableFactor, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
@@ -15,6 +16,11 @@ use crate::error::QueryError;
 pub const MAX_SQL_BYTES: usize = 16 << 10;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 64;
+/// Most tables that a question reads, each as often as it is named, also through names of `WITH`: the planner puts
+/// what they stand for in their place, twice as much with each level that names the one before twice.
+const MAX_TABLES: u64 = 256;
+/// Most expressions of a CUBE: its sets double with each.
+const MAX_CUBE: usize = 8;
 
 /// Parses a question, refuses what is none, and lets columns with dots in their names go without
 /// quotes.
@@ -39,11 +45,87 @@ pub(crate) fn admit(sql: &str, columns: &BTreeSet<String>) -> Result<DfStatement
     if !matches!(*statement, Statement::Query(_)) {
         return Err(QueryError::Refused("it does not only read".to_owned()));
     }
+    let mut size = Size::default();
+    let too_large = match Visit::visit(&*statement, &mut size) {
+        ControlFlow::Break(reason) => Some(reason),
+        ControlFlow::Continue(()) => None,
+    };
+    if let Some(reason) = too_large {
+        return Err(QueryError::Refused(reason));
+    }
     let mut gate = Gate { columns };
-    if let ControlFlow::Break(reason) = statement.visit(&mut gate) {
+    if let ControlFlow::Break(reason) = VisitMut::visit(&mut *statement, &mut gate) {
         return Err(QueryError::Refused(reason));
     }
     Ok(DfStatement::Statement(statement))
+}
+
+/// How much a question grows when it is planned.
+#[derive(Default)]
+struct Size {
+    /// Tables of the queries that are open, the outermost first.
+    tables: Vec<u64>,
+    /// Where the queries of `WITH` stand, and what they are called.
+    named: HashMap<usize, String>,
+    /// What a name stands for, in tables; of names that are used twice the largest.
+    of_name: HashMap<String, u64>,
+}
+
+impl Visitor for Size {
+    type Break = String;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let place = std::ptr::from_ref::<Query>(&cte.query).addr();
+            self.named.insert(place, cte.alias.name.value.to_lowercase());
+        }
+        self.tables.push(0);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+        let tables = self.tables.pop().unwrap_or_default();
+        let place = std::ptr::from_ref::<Query>(query).addr();
+        match self.named.remove(&place) {
+            Some(name) => {
+                let known = self.of_name.entry(name).or_insert(1);
+                *known = (*known).max(tables);
+            }
+            None => {
+                if let Some(outer) = self.tables.last_mut() {
+                    *outer = outer.saturating_add(tables);
+                }
+            }
+        }
+        within(tables)
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<String> {
+        let TableFactor::Table { name, .. } = factor else { return ControlFlow::Continue(()) };
+        let name = name.to_string().trim_matches('"').to_lowercase();
+        let tables = self.of_name.get(&name).copied().unwrap_or(1);
+        let Some(open) = self.tables.last_mut() else { return ControlFlow::Continue(()) };
+        *open = open.saturating_add(tables);
+        within(*open)
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+        match expr {
+            Expr::Cube(sets) if sets.len() > MAX_CUBE => {
+                ControlFlow::Break(format!("CUBE has at most {MAX_CUBE} expressions"))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn within(tables: u64) -> ControlFlow<String> {
+    match tables > MAX_TABLES {
+        true => ControlFlow::Break(format!(
+            "it reads more than {MAX_TABLES} tables, with what names of WITH stand for"
+        )),
+        false => ControlFlow::Continue(()),
+    }
 }
 
 struct Gate<'a> {
@@ -78,6 +160,10 @@ impl VisitorMut for Gate<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<String> {
         match factor {
+            TableFactor::Table { sample: Some(_), .. }
+            | TableFactor::Derived { sample: Some(_), .. } => {
+                ControlFlow::Break("TABLESAMPLE is not evaluated: every row counts".to_owned())
+            }
             TableFactor::Table { name, args: None, .. } if name.0.len() == 1 => {
                 ControlFlow::Continue(())
             }
@@ -159,6 +245,31 @@ mod tests {
         assert_eq!(text, "SELECT n, count(*) FROM f GROUP BY n, \"source.address\"");
     }
 
+    #[test]
+    fn names_that_stand_for_ever_more_tables_are_refused_before_they_are_planned() {
+        let doubling = |levels: usize| {
+            let mut sql = "WITH a0 AS (SELECT 1 AS x)".to_owned();
+            for level in 1..=levels {
+                let of = level - 1;
+                sql += &format!(
+                    ", A{level} AS (SELECT x FROM a{of} UNION ALL SELECT x FROM \"a{of}\")"
+                );
+            }
+            sql + &format!(" SELECT count(*) FROM a{levels}")
+        };
+        assert!(admit(&doubling(8), &columns()).is_ok(), "256 tables");
+        for levels in [9, 22, 200] {
+            assert!(admit(&doubling(levels), &columns()).is_err(), "{levels}");
+        }
+        let nested = "SELECT * FROM (WITH b AS (SELECT n FROM f) SELECT * FROM b x, b y) t";
+        assert!(admit(nested, &columns()).is_ok());
+        let arms = |n: usize| vec!["SELECT n FROM f"; n].join(" UNION ALL ");
+        assert!(admit(&arms(40), &columns()).is_ok());
+        assert!(admit(&arms(300), &columns()).is_err());
+        let within = format!("SELECT (SELECT count(*) FROM ({}) t)", arms(300));
+        assert!(admit(&within, &columns()).is_err());
+    }
+
     fn columns() -> BTreeSet<String> {
         ["source.address", "n"].map(str::to_owned).into()
     }
@@ -203,6 +314,8 @@ mod tests {
             "PREPARE p AS SELECT 1",
             "BEGIN",
             "USE other",
+            "SELECT * FROM flows TABLESAMPLE (10)",
+            "SELECT count(*) FROM flows GROUP BY CUBE (a, b, c, d, e, f, g, h, i)",
         ] {
             assert!(admit(sql, &columns()).is_err(), "{sql}");
         }

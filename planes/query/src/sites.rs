@@ -62,9 +62,9 @@ pub enum PlaceState {
     Asked,
     /// Its rows are in the answer.
     Answered,
-    /// It did not answer in time: its rows are not in the answer.
+    /// It did not answer in time: its rows are not in the answer, or of a question in several parts not all are.
     Late,
-    /// It failed, refused, or cannot be reached: its rows are not in the answer.
+    /// It failed, refused, or cannot be reached: its rows are not in the answer, or not all are.
     Failed,
 }
 
@@ -211,7 +211,7 @@ impl Asking {
         matches!(state, Some(PlaceState::Late | PlaceState::Failed))
     }
 
-    /// Asks everyone `sql`, whose answer has the columns `expected`. A site counts whole or not at all.
+    /// Asks everyone `sql`, whose answer has the columns `expected`. A site counts whole or not at all in it.
     ///
     /// # Errors
     /// What failed here; what fails elsewhere is reported.
@@ -327,11 +327,15 @@ impl Asking {
     ) {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(report) = reports.get_mut(place) else { return };
-        report.state = state;
+        // Who failed one part does not answer whole, whatever it says to another.
+        let failed = matches!(report.state, PlaceState::Late | PlaceState::Failed);
+        if !failed || matches!(state, PlaceState::Late | PlaceState::Failed) {
+            report.state = state;
+            report.error = error;
+        }
         report.rows += rows as u64;
         report.bytes += bytes as u64;
         report.took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        report.error = error;
         // What one part went without stays missing.
         report.missing = missing.or(report.missing.take());
         let report = report.clone();

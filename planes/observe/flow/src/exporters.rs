@@ -110,10 +110,16 @@ fn row(exporter: &ExporterReport, before: &Counters, now: Millis) -> Row {
         .with("domains", exporter.domains as u64)
         .with("templates", exporter.templates as u64)
         .with("templates_waiting", exporter.waiting as u64);
+    // A session that ended takes its counts along: what counts from nothing began anew.
+    let less = |((name, value), (_, before)): ((&str, u64), (&str, u64))| {
+        value < before && !name.starts_with("lost_")
+    };
+    let anew = exporter.counters.each().zip(before.each()).any(less);
     for ((name, value), (_, before)) in exporter.counters.each().zip(before.each()) {
-        // A session that ended takes its counts along: what is less than before began anew.
-        let since = value.checked_sub(before).unwrap_or(value);
-        row = row.with(column_of(name), since);
+        let before = if anew { 0 } else { before };
+        // What was taken for lost and came after all is taken back: sums are right, a row may be below zero.
+        let since = i64::try_from(value.abs_diff(before)).unwrap_or(i64::MAX);
+        row = row.with(column_of(name), if value < before { -since } else { since });
     }
     row
 }

@@ -12,6 +12,8 @@ const MAX_LATE_RUN: u8 = 8;
 pub(crate) struct Sequence {
     next: Option<u32>,
     late_run: u8,
+    /// How many were counted as lost and may come yet.
+    missing: u32,
 }
 
 /// What a number says.
@@ -21,8 +23,10 @@ pub(crate) enum Heard {
     InOrder,
     /// So many were sent before it that have not come.
     Gap(u32),
-    /// It was overtaken by a later one.
+    /// It was overtaken by a later one, and counted as lost then.
     Late,
+    /// It is as old, and nothing is missing: it came twice.
+    Repeated,
     /// The sequence begins anew.
     Reset,
 }
@@ -38,14 +42,22 @@ impl Sequence {
         let ahead = number.wrapping_sub(next).cast_signed();
         if (-MAX_LATE..0).contains(&ahead) && self.late_run < MAX_LATE_RUN {
             self.late_run += 1;
-            return Heard::Late;
+            let was_missing = self.missing > 0;
+            self.missing = self.missing.saturating_sub(1);
+            return if was_missing { Heard::Late } else { Heard::Repeated };
         }
         self.next = Some(due);
         self.late_run = 0;
         match ahead {
             0 => Heard::InOrder,
-            1..=MAX_GAP => Heard::Gap(ahead.unsigned_abs()),
-            _ => Heard::Reset,
+            1..=MAX_GAP => {
+                self.missing = self.missing.saturating_add(ahead.unsigned_abs());
+                Heard::Gap(ahead.unsigned_abs())
+            }
+            _ => {
+                self.missing = 0;
+                Heard::Reset
+            }
         }
     }
 
@@ -66,6 +78,8 @@ mod tests {
         assert_eq!(sequence.hear(u32::MAX, 1), Heard::InOrder);
         assert_eq!(sequence.hear(2, 1), Heard::Gap(2));
         assert_eq!(sequence.hear(1, 1), Heard::Late);
+        assert_eq!(sequence.hear(1, 1), Heard::Late, "one of two is missing still");
+        assert_eq!(sequence.hear(1, 1), Heard::Repeated);
         assert_eq!(sequence.hear(3, 1), Heard::InOrder);
         assert_eq!(sequence.hear(0x8000_0000, 1), Heard::Reset);
         assert_eq!(sequence.hear(0x8000_0001, 1), Heard::InOrder);
@@ -76,7 +90,7 @@ mod tests {
         let mut sequence = Sequence::default();
         sequence.hear(500, 1);
         for number in 0..8 {
-            assert_eq!(sequence.hear(number, 1), Heard::Late);
+            assert_eq!(sequence.hear(number, 1), Heard::Repeated, "nothing was missing");
         }
         assert_eq!(sequence.hear(8, 1), Heard::Reset);
         assert_eq!(sequence.hear(9, 1), Heard::InOrder);

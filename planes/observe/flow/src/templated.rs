@@ -94,6 +94,7 @@ pub(crate) fn count_heard(counters: &mut Counters, heard: Heard, datagrams: bool
     let lost = if datagrams { &mut counters.lost_datagrams } else { &mut counters.lost_records };
     match heard {
         Heard::InOrder => {}
+        Heard::Repeated => counters.reordered += 1,
         Heard::Gap(n) => *lost += u64::from(n),
         Heard::Late => {
             counters.reordered += 1;
