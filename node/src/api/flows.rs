@@ -388,7 +388,7 @@ const DEDUP: &str = "by addresses, ports and protocol over the whole window: of 
 /// what sampled counts stand for.
 #[utoipa::path(
     get, path = "/v1/flows/top", tag = "flows", params(FlowTopQuery),
-    responses((status = 200, body = FlowTop), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
+    responses((status = 200, body = FlowTop), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody))
 )]
 pub(crate) async fn top(
     State(state): State<Arc<NodeState>>,

@@ -27,7 +27,7 @@ flow_query!(
 /// Flow records of all sites, the latest first, with every column that was told.
 #[utoipa::path(
     get, path = "/v1/flows", operation_id = "flow_records", tag = "flows", params(FlowSearchQuery),
-    responses((status = 200, body = FlowRecords), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
+    responses((status = 200, body = FlowRecords), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody))
 )]
 pub(crate) async fn search(
     State(state): State<Arc<NodeState>>,

@@ -145,7 +145,7 @@ flow_query!(
 /// the window or not; one that was received more than half an hour after it ended counts when it was received.
 #[utoipa::path(
     get, path = "/v1/flows/series", tag = "flows", params(FlowSeriesQuery),
-    responses((status = 200, body = FlowSeries), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
+    responses((status = 200, body = FlowSeries), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody))
 )]
 pub(crate) async fn series(
     State(state): State<Arc<NodeState>>,
@@ -230,7 +230,7 @@ flow_query!(
 /// links of a Sankey diagram.
 #[utoipa::path(
     get, path = "/v1/flows/sankey", tag = "flows", params(FlowSankeyQuery),
-    responses((status = 200, body = FlowSankey), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
+    responses((status = 200, body = FlowSankey), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody))
 )]
 pub(crate) async fn sankey(
     State(state): State<Arc<NodeState>>,
@@ -324,7 +324,7 @@ flow_query!(
 /// where its exporter does so, otherwise what was counted as it came in by others.
 #[utoipa::path(
     get, path = "/v1/flows/capacity", tag = "flows", params(FlowCapacityQuery),
-    responses((status = 200, body = FlowCapacity), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
+    responses((status = 200, body = FlowCapacity), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody))
 )]
 pub(crate) async fn capacity(
     State(state): State<Arc<NodeState>>,

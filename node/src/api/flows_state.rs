@@ -69,7 +69,7 @@ fn at(row: &Found, name: &str) -> Timestamp {
 /// The exporters of all sites: when each was heard, what it sent in the window and what of it was lost.
 #[utoipa::path(
     get, path = "/v1/flows/exporters", tag = "flows", params(FlowStateQuery),
-    responses((status = 200, body = FlowExporters), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
+    responses((status = 200, body = FlowExporters), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody))
 )]
 pub(crate) async fn exporters(
     State(state): State<Arc<NodeState>>,
@@ -181,7 +181,7 @@ fn judged(counters: &BTreeMap<String, u64>, silent_ms: u64) -> (&'static str, Ve
 /// them that can be said yet.
 #[utoipa::path(
     get, path = "/v1/flows/anomalies", tag = "flows", params(FlowStateQuery),
-    responses((status = 200, body = FlowAnomalies), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
+    responses((status = 200, body = FlowAnomalies), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody))
 )]
 pub(crate) async fn anomalies(
     State(state): State<Arc<NodeState>>,
@@ -265,7 +265,7 @@ pub(crate) struct FlowCompleteQuery {
 /// How a filter may go on: fields, operators, and values that flows of the last hour had.
 #[utoipa::path(
     get, path = "/v1/flows/complete", tag = "flows", params(FlowCompleteQuery),
-    responses((status = 200, body = FlowCompletion), (status = 429, body = ErrorBody))
+    responses((status = 200, body = FlowCompletion), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody))
 )]
 pub(crate) async fn completion(
     State(state): State<Arc<NodeState>>,

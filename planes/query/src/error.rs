@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 /// Why a question has no answer.
@@ -38,6 +39,14 @@ impl From<DataFusionError> for QueryError {
             | DataFusionError::SchemaError(..)
             | DataFusionError::NotImplemented(_)
             | DataFusionError::Diagnostic(..) => Self::Invalid(text),
+            // A value that is none: what was asked has no answer.
+            DataFusionError::ArrowError(error, _) => match &**error {
+                ArrowError::CastError(what)
+                | ArrowError::ParseError(what)
+                | ArrowError::ArithmeticOverflow(what) => Self::Invalid(what.clone()),
+                ArrowError::DivideByZero => Self::Invalid("something is divided by zero".into()),
+                _ => Self::Failed(text),
+            },
             _ => Self::Failed(text),
         }
     }

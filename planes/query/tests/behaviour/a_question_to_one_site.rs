@@ -111,3 +111,17 @@ fn a_damaged_file_costs_its_rows_and_not_the_answer() {
     assert_eq!(rows(&berlin, &alone(), sql), [[json!(500)]]);
     assert_eq!(berlin.store.stats().damaged, 1);
 }
+
+#[test]
+fn a_question_without_an_answer_is_the_askers_mistake() {
+    let berlin = site("berlin", &[(1, 0), (2, 5)]);
+    for sql in [
+        "SELECT CAST('x' AS INT)",
+        "SELECT 1 / 0",
+        "SELECT 7 / (flow.io.bytes - flow.io.bytes) FROM flows",
+        "SELECT count(*) FROM flows WHERE flow.time_received >= CAST('2026-99-99T00:00:00Z' AS TIMESTAMP WITH TIME ZONE)",
+    ] {
+        let error = ask(&berlin, &alone(), sql).expect_err(sql);
+        assert!(matches!(error, QueryError::Invalid(_)), "{sql}: {error:?}");
+    }
+}
