@@ -19,9 +19,7 @@ use super::slos_types::{
     SloRollup, SloSite, SloState, SloView,
 };
 use super::types::Timestamp;
-use crate::daemon::{
-    Applied, Caller, NodeState, Role, Slo, SloError, SloJudged, Tenant, author,
-};
+use crate::daemon::{Applied, Caller, NodeState, Role, Slo, SloError, SloJudged, Tenant, author};
 
 /// Most SLOs of a page.
 const MAX_PAGE: usize = 1_000;
@@ -143,8 +141,7 @@ pub(crate) async fn delete_slo(
 ) -> Result<StatusCode, ApiError> {
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
-    let (node, by, of) =
-        (Arc::clone(&state), author(&caller.name).to_owned(), name.clone());
+    let (node, by, of) = (Arc::clone(&state), author(&caller.name).to_owned(), name.clone());
     let removed =
         tokio::task::spawn_blocking(move || tenant.remove_slo(&node, &of, &by, Millis::now()));
     removed.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
@@ -204,8 +201,7 @@ async fn apply(
     caller: &Caller,
     slos: Vec<Definition>,
 ) -> Result<SloApplied, ApiError> {
-    let (of, node, by) =
-        (Arc::clone(tenant), Arc::clone(state), author(&caller.name).to_owned());
+    let (of, node, by) = (Arc::clone(tenant), Arc::clone(state), author(&caller.name).to_owned());
     let work = tokio::task::spawn_blocking(move || {
         let applied = of.apply_slos(&node, &slos, &by, Millis::now())?;
         let items = slos.iter().zip(applied).map(|(slo, change)| SloAppliedItem {

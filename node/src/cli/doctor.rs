@@ -177,7 +177,11 @@ fn of_rules(rules: &AlertRuleList, found: &mut Findings) {
     if let Some(folder) = &rules.folder {
         if let Some(problem) = &folder.problem {
             let what = format!("the folder of policies is not read: {problem}");
-            found.add(Severity::Warning, what, "what it said before stands; policies.folder names it");
+            found.add(
+                Severity::Warning,
+                what,
+                "what it said before stands; policies.folder names it",
+            );
         }
         for file in folder.refused.iter().take(MAX_LISTED) {
             let what = format!("{} is refused: {}", file.path, file.problems.join("; "));
@@ -187,8 +191,11 @@ fn of_rules(rules: &AlertRuleList, found: &mut Findings) {
     for rule in rules.items.iter().take(MAX_LISTED) {
         let problems = rule.nodes.iter().filter_map(|node| node.problem.as_deref());
         let problem = rule.problem.as_deref().or_else(|| problems.into_iter().next());
-        let what =
-            format!("alert rule {} is not judged: {}", rule.name, problem.unwrap_or("it is broken"));
+        let what = format!(
+            "alert rule {} is not judged: {}",
+            rule.name,
+            problem.unwrap_or("it is broken")
+        );
         let remedy = format!("`holm alert show {}` says where; correct the rule", rule.name);
         found.add(Severity::Warning, what, remedy);
     }

@@ -29,9 +29,7 @@ mod tenants;
 mod up;
 mod views;
 
-pub(crate) use alerts::{
-    AlertError, AlertRule, View as AlertView, key_of, rounded, target_of,
-};
+pub(crate) use alerts::{AlertError, AlertRule, View as AlertView, key_of, rounded, target_of};
 pub(crate) use alerts_judge::Preview;
 pub(crate) use alerts_state::{ActiveRecord, Shown};
 pub(crate) use changes::{Deliveries, SourceChangeError};

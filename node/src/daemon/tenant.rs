@@ -17,8 +17,8 @@ use holm_model::{
     PathObservation, SiteId, TenantId,
 };
 use holm_plane::FactSink;
-use holm_slo::Writer;
 use holm_replica::{Applied, DataKey, Replica, WrappedKey};
+use holm_slo::Writer;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

@@ -122,8 +122,8 @@ fn names() -> impl Strategy<Value = Vec<NodeId>> {
             let name = |kind, i: usize| match kind {
                 // Prefixes that hold the addresses, each in the one before.
                 NodeKind::Prefix => format!("203.0.113.0/{}", 30 + i),
-                NodeKind::Host if i % 2 == 0 => format!("203.0.113.{i}"),
-                NodeKind::Hop if i % 2 == 1 => format!("203.0.113.{i}"),
+                NodeKind::Host if i.is_multiple_of(2) => format!("203.0.113.{i}"),
+                NodeKind::Hop if !i.is_multiple_of(2) => format!("203.0.113.{i}"),
                 _ => format!("n{i}"),
             };
             let one = |(kind, count)| {

@@ -5,8 +5,8 @@ use std::fmt;
 
 use holm_model::Millis;
 
-use holm_policy::{Operator, Predicate, quoted};
 use crate::window::Window;
+use holm_policy::{Operator, Predicate, quoted};
 
 /// What one row, or one slice, counts where parts of it may be good.
 pub const PARTS: u64 = 1_000_000;

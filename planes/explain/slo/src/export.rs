@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::definition::{Definition, Indicator, Objective, Source};
-use holm_policy::Operator;
 use crate::window::{DAY_MS, HOUR_MS, MINUTE_MS, Step, Window};
+use holm_policy::Operator;
 
 impl Definition {
     /// The SLO as an object of OpenSLO v1, with its indicator in it.

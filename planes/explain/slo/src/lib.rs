@@ -25,6 +25,9 @@ pub use count::{Count, Day, SLOT_MIN, Slot, decode_slot, encode_slot};
 pub use definition::{
     Budgeting, Counted, Definition, Indicator, Measure, MeasureId, Objective, PARTS, Slices, Source,
 };
+pub use holm_policy::{
+    Literal, MAX_FILE_BYTES, Mark, Operator, Predicate, Problem, Refused, quoted,
+};
 pub use judge::{
     Attained, BudgetPoint, Burn, COLD_BELOW, FORECAST_MIN, SiteStanding, Standing, Tier,
 };
@@ -32,7 +35,4 @@ pub use latch::{Alarm, Latches, Turn};
 pub use ledger::{Ledger, RecordKey, Series, Writer, minute_of};
 pub use minutes::Rows;
 pub use openslo::parse;
-pub use holm_policy::{
-    Literal, MAX_FILE_BYTES, Mark, Operator, Predicate, Problem, Refused, quoted,
-};
 pub use window::{Calendar, DAY_MS, HOUR_MS, MINUTE_MS, Step, Window};

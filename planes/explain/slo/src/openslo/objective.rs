@@ -4,8 +4,8 @@ use holm_model::Millis;
 
 use super::MAX_NAME;
 use crate::definition::{Budgeting, Indicator, Objective};
-use holm_policy::{Fields, Operator, Problems};
 use crate::window::{Calendar, DAY_MS, HOUR_MS, MINUTE_MS, Step, Window, parse_start};
+use holm_policy::{Fields, Operator, Problems};
 
 /// Longest and shortest window, in milliseconds: ledgers are kept for 400 days.
 const LONGEST_MS: u64 = 366 * DAY_MS;
