@@ -6,7 +6,7 @@ use crate::parse::{KIND, length};
 use crate::rule::{Condition, Measure, Rule, Subject};
 
 impl Rule {
-    /// The object that it is: what [`crate::parse`] reads, and what is kept.
+    /// The object that it is: what [`crate::parse()`] reads, and what is kept.
     pub fn to_json(&self) -> Value {
         let mut object = Map::new();
         let mut put = |key: &str, value: Value| {

@@ -1,6 +1,6 @@
 //! Alert rules: what shall not be, and when it is.
 //!
-//! What comes in: files of rules ([`parse`]), rows of tables as they come and when they happened
+//! What comes in: files of rules ([`parse()`]), rows of tables as they come and when they happened
 //! ([`Engine::take`]), and the time ([`Engine::judge`]). What goes out: how each group of each rule stands
 //! ([`Engine::standings`]), and what is to be said of it ([`Engine::turns`]). Rows count by when they happened: those
 //! that are up to ten minutes late are judged as if they had come in time, whatever their order.
