@@ -54,6 +54,10 @@ impl Client {
         };
         let token = match &target.token {
             Some(token) => token.clone(),
+            // The admin token of this node is for this node.
+            None if target.url.is_some() => bail!(
+                "--url {url}: give a credential of that node with --token; this node's own is not sent elsewhere"
+            ),
             None => own_token(&layout, target.tenant.as_ref())?,
         };
         let tls = match &target.ca {
@@ -72,6 +76,11 @@ impl Client {
         let base: Uri = url.parse().with_context(|| format!("\"{url}\" is not a URL"))?;
         if base.host().is_none() || !matches!(base.scheme_str(), Some("https" | "http")) {
             bail!("\"{url}\" is not a URL of the form https://host:port");
+        }
+        let host = base.host().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if base.scheme_str() == Some("http") && !is_here {
+            bail!("\"{url}\" is not encrypted: a credential goes by https only");
         }
         Ok(Self { base, token, tls: Arc::new(tls) })
     }

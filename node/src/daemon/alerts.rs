@@ -307,13 +307,14 @@ pub(super) fn signal(turn: &holm_alert::Turn) -> Option<Signal> {
     let mut signal = Signal::new(PLANE, KIND, target_of(rule, &turn.group)?, turn.raised, turn.at);
     signal.severity = rule.severity;
     let mut note = |name: &str, text: &str| signal.attributes.insert(name.into(), text.into());
+    // Columns first: one that is called as something of the alert's own does not stand for it.
+    for (column, value) in rule.by.iter().zip(&turn.group) {
+        note(column, value);
+    }
     note(SIGNAL_KEY, &key_of(&rule.name, &turn.group));
     note("rule", &rule.name);
     if let Some(value) = turn.value {
         note("value", &format!("{value:.6}"));
-    }
-    for (column, value) in rule.by.iter().zip(&turn.group) {
-        note(column, value);
     }
     let of = group_text(&rule.by, &turn.group);
     let of = if of.is_empty() { String::new() } else { format!(" ({of})") };

@@ -26,6 +26,8 @@ const MOST_BYTES: usize = 64 << 20;
 const SHOWN_GROUPS: usize = 200;
 /// How often groups and records that are old are let go of, in milliseconds.
 const TEND_MS: u64 = 60_000;
+/// How long it is remembered that an edit ended a rule's alerts: longer than rows are late.
+const REMEMBERED_MS: u64 = 60 * 60_000;
 
 /// What is judged by now.
 struct Judging {
@@ -40,6 +42,8 @@ struct Judging {
     rebuilt: u64,
     /// What was said before this start, and is to be said again or to be ended.
     before: BTreeSet<String>,
+    /// Rules whose alerts an edit ended, and when: what fires of them now began after that.
+    ended: BTreeMap<Box<str>, Millis>,
 }
 
 /// How rules stand, for other sites.
@@ -132,6 +136,7 @@ impl Tenant {
             tended: now,
             rebuilt: 0,
             before: self.incidents.firing(KIND).into_iter().collect(),
+            ended: BTreeMap::new(),
         }
     }
 
@@ -178,7 +183,11 @@ impl Tenant {
         let quiet = |rule: &Rule, group: &[Box<str>]| {
             self.alerts.silenced(&silences, rule, group, now).is_some()
         };
-        let turns = judging.engine.turns(now, &quiet);
+        let mut turns = judging.engine.turns(now, &quiet);
+        for turn in turns.iter_mut().filter(|turn| turn.raised) {
+            let ended = judging.ended.get(&turn.rule.name).copied();
+            turn.at = turn.at.max(ended.map_or(turn.at, |ended| ended + 1));
+        }
         let turned = !turns.is_empty() || anew;
         self.tell_alerts(&turns);
         self.end_what_is_over(judging, &turns, now);
@@ -231,12 +240,17 @@ impl Tenant {
         }
         self.rows.store.set_damaged_aside();
         engine.hush();
-        engine.inherit(&judging.engine);
+        let ends = engine.inherit(&judging.engine, now);
+        self.tell_alerts(&ends);
+        judging.ended.extend(ends.iter().map(|turn| (turn.rule.name.clone(), now)));
         engine.learn(judging.engine.learnt());
         // What is no more, or is another one now, is over.
         let by_name: BTreeMap<&str, &Rule> =
             rules.iter().map(|rule| (&*rule.name, &**rule)).collect();
-        let kept = |rule: &Rule| by_name.get(&*rule.name).is_some_and(|known| **known == *rule);
+        let kept = |rule: &Rule| by_name.get(&*rule.name).is_some_and(|known| known.is_about(rule));
+        let gone = judging.rules.iter().filter(|rule| !kept(rule));
+        judging.ended.retain(|_, at| now.since(*at) < REMEMBERED_MS);
+        judging.ended.extend(gone.map(|rule| (rule.name.clone(), now)));
         self.tell_alerts(&judging.engine.ends(|rule| !kept(rule), now));
         judging.engine = engine;
         judging.rules = rules;

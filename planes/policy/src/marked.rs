@@ -10,7 +10,7 @@ use crate::problem::{Mark, Problem};
 /// Longest file, in bytes.
 pub const MAX_FILE_BYTES: usize = 256 * 1024;
 /// Most values of a file, and how deep they may lie in each other.
-const MAX_NODES: usize = 20_000;
+const MAX_NODES: usize = 200_000;
 const MAX_DEPTH: usize = 32;
 
 /// A value and where it began.

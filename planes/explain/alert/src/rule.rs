@@ -221,6 +221,12 @@ pub struct Inhibitor {
 }
 
 impl Rule {
+    /// Whether an alert of the one is an alert of the other: they go by one name, and their groups and targets are
+    /// the same, whatever else was edited.
+    pub fn is_about(&self, other: &Self) -> bool {
+        (&self.name, &self.by, &self.target) == (&other.name, &other.by, &other.target)
+    }
+
     /// What people call it, or else its name.
     pub fn title(&self) -> &str {
         self.title.as_deref().unwrap_or(&self.name)

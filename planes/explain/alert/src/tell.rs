@@ -115,30 +115,48 @@ impl Engine {
         }
     }
 
-    /// Goes on with what another one said.
-    pub fn inherit(&mut self, before: &Self) {
+    /// Goes on with what another one said of rules that are about the same; call it after [`Self::hush`]. What was
+    /// raised and does not fire by a rule as it is now is over.
+    pub fn inherit(&mut self, before: &Self, now: Millis) -> Vec<Turn> {
+        let mut ends = Vec::new();
         for number in 0..self.rules.len() {
             let held = &self.rules[number];
             let Some(other) = before.by_name.get(&held.rule.name) else { continue };
             let other = &before.rules[*other];
-            if other.rule != held.rule {
+            if !other.rule.is_about(&held.rule) {
                 continue;
             }
-            let said: hashbrown::HashMap<&GroupKey, &Watch> =
-                before.groups_of(other).filter(|(_, watch)| !watch.told.is_empty()).collect();
-            let told: Vec<(usize, (Vec<Told>, Millis))> = self
+            let edited = other.rule != held.rule;
+            let places: hashbrown::HashMap<GroupKey, usize> = self
                 .groups_of(held)
                 .enumerate()
-                .filter_map(|(place, (key, _))| {
-                    let other = said.get(key)?;
-                    Some((place, (other.told.clone(), other.said)))
-                })
+                .map(|(place, (key, _))| (key.clone(), place))
                 .collect();
-            for (place, (told, said)) in told {
-                let watch = &mut self.rules[number].watches[place];
-                (watch.told, watch.said) = (told, said);
+            for (key, said) in before.groups_of(other).filter(|(_, w)| !w.told.is_empty()) {
+                let is_raised = said.told.iter().any(|told| told.raised);
+                let watch = places.get(key).map(|&place| &mut self.rules[number].watches[place]);
+                let open = |watch: &Watch| watch.spells.iter().find(|s| s.end.is_none()).copied();
+                match watch {
+                    Some(watch) if !edited => {
+                        (watch.told, watch.said) = (said.told.clone(), said.said);
+                    }
+                    // By the edited rule it may fire since another moment: that it does is known.
+                    Some(watch) if is_raised && let Some(spell) = open(watch) => {
+                        watch.told.push(Told { at: spell.at, raised: true, end: None });
+                        watch.said = said.said;
+                    }
+                    _ if is_raised => ends.push(Turn {
+                        rule: Arc::clone(&other.rule),
+                        group: key.clone(),
+                        raised: false,
+                        at: now,
+                        value: None,
+                    }),
+                    _ => {}
+                }
             }
         }
+        ends
     }
 
     /// What was raised of rules that `gone` says yes to: it is over.

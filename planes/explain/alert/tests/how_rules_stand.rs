@@ -301,7 +301,7 @@ fn another_engine_goes_on_with_what_was_said() {
     let mut second = engine(&text);
     feed(&mut second, &[row(BEGIN + 5, "a", 1.0, true)], BEGIN + 5);
     second.judge(now);
-    second.inherit(&first);
+    assert!(second.inherit(&first, now).is_empty());
     assert!(second.turns(now, &|_, _| false).is_empty());
     assert_eq!(second.ends(|rule| *rule.name == *"many", now).len(), 1);
     let kept: Vec<Arc<holm_alert::Rule>> = second.rules().cloned().collect();
@@ -313,4 +313,43 @@ fn another_engine_goes_on_with_what_was_said() {
     third.judge(later);
     third.hush();
     assert!(third.turns(later, &|_, _| false).is_empty());
+}
+
+#[test]
+fn an_edited_rule_goes_on_firing_or_is_over_once() {
+    let of = |more: &str| over("many", &format!("by: [who], value: count, {more}"));
+    let mut first = engine(&of("condition: { above: 0 }"));
+    let came = [row(BEGIN + 5, "a", 1.0, true), row(BEGIN + 20_000, "a", 1.0, true)];
+    feed(&mut first, &came, BEGIN + 20_000);
+    let now = Millis(BEGIN + 65_000);
+    first.judge(now);
+    assert_eq!(first.turns(now, &|_, _| false).len(), 1, "it is raised");
+    for (more, ends) in [
+        ("condition: { above: 0 }, title: Too many", 0),
+        // It fires by that too, since another moment.
+        ("condition: { above: 0 }, for: 30s", 0),
+        ("condition: { above: 0 }, window: 2m", 0),
+        ("condition: { above: 7 }", 1),
+        ("where: value > 100, condition: { above: 0 }", 1),
+    ] {
+        let more = match more.contains("window") {
+            true => of(more).replacen("window: 1m, ", "", 1),
+            false => of(more),
+        };
+        let mut edited = engine(&more);
+        feed(&mut edited, &came, BEGIN + 20_000);
+        edited.judge(now);
+        edited.hush();
+        let over = edited.inherit(&first, now);
+        assert_eq!(over.len(), ends, "{more}");
+        assert!(over.iter().all(|turn| !turn.raised && turn.at == now), "{more}");
+        assert!(edited.turns(now, &|_, _| false).is_empty(), "nothing is said twice: {more}");
+    }
+    // Its alerts are others' once they are about something else.
+    let mut other = engine(&of("condition: { above: 0 }, target: 'host:{who}'"));
+    feed(&mut other, &came, BEGIN + 20_000);
+    other.judge(now);
+    other.hush();
+    assert!(other.inherit(&first, now).is_empty());
+    assert_eq!(other.turns(now, &|_, _| false).len(), 1);
 }

@@ -201,6 +201,12 @@ fn pagerduty(json: &Value) -> Result<Parts, HeardError> {
         "incident.annotated" => Said::Note,
         kind => return Ok(Parts::Nothing(format!("{} changes nothing", cut(&clean(kind), 60)))),
     };
+    // What Holm told PagerDuty comes back as an event of the integration, or of nobody.
+    let agent = json.pointer("/event/agent");
+    let kind = agent.and_then(|agent| text_at(agent, "/type"));
+    if agent.is_none_or(Value::is_null) || kind.is_some_and(|kind| !kind.starts_with("user")) {
+        return Ok(Parts::Nothing("nobody did it: only what people do there is done here".into()));
+    }
     let keys = ["/event/data/incident_key", "/event/data/incident/incident_key"];
     let Some(incident) = keys.iter().find_map(|key| text_at(json, key)) else {
         return Ok(Parts::Nothing("it names no incident_key".into()));

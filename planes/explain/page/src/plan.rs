@@ -236,6 +236,10 @@ impl<'a> Planner<'a> {
             (Told::Paged | Told::Acknowledged, Stand::Over) if record.ends => Event::Resolve,
             _ => return None,
         };
+        // What was refused for good is a dead letter: it is told again by hand, or once the incident turns.
+        if thread.refused(event).is_some_and(|since| since >= subject.turned_at) {
+            return None;
+        }
         self.is_news(subject, record).then_some((event, record.ends))
     }
 

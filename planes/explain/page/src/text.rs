@@ -1,6 +1,7 @@
 //! What a page says, before a provider's words for it.
 
 use holm_model::{Millis, Severity};
+use serde_json::{Map, Value};
 
 use crate::escape::clean;
 use crate::{Delivery, Event, Fact, Subject, cut};
@@ -51,6 +52,20 @@ impl Page {
             Event::Resolve => "Over",
             Event::Summary => "More incidents",
         }
+    }
+
+    /// The facts by name, each made harmless by `escape`; those of one name are lines of one value.
+    pub(crate) fn facts_by_name(&self, escape: fn(&str) -> String) -> Map<String, Value> {
+        let mut all: Map<String, Value> = Map::new();
+        for fact in &self.facts {
+            let value = escape(&fact.value);
+            let value = match all.get(fact.name).and_then(Value::as_str) {
+                Some(before) => format!("{before}\n{value}"),
+                None => value,
+            };
+            all.insert(fact.name.to_owned(), value.into());
+        }
+        all
     }
 
     /// Title and facts as plain lines, each made harmless by `escape`.

@@ -93,6 +93,18 @@ impl Thread {
         dead.filter_map(|(_, step)| step.record()).map(|d| d.turned_at).max()
     }
 
+    /// What was refused or given up, other than pages, after the last that was told: by event, since when its
+    /// incident stood so.
+    pub(crate) fn refused(&self, of: Event) -> Option<Millis> {
+        let last = self
+            .steps
+            .iter()
+            .rev()
+            .take_while(|(_, step)| !matches!(step.phase(), Phase::Delivered | Phase::Folded));
+        let dead = last.filter(|((_, event), step)| *event == of && step.phase() == Phase::Dead);
+        dead.filter_map(|(_, step)| step.record()).map(|d| d.turned_at).max()
+    }
+
     /// Whether the last page was told within a summary: the provider knows no message of its own.
     pub(crate) fn is_folded(&self) -> bool {
         let paged = self.steps.iter().rev().find(|((_, event), step)| {

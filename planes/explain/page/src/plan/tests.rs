@@ -236,6 +236,31 @@ fn after_its_time_a_page_is_dead_and_is_replayed_by_hand() {
 }
 
 #[test]
+fn what_a_provider_refuses_is_one_dead_letter_and_not_tried_without_end() {
+    let mut one = One::new(connector(|_| {}), route(|_| {}));
+    one.open("i-1", Severity::Warning);
+    assert_eq!(one.deliver(), ["trigger i-1"]);
+    for stand in [Stand::Acknowledged, Stand::Over] {
+        one.pass(5_000);
+        one.turn("i-1", stand);
+        let sends = one.settle();
+        assert_eq!(sends.len(), 1, "{stand:?}");
+        one.outbox.begin(&sends[0].delivery, one.now);
+        one.outbox.answered(&sends[0].delivery);
+        one.write(0, &sends[0].delivery.turned(Phase::Dead, one.now));
+        for _ in 0..5 {
+            one.pass(60_000);
+            assert_eq!(one.deliver(), Vec::<String>::new(), "{stand:?}");
+        }
+    }
+    assert_eq!(one.book.of_incident("i-1").len(), 3, "one of each");
+    // The provider never heard that it was over: when it is open again it stands there as it does here.
+    one.turn("i-1", Stand::Open);
+    one.pass(1);
+    assert_eq!(one.deliver(), Vec::<String>::new());
+}
+
+#[test]
 fn more_than_the_budget_is_told_in_one_summary_and_nothing_is_lost() {
     let mut one = One::new(connector(|d| d.pages_a_minute = Some(3)), route(|_| {}));
     for n in 0..30 {

@@ -1,6 +1,6 @@
 //! Opsgenie, Alert API v2: alerts by `alias`, worked off later, so 202 is taken (docs.opsgenie.com, "Alert API").
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Answer, Message, Outcome, classify, in_path};
 use crate::{Connector, Event, Page, cut, escape};
@@ -24,8 +24,7 @@ pub(crate) fn message(connector: &Connector, page: &Page) -> Message {
 }
 
 fn alert(page: &Page) -> Value {
-    let details: Map<String, Value> =
-        page.facts.iter().map(|fact| (fact.name.to_owned(), fact.value.as_str().into())).collect();
+    let details = page.facts_by_name(escape::tame);
     let mut description = page.body(escape::plain);
     if let Some(link) = &page.link {
         description.push_str(&format!("\n{link}"));

@@ -1,7 +1,7 @@
 //! PagerDuty, Events API v2: `POST /v2/enqueue` with `event_action` and `dedup_key`; 202 is taken, 400 is
 //! wrong, 429 is too much (developer.pagerduty.com, "Send an Event", "Events API v2 Overview").
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Answer, Message, Outcome, classify};
 use crate::{Connector, Event, Page, cut, escape};
@@ -21,19 +21,17 @@ pub(crate) fn body(connector: &Connector, page: &Page) -> Value {
         "dedup_key": page.key,
     });
     if action == "trigger" {
-        let mut details: Map<String, Value> = page
-            .facts
-            .iter()
-            .map(|fact| (fact.name.to_owned(), fact.value.as_str().into()))
-            .collect();
+        let mut details = page.facts_by_name(escape::tame);
         if !page.lines.is_empty() {
-            details.insert("incidents".into(), page.lines.clone().into());
+            let lines: Vec<String> = page.lines.iter().map(|line| escape::tame(line)).collect();
+            details.insert("incidents".into(), lines.into());
         }
+        let about = page.facts.iter().find(|fact| fact.name == "about");
         body["payload"] = json!({
             "summary": cut(&escape::tame(&page.title), MAX_SUMMARY),
             "source": page.sender,
             "severity": page.severity.as_str(),
-            "component": page.facts.iter().find(|fact| fact.name == "about").map(|fact| &fact.value),
+            "component": about.map(|fact| escape::tame(&fact.value)),
             "custom_details": details,
         });
         body["client"] = "Holm".into();

@@ -1,15 +1,14 @@
 //! Any HTTP server: JSON, signed as inbound webhooks are (`holm_signed`).
 
 use holm_model::Millis;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Answer, Message, Outcome, classify};
 use crate::text::rfc3339;
 use crate::{Connector, Page};
 
 pub(crate) fn body(page: &Page, now: Millis) -> Value {
-    let facts: Map<String, Value> =
-        page.facts.iter().map(|fact| (fact.name.to_owned(), fact.value.as_str().into())).collect();
+    let facts = page.facts_by_name(str::to_owned);
     json!({
         "version": 1,
         "event": page.event.as_str(),
