@@ -54,9 +54,9 @@ impl Client {
         };
         let token = match &target.token {
             Some(token) => token.clone(),
-            // The admin token of this node is for this node.
-            None if target.url.is_some() => bail!(
-                "--url {url}: give a credential of that node with --token; this node's own is not sent elsewhere"
+            // Who answers by https proves to be of this mesh; by http anybody would get this node's admin token.
+            None if target.url.is_some() && !url.to_lowercase().starts_with("https://") => bail!(
+                "--url {url}: it is not encrypted, so this node's own credential is not sent there; give another with --token"
             ),
             None => own_token(&layout, target.tenant.as_ref())?,
         };
