@@ -78,7 +78,8 @@ export function useKeys(handlers: Record<string, (event: KeyboardEvent) => void>
 export function useRoomKeys(): void {
   const navigate = useNavigate();
   useEffect(() => {
-    let pressed = 0;
+    // Times count from when the page was opened: 0 would be a moment ago.
+    let pressed = -Infinity;
     const listen = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
       if (event.key === "g") {
@@ -86,7 +87,7 @@ export function useRoomKeys(): void {
         return;
       }
       if (event.timeStamp - pressed > 1000) return;
-      pressed = 0;
+      pressed = -Infinity;
       const room = ROOMS.find((each) => each.key === event.key);
       if (!room) return;
       event.preventDefault();
