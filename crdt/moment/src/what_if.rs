@@ -3,6 +3,9 @@
 mod behind;
 mod pairs;
 
+use hashbrown::HashSet;
+use holm_model::NodeId;
+
 use crate::adjacency::Hop;
 use crate::impact::{Coverage, Impact, ImpactedService, Listed, SloIndex};
 use crate::moment::Moment;
@@ -61,7 +64,8 @@ impl Moment {
         self.find_crossing(scratch);
         impact.coverage = self.coverage();
         let disconnected = self.disconnected(scratch);
-        let services = self.impacted_services(failed, scratch);
+        let lost = self.lost_targets(scratch);
+        let services = self.impacted_services(failed, &lost, scratch);
         let prefixes = self.impacted_prefixes(scratch);
         scratch.broken_by_failure.clear();
         let has_drained = *drained != Selection::default();
@@ -72,10 +76,14 @@ impl Moment {
         }
         self.judge_pairs(has_drained, limits, scratch, &mut impact);
         impact.impacted_slos = slos.map(|slos| {
-            let nodes = failed.nodes.iter().chain(&disconnected).map(|&node| self.node(node));
-            let services = services.iter().map(|&(_, node)| self.node(node));
-            let touched = slos.touched(&nodes.chain(services).collect::<Vec<_>>());
-            Listed::whole(touched, limits.items)
+            let callers = services.iter().map(|(_, node)| node);
+            let hit = failed.nodes.iter().chain(&disconnected).chain(&lost).chain(callers);
+            let hit: HashSet<u32> = hit.copied().collect();
+            // An objective may be about any of the names of a thing.
+            let others = self.also_called.iter().filter(|(_, node)| hit.contains(node));
+            let names = hit.iter().map(|&node| self.node(node));
+            let names: Vec<&NodeId> = names.chain(others.map(|(name, _)| name)).collect();
+            Listed::whole(slos.touched(&names), limits.items)
         });
         impact.disconnected = Listed {
             total: disconnected.len() as u64,

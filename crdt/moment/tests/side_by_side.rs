@@ -174,3 +174,32 @@ fn objectives_are_asked_for_what_fails_what_is_cut_off_and_who_calls() {
     let asked = asked.map(|listed| (listed.total, listed.items));
     assert_eq!(asked, Some((expected.len() as u64, expected.to_vec())));
 }
+
+#[test]
+fn objectives_are_asked_for_what_is_reached_no_more_by_all_of_its_names() {
+    struct Asked;
+    impl SloIndex for Asked {
+        fn touched(&self, nodes: &[&NodeId]) -> Vec<String> {
+            let wanted = ["host:192.0.2.7", "host:192.0.2.8"];
+            let names = nodes.iter().map(ToString::to_string);
+            names.filter(|name| wanted.contains(&name.as_str())).collect()
+        }
+    }
+    let mut builder = MomentBuilder::new();
+    let mut node = |id: &str| builder.node(id.parse().expect("valid"));
+    let [agent, hop] = [node("agent:a"), node("hop:r")];
+    let [shop, web] = [node("host:shop.example"), node("service:web")];
+    builder.also_called(shop, &"host:192.0.2.7".parse().expect("valid"));
+    builder.edge(agent, EdgeKind::Path, hop, None);
+    builder.edge(hop, EdgeKind::Path, shop, None);
+    // It stays connected: what calls it is seen from the agent's site.
+    builder.edge(web, EdgeKind::Flow, shop, None);
+    builder.seen_from(web, agent);
+    let moment = builder.build();
+    let impact = ask(&moment, &["hop:r"], Some(&Asked));
+    assert_eq!((impact.broken_paths.total, impact.disconnected.total), (1, 0), "{impact:?}");
+    let slos = impact.impacted_slos.expect("an engine knows");
+    assert_eq!(slos.items, ["host:192.0.2.7"]);
+    let slos = ask(&moment, &["service:web"], Some(&Asked)).impacted_slos;
+    assert_eq!(slos.expect("an engine knows").total, 0);
+}

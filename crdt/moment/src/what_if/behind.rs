@@ -14,14 +14,14 @@ impl Moment {
     pub(super) fn impacted_services(
         &self,
         failed: &Selection,
+        lost_targets: &[u32],
         scratch: &mut Scratch,
     ) -> Vec<(u32, u32)> {
-        let lost_targets = self.lost_targets(scratch);
         let Scratch { seen, queue, depth, .. } = scratch;
         seen.clear(self.nodes.len());
         depth.resize(self.nodes.len(), 0);
         queue.clear();
-        for &node in failed.nodes.iter().chain(&lost_targets) {
+        for &node in failed.nodes.iter().chain(lost_targets) {
             if seen.add(node) {
                 depth[node as usize] = 0;
                 queue.push(node);
@@ -58,7 +58,7 @@ impl Moment {
 
     /// Targets that something reached, and that nothing reaches any more on any way. To some only ways of
     /// flows are known, with hops that did not answer.
-    fn lost_targets(&self, scratch: &Scratch) -> Vec<u32> {
+    pub(super) fn lost_targets(&self, scratch: &Scratch) -> Vec<u32> {
         let arrivals = self.arrivals();
         let paths = self.paths_near_gone(scratch).into_iter();
         let crossing = paths.filter(|&path| self.crosses_gone(path, scratch));
