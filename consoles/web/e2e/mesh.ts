@@ -65,11 +65,13 @@ export async function screenshot(page: Page, name: string, theme: Theme): Promis
   await page.screenshot({ path: `test-results/screens/${name}-${theme}.png` });
 }
 
-/** No violation of WCAG 2 A and AA as far as axe can tell. */
+/** No violation of WCAG 2 A and AA as far as axe can tell, once the page is at rest: what is on its way in is looked at again. */
 export async function expectAccessible(page: Page): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]).analyze();
-  const told = violations.map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => `${node.target.join(" ")} ${node.failureSummary ?? ""}`).join("; ")}`);
-  expect(told, "axe").toEqual([]);
+  const violations = async () => {
+    const found = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]).analyze();
+    return found.violations.map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => `${node.target.join(" ")} ${node.failureSummary ?? ""}`).join("; ")}`);
+  };
+  await expect.poll(violations, { message: "axe", timeout: 10_000, intervals: [250, 1_000] }).toEqual([]);
 }
 
 export { expect };
