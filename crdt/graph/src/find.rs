@@ -6,7 +6,7 @@ use std::sync::Arc;
 use holm_model::{AttributeValue, EdgeId, ElementId, Millis, NodeId, NodeKind, Prefix, SiteId};
 
 use crate::TopologyGraph;
-use crate::records::Records;
+use crate::records::{Records, SiteIndex};
 use crate::snapshot::said_at;
 use crate::topology::{NodeIndex, NodeSlot};
 
@@ -44,6 +44,45 @@ enum Fit {
     Part,
     /// It is in the value of an attribute.
     Attribute,
+}
+
+/// What one end of an edge is to be.
+struct EndWanted {
+    /// In lower case; a part of the id.
+    text: String,
+    /// Or an address, of which kind of node, if of one.
+    address: Option<(Option<NodeKind>, IpAddr)>,
+    /// As this site says.
+    site: Option<SiteIndex>,
+}
+
+impl EndWanted {
+    fn of(text: &str, graph: &TopologyGraph) -> Self {
+        let of_site = text.rsplit_once('@').and_then(|(name, site)| {
+            let index = graph.sites.iter().position(|s| s.as_str().to_lowercase() == site)?;
+            Some((name, SiteIndex::try_from(index).ok()?))
+        });
+        let (text, site) = of_site.map_or((text, None), |(name, site)| (name, Some(site)));
+        let address = |text: &str| text.parse().ok().map(|a: IpAddr| a.to_canonical());
+        let of_kind = || {
+            let (kind, name) = text.split_once(':')?;
+            Some((Some(NodeKind::parse(kind)?), address(name)?))
+        };
+        let address = address(text).map(|address| (None, address)).or_else(of_kind);
+        Self { text: text.into(), address, site }
+    }
+
+    fn fits(&self, id: &NodeId) -> bool {
+        let is_it = |(kind, address): (Option<NodeKind>, IpAddr)| {
+            kind.is_none_or(|kind| kind == id.kind())
+                && id.name().parse().is_ok_and(|name: IpAddr| name.to_canonical() == address)
+        };
+        id.to_string().to_lowercase().contains(&self.text) || self.address.is_some_and(is_it)
+    }
+
+    fn is_of(&self, site: SiteIndex) -> bool {
+        self.site.is_none_or(|wanted| wanted == site)
+    }
 }
 
 /// Something that was found, and by which of its names.
@@ -114,8 +153,8 @@ impl TopologyGraph {
     }
 
     /// The edges that are there at `at` and fit `from|kind|to`, each part of the three a part of the id or left
-    /// empty, whatever the case; in order, at most `limit`. With `fold` by any of the names of its ends, and by those
-    /// that they are shown by.
+    /// empty, whatever the case; an address fits however it is written, and an end with `@site` what that site says.
+    /// In order, at most `limit`. With `fold` by any of the names of its ends, and by those that they are shown by.
     pub fn search_edges(&self, text: &str, at: Millis, limit: usize, fold: bool) -> ElementsOf {
         let wanted = text.trim().to_lowercase();
         let mut parts = wanted.splitn(3, '|');
@@ -124,15 +163,15 @@ impl TopologyGraph {
         if [from, kind, to].iter().all(|part| part.is_empty()) {
             return found;
         }
+        let [from, to] = [from, to].map(|end| EndWanted::of(end, self));
         let joined = if fold { self.joined(at, &None) } else { Arc::default() };
         // By node: whether any name of what it is a name of fits the one end, and the other.
         let mut fits: Vec<(bool, bool)> = vec![(false, false); self.nodes.len()];
         for (index, slot) in (0..).zip(&self.nodes) {
             let Some(slot) = slot else { continue };
-            let id = slot.id.to_string().to_lowercase();
             let shown: NodeIndex = joined.shown(index);
-            fits[shown as usize].0 |= id.contains(from);
-            fits[shown as usize].1 |= id.contains(to);
+            fits[shown as usize].0 |= from.fits(&slot.id);
+            fits[shown as usize].1 |= to.fits(&slot.id);
         }
         for edge in self.edges.iter().flatten() {
             let (start, end) = (joined.shown(edge.from), joined.shown(edge.to));
@@ -140,7 +179,9 @@ impl TopologyGraph {
             let fits = of_ends && edge.kind.as_str().contains(kind);
             // Between two names of one thing there is none.
             let is_within = start == end && edge.from != edge.to;
-            if fits && !is_within && said_at(&edge.records, at, &None).next().is_some() {
+            let is_meant = |site: SiteIndex| [&from, &to].iter().all(|e| e.is_of(site));
+            let mut said = said_at(&edge.records, at, &None);
+            if fits && !is_within && said.any(|(site, _)| is_meant(site)) {
                 let ends = self.id_of(start).cloned().zip(self.id_of(end).cloned());
                 let id = ends.map(|(from, to)| EdgeId { from, kind: edge.kind, to });
                 found.items.extend(id.map(ElementId::Edge));

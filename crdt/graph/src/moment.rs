@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use holm_model::{AddressScope, EdgeKind, Millis, NodeId, NodeKind, SiteId};
 use holm_moment::{Moment, MomentBuilder};
 
@@ -60,7 +60,7 @@ struct Laying<'a> {
     /// Services, and the sites where they are seen.
     seen: Vec<(u32, SiteIndex)>,
     /// Pairs of agent and target between which packets were seen to go over others, and never straight.
-    over_others: HashMap<(u32, u32), bool>,
+    over_others: HashSet<(u32, u32)>,
 }
 
 impl<'a> Laying<'a> {
@@ -85,7 +85,7 @@ impl<'a> Laying<'a> {
             apart: HashMap::new(),
             things: HashMap::new(),
             seen: Vec::new(),
-            over_others: HashMap::new(),
+            over_others: HashSet::new(),
         }
     }
 
@@ -205,8 +205,8 @@ impl<'a> Laying<'a> {
                 }
                 let us = round_trip_us(edge.kind, record, self.at);
                 // What a probe tells of both ends is no way around what lies between them.
-                let is_probe = edge.kind == EdgeKind::Path
-                    && self.over_others.get(&(from, to)).copied().unwrap_or(false);
+                let is_probe =
+                    edge.kind == EdgeKind::Path && self.over_others.contains(&(from, to));
                 match is_probe {
                     true => self.builder.probed(from, to, us),
                     false => self.builder.edge(from, edge.kind, to, us),
@@ -236,6 +236,7 @@ impl<'a> Laying<'a> {
 
     fn paths(&mut self) {
         let graph = self.graph;
+        let mut straight: Vec<(u32, u32)> = Vec::new();
         for path in graph.paths.iter() {
             for (site, record) in said_at(&path.records, self.at, &None) {
                 let mut node = |id: &NodeId| self.node(graph.node_named(id)?.0, site);
@@ -244,10 +245,20 @@ impl<'a> Laying<'a> {
                 let hops: Vec<_> =
                     path.id.hops().iter().map(|hop| hop.as_ref().and_then(&mut node)).collect();
                 self.builder.path(agent, target, path.id.flow(), &hops);
-                let over_others = !hops.is_empty();
-                *self.over_others.entry((agent, target)).or_insert(true) &= over_others;
+                // A hop by another name of an end is no other.
+                if hops.iter().any(|hop| hop.is_none_or(|hop| hop != agent && hop != target)) {
+                    self.over_others.insert((agent, target));
+                }
+                let mut last = Some(agent);
+                for hop in hops.iter().copied().chain([Some(target)]) {
+                    straight.extend(last.zip(hop));
+                    last = hop;
+                }
                 self.located(target, record);
             }
+        }
+        for pair in straight {
+            self.over_others.remove(&pair);
         }
     }
 

@@ -168,13 +168,26 @@ fn edges_are_found_by_parts_of_their_ends_and_kind() {
     graph.apply(&site("berlin"), element(alias, 10, Some(20), "1", 10));
     let edge = "agent:berlin|path|host:192.0.2.9";
     graph.apply(&site("berlin"), element(edge, 10, Some(20), "1", 10));
-    let folded = |text: &str, fold: bool| {
+    let in_graph = |graph: &TopologyGraph, text: &str, fold: bool| {
         let found = graph.search_edges(text, Millis(15), 9, fold).items;
         found.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
+    let folded = |text: &str, fold: bool| in_graph(&graph, text, fold);
     for text in ["|path|host:web.example", "|path|192.0.2.9"] {
         assert_eq!(folded(text, true), ["agent:berlin|path|host:web.example"], "{text}");
     }
     assert_eq!(folded("|path|web.example", false), [""; 0]);
     assert_eq!(folded("|path|192.0.2.9", false), [edge]);
+    // An address however it is written, and what one site says.
+    let edge = "host:fd00::1|flow|host:192.168.1.1";
+    graph.apply(&site("tokyo"), element(edge, 10, Some(20), "1", 10));
+    graph.apply(&site("tokyo"), element("service:web|flow|service:db", 10, Some(20), "1", 10));
+    let folded = |text: &str, fold: bool| in_graph(&graph, text, fold);
+    for text in ["fd00:0:0::1|flow|", "host:FD00:0::1||", "|flow|::ffff:192.168.1.1"] {
+        assert_eq!(folded(text, true), [edge], "{text}");
+    }
+    assert_eq!(folded("hop:fd00:0::1||", true), [""; 0], "another kind");
+    assert_eq!(folded("|flow|192.168.1.1@tokyo", true), [edge]);
+    assert_eq!(folded("|flow|192.168.1.1@berlin", true), [""; 0]);
+    assert_eq!(folded("web@Tokyo|flow|", true), ["service:web|flow|service:db"]);
 }

@@ -221,3 +221,42 @@ fn all_that_belongs_to_a_thing_fails_by_whichever_name_it_is_asked_for() {
     let worst = ranked.iter().find(|spof| spof.disconnected > 0 || spof.broken_paths > 0);
     assert!(worst.is_none_or(|spof| spof.id.to_string() != "hop:203.0.113.2"), "{ranked:?}");
 }
+
+#[test]
+fn a_target_that_answered_as_the_hop_before_it_leaves_the_link_to_it_a_link() {
+    let mut graph = TopologyGraph::new();
+    // The target answers by its router's address first: one thing by the alias.
+    let way = format!("agent:berlin|path|{TARGET}|udp-1|hop:203.0.113.1");
+    put(&mut graph, "berlin", &way, (1, None));
+    put(&mut graph, "berlin", "agent:berlin|path|hop:203.0.113.1", (1, None));
+    put(&mut graph, "berlin", &format!("hop:203.0.113.1|alias|{TARGET}"), (1, None));
+    put(&mut graph, "berlin", "hop:203.0.113.1|path|hop:203.0.113.5", (1, None));
+    let moment = graph.moment(NOW);
+    let (agent, target) = (moment.find(&node("agent:berlin")), moment.find(&node(TARGET)));
+    assert_eq!(target, moment.find(&node("hop:203.0.113.1")), "one thing");
+    let (agent, target) = (agent.expect("there"), target.expect("there"));
+    let edge = moment.edge_between(agent, EdgeKind::Path, target).expect("there");
+    let failed = fails(&moment, &moment.edge(edge).to_string());
+    assert_eq!((failed.broken_paths.total, failed.disconnected.total), (1, 2), "{failed:?}");
+}
+
+#[test]
+fn where_packets_of_another_flow_went_straight_to_a_hop_its_edge_is_a_link() {
+    let mut graph = TopologyGraph::new();
+    // To the router itself over another, and over the router to the target.
+    let way = "agent:berlin|path|hop:203.0.113.1|icmp-1|hop:203.0.113.9";
+    put(&mut graph, "berlin", way, (1, None));
+    let way = format!("agent:berlin|path|{TARGET}|udp-1|hop:203.0.113.1");
+    put(&mut graph, "berlin", &way, (1, None));
+    for edge in [
+        "agent:berlin|path|hop:203.0.113.9".to_owned(),
+        "hop:203.0.113.9|path|hop:203.0.113.1".to_owned(),
+        "agent:berlin|path|hop:203.0.113.1".to_owned(),
+        format!("hop:203.0.113.1|path|{TARGET}"),
+    ] {
+        put(&mut graph, "berlin", &edge, (1, None));
+    }
+    let moment = graph.moment(NOW);
+    let failed = fails(&moment, "hop:203.0.113.9");
+    assert_eq!((failed.broken_paths.total, failed.rerouted_paths.total), (0, 1), "{failed:?}");
+}

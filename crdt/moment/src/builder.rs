@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use hashbrown::{HashMap, HashSet};
 use holm_model::{EdgeKind, NodeId, NodeKind, SiteId};
 
-use crate::adjacency::{Layer, Rows};
-use crate::moment::{FlowPaths, Moment, NO_EDGE, NO_NODE, NO_WEIGHT, PrivateName};
+use crate::adjacency::Layer;
+use crate::flow_paths::FlowPaths;
+use crate::moment::{Moment, NO_EDGE, NO_NODE, NO_WEIGHT, PrivateName};
 
 /// Collects what holds at one moment. Handles are numbers of this builder; [`Moment`] has its own.
 #[derive(Debug, Default)]
@@ -321,35 +322,13 @@ fn agents(nodes: &[NodeId]) -> Vec<u32> {
 
 fn flow_paths(nodes: usize, paths: Vec<CollectedPath>, at: impl Fn(u32) -> u32) -> FlowPaths {
     let place = |handle: u32| if handle == NO_NODE { NO_NODE } else { at(handle) };
-    let mut all: Vec<(u32, u32, Box<str>, Vec<u32>)> = paths
-        .into_iter()
-        .map(|path| {
-            let ends = (at(path.agent), at(path.target));
-            let inner = path.hops.iter().map(|&hop| place(hop));
-            let route = std::iter::once(ends.0).chain(inner).chain([ends.1]).collect();
-            (ends.0, ends.1, path.flow, route)
-        })
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    let mut start = vec![0];
-    let mut hops = Vec::new();
-    for (_, _, _, route) in &all {
-        hops.extend_from_slice(route);
-        start.push(as_index(hops.len()));
-    }
-    let through = (0..)
-        .zip(&all)
-        .flat_map(|(i, path)| path.3.iter().map(move |&hop| (hop, i)))
-        .filter(|(hop, _)| *hop != NO_NODE);
-    FlowPaths {
-        through: Rows::group(nodes, through),
-        agent: all.iter().map(|p| p.0).collect(),
-        target: all.iter().map(|p| p.1).collect(),
-        flow: all.into_iter().map(|p| p.2).collect(),
-        start,
-        hops,
-    }
+    let all = paths.into_iter().map(|path| {
+        let ends = (at(path.agent), at(path.target));
+        let inner = path.hops.iter().map(|&hop| place(hop));
+        let route = std::iter::once(ends.0).chain(inner).chain([ends.1]).collect();
+        (ends.0, ends.1, path.flow, route)
+    });
+    FlowPaths::of(nodes, all.collect())
 }
 
 fn observed_agents(paths: &FlowPaths, agents: &[u32]) -> HashMap<u32, Box<[u64]>> {

@@ -9,6 +9,7 @@
 
 mod adjacency;
 mod builder;
+mod flow_paths;
 mod impact;
 mod layers;
 mod moment;

@@ -1,12 +1,13 @@
 //! What holds at one moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
 use holm_model::{AddressScope, EdgeId, EdgeKind, ElementId, NodeId, NodeKind, SiteId};
 
-use crate::adjacency::{Hop, Layer, Rows};
+use crate::adjacency::{Hop, Layer};
+use crate::flow_paths::FlowPaths;
 use crate::reach::Arrivals;
 use crate::spof::Ranks;
 
@@ -79,96 +80,6 @@ pub(crate) struct PrivateName {
     pub(crate) name: NodeId,
     pub(crate) class: u32,
     pub(crate) node: u32,
-}
-
-/// Paths that packets really took, in order of agent, target and flow.
-#[derive(Debug, Default)]
-pub(crate) struct FlowPaths {
-    pub(crate) agent: Vec<u32>,
-    pub(crate) target: Vec<u32>,
-    pub(crate) flow: Vec<Box<str>>,
-    pub(crate) start: Vec<u32>,
-    pub(crate) hops: Vec<u32>,
-    /// The paths through each node.
-    pub(crate) through: Rows<u32>,
-}
-
-impl FlowPaths {
-    pub(crate) fn len(&self) -> usize {
-        self.agent.len()
-    }
-
-    /// The whole route: agent, hops, target.
-    pub(crate) fn route(&self, path: u32) -> &[u32] {
-        let (from, to) = (self.start[path as usize], self.start[path as usize + 1]);
-        &self.hops[from as usize..to as usize]
-    }
-
-    /// The nodes that may have been a hop of a path: the one that answered, or where none did, those that answered
-    /// there to other flows of the same pair. Some more than once; none if nobody ever answered there.
-    pub(crate) fn at_hop(&self, path: u32, hop: usize) -> impl Iterator<Item = u32> {
-        let own = self.route(path)[hop];
-        let others = if own == NO_NODE { self.siblings(path) } else { 0..0 };
-        let there = others.filter_map(move |other| {
-            let inner = self.route(other).split_last()?.1;
-            inner.get(hop).copied().filter(|&node| node != NO_NODE)
-        });
-        (own != NO_NODE).then_some(own).into_iter().chain(there)
-    }
-
-    /// Whether a path goes over a node, or may: see [`Self::at_hop`].
-    pub(crate) fn may_cross(&self, path: u32, node: u32) -> bool {
-        let route = self.route(path);
-        let silent = || (0..route.len()).filter(|&hop| route[hop] == NO_NODE);
-        route.contains(&node) || silent().any(|hop| self.at_hop(path, hop).any(|n| n == node))
-    }
-
-    /// Between which nodes packets went over hops at which nobody ever answered, or may have gone over one of
-    /// several; in order. `is_link` tells what is a link anyway.
-    pub(crate) fn gaps(&self, is_link: impl Fn(u32, u32) -> bool) -> Vec<(u32, u32)> {
-        let mut gaps = BTreeSet::new();
-        for path in (0..).take(self.len()) {
-            let route = self.route(path);
-            if !route.contains(&NO_NODE) {
-                continue;
-            }
-            let mut before: Option<(usize, BTreeSet<u32>)> = None;
-            for hop in 0..route.len() {
-                let here: BTreeSet<u32> = self.at_hop(path, hop).collect();
-                if here.is_empty() {
-                    continue;
-                }
-                if let Some((last, nodes)) = &before {
-                    let next = hop == last + 1;
-                    let told = next && route[*last] != NO_NODE && route[hop] != NO_NODE;
-                    let pairs = nodes.iter().flat_map(|&a| here.iter().map(move |&b| (a, b)));
-                    gaps.extend(
-                        pairs.filter(|&(a, b)| a != b && !told && !(next && is_link(a, b))),
-                    );
-                }
-                before = Some((hop, here));
-            }
-        }
-        gaps.into_iter().collect()
-    }
-
-    pub(crate) fn pair(&self, path: u32) -> (u32, u32) {
-        (self.agent[path as usize], self.target[path as usize])
-    }
-
-    /// The paths of the same pair, `path` among them.
-    pub(crate) fn siblings(&self, path: u32) -> std::ops::Range<u32> {
-        let pair = self.pair(path);
-        let mut from = path;
-        while from > 0 && self.pair(from - 1) == pair {
-            from -= 1;
-        }
-        let mut to = path + 1;
-        while (to as usize) < self.len() && self.pair(to) == pair {
-            to += 1;
-        }
-        from..to
-    }
 }
 
 impl Moment {

@@ -20,7 +20,8 @@ const MOST_STEPS: usize = 1_000_000_000;
 pub struct Spof {
     /// The node.
     pub id: Named,
-    /// Pairs of agent and target that have no way any more.
+    /// Pairs of agent and target that have no way any more; where not all agents were looked at
+    /// ([`SpofRanking::agents`]), as many times what those lose as there are agents to each of them.
     pub broken_paths: u64,
     /// Services that call it, or what no agent reaches without it, through any number of others.
     pub impacted_services: u64,
@@ -77,7 +78,7 @@ impl Moment {
     /// articulation points, in place of a what-if a node. Worked out once a moment: whoever asks while
     /// that goes on waits for it.
     pub fn spof(&self, limit: usize) -> SpofRanking {
-        let ranking = self.ranking.get_or_init(|| self.rank());
+        let ranking = self.ranking.get_or_init(|| self.rank(MOST_STEPS));
         let items = ranking.nodes.iter().take(limit).map(|ranked| Spof {
             id: self.named(ranked.node),
             broken_paths: ranked.broken,
@@ -92,10 +93,10 @@ impl Moment {
         }
     }
 
-    fn rank(&self) -> Ranks {
+    fn rank(&self, most_steps: usize) -> Ranks {
         // Every n-th agent, so that all are looked at but in the largest topologies.
         let steps = self.agents.len().saturating_mul(self.path.out.len());
-        let each = steps.div_ceil(MOST_STEPS).max(1);
+        let each = steps.div_ceil(most_steps).max(1);
         let broken = self.broken_by_node(each);
         let (wholes, as_one_node) = self.wholes();
         let services = self.services_by_node();
@@ -117,7 +118,7 @@ impl Moment {
         Ranks { nodes, as_one_node, agents: self.agents.len().div_ceil(each) }
     }
 
-    /// Pairs that break with each node, of every `each`-th agent.
+    /// Pairs that break with each node, by those of every `each`-th agent.
     fn broken_by_node(&self, each: usize) -> Vec<u64> {
         let count = self.nodes.len();
         let mut broken = vec![0_u64; count];
@@ -177,6 +178,12 @@ impl Moment {
                 broken[leaf as usize] += agents - observed_of[leaf as usize];
             }
         }
+        // Those that were looked at stand for the others too: one scale with what fails as a whole.
+        let (agents, looked_at) =
+            (self.agents.len() as u64, self.agents.len().div_ceil(each) as u64);
+        for broken in broken.iter_mut().filter(|_| looked_at < agents) {
+            *broken = (*broken * agents).div_ceil(looked_at);
+        }
         self.pairs_of_other_observers(&mut broken);
         broken
     }
@@ -200,7 +207,8 @@ impl Moment {
 fn on_all(moment: &Moment, mut paths: impl Iterator<Item = u32>) -> Option<Vec<u32>> {
     let first = paths.next()?;
     let hops = 0..moment.paths.route(first).len();
-    let mut common: Vec<u32> = hops.flat_map(|hop| moment.paths.at_hop(first, hop)).collect();
+    let mut common: Vec<u32> =
+        hops.flat_map(|hop| moment.paths.at_hop(first, hop)).copied().collect();
     common.sort_unstable();
     common.dedup();
     for path in paths {
@@ -285,5 +293,44 @@ impl Leaves {
             (NO_NODE, bunch) => tree.nearest(&self.bunches[bunch as usize].parents),
             (parent, _) => Some(parent).filter(|&parent| tree.holds(parent)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holm_model::{EdgeKind, NodeId};
+
+    use super::*;
+    use crate::MomentBuilder;
+
+    /// Six agents behind one hop that leads to a host of a site.
+    fn star() -> Moment {
+        let mut builder = MomentBuilder::new();
+        let mut node = |id: &str| builder.node(id.parse::<NodeId>().unwrap());
+        let agents: Vec<u32> = (0..6).map(|i| node(&format!("agent:a{i}"))).collect();
+        let (hop, host, site) = (node("hop:192.0.2.1"), node("host:192.0.2.9"), node("site:far"));
+        for agent in agents {
+            builder.edge(agent, EdgeKind::Path, hop, None);
+        }
+        builder.edge(hop, EdgeKind::Path, host, None);
+        builder.located_at(host, &"far".parse().unwrap());
+        let _ = site;
+        builder.build()
+    }
+
+    #[test]
+    fn what_few_agents_lose_stands_for_all_and_is_of_one_scale_with_sites() {
+        let moment = star();
+        let broken = |ranks: &Ranks, id: &str| {
+            let node = moment.find(&id.parse().unwrap()).unwrap();
+            ranks.nodes.iter().find(|ranked| ranked.node == node).unwrap().broken
+        };
+        let all = moment.rank(MOST_STEPS);
+        let some = moment.rank(10);
+        assert_eq!((all.agents, some.agents), (6, 2));
+        for id in ["hop:192.0.2.1", "host:192.0.2.9", "site:far"] {
+            assert_eq!(broken(&some, id), broken(&all, id), "{id}");
+        }
+        assert_eq!(broken(&all, "host:192.0.2.9"), broken(&all, "site:far"));
     }
 }

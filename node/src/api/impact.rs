@@ -144,7 +144,7 @@ pub(crate) async fn spof(
         if looked < agents {
             coverage
                 .notes
-                .push(format!("of pairs of agent and target those of {looked} of {agents} agents are counted"));
+                .push(format!("broken_paths are an estimate: the pairs of {looked} of {agents} agents, times {agents}/{looked}"));
         }
         Ok(SpofList {
             at: asked.as_of(at),

@@ -26,7 +26,7 @@ const MOST_NAMES: usize = 64;
 pub(crate) struct SearchQuery {
     /// Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too. `name@site`
     /// finds what a site means by a name, or by the first 64 that fit. `from|kind|to` finds edges, each of the three a part
-    /// of what the edge says or left empty.
+    /// of what the edge says or left empty; an end with `@site` finds what that site says.
     q: String,
     /// At this moment: RFC 3339, or milliseconds since 1970. Now otherwise.
     #[param(value_type = Option<String>)]
@@ -49,6 +49,11 @@ pub(crate) async fn search(
 ) -> Result<Response, ApiError> {
     let at = moment("at", query.at)?;
     let limit = limit(query.limit, 20)?;
+    if query.q.matches('|').count() > 2 {
+        return Err(ApiError::bad_request(
+            "q has more than three parts between `|`: edges are found by from|kind|to, the ways of packets by GET /v1/topology/paths",
+        ));
+    }
     answer(state, &caller, move |asked| {
         let (at, fold) = (at.unwrap_or(asked.now), query.fold.unwrap_or(true));
         if query.q.contains('|') {

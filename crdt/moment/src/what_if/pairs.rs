@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use holm_model::EdgeKind;
+
 use super::Limits;
 use crate::builder::as_index;
 use crate::impact::{BrokenPath, Impact, ReroutedPath, RouteStatus};
@@ -66,18 +68,31 @@ impl Moment {
     /// Whether an observed path crosses what is marked as gone, or may: a hop that did not answer is any of those
     /// that answered there to other flows of the pair.
     pub(super) fn crosses_gone(&self, path: u32, scratch: &Scratch) -> bool {
-        let hops = 0..self.paths.route(path).len();
-        let gone = |node: u32| scratch.gone_nodes.has(node);
-        let over_edge = |hop: usize| {
-            let over = |from: u32, to: u32| {
-                let edge = self.edge_between(from, holm_model::EdgeKind::Path, to);
-                edge.is_some_and(|edge| scratch.gone_edges.has(edge))
-            };
-            let next = || self.paths.at_hop(path, hop + 1);
-            self.paths.at_hop(path, hop).any(|from| next().any(|to| over(from, to)))
+        let hops = self.paths.route(path).len();
+        let gone = |node: &u32| scratch.gone_nodes.has(*node);
+        (0..hops).any(|hop| self.paths.at_hop(path, hop).iter().any(gone))
+            || (1..hops).any(|hop| {
+                let (from, to) = (self.paths.at_hop(path, hop - 1), self.paths.at_hop(path, hop));
+                self.joins_gone(from, to, scratch)
+            })
+    }
+
+    /// Whether a path edge from one of these to one of those is gone; both are in order.
+    fn joins_gone(&self, from: &[u32], to: &[u32], scratch: &Scratch) -> bool {
+        let gone = &scratch.gone_edge_list;
+        if from.len() * to.len() > gone.len() {
+            let has = |nodes: &[u32], node: u32| nodes.binary_search(&node).is_ok();
+            return gone.iter().map(|&edge| edge as usize).any(|edge| {
+                self.kind[edge] == EdgeKind::Path
+                    && has(from, self.from[edge])
+                    && has(to, self.to[edge])
+            });
+        }
+        let is_gone = |from: u32, to: u32| {
+            let edge = self.edge_between(from, EdgeKind::Path, to);
+            edge.is_some_and(|edge| scratch.gone_edges.has(edge))
         };
-        hops.clone().any(|hop| self.paths.at_hop(path, hop).any(gone))
-            || !scratch.gone_edge_list.is_empty() && hops.skip(1).any(|hop| over_edge(hop - 1))
+        from.iter().any(|&from| to.iter().any(|&to| is_gone(from, to)))
     }
 
     /// Observed paths of the pairs one of whose paths goes through a node that is gone, or an end of an edge that
