@@ -1,14 +1,14 @@
 //! Elements by what they are called, by what is said of them, and by address.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use holm_model::{AttributeValue, EdgeId, ElementId, Millis, NodeId, NodeKind, Prefix, SiteId};
+use holm_model::{AttributeValue, EdgeId, ElementId, Millis, NodeId, SiteId};
 
 use crate::TopologyGraph;
 use crate::records::{Records, SiteIndex};
 use crate::snapshot::said_at;
 use crate::topology::{NodeIndex, NodeSlot};
+use crate::wanted::{AttributeWanted, EndWanted, Fit, NodeWanted};
 
 /// The first elements of a list, and how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,60 +28,6 @@ impl ElementsOf {
     pub(crate) fn keep(&mut self, limit: usize) {
         self.items.sort_unstable();
         self.items.truncate(limit);
-    }
-}
-
-/// How well something fits, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
-    /// The whole id or name.
-    Whole,
-    /// The prefix that holds the address; longer ones first.
-    Prefix { shorter_by: u8 },
-    /// The name begins so.
-    Start,
-    /// It is in the name.
-    Part,
-    /// It is in the value of an attribute.
-    Attribute,
-}
-
-/// What one end of an edge is to be.
-struct EndWanted {
-    /// In lower case; a part of the id.
-    text: String,
-    /// Or an address, of which kind of node, if of one.
-    address: Option<(Option<NodeKind>, IpAddr)>,
-    /// As this site says.
-    site: Option<SiteIndex>,
-}
-
-impl EndWanted {
-    fn of(text: &str, graph: &TopologyGraph) -> Self {
-        let of_site = text.rsplit_once('@').and_then(|(name, site)| {
-            let index = graph.sites.iter().position(|s| s.as_str().to_lowercase() == site)?;
-            Some((name, SiteIndex::try_from(index).ok()?))
-        });
-        let (text, site) = of_site.map_or((text, None), |(name, site)| (name, Some(site)));
-        let address = |text: &str| text.parse().ok().map(|a: IpAddr| a.to_canonical());
-        let of_kind = || {
-            let (kind, name) = text.split_once(':')?;
-            Some((Some(NodeKind::parse(kind)?), address(name)?))
-        };
-        let address = address(text).map(|address| (None, address)).or_else(of_kind);
-        Self { text: text.into(), address, site }
-    }
-
-    fn fits(&self, id: &NodeId) -> bool {
-        let is_it = |(kind, address): (Option<NodeKind>, IpAddr)| {
-            kind.is_none_or(|kind| kind == id.kind())
-                && id.name().parse().is_ok_and(|name: IpAddr| name.to_canonical() == address)
-        };
-        id.to_string().to_lowercase().contains(&self.text) || self.address.is_some_and(is_it)
-    }
-
-    fn is_of(&self, site: SiteIndex) -> bool {
-        self.site.is_none_or(|wanted| wanted == site)
     }
 }
 
@@ -114,16 +60,12 @@ impl TopologyGraph {
         ElementsOf { items: items.collect(), total: found.total }
     }
 
-    /// The nodes that are there at `at` and fit `text`: by id, name, or the value of an attribute,
-    /// whatever the case; for an address also the prefixes that hold it, longest first. With `fold` by
+    /// The nodes that are there at `at` and fit `text`: by id, name, the value of an attribute or `key=value`, whatever
+    /// the case; for an address or prefix also the prefixes that hold it, longest first, and what lies in it. With `fold` by
     /// any of the names that are folded into one node, by the one that fits best. Best first, then by
     /// id; at most `limit`. Nothing fits an empty text.
     pub fn search(&self, text: &str, at: Millis, limit: usize, fold: bool) -> FoundNodes {
-        let wanted = text.trim().to_lowercase();
-        if wanted.is_empty() {
-            return FoundNodes::default();
-        }
-        let address = wanted.parse().ok().map(|address: IpAddr| address.to_canonical());
+        let Some(wanted) = NodeWanted::of(text) else { return FoundNodes::default() };
         let joined = if fold { self.joined(at, &None) } else { Arc::default() };
         let mut found: Vec<(Fit, FoundNode)> = Vec::new();
         for (index, node) in (0..).zip(&self.nodes) {
@@ -132,10 +74,10 @@ impl TopologyGraph {
             };
             let names = || joined.all(index).filter_map(|n| self.nodes[n as usize].as_ref());
             let fits = |slot: &NodeSlot| {
-                let fit = fit_of(slot, &wanted, address);
+                let fit = wanted.fit(&slot.id);
                 let attribute = match fit {
                     Some(_) => None,
-                    None => Some(attribute_that_fits(slot, &wanted, at)?),
+                    None => Some(wanted.said_of(slot, at)?),
                 };
                 let (id, matched) = (node.id.clone(), slot.id.clone());
                 Some((fit.unwrap_or(Fit::Attribute), FoundNode { id, matched, attribute }))
@@ -194,6 +136,35 @@ impl TopologyGraph {
         found
     }
 
+    /// The edges of which a site says at `at` what `key=value` asks for: the key, and a part of the value, whatever the
+    /// case. In order, at most `limit`; with `fold` by what their ends are shown as.
+    pub fn search_edges_said(
+        &self,
+        text: &str,
+        at: Millis,
+        limit: usize,
+        fold: bool,
+    ) -> ElementsOf {
+        let mut found = ElementsOf::default();
+        let Some(wanted) = AttributeWanted::of(text) else { return found };
+        let joined = if fold { self.joined(at, &None) } else { Arc::default() };
+        for edge in self.edges.iter().flatten() {
+            let (start, end) = (joined.shown(edge.from), joined.shown(edge.to));
+            let is_within = start == end && edge.from != edge.to;
+            let mut said = said_at(&edge.records, at, &None);
+            if !is_within && said.any(|(_, record)| wanted.find(&record.attributes(at)).is_some()) {
+                let ends = self.id_of(start).cloned().zip(self.id_of(end).cloned());
+                let id = ends.map(|(from, to)| EdgeId { from, kind: edge.kind, to });
+                found.items.extend(id.map(ElementId::Edge));
+            }
+        }
+        found.items.sort_unstable();
+        found.items.dedup();
+        found.total = found.items.len() as u64;
+        found.keep(limit);
+        found
+    }
+
     /// Whether a site recorded the node, an edge that ends in it or a path over it, at `at`.
     fn is_there(&self, node: &NodeSlot, at: Millis) -> bool {
         let said = |records: &Records| said_at(records, at, &None).next().is_some();
@@ -202,34 +173,6 @@ impl TopologyGraph {
         said(&node.records)
             || edges.filter_map(|&e| self.edges[e as usize].as_ref()).any(|e| said(&e.records))
             || paths.into_iter().any(|path| said(&path.records))
-    }
-}
-
-/// The first thing that is said of a node at `at` and that fits.
-fn attribute_that_fits(node: &NodeSlot, wanted: &str, at: Millis) -> Option<(Box<str>, Box<str>)> {
-    let said = said_at(&node.records, at, &None);
-    let fitting = said.filter_map(|(_, record)| {
-        let attributes = record.attributes(at);
-        let mut all = attributes.iter();
-        let first = all.find(|(_, value)| value.to_lowercase().contains(wanted))?;
-        Some((first.0.clone(), first.1.clone()))
-    });
-    fitting.min()
-}
-
-/// How well a node's own name fits.
-fn fit_of(node: &NodeSlot, wanted: &str, address: Option<IpAddr>) -> Option<Fit> {
-    let name = node.id.name().to_lowercase();
-    let prefix = address.filter(|_| node.id.kind() == NodeKind::Prefix);
-    let same = |address: IpAddr| name.parse::<IpAddr>() == Ok(address);
-    if name == wanted || node.id.to_string().to_lowercase() == wanted || address.is_some_and(same) {
-        Some(Fit::Whole)
-    } else if let Some(length) = prefix.and_then(|address| holds(&name, address)) {
-        Some(Fit::Prefix { shorter_by: 128 - length })
-    } else if name.starts_with(wanted) {
-        Some(Fit::Start)
-    } else {
-        name.contains(wanted).then_some(Fit::Part)
     }
 }
 
@@ -255,10 +198,4 @@ impl TopologyGraph {
         found.sort_unstable();
         found
     }
-}
-
-/// The length of `prefix` if it holds `address`.
-fn holds(prefix: &str, address: IpAddr) -> Option<u8> {
-    let prefix = Prefix::parse(prefix).filter(|prefix| prefix.holds(address))?;
-    u8::try_from(prefix.length()).ok()
 }

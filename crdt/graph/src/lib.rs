@@ -26,6 +26,7 @@ mod serving;
 mod snapshot;
 mod topology;
 mod view;
+mod wanted;
 
 pub use aliases::AliasView;
 pub use change::{ElementChange, ElementChangeKind, SiteElement};

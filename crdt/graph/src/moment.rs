@@ -286,6 +286,20 @@ impl<'a> Laying<'a> {
                 self.builder.runs_on(service, host);
             }
         }
+        for (service, site, address) in graph.serve_at(self.at) {
+            let host = NodeId::new(NodeKind::Host, &address.to_string()).ok();
+            let host = host.and_then(|host| graph.node_named(&host));
+            if host.and_then(|(host, _)| self.there(host, site)).is_some() {
+                continue;
+            }
+            // Nobody spoke of the host, and yet the address is there.
+            let scope = AddressScope::of(address);
+            let is_private = scope != AddressScope::Global;
+            let class = is_private.then(|| self.plans.class(scope, site));
+            if let Some(service) = self.there(service, site) {
+                self.builder.serves_at(service, address, class);
+            }
+        }
         let joined = Arc::clone(&self.joined);
         for (node, class, number, thing) in joined.things() {
             let made = self.made(number, thing);

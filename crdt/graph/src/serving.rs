@@ -78,6 +78,16 @@ impl TopologyGraph {
         found
     }
 
+    /// At which addresses services serve, as each site says.
+    pub(crate) fn serve_at(&self, at: Millis) -> Vec<(NodeIndex, SiteIndex, IpAddr)> {
+        let mut found = Vec::new();
+        for (service, site, record) in self.services(at) {
+            let attributes = record.attributes(at);
+            found.extend(addresses(&attributes).map(|address| (service, site, address)));
+        }
+        found
+    }
+
     /// The sites that say at `at` that a node has another name.
     pub(crate) fn claimants(&self, node: &NodeSlot, at: Millis) -> impl Iterator<Item = SiteIndex> {
         let aliases = node.aliases.iter().filter_map(|&alias| self.aliases.get(alias));

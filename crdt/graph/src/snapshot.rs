@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use holm_model::{Attributes, EdgeId, EdgeKind, Millis, NodeId, SiteId};
 
 use crate::joining::Joined;
@@ -62,8 +62,11 @@ impl Asked<'_> {
 
 /// What there is to show. Nodes are those that are shown; edges may be several of one shown edge.
 struct Found<'a> {
+    /// In the order of their ids.
     nodes: Vec<(NodeIndex, Presence)>,
     edges: Vec<FoundEdge<'a>>,
+    /// How many edges away each node is, where somebody asked for what is around one.
+    away: HashMap<NodeIndex, u32>,
 }
 
 struct FoundEdge<'a> {
@@ -163,7 +166,8 @@ impl TopologyGraph {
         }
         let order = self.order();
         let nodes = order.nodes.iter().map(|&n| (n, std::mem::take(&mut nodes[n as usize])));
-        Found { nodes: nodes.filter(|(_, presence)| presence.since.is_some()).collect(), edges }
+        let nodes = nodes.filter(|(_, presence)| presence.since.is_some()).collect();
+        Found { nodes, edges, away: HashMap::new() }
     }
 
     /// What lies within `depth` edges of `centre`, breadth first; nothing else is looked at.
@@ -187,8 +191,9 @@ impl TopologyGraph {
             presence.since.is_some().then_some((edge, presence))
         };
         let mut nodes: HashMap<NodeIndex, Presence> = HashMap::from([(centre, there)]);
+        let mut away: HashMap<NodeIndex, u32> = HashMap::from([(centre, 0)]);
         let mut ring = vec![centre];
-        for _ in 0..depth {
+        for distance in 1..=depth {
             let mut next = Vec::new();
             for node in ring.iter().flat_map(|&n| joined.all(n)) {
                 let Some(slot) = &self.nodes[node as usize] else { continue };
@@ -196,6 +201,7 @@ impl TopologyGraph {
                     for end in [joined.shown(edge.from), joined.shown(edge.to)] {
                         if !nodes.contains_key(&end) && self.is_of_kind(end, asked) {
                             nodes.insert(end, self.presence_of(end, asked));
+                            away.insert(end, distance);
                             next.push(end);
                         }
                     }
@@ -218,7 +224,7 @@ impl TopologyGraph {
         let rank = &self.order().rank;
         let mut nodes: Vec<_> = nodes.into_iter().collect();
         nodes.sort_unstable_by_key(|(node, _)| rank[*node as usize]);
-        Ok(Found { nodes, edges })
+        Ok(Found { nodes, edges, away })
     }
 
     /// Who says that what is shown as `node` is there: of it, of an edge that ends in it, of a path over
@@ -256,10 +262,18 @@ impl TopologyGraph {
         let limit = filter.limit.unwrap_or(usize::MAX);
         let order = self.order();
         let rank = |node: NodeIndex| order.rank[node as usize];
-        let Found { mut nodes, edges } = found;
+        let Found { mut nodes, edges, away } = found;
         let total_nodes = nodes.len();
+        // What there is room for: the nearest of what is around a node, else the first.
+        if total_nodes > limit && !away.is_empty() {
+            nodes.sort_by_key(|(node, _)| away.get(node).copied());
+        }
         nodes.truncate(limit);
-        let last = nodes.last().map(|(node, _)| rank(*node));
+        nodes.sort_unstable_by_key(|(node, _)| rank(*node));
+        let kept: HashSet<u32> = match total_nodes == nodes.len() {
+            true => HashSet::new(),
+            false => nodes.iter().map(|(node, _)| rank(*node)).collect(),
+        };
         let node_views = nodes.into_iter().filter_map(|(node, presence)| {
             let slot = self.nodes[node as usize].as_ref()?;
             let others = joined.others(node);
@@ -296,7 +310,7 @@ impl TopologyGraph {
         let total_edges = keys.chunk_by(same).count();
         let shown = keys.chunk_by(same).filter(|one| {
             let (from, _, to) = one[0].shown;
-            total_nodes == nodes.len() || last.is_some_and(|last| from <= last && to <= last)
+            total_nodes == nodes.len() || (kept.contains(&from) && kept.contains(&to))
         });
         let edges = shown.take(limit).filter_map(|one| {
             let parts = || one.iter().map(|key| &edges[key.place as usize]);

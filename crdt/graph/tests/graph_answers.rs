@@ -191,3 +191,64 @@ fn edges_are_found_by_parts_of_their_ends_and_kind() {
     assert_eq!(folded("|flow|192.168.1.1@berlin", true), [""; 0]);
     assert_eq!(folded("web@Tokyo|flow|", true), ["service:web|flow|service:db"]);
 }
+
+#[test]
+fn what_is_looked_for_is_found_however_it_is_written() {
+    let mut graph = TopologyGraph::new();
+    let mut put = |id: &str| graph.apply(&site("berlin"), element(id, 10, Some(20), "1", 10));
+    for id in [
+        "host:2001:db8::1",
+        "host:198.51.100.7",
+        "as:64500|routing|prefix:198.51.100.0/24",
+        "hop:198.51.101.1",
+    ] {
+        put(id);
+    }
+    let mut service = element("service:web", 10, Some(20), "1", 10);
+    service.attributes = [("server.port".into(), "7003,7004".into())].into();
+    graph.apply(&site("berlin"), service);
+    let mut flow = element("service:web|flow|host:198.51.100.7", 10, Some(20), "1", 10);
+    flow.attributes = [("network.transport".into(), "tcp".into())].into();
+    graph.apply(&site("berlin"), flow);
+    let found = |text: &str| {
+        let nodes = graph.search(text, Millis(15), 9, true).items.into_iter();
+        let edges = graph.search_edges_said(text, Millis(15), 9, true).items.into_iter();
+        let all = nodes.map(|found| found.id.to_string()).chain(edges.map(|id| id.to_string()));
+        all.collect::<Vec<_>>().join(" ")
+    };
+    for (text, expected) in [
+        ("host:2001:0db8:0::1", "host:2001:db8::1"),
+        ("2001:DB8:0::1", "host:2001:db8::1"),
+        ("AS64500", "as:64500"),
+        ("prefix:198.51.100.7/24", "prefix:198.51.100.0/24 host:198.51.100.7"),
+        ("198.51.100.0/25", "prefix:198.51.100.0/24 host:198.51.100.7"),
+        ("198.51.100.0/23", "hop:198.51.101.1 host:198.51.100.7 prefix:198.51.100.0/24"),
+        ("hop:198.51.100.99", "prefix:198.51.100.0/24"),
+        ("server.port=7003", "service:web"),
+        ("attribute:Server.Port=7004", "service:web"),
+        ("network.transport=tcp", "service:web|flow|host:198.51.100.7"),
+        ("server.port=7005", ""),
+        ("port=7003", ""),
+    ] {
+        assert_eq!(found(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_picture_around_a_node_that_is_cut_keeps_the_node_and_what_is_nearest() {
+    let mut graph = TopologyGraph::new();
+    let mut put = |id: &str| graph.apply(&site("berlin"), element(id, 10, Some(20), "1", 10));
+    put("service:web|flow|service:zoo");
+    for far in 0..9 {
+        put(&format!("agent:a{far}|path|service:zoo"));
+    }
+    let around = SnapshotFilter {
+        around: Some(("service:web".parse().unwrap(), 2)),
+        limit: Some(3),
+        ..SnapshotFilter::default()
+    };
+    let picture = graph.snapshot(Millis(15), &around).expect("there");
+    let ids: Vec<String> = picture.nodes.iter().map(|node| node.id.to_string()).collect();
+    assert_eq!(ids, ["agent:a0", "service:web", "service:zoo"]);
+    assert_eq!((picture.total_nodes, picture.total_edges, picture.edges.len()), (11, 10, 2));
+}

@@ -6,7 +6,8 @@ mod put;
 use holm_graph::{Folding, MeantBySite, TopologyGraph};
 use holm_model::Millis;
 use holm_moment::{
-    Impact, Limits, Metric, Moment, RouteLayer, RouteQuery, Scratch, Selector, WhatIf, impact_diff,
+    Impact, Limits, Metric, Moment, Named, RouteLayer, RouteQuery, Scratch, Selector, WhatIf,
+    impact_diff, impact_diff_by,
 };
 use put::{id, node, put, put_with};
 
@@ -496,4 +497,26 @@ fn a_service_does_not_fail_with_another_sites_host_whatever_was_said_at_other_ti
     assert_eq!(impacted(&graph.moment(NOW), "host:db"), [""; 0]);
     put(&mut graph, "tokyo", "agent:tokyo|path|host:10.0.0.5", (1, Some(10)));
     assert_eq!(impacted(&graph.moment(NOW), "host:db"), [""; 0]);
+}
+
+#[test]
+fn answers_of_two_moments_are_compared_by_the_names_of_the_later_one() {
+    // Berlin alone uses the address until tokyo does too, and the target gets a name.
+    let (early, late) = (Millis(5), NOW);
+    let mut graph = TopologyGraph::new();
+    for way in ["agent:berlin|path|hop:192.168.7.1", "hop:192.168.7.1|path|host:192.0.2.1"] {
+        put(&mut graph, "berlin", way, (1, None));
+    }
+    put(&mut graph, "tokyo", "agent:tokyo|path|hop:192.168.7.1", (20, None));
+    put(&mut graph, "tokyo", "host:192.0.2.1|alias|host:shop.example", (20, None));
+    let (then, now) = (graph.moment(early), graph.moment(late));
+    let before = fails(&then, "hop:192.168.7.1");
+    let after = fails(&now, "hop:192.168.7.1@berlin");
+    let plain = impact_diff(&before, &after);
+    assert!(!plain.broken_paths[0].is_empty(), "names mean other things: {plain:?}");
+    let called = |named: &Named| then.called_in(named, &now);
+    let diff = impact_diff_by((&before, &called), (&after, &Named::clone));
+    assert_eq!((diff.broken_paths[0].len(), diff.broken_paths[1].len()), (0, 0), "{diff:?}");
+    assert_eq!(diff.broken_paths[2].len(), 1);
+    assert_eq!((diff.disconnected[0].len(), diff.disconnected[1].len()), (0, 0), "{diff:?}");
 }

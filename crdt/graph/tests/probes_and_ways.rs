@@ -260,3 +260,74 @@ fn where_packets_of_another_flow_went_straight_to_a_hop_its_edge_is_a_link() {
     let failed = fails(&moment, "hop:203.0.113.9");
     assert_eq!((failed.broken_paths.total, failed.rerouted_paths.total), (0, 1), "{failed:?}");
 }
+
+#[test]
+fn a_router_that_is_called_and_led_over_is_one_machine() {
+    let mut graph = TopologyGraph::new();
+    for gateway in ["203.0.113.1", "192.168.1.1"] {
+        let way = format!("agent:berlin|path|{TARGET}|udp-{gateway}|hop:{gateway}");
+        put(&mut graph, "berlin", &way, (1, None));
+        put(&mut graph, "berlin", &format!("service:web|flow|host:{gateway}"), (1, None));
+    }
+    // The same private address elsewhere is another machine.
+    put(&mut graph, "tokyo", "service:far|flow|host:192.168.1.1", (1, None));
+    // A service by an address of a device, at which nobody called or probed a host.
+    let serves = [("server.address", "198.51.100.1"), ("server.port", "80")];
+    put_with(&mut graph, "berlin", "service:lb", (1, None), &[(1, &serves)]);
+    put(&mut graph, "berlin", "service:web|flow|service:lb", (1, None));
+    put(&mut graph, "berlin", "device:r1|device|hop:198.51.100.1", (1, None));
+    put(&mut graph, "berlin", "as:64500|routing|prefix:198.51.100.0/24", (1, None));
+    let moment = graph.moment(NOW);
+    let ranked = moment.spof(99).items;
+    for name in ["hop:203.0.113.1", "host:203.0.113.1"] {
+        let impact = fails(&moment, name);
+        assert_eq!(impact.failed.len(), 2, "{impact:?}");
+        assert_eq!((impact.broken_paths.total, impact.rerouted_paths.total), (0, 1), "{name}");
+        assert_eq!(impact.impacted_services.total, 1, "{name}: {impact:?}");
+        let spof = ranked.iter().find(|spof| spof.id.to_string() == name).expect("ranked");
+        assert_eq!(spof.impacted_services, 1, "{name}");
+    }
+    for name in ["hop:192.168.1.1", "host:192.168.1.1"] {
+        let failed = Selector::Placed { node: node(name), site: "berlin".parse().expect("valid") };
+        let failed = moment.select(&failed).expect("there");
+        let question = WhatIf { failed, ..WhatIf::default() };
+        let impact = moment.what_if(&question, Limits::default(), None, &mut Scratch::default());
+        let services: Vec<String> =
+            impact.impacted_services.items.iter().map(|s| s.id.to_string()).collect();
+        assert_eq!(services, ["service:web"], "{name}");
+    }
+    for name in ["device:r1", "hop:198.51.100.1", "prefix:198.51.100.0/24", "as:64500"] {
+        let impact = fails(&moment, name);
+        let services: Vec<String> =
+            impact.impacted_services.items.iter().map(|s| s.id.to_string()).collect();
+        assert!(services.contains(&"service:web".into()), "{name}: {impact:?}");
+    }
+}
+
+#[test]
+fn an_as_is_what_it_alone_originates_by_the_longest_prefix() {
+    let mut graph = TopologyGraph::new();
+    for edge in [
+        "as:64500|routing|prefix:0.0.0.0/0",
+        "as:64500|routing|prefix:198.51.0.0/16",
+        "as:64501|routing|prefix:198.51.100.0/24",
+        "as:64501|routing|prefix:203.0.113.0/24",
+        "as:64502|routing|prefix:203.0.113.0/24",
+        // A router that leads there originates nothing.
+        "hop:192.0.2.1|routing|prefix:198.51.100.0/24",
+        "agent:berlin|path|host:198.51.100.7",
+        "agent:berlin|path|host:198.51.1.7",
+        "agent:berlin|path|host:203.0.113.7",
+        "agent:berlin|path|host:10.0.0.9",
+    ] {
+        put(&mut graph, "berlin", edge, (1, None));
+    }
+    let moment = graph.moment(NOW);
+    let selected = |name: &str| {
+        let nodes = moment.select(&Selector::Element(id(name))).expect("there").nodes;
+        nodes.into_iter().map(|n| moment.node(n).to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(selected("as:64500"), "as:64500 host:198.51.1.7");
+    assert_eq!(selected("as:64501"), "as:64501 host:198.51.100.7");
+    assert_eq!(selected("as:64502"), "as:64502");
+}

@@ -25,6 +25,8 @@ pub enum DocKind {
     /// What one site's nodes counted for objectives.
     #[serde(rename = "slo-ledger")]
     SloLedger,
+    /// How tests stand at one site, and what is said of its nodes that run them.
+    Test,
     /// What one site saw to exist, and when.
     Topology,
 }
@@ -40,6 +42,7 @@ impl DocKind {
             Self::Policy => "policy",
             Self::Roster => "roster",
             Self::SloLedger => "slo-ledger",
+            Self::Test => "test",
             Self::Topology => "topology",
         }
     }

@@ -1,10 +1,12 @@
 //! Takes elements in any order and lays them out in the one order of their ids.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
 use holm_model::{EdgeKind, NodeId, NodeKind, SiteId};
 
+use crate::addresses::Addresses;
 use crate::adjacency::Layer;
 use crate::flow_paths::FlowPaths;
 use crate::moment::{Moment, NO_EDGE, NO_NODE, NO_WEIGHT, PrivateName};
@@ -30,6 +32,7 @@ pub struct MomentBuilder {
     private: Vec<PrivateName>,
     classes: BTreeMap<SiteId, [u32; 2]>,
     spoken_of: Vec<(u32, SiteId)>,
+    serving: Vec<(IpAddr, Option<u32>, u32)>,
 }
 
 #[derive(Debug)]
@@ -88,6 +91,11 @@ impl MomentBuilder {
     /// That a service runs on a host: it fails with it.
     pub fn runs_on(&mut self, service: u32, host: u32) {
         self.runs_on.push((service, host));
+    }
+
+    /// That a service serves at an address by which no host goes, and to the sites of which class if it is private.
+    pub fn serves_at(&mut self, service: u32, address: IpAddr, class: Option<u32>) {
+        self.serving.push((address.to_canonical(), class, service));
     }
 
     /// That an agent sees the node where it is itself: while the agent is there, the node is not cut
@@ -186,6 +194,9 @@ impl MomentBuilder {
         private.iter_mut().for_each(|private| private.node = at(private.node));
         private.sort_unstable();
         private.dedup();
+        let serving = self.serving.iter().map(|&(address, class, node)| (address, class, at(node)));
+        let all_names = nodes.iter().zip(0..).chain(also_called.iter().map(|(n, i)| (n, *i)));
+        let addresses = Addresses::of(&nodes, all_names, &private, serving);
         let mut speakers: HashMap<u32, Vec<SiteId>> = HashMap::new();
         for (prefix, site) in self.spoken_of {
             speakers.entry(at(prefix)).or_default().push(site);
@@ -249,6 +260,7 @@ impl MomentBuilder {
             routing: layer(Some(EdgeKind::Routing)),
             device: layer(Some(EdgeKind::Device)),
             paths,
+            addresses,
             sole_site: sole_sites(recorded),
             located,
             agents,

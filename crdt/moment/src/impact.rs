@@ -185,8 +185,17 @@ pub struct ImpactDiff {
     pub complete: bool,
 }
 
-/// Compares two answers.
+/// Compares two answers of moments in which names mean the same.
 pub fn impact_diff(a: &Impact, b: &Impact) -> ImpactDiff {
+    impact_diff_by((a, &Named::clone), (b, &Named::clone))
+}
+
+/// An answer, and what its nodes are called where it is compared ([`Moment::called_in`]).
+pub type Side<'a> = (&'a Impact, &'a dyn Fn(&Named) -> Named);
+
+/// Compares two answers by what their nodes are called in one moment.
+pub fn impact_diff_by((a, in_a): Side<'_>, (b, in_b): Side<'_>) -> ImpactDiff {
+    let (a, b) = (&renamed(a, in_a), &renamed(b, in_b));
     let broken = |i: &Impact| keys(&i.broken_paths, |p| (p.from.clone(), p.to.clone()));
     let rerouted = |i: &Impact| keys(&i.rerouted_paths, |p| (p.from.clone(), p.to.clone()));
     let stranded = |i: &Impact| keys(&i.stranded_paths, |p| (p.from.clone(), p.to.clone()));
@@ -223,6 +232,21 @@ impl<T> Listed<T> {
     pub fn is_whole(&self) -> bool {
         self.items.len() as u64 == self.total
     }
+}
+
+/// The same with its nodes by other names.
+fn renamed(impact: &Impact, name: &dyn Fn(&Named) -> Named) -> Impact {
+    let mut impact = impact.clone();
+    for path in impact.broken_paths.items.iter_mut().chain(&mut impact.stranded_paths.items) {
+        (path.from, path.to) = (name(&path.from), name(&path.to));
+    }
+    for path in &mut impact.rerouted_paths.items {
+        (path.from, path.to) = (name(&path.from), name(&path.to));
+    }
+    impact.impacted_services.items.iter_mut().for_each(|service| service.id = name(&service.id));
+    impact.impacted_prefixes.items.iter_mut().for_each(|prefix| prefix.id = name(&prefix.id));
+    impact.disconnected.items.iter_mut().for_each(|node| *node = name(node));
+    impact
 }
 
 fn keys<T, K: Ord>(list: &Listed<T>, key: impl Fn(&T) -> K) -> BTreeSet<K> {

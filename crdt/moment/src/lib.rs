@@ -7,6 +7,7 @@
 //! an allocation per step of a search, a total that is not exact, or a route that no packet took
 //! shown as observed.
 
+mod addresses;
 mod adjacency;
 mod builder;
 mod flow_paths;
@@ -25,7 +26,7 @@ mod what_if;
 pub use builder::MomentBuilder;
 pub use impact::{
     BrokenPath, Coverage, Impact, ImpactDiff, ImpactedPrefix, ImpactedService, Listed, PrefixLoss,
-    ReroutedPath, RouteStatus, SloIndex, impact_diff,
+    ReroutedPath, RouteStatus, Side, SloIndex, impact_diff, impact_diff_by,
 };
 pub use layers::{LayeredRoute, LayeredRoutes, RouteLayer};
 pub use moment::Moment;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use hashbrown::HashMap;
 use holm_model::{AddressScope, EdgeId, EdgeKind, ElementId, NodeId, NodeKind, SiteId};
 
+use crate::addresses::Addresses;
 use crate::adjacency::{Hop, Layer};
 use crate::flow_paths::FlowPaths;
 use crate::reach::Arrivals;
@@ -59,6 +60,7 @@ pub struct Moment {
     pub(crate) routing: Layer,
     pub(crate) device: Layer,
     pub(crate) paths: FlowPaths,
+    pub(crate) addresses: Addresses,
     /// Nodes of kind agent, in order.
     pub(crate) agents: Vec<u32>,
     /// By target: the agents that have observed flow paths to it, one bit each.

@@ -1,5 +1,6 @@
 //! How answers name nodes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use holm_model::{EdgeKind, NodeId, SiteId};
@@ -56,6 +57,32 @@ impl Moment {
             NamedElement::Edge(from, self.kind[edge as usize], to)
         });
         nodes.chain(edges).collect()
+    }
+
+    /// What the node of an answer of this moment is called in another: by any of its names, as the sites mean it that
+    /// mean it here. As it is, if it is nothing there or no one thing.
+    pub fn called_in(&self, named: &Named, other: &Self) -> Named {
+        let node = match &named.at {
+            Some(site) => self.meant_by(&named.id, site),
+            None => self.find(&named.id),
+        };
+        let Some(node) = node else { return named.clone() };
+        let mut there: BTreeSet<u32> = BTreeSet::new();
+        for name in self.names(node) {
+            let by_sites =
+                other.called_at.contains_key(&name) || !other.of_classes(&name).is_empty();
+            if by_sites {
+                let mean =
+                    self.classes.keys().filter(|site| self.meant_by(&name, site) == Some(node));
+                there.extend(mean.filter_map(|site| other.meant_by(&name, site)));
+            } else {
+                there.extend(other.find(&name));
+            }
+        }
+        match (there.pop_first(), there.pop_first()) {
+            (Some(only), None) => other.named(only),
+            _ => named.clone(),
+        }
     }
 
     /// By what a picture shows a node that an answer names with a site: all its names.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 
 use holm_model::{EdgeKind, NodeId, NodeKind};
 
-use crate::adjacency::Hop;
+use crate::adjacency::{Hop, Rows};
 use crate::moment::{Moment, NO_NODE, NO_WEIGHT};
 use crate::named::Named;
 use crate::search::Scratch;
@@ -221,12 +221,12 @@ impl Moment {
     }
 
     /// How wide the load balancing is that was seen: the most nodes that lie side by side, as many hops from
-    /// the one end, on the shortest routes along path edges as they point. 1 where there is but one; 0 if
-    /// there is no route.
+    /// the one end, on the shortest routes along path edges as they point, and over hops that did not answer. 1 where
+    /// there is but one; 0 if there is no route.
     pub fn ecmp_width(&self, from: u32, to: u32, scratch: &mut Scratch) -> usize {
-        self.distances(from, &self.path.out, scratch);
+        self.distances(from, [&self.path.out, &self.gaps.out], scratch);
         let ahead = std::mem::take(&mut scratch.depth);
-        self.distances(to, &self.path.into, scratch);
+        self.distances(to, [&self.path.into, &self.gaps.into], scratch);
         let length = ahead[to as usize];
         if length == u32::MAX || from == to {
             return 0;
@@ -268,7 +268,7 @@ impl Moment {
     }
 
     /// Distances from `root` into `scratch.depth`; the greatest number where there is no way.
-    fn distances(&self, root: u32, rows: &crate::adjacency::Rows<Hop>, scratch: &mut Scratch) {
+    fn distances(&self, root: u32, rows: [&Rows<Hop>; 2], scratch: &mut Scratch) {
         let Scratch { depth, queue, .. } = scratch;
         depth.clear();
         depth.resize(self.nodes.len(), u32::MAX);
@@ -278,7 +278,7 @@ impl Moment {
         let mut at = 0;
         while let Some(&node) = queue.get(at) {
             at += 1;
-            for hop in rows.of(node) {
+            for hop in rows.into_iter().flat_map(|rows| rows.of(node)) {
                 if depth[hop.node as usize] == u32::MAX {
                     depth[hop.node as usize] = depth[node as usize] + 1;
                     queue.push(hop.node);

@@ -1,10 +1,6 @@
 //! What is to fail, as people name it.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
-
-use hashbrown::HashMap;
-use holm_model::{AddressScope, ElementId, NodeId, NodeKind, Prefix, SiteId};
+use holm_model::{ElementId, NodeId, NodeKind, SiteId};
 
 use crate::builder::as_index;
 use crate::moment::Moment;
@@ -66,11 +62,12 @@ impl Moment {
     /// that means several things stands for all of them.
     /// - `site:S` is the site, its agent, what is known as a part of it (its nodes' addresses), and the
     ///   services that only S recorded: those that run there.
-    /// - `prefix:P` is the prefix, and the hosts and hops whose address it holds; of private addresses
-    ///   those that mean something to a site that speaks of the prefix.
-    /// - `as:N` is the AS, and the hosts and hops in prefixes that it alone originates
+    /// - `prefix:P` is the prefix, and the hosts and hops whose address it holds, with the services that serve there; of
+    ///   private addresses those that mean something to a site that speaks of the prefix.
+    /// - `as:N` is the AS, and what it alone originates: by the longest prefix that holds an address
     ///   (`as:N|routing|prefix:…`).
     /// - `device:D` is the device and the interfaces (hops) that device edges attach to it.
+    /// - A host and a hop of the same address are one machine: they fail together.
     ///
     /// # Errors
     /// [`UnknownTarget`] with the nearest names if it is not there.
@@ -99,6 +96,7 @@ impl Moment {
                 }
             }
         }
+        self.add_same_address(&mut selection.nodes);
         for list in [&mut selection.nodes, &mut selection.edges] {
             list.sort_unstable();
             list.dedup();
@@ -122,14 +120,13 @@ impl Moment {
     pub(crate) fn add_parts(&self, node: &NodeId, index: u32, selection: &mut Selection) {
         match node.kind() {
             NodeKind::Site => self.add_site(node.name(), selection),
-            NodeKind::Prefix => self.add_prefixes(std::iter::once(index), selection),
+            NodeKind::Prefix => {
+                let prefix = std::iter::once(index);
+                self.each_held(prefix, &mut |_, node| selection.nodes.push(node));
+            }
             NodeKind::As => {
-                let alone = |prefix: &u32| {
-                    let is_prefix = self.kind_of(*prefix) == NodeKind::Prefix;
-                    is_prefix && self.routing.into.of(*prefix).len() == 1
-                };
-                let behind = self.routing.out.of(index).iter().map(|hop| hop.node);
-                self.add_prefixes(behind.filter(alone), selection);
+                let own = self.originated().into_iter().filter(|(by, _)| *by == index);
+                selection.nodes.extend(own.map(|(_, node)| node));
             }
             NodeKind::Device => {
                 let attached = self.device.around(index).map(|hop| hop.node);
@@ -164,48 +161,6 @@ impl Moment {
         let own = self.sole_site.get(&site);
         let services = own.into_iter().flatten().copied();
         selection.nodes.extend(services.filter(|&n| self.kind_of(n) == NodeKind::Service));
-    }
-
-    /// The hosts and hops whose address lies in any of these prefixes.
-    fn add_prefixes(&self, prefixes: impl Iterator<Item = u32>, selection: &mut Selection) {
-        self.each_held(prefixes, &mut |_, node| selection.nodes.push(node));
-    }
-
-    /// Every host and hop whose address lies in one of `prefixes`, with that prefix; some more than once.
-    pub(crate) fn each_held(
-        &self,
-        prefixes: impl Iterator<Item = u32>,
-        found: &mut impl FnMut(u32, u32),
-    ) {
-        let named =
-            prefixes.filter_map(|node| Some((Prefix::parse(self.node(node).name())?, node)));
-        let mut wanted: HashMap<Prefix, Vec<u32>> = HashMap::new();
-        named.for_each(|(prefix, node)| wanted.entry(prefix).or_default().push(node));
-        let lengths: BTreeSet<u32> = wanted.keys().map(Prefix::length).collect();
-        let holding = |id: &NodeId| -> Vec<u32> {
-            let is_placed = matches!(id.kind(), NodeKind::Host | NodeKind::Hop);
-            let Some(address) = id.name().parse::<IpAddr>().ok().filter(|_| is_placed) else {
-                return Vec::new();
-            };
-            let around = lengths.iter().map(|&length| Prefix::around(address, length));
-            around.filter_map(|prefix| wanted.get(&prefix)).flatten().copied().collect()
-        };
-        let own = self.nodes.iter().zip(0..);
-        for (name, node) in own.chain(self.also_called.iter().map(|(name, node)| (name, *node))) {
-            let prefixes = holding(name);
-            if !prefixes.is_empty() && self.of_classes(name).is_empty() {
-                prefixes.into_iter().for_each(|prefix| found(prefix, node));
-            }
-        }
-        for private in &self.private {
-            let scope = AddressScope::of_node(&private.name);
-            let speaks = |site: &SiteId| self.class(scope, site) == Some(private.class);
-            for prefix in holding(&private.name) {
-                if self.speakers.get(&prefix).into_iter().flatten().any(speaks) {
-                    found(prefix, private.node);
-                }
-            }
-        }
     }
 
     /// The error for a target that is not there, with the names nearest to it.

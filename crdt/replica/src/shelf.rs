@@ -26,11 +26,13 @@ pub enum Shelf {
     Pages,
     /// What people decided: one period, kept for ever.
     Policies,
+    /// How tests stand: by day, kept for two days more.
+    Tests,
 }
 
 impl Shelf {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Alerts,
         Self::Changes,
         Self::Incidents,
@@ -39,6 +41,7 @@ impl Shelf {
         Self::LedgerDays,
         Self::Pages,
         Self::Policies,
+        Self::Tests,
     ];
 
     /// The kind of its documents.
@@ -50,13 +53,19 @@ impl Shelf {
             Self::LedgerMinutes | Self::LedgerHours | Self::LedgerDays => DocKind::SloLedger,
             Self::Pages => DocKind::Page,
             Self::Policies => DocKind::Policy,
+            Self::Tests => DocKind::Test,
         }
     }
 
     /// What tells shelves of one kind apart, before the period in a document's key.
     pub(crate) const fn mark(self) -> &'static str {
         match self {
-            Self::Alerts | Self::Changes | Self::Incidents | Self::Pages | Self::Policies => "",
+            Self::Alerts
+            | Self::Changes
+            | Self::Incidents
+            | Self::Pages
+            | Self::Policies
+            | Self::Tests => "",
             Self::LedgerMinutes => "m",
             Self::LedgerHours => "h",
             Self::LedgerDays => "d",
@@ -68,7 +77,7 @@ impl Shelf {
         match self {
             Self::Changes | Self::Incidents | Self::Pages => 7 * DAY_MS,
             Self::LedgerMinutes => 6 * HOUR_MS,
-            Self::Alerts | Self::LedgerHours => DAY_MS,
+            Self::Alerts | Self::LedgerHours | Self::Tests => DAY_MS,
             Self::LedgerDays => 30 * DAY_MS,
             Self::Policies => u64::MAX,
         }
@@ -90,7 +99,9 @@ impl Shelf {
         match self {
             Self::Changes | Self::Incidents | Self::Pages => horizon,
             Self::LedgerMinutes => Millis(now.0.saturating_sub(12 * HOUR_MS)),
-            Self::Alerts | Self::LedgerHours => Millis(now.0.saturating_sub(2 * DAY_MS)),
+            Self::Alerts | Self::LedgerHours | Self::Tests => {
+                Millis(now.0.saturating_sub(2 * DAY_MS))
+            }
             Self::LedgerDays => Millis(now.0.saturating_sub(400 * DAY_MS)),
             Self::Policies => Millis(0),
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use holm_graph::{Diff, ElementsOf};
-use holm_model::Millis;
+use holm_graph::{Diff, ElementsOf, SnapshotFilter};
+use holm_model::{Millis, SiteId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -17,6 +17,7 @@ use super::impact_types::{
 };
 use super::params::{Given, When, limit, moment, window, within};
 use super::questions::answer;
+use super::topology::known_sites;
 use super::topology_types::{CoverageView, FreshnessView};
 use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
@@ -33,6 +34,10 @@ pub(crate) struct DiffQuery {
     /// The later moment; now otherwise.
     #[param(value_type = Option<String>)]
     to: Option<When>,
+    /// Only by what these sites say.
+    #[serde(default)]
+    #[param(value_type = Vec<String>)]
+    site: Vec<SiteId>,
     /// Whether names of the same thing are one node: `true` (otherwise) or `false`.
     fold: Option<bool>,
     /// Most elements of each list: 1 to 10,000; 1,000 otherwise.
@@ -53,10 +58,15 @@ pub(crate) async fn diff(
     let from = window("from", query.from, to)?;
     let limit = limit(query.limit, 1_000)?;
     answer(state, &caller, move |asked| {
+        let fold_aliases = query.fold.unwrap_or(true);
+        let sites = (!query.site.is_empty()).then(|| query.site.clone());
+        let part = SnapshotFilter { sites, fold_aliases, ..SnapshotFilter::default() };
+        known_sites(asked, &part)?;
         let graph = asked.graph();
-        let diff = match query.fold.unwrap_or(true) {
-            true => graph.diff_folded(from, to, limit),
-            false => graph.diff(from, to, limit),
+        let diff = match (&part.sites, fold_aliases) {
+            (Some(_), _) => graph.diff_of_part(&part, from, to, limit),
+            (None, true) => graph.diff_folded(from, to, limit),
+            (None, false) => graph.diff(from, to, limit),
         };
         drop(graph);
         Ok(diff_view(from, to, diff, asked.coverage(Some(to)), asked.freshness()))

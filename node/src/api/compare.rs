@@ -1,11 +1,13 @@
 //! `POST /v1/topology/whatif/compare`: two failures side by side.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use holm_moment::{Named, impact_diff};
+use holm_model::Millis;
+use holm_moment::{Named, impact_diff, impact_diff_by};
 
 use super::error::{ApiError, ErrorBody};
 use super::impact::{Question, impact_view};
@@ -13,7 +15,7 @@ use super::impact_types::{AgentTarget, CompareRequest, CompareView, PairsSideByS
 use super::questions::answer;
 use crate::daemon::{Caller, NodeState};
 
-/// Two what-ifs side by side: what only the one breaks, and what both do. Each may be of a moment of its own.
+/// Two what-ifs side by side: what only the one breaks, and what both do. Each may be of a moment of its own; they are then compared by the names of the later one.
 #[utoipa::path(
     post, path = "/v1/topology/whatif/compare", tag = "topology", request_body = CompareRequest,
     responses((status = 200, body = CompareView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody))
@@ -28,7 +30,16 @@ pub(crate) async fn compare(
     answer(state, &caller, move |asked| {
         let (of_left, of_right) = (left.ask(asked)?, right.ask(asked)?);
         asked.go_on()?;
-        let diff = impact_diff(&of_left, &of_right);
+        // By the names of the later moment: one of `None` is now.
+        let moments = (asked.moment(left.at)?, asked.moment(right.at)?);
+        let when = |question: &Question| question.at.unwrap_or(Millis(u64::MAX));
+        let by_left = |named: &Named| moments.1.called_in(named, &moments.0);
+        let by_right = |named: &Named| moments.0.called_in(named, &moments.1);
+        let diff = match when(&left).cmp(&when(&right)) {
+            Ordering::Less => impact_diff_by((&of_left, &by_right), (&of_right, &Named::clone)),
+            Ordering::Equal => impact_diff(&of_left, &of_right),
+            Ordering::Greater => impact_diff_by((&of_left, &Named::clone), (&of_right, &by_left)),
+        };
         Ok(CompareView {
             broken_paths: pairs(diff.broken_paths),
             rerouted_paths: pairs(diff.rerouted_paths),

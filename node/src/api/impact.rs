@@ -53,7 +53,7 @@ pub(crate) async fn what_if(
 pub(super) struct Question {
     failed: Vec<String>,
     drained: Vec<String>,
-    at: Option<Millis>,
+    pub(super) at: Option<Millis>,
     limit: usize,
 }
 

@@ -24,7 +24,8 @@ const MOST_NAMES: usize = 64;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchQuery {
-    /// Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too. `name@site`
+    /// Part of an id, a name or an attribute's value; `key=value`, which finds edges too; or an address or prefix, which finds
+    /// the prefixes that hold it and what lies in it. `name@site`
     /// finds what a site means by a name, or by the first 64 that fit. `from|kind|to` finds edges, each of the three a part
     /// of what the edge says or left empty; an end with `@site` finds what that site says.
     q: String,
@@ -49,6 +50,11 @@ pub(crate) async fn search(
 ) -> Result<Response, ApiError> {
     let at = moment("at", query.at)?;
     let limit = limit(query.limit, 20)?;
+    if query.q.trim_matches(|c: char| c == '|' || c.is_whitespace()).is_empty() {
+        return Err(ApiError::bad_request(
+            "q is empty; write a part of a name, an address, key=value or from|kind|to",
+        ));
+    }
     if query.q.matches('|').count() > 2 {
         return Err(ApiError::bad_request(
             "q has more than three parts between `|`: edges are found by from|kind|to, the ways of packets by GET /v1/topology/paths",
@@ -71,6 +77,11 @@ pub(crate) async fn search(
         if found.total == 0 {
             found = meant_by_a_site(&asked.graph(), &query.q, at, limit);
         }
+        // `key=value` is said of edges too.
+        let room = limit.saturating_sub(found.items.len());
+        let edges = asked.graph().search_edges_said(&query.q, at, room, fold);
+        let items = found.items.iter().map(|found| found.id.to_string());
+        let items = items.chain(edges.items.iter().map(ToString::to_string));
         let by_another = found.items.iter().filter(|found| found.id != found.matched);
         let pair = |found: &FoundNode| (found.id.to_string(), found.matched.to_string());
         let by_attribute = |found: &FoundNode| {
@@ -82,8 +93,8 @@ pub(crate) async fn search(
             attributes: found.items.iter().filter_map(by_attribute).collect(),
             coverage: asked.coverage(Some(at)),
             freshness: asked.freshness(),
-            items: found.items.iter().map(|found| found.id.to_string()).collect(),
-            total: found.total,
+            items: items.collect(),
+            total: found.total + edges.total,
         })
     })
     .await

@@ -88,6 +88,9 @@ pub(crate) struct DiffArgs {
     from: String,
     /// The later moment; now otherwise.
     to: Option<String>,
+    /// Only by what this site says; several are allowed.
+    #[arg(long)]
+    of_site: Vec<String>,
     /// Show names of the same thing each by itself.
     #[arg(long)]
     no_fold: bool,
@@ -254,6 +257,9 @@ pub(super) async fn diff(args: &DiffArgs) -> anyhow::Result<()> {
     query.append_pair("from", &args.from).append_pair("limit", &args.limit.to_string());
     if let Some(to) = &args.to {
         query.append_pair("to", to);
+    }
+    for site in &args.of_site {
+        query.append_pair("site", site);
     }
     if args.no_fold {
         query.append_pair("fold", "false");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use futures::StreamExt;
 use holm_events::{EventStore, SITE};
 use holm_model::{SiteId, TenantId};
 
+use crate::crews::Crews;
 use crate::error::QueryError;
 use crate::gate::admit;
 use crate::local::{LocalTable, Missing, STORE, with_site};
@@ -50,13 +52,13 @@ impl Default for PoolLimits {
     }
 }
 
-/// What the questions of all tenants share: memory, and threads of their own, so that no question
-/// holds up the node.
+/// What the questions of all tenants share: memory, and crews of threads, one a question, so that none
+/// holds up the node or another question.
 pub struct QueryPool {
     memory: Arc<dyn MemoryPool>,
     limits: PoolLimits,
     spill: std::path::PathBuf,
-    runtime: Option<tokio::runtime::Runtime>,
+    crews: Crews,
 }
 
 impl std::fmt::Debug for QueryPool {
@@ -77,36 +79,22 @@ impl QueryPool {
         }
         std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
             .create(spill)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(limits.threads.max(1))
-            .thread_name("query")
-            .enable_time()
-            .build()?;
         Ok(Self {
             memory: Arc::new(FairSpillPool::new(limits.memory_bytes)),
+            crews: Crews::new(limits.threads),
             limits,
             spill: spill.into(),
-            runtime: Some(runtime),
         })
-    }
-
-    /// Where questions are worked on.
-    pub(crate) fn handle(&self) -> Option<tokio::runtime::Handle> {
-        self.runtime.as_ref().map(|runtime| runtime.handle().clone())
     }
 
     /// Bytes that questions hold now.
     pub fn reserved_bytes(&self) -> usize {
         self.memory.reserved()
     }
-}
 
-impl Drop for QueryPool {
-    fn drop(&mut self) {
-        // It may be dropped where waiting is not allowed.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+    /// Questions that ended without an answer and are still worked on: they do not stop to be stopped.
+    pub fn stopping(&self) -> usize {
+        self.crews.stopping()
     }
 }
 
@@ -135,6 +123,8 @@ pub struct Engine {
     pub(crate) pool: Arc<QueryPool>,
     environment: Arc<RuntimeEnv>,
     objects: Arc<Objects>,
+    /// Questions that ended without an answer and are still worked on.
+    stopping: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -182,7 +172,8 @@ impl Engine {
         let url = ObjectStoreUrl::parse(STORE)?;
         let _ = environment.deregister_object_store(ObjectStoreUrl::local_filesystem().as_ref());
         environment.register_object_store(url.as_ref(), Arc::clone(&objects) as Arc<_>);
-        Ok(Self { tenant, site, store, pool, environment, objects })
+        let stopping = Arc::default();
+        Ok(Self { tenant, site, store, pool, environment, objects, stopping })
     }
 
     /// The tables that can be asked: names and columns, the site's included.
@@ -363,19 +354,24 @@ impl Engine {
         time: Duration,
         work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
     ) -> Result<T, QueryError> {
-        let handle = self
-            .pool
-            .handle()
-            .ok_or_else(|| QueryError::Failed("the node is about to stop".to_owned()))?;
+        if self.stopping.load(Ordering::Relaxed) >= MAX_STOPPING {
+            return Err(QueryError::TooMuch(format!(
+                "{MAX_STOPPING} questions of this tenant that ended without an answer are still being stopped here"
+            )));
+        }
+        let crew = self.pool.crews.take(Arc::clone(&self.stopping));
+        let crew = crew.map_err(|error| QueryError::Failed(format!("no threads: {error}")))?;
         // The wait is bounded here and not there: work that does not yield cannot hold it up.
-        let task = AbortOnDrop(handle.spawn(work));
-        match tokio::time::timeout(time, task).await {
+        match tokio::time::timeout(time, crew.work(work)).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(QueryError::Failed(format!("the work on it ended: {error}"))),
             Err(_) => Err(QueryError::Timeout(time)),
         }
     }
 }
+
+/// Questions of a tenant that may be worked on at a node after they ended without an answer.
+const MAX_STOPPING: usize = 2;
 
 /// Most tables, and most columns of one, that another site may tell of.
 const MAX_TOLD: (usize, usize) = (128, 1_024);
@@ -413,10 +409,12 @@ fn with_columns(tables: &mut Tables, known: &Columns) -> Result<(), QueryError> 
     Ok(())
 }
 
-/// DataFusion's, but for its sketches: ours can be merged between sites.
+/// DataFusion's, but for its sketches (ours can be merged between sites) and its sum.
 fn aggregates() -> Vec<Arc<AggregateUDF>> {
     let mut aggregates = SessionStateDefaults::default_aggregate_functions();
-    aggregates.retain(|function| !function.name().starts_with("approx_"));
+    aggregates
+        .retain(|function| !function.name().starts_with("approx_") && function.name() != "sum");
+    aggregates.push(crate::sum::function());
     aggregates.extend(crate::sketch::all());
     aggregates
 }
@@ -442,24 +440,4 @@ pub(crate) fn bounded(plan: &LogicalPlan) -> Result<(), QueryError> {
         ));
     }
     Ok(())
-}
-
-/// A task that ends with whoever waits for it.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, tokio::task::JoinError>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(context)
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

@@ -9,6 +9,7 @@
 //! bytes, rows and time.
 
 mod answer;
+mod crews;
 mod engine;
 mod error;
 mod functions;
@@ -19,6 +20,7 @@ mod objects;
 mod sites;
 mod sketch;
 mod split;
+mod sum;
 mod tally;
 mod wire;
 

@@ -10,7 +10,7 @@ use datafusion::common::{Column, Result};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::session_state::SessionState;
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::functions_aggregate::expr_fn::{count, sum};
+use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, Expr, FetchType, Limit, LogicalPlan, LogicalPlanBuilder, SkipType, Sort, Volatility,
@@ -21,6 +21,7 @@ use datafusion::sql::unparser::plan_to_sql;
 use crate::mesh_table::{MeshTable, Notes, PartTable, Top, never_negative, renamed, zero};
 use crate::sites::Asking;
 use crate::sketch::{self, Kind, SKETCH, Use};
+use crate::sum::sum;
 
 /// Groups that a site sends at least where only the largest are wanted.
 const LEAST_GROUPS: usize = 10_000;

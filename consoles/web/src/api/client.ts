@@ -118,7 +118,7 @@ const FOLD = "true";
 /** The paths and queries of questions, the same for the request and for "the same by API". */
 export const topologyPath = ({ at, site }: TopologyQuery): string => path("/v1/topology", { at, site, fold: FOLD, limit: MOST_ELEMENTS });
 export const rankingPath = (at: string | undefined, limit: number): string => path("/v1/topology/spof", { at, limit });
-export const diffPath = (from: string, to: string | undefined): string => path("/v1/topology/diff", { from, to, fold: FOLD, limit: MOST_CHANGES });
+export const diffPath = (from: string, to: string | undefined, site: string | undefined): string => path("/v1/topology/diff", { from, to, site, fold: FOLD, limit: MOST_CHANGES });
 
 /** Which incidents. */
 export interface IncidentsQuery {
@@ -211,7 +211,7 @@ export const api = {
   element: (id: string, at: string | undefined, signal?: AbortSignal) => get<ElementDetail>(path("/v1/topology/element", { id, at }), signal),
   changes: (from: string, signal?: AbortSignal) => get<Changes>(`/v1/topology/changes?from=${encodeURIComponent(from)}&buckets=120`, signal),
   ranking: (at: string | undefined, limit: number, signal?: AbortSignal) => get<Ranking>(rankingPath(at, limit), signal),
-  diff: (from: string, to: string | undefined, signal?: AbortSignal) => get<Diff>(diffPath(from, to), signal),
+  diff: (from: string, to: string | undefined, site: string | undefined, signal?: AbortSignal) => get<Diff>(diffPath(from, to, site), signal),
   search: (q: string, at: string | undefined, signal?: AbortSignal) => get<Found>(path("/v1/topology/search", { q, at, limit: MOST_FOUND }), signal),
   whatIf: (target: string, at: string | undefined, signal?: AbortSignal) => post<Impact>("/v1/topology/whatif", at ? { target, at } : { target }, signal),
   sideBySide: (left: string, right: string, at: string | undefined, signal?: AbortSignal) => post<SideBySide>("/v1/topology/whatif/compare", sideBySideBody(left, right, at), signal),

@@ -110,11 +110,11 @@ export const useChanges = (from: string | null) =>
 export const useRanking = (at: string | undefined, limit: number) =>
   useQuery({ queryKey: ["ranking", at ?? null, limit], queryFn: ({ signal }) => api.ranking(at, limit, signal), placeholderData: keepPreviousData });
 
-/** What changed from `from` until `to`, or until now; nothing is asked without a beginning. */
-export const useDiff = (from: string | undefined, to: string | undefined) =>
+/** What changed from `from` until `to`, or until now, by what one site says or all; nothing is asked without a beginning. */
+export const useDiff = (from: string | undefined, to: string | undefined, site: string | undefined) =>
   useQuery({
-    queryKey: ["diff", to ?? null, from ?? null],
-    queryFn: ({ signal }) => api.diff(from ?? "", to, signal),
+    queryKey: ["diff", to ?? null, from ?? null, site ?? null],
+    queryFn: ({ signal }) => api.diff(from ?? "", to, site, signal),
     enabled: from !== undefined,
     placeholderData: keepPreviousData,
     structuralSharing: false,

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use hashbrown::HashSet;
 use holm_model::{NodeId, NodeKind};
 
 use super::Ranked;
@@ -56,10 +57,17 @@ impl Moment {
             matches!(name.kind(), NodeKind::Site | NodeKind::As | NodeKind::Device)
         });
         named.sort_unstable();
+        let by_as = self.originated();
         for names in named.chunk_by(|a, b| a.0 == b.0) {
             let mut selection = Selection::default();
             for (node, name) in names {
-                self.add_parts(name, *node, &mut selection);
+                if name.kind() == NodeKind::As {
+                    let from = by_as.partition_point(|(by, _)| by < node);
+                    let own = by_as[from..].iter().take_while(|(by, _)| by == node);
+                    selection.nodes.extend(own.map(|(_, node)| *node));
+                } else {
+                    self.add_parts(name, *node, &mut selection);
+                }
             }
             parts.push((names[0].0, selection.nodes));
         }
@@ -71,8 +79,14 @@ impl Moment {
         for of_prefix in held.chunk_by(|a, b| a.0 == b.0) {
             parts.push((of_prefix[0].0, of_prefix.iter().map(|(_, node)| *node).collect()));
         }
+        // A thing of several kinds is there once, with all.
+        let known: HashSet<u32> = parts.iter().map(|(node, _)| *node).collect();
+        let shared = (0..as_index(self.nodes.len()))
+            .filter(|node| !self.addresses.shared_with(*node).is_empty() && !known.contains(node));
+        parts.extend(shared.map(|node| (node, Vec::new())));
         let selection = |(node, mut nodes): (u32, Vec<u32>)| {
             nodes.push(node);
+            self.add_same_address(&mut nodes);
             nodes.sort_unstable();
             nodes.dedup();
             (nodes.len() > 1).then_some((node, Selection { nodes, edges: Vec::new() }))

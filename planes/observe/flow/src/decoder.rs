@@ -16,6 +16,7 @@ use crate::plan::Span;
 use crate::read::Reader;
 use crate::rows::Rows;
 use crate::sflow::sflow;
+use crate::shares::Shares;
 use crate::templated::{ipfix, netflow_v9};
 
 /// How often an exporter that may be forgotten is looked for: a flood of new addresses must not
@@ -52,7 +53,7 @@ pub struct Decoder {
     interfaces: InterfaceRows,
     pub(crate) names: Names,
     /// Fields of all templates.
-    fields: usize,
+    fields: Shares,
     /// Of exporters that are not known any more, or never were.
     gone: Counters,
     looked_ns: i64,
@@ -85,7 +86,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) rows: &'a mut Rows,
     pub(crate) interfaces: &'a mut InterfaceRows,
     pub(crate) names: &'a mut Names,
-    pub(crate) fields: &'a mut usize,
+    pub(crate) fields: &'a mut Shares,
     /// Whether the sender is who it says.
     pub(crate) reliable: bool,
     /// Grows with each thing that a restart must not lose.
@@ -98,7 +99,7 @@ pub(crate) struct Opened<'a> {
     pub(crate) exporter: &'a mut Exporter,
     pub(crate) limits: &'a Limits,
     pub(crate) names: &'a mut Names,
-    pub(crate) fields: &'a mut usize,
+    pub(crate) fields: &'a mut Shares,
 }
 
 impl Desk<'_> {
@@ -135,7 +136,7 @@ impl Decoder {
             rows: Rows::new(limits.batch_rows),
             interfaces: InterfaceRows::new(limits.batch_rows.min(1_024)),
             names: Names::new(limits.max_names),
-            fields: 0,
+            fields: Shares::default(),
             gone: Counters::default(),
             looked_ns: i64::MIN,
             learnt: 0,
@@ -291,7 +292,7 @@ impl Decoder {
             if !keep {
                 gone.add(&exporter.counters);
                 gone.exporters_forgotten += 1;
-                *fields -= exporter.fields();
+                fields.give(exporter.from.ip(), exporter.fields());
             }
             keep
         });

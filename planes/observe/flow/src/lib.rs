@@ -39,6 +39,7 @@ mod rows;
 mod schema;
 mod sequence;
 mod sflow;
+mod shares;
 mod state;
 mod templated;
 

@@ -1,5 +1,8 @@
 //! The bounds of one decoder. Each has a counter that tells when it was met.
 
+/// A set says its length in 16 bits.
+const LONGEST_SET: usize = 1 << 16;
+
 /// How much one decoder may hold. Every worker of a collector has a decoder of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -14,11 +17,13 @@ pub struct Limits {
     pub max_templates: usize,
     /// Fields of one template (`templates_refused`).
     pub max_template_fields: usize,
-    /// Fields of all templates together (`templates_refused`).
+    /// Fields of all templates together; one address has at most a sixteenth (`templates_refused`).
     pub max_all_fields: usize,
-    /// Bytes of data sets that wait for their template; the oldest go first (`pending_dropped`).
+    /// Bytes of data sets that wait for their template; the oldest go first, and one address has at most a quarter
+    /// (`pending_dropped`).
     pub max_pending_bytes: usize,
-    /// Data sets that wait for their template; the oldest go first (`pending_dropped`).
+    /// Data sets that wait for their template; the oldest go first, and one address has at most a quarter
+    /// (`pending_dropped`).
     pub max_pending_sets: usize,
     /// Samplers, interfaces, applications and VRFs of one domain, each (`names_refused`).
     pub max_options: usize,
@@ -50,6 +55,27 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Fields of the templates of all, and of one address.
+    pub(crate) fn fields(&self) -> (usize, usize) {
+        let one = (self.max_all_fields / 16).max(self.max_template_fields);
+        (self.max_all_fields, one)
+    }
+
+    /// Bytes that wait, of one address.
+    pub(crate) const fn pending_bytes_of_one(&self) -> usize {
+        // The longest set is always let in where it fits at all.
+        if self.max_pending_bytes < 4 * LONGEST_SET {
+            self.max_pending_bytes
+        } else {
+            self.max_pending_bytes / 4
+        }
+    }
+
+    /// Sets that wait, of one address.
+    pub(crate) const fn pending_sets_of_one(&self) -> usize {
+        self.max_pending_sets.div_ceil(4)
+    }
+
     /// The same with every bound at least 1, so that no division or capacity is 0.
     pub(crate) fn at_least_one(mut self) -> Self {
         for bound in [

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::copy::Clocks;
 use crate::exporter::DomainKey;
 use crate::limits::Limits;
+use crate::shares::Shares;
 
 /// Whose set it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,23 +30,30 @@ pub(crate) struct PendingSet {
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     sets: VecDeque<PendingSet>,
-    bytes: usize,
+    bytes: Shares,
+    count: Shares,
 }
 
 impl Pending {
-    /// Keeps `set`; returns how many had to go for it.
+    /// Keeps `set`, unless its address has its share already; returns how many had to go for it, itself counted.
     pub(crate) fn push(&mut self, set: PendingSet, limits: &Limits) -> u64 {
         let mut dropped = 0;
-        if set.body.len() > limits.max_pending_bytes || limits.max_pending_sets == 0 {
+        let (from, bytes) = (set.owner.from.ip(), set.body.len());
+        if bytes > limits.max_pending_bytes
+            || limits.max_pending_sets == 0
+            || self.bytes.of(from) + bytes > limits.pending_bytes_of_one()
+            || self.count.of(from) >= limits.pending_sets_of_one()
+        {
             return 1;
         }
-        while self.bytes + set.body.len() > limits.max_pending_bytes
+        while self.bytes.all() + bytes > limits.max_pending_bytes
             || self.sets.len() >= limits.max_pending_sets
         {
             self.drop_oldest();
             dropped += 1;
         }
-        self.bytes += set.body.len();
+        self.bytes.take(from, (0, bytes), (usize::MAX, usize::MAX));
+        self.count.take(from, (0, 1), (usize::MAX, usize::MAX));
         self.sets.push_back(set);
         dropped
     }
@@ -56,13 +64,13 @@ impl Pending {
         let mut kept = VecDeque::with_capacity(self.sets.len());
         for set in self.sets.drain(..) {
             if set.owner == *owner {
-                self.bytes -= set.body.len();
                 taken.push(set);
             } else {
                 kept.push_back(set);
             }
         }
         self.sets = kept;
+        taken.iter().for_each(|set| self.forget(set));
         taken
     }
 
@@ -78,12 +86,17 @@ impl Pending {
 
     /// Sets and bytes that wait.
     pub(crate) fn size(&self) -> (usize, usize) {
-        (self.sets.len(), self.bytes)
+        (self.sets.len(), self.bytes.all())
     }
 
     fn drop_oldest(&mut self) {
         if let Some(set) = self.sets.pop_front() {
-            self.bytes -= set.body.len();
+            self.forget(&set);
         }
+    }
+
+    fn forget(&mut self, set: &PendingSet) {
+        self.bytes.give(set.owner.from.ip(), set.body.len());
+        self.count.give(set.owner.from.ip(), 1);
     }
 }

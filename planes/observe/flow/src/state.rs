@@ -170,6 +170,7 @@ fn domain_state(domain: &Domain, names: &Names) -> DomainState {
 fn import_exporter(opened: Opened<'_>, state: &ExporterState) {
     let Opened { exporter, limits, names, fields } = opened;
     exporter.heard_ns = exporter.heard_ns.max(state.heard_ns);
+    let from = exporter.from.ip();
     for told in &state.domains {
         let agent = told.agent.map_or([0; 16], address_bytes);
         let key = DomainKey { protocol: told.protocol, id: told.id, agent };
@@ -190,7 +191,8 @@ fn import_exporter(opened: Opened<'_>, state: &ExporterState) {
                 length: *length,
             };
             let specs = template.fields.iter().map(spec).collect();
-            if learn(domain, template.id, specs, template.scope, limits, fields) == Learnt::Refused
+            if learn(domain, template.id, specs, template.scope, limits, (from, fields))
+                == Learnt::Refused
             {
                 exporter.counters.templates_refused += 1;
             }

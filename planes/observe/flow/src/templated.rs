@@ -1,5 +1,7 @@
 //! NetFlow v9 (RFC 3954) and IPFIX (RFC 7011) messages: sets of templates and of records.
 
+use std::net::IpAddr;
+
 use crate::copy::Clocks;
 use crate::counters::Counters;
 use crate::decoder::Desk;
@@ -11,6 +13,7 @@ use crate::plan::{FieldSpec, Plan};
 use crate::read::Reader;
 use crate::records::{Message, data_set};
 use crate::sequence::Heard;
+use crate::shares::Shares;
 
 /// First id of data sets and templates (RFC 7011 §3.3.2).
 const FIRST_DATA_ID: u16 = 256;
@@ -278,11 +281,11 @@ impl Sets<'_, '_, '_> {
         }
         let all = id == if options { 3 } else { 2 };
         let before = self.domain.templates.len();
-        let fields = &mut *self.desk.fields;
+        let (fields, from) = (&mut *self.desk.fields, self.message.from.ip());
         self.domain.templates.retain(|held, template| {
             let keep = template.scope.is_some() != options || (!all && *held != id);
             if !keep {
-                *fields -= template.fields.len();
+                fields.give(from, template.fields.len());
             }
             keep
         });
@@ -292,8 +295,8 @@ impl Sets<'_, '_, '_> {
     }
 
     fn learn(&mut self, id: u16, fields: Vec<FieldSpec>, scope: Option<u16>) {
-        let (limits, all) = (self.desk.limits, &mut *self.desk.fields);
-        match learn(self.domain, id, fields, scope, limits, all) {
+        let held = (self.message.from.ip(), &mut *self.desk.fields);
+        match learn(self.domain, id, fields, scope, self.desk.limits, held) {
             Learnt::Same => {}
             Learnt::New => {
                 self.counters.templates += 1;
@@ -313,30 +316,30 @@ pub(crate) enum Learnt {
     Refused,
 }
 
-/// Puts a template into its domain; `all_fields` are those of all templates of the decoder.
+/// Puts a template of an address into its domain; `held` are the fields of all templates of the decoder.
 pub(crate) fn learn(
     domain: &mut Domain,
     id: u16,
     fields: Vec<FieldSpec>,
     scope: Option<u16>,
     limits: &Limits,
-    all_fields: &mut usize,
+    (from, held): (IpAddr, &mut Shares),
 ) -> Learnt {
-    let held = domain.templates.get(&id);
-    if held.is_some_and(|held| *held.fields == *fields && held.scope == scope) {
+    let known = domain.templates.get(&id);
+    if known.is_some_and(|known| *known.fields == *fields && known.scope == scope) {
         return Learnt::Same;
     }
-    let replaced = held.map_or(0, |held| held.fields.len());
-    let all = *all_fields - replaced + fields.len();
+    let replaced = known.map_or(0, |known| known.fields.len());
     if id < FIRST_DATA_ID
         || fields.len() > limits.max_template_fields
-        || all > limits.max_all_fields
-        || (held.is_none() && domain.templates.len() >= limits.max_templates)
+        || (known.is_none() && domain.templates.len() >= limits.max_templates)
     {
         return Learnt::Refused;
     }
     let Ok(plan) = Plan::compile(&fields) else { return Learnt::Refused };
-    *all_fields = all;
+    if !held.take(from, (replaced, fields.len()), limits.fields()) {
+        return Learnt::Refused;
+    }
     domain.templates.insert(id, Template { fields: fields.into(), scope, plan });
     Learnt::New
 }

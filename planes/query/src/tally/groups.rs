@@ -275,12 +275,12 @@ fn take(
             }
         }
         (Held::Unsigned(held, seen), Function::Sum(_)) => {
-            sums!(UInt64Type, held, seen, u64::wrapping_add)
+            sums!(UInt64Type, held, seen, u64::saturating_add)
         }
         (Held::Unsigned(held, seen), Function::Min(_)) => each!(UInt64Type, held, seen, Ord::min),
         (Held::Unsigned(held, seen), _) => each!(UInt64Type, held, seen, Ord::max),
         (Held::Signed(held, seen), Function::Sum(_)) => {
-            sums!(Int64Type, held, seen, i64::wrapping_add)
+            sums!(Int64Type, held, seen, i64::saturating_add)
         }
         (Held::Signed(held, seen), Function::Min(_)) => each!(Int64Type, held, seen, Ord::min),
         (Held::Signed(held, seen), _) => each!(Int64Type, held, seen, Ord::max),

@@ -108,3 +108,62 @@ fn a_question_that_would_fill_the_memory_is_ended() {
     let said = matches!(ended, Err(QueryError::TooMuch(_) | QueryError::Timeout(_)));
     assert!(said, "{ended:?}");
 }
+
+#[test]
+fn who_claims_more_than_64_bits_hold_is_first_and_does_not_vanish() {
+    let (small, liar) = (1, 2);
+    let claims = [(small, 1_000), (liar, 1 << 63), (liar, 1 << 63)];
+    let (berlin, tokyo) =
+        (crate::common::site("berlin", &claims), crate::common::site("tokyo", &claims));
+    let mesh = Arc::new(Mesh::of(&[&tokyo]));
+    for (by, place) in [("one site", alone()), ("two sites", mesh)] {
+        for sql in [
+            "SELECT sum(flow.io.bytes) AS b FROM flows GROUP BY source.address ORDER BY b DESC LIMIT 1",
+            "SELECT sum(flow.io.bytes) AS b FROM flows GROUP BY source.address, length(ip_text(source.address)) ORDER BY b DESC LIMIT 1",
+            "SELECT sum(flow.io.bytes) FROM flows",
+            "SELECT sum(flow.io.bytes + 1) FROM flows",
+            "SELECT sum(flow.io.bytes) OVER () FROM flows LIMIT 1",
+        ] {
+            let answer = ask(&berlin, &place, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            assert_eq!(answer.rows()[0][0], serde_json::json!(u64::MAX), "{by}: {sql}");
+        }
+    }
+}
+
+#[test]
+fn a_question_that_does_not_stop_holds_up_no_other() {
+    let rows: Vec<(u32, u64)> = (0..60_000).map(|n| (n, u64::from(n))).collect();
+    let acme = crate::common::site("berlin", &rows);
+    let limits = holm_query::QueryLimits {
+        time: std::time::Duration::from_millis(300),
+        ..Default::default()
+    };
+    // Billions of pairs, and none of them is one.
+    let sql = "SELECT count(*) FROM flows a JOIN flows b ON a.source.port = b.source.port WHERE (a.flow.io.bytes + b.flow.io.bytes) % 7 > 6 + a.source.port";
+    let mut late = 0;
+    let refused = loop {
+        match crate::common::ask_within(&acme, &alone(), sql, limits) {
+            Err(QueryError::Timeout(_)) => late += 1,
+            other => break other,
+        }
+        assert!(late < 9, "it is worked on and not counted");
+        std::thread::sleep(std::time::Duration::from_secs(2));
+    };
+    assert!(
+        matches!(&refused, Err(QueryError::TooMuch(text)) if text.contains("being stopped")),
+        "{refused:?}"
+    );
+    assert_eq!(acme.pool.stopping(), 2);
+    // Another tenant's engine of the same pool.
+    let tenant = "other".parse().expect("valid");
+    let pool = Arc::clone(&acme.pool);
+    let other = holm_query::Engine::new(
+        tenant,
+        "berlin".parse().expect("valid"),
+        Arc::clone(&acme.store),
+        pool,
+    );
+    let other = crate::common::Site { engine: Arc::new(other.expect("an engine")), ..acme };
+    let count = ask(&other, &alone(), "SELECT count(*) FROM flows").expect("answered");
+    assert_eq!(count.rows()[0][0], 60_000);
+}

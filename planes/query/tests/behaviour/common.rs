@@ -57,6 +57,7 @@ pub(crate) fn flows(rows: &[(u32, u64)]) -> RecordBatch {
 pub(crate) struct Site {
     pub(crate) store: Arc<EventStore>,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) pool: Arc<QueryPool>,
     pub(crate) place: Place,
     pub(crate) folder: tempfile::TempDir,
 }
@@ -94,9 +95,10 @@ pub(crate) fn site_in(
     let pool = Arc::new(QueryPool::new(&folder.path().join("spill"), limits).expect("a pool"));
     let tenant: TenantId = tenant.parse().expect("valid");
     let site = name.parse().expect("valid");
-    let engine = Engine::new(tenant, site, Arc::clone(&store), pool).expect("an engine");
+    let engine =
+        Engine::new(tenant, site, Arc::clone(&store), Arc::clone(&pool)).expect("an engine");
     let place = Place { site: name.parse().expect("valid"), node: "n1".parse().expect("valid") };
-    Site { store, engine: Arc::new(engine), place, folder }
+    Site { store, engine: Arc::new(engine), pool, place, folder }
 }
 
 /// A site with flows, half of them in files.

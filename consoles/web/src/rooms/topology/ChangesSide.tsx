@@ -3,6 +3,7 @@ import { useMemo, useState } from "react";
 
 import { diffPath, isLoggedOut } from "../../api/client";
 import { useSetUrl, useUrl } from "../../frame/scope";
+import { oneSite } from "../../frame/search";
 import { ElementLink, Failure, Time, Waiting } from "../../parts/basics";
 import { attributeText, count, plural } from "../../parts/format";
 import type { Change } from "../../parts/graph/model";
@@ -13,6 +14,7 @@ import { Same, Side } from "./Side";
 export function ChangesSide({ comparison, error, again, busy }: { comparison: Comparison | undefined; error: unknown; again: () => void; busy: boolean }) {
   const url = useUrl();
   const setUrl = useSetUrl();
+  const site = oneSite(url.site);
   return (
     <Side title="What changed" onClose={() => setUrl({ diff: undefined })} busy={busy}>
       {Boolean(error) && !isLoggedOut(error) && <Failure error={error} again={again} />}
@@ -20,7 +22,7 @@ export function ChangesSide({ comparison, error, again, busy }: { comparison: Co
       {comparison && <Lists comparison={comparison} />}
       {url.diff && (
         <div className="side-foot">
-          <Same path={diffPath(url.diff, url.at)} cli={`holm diff ${url.diff}${url.at ? ` ${url.at}` : ""}`} />
+          <Same path={diffPath(url.diff, url.at, site)} cli={`holm diff ${url.diff}${url.at ? ` ${url.at}` : ""}${site ? ` --of-site ${site}` : ""}`} />
         </div>
       )}
     </Side>

@@ -30,7 +30,7 @@ export interface Shown {
 
 export function useComparison(): { comparison: Comparison | undefined; earlier: Topology | undefined; error: unknown; again: () => void; busy: boolean } {
   const url = useUrl();
-  const diff = useDiff(url.diff, url.at);
+  const diff = useDiff(url.diff, url.at, oneSite(url.site));
   const earlier = useTopology({ at: url.diff, site: oneSite(url.site) }, url.diff !== undefined);
   const comparison = useMemo(() => (url.diff && diff.data ? comparisonOf(diff.data) : undefined), [url.diff, diff.data]);
   return {

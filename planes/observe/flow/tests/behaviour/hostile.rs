@@ -190,6 +190,29 @@ fn a_template_bomb_stops_at_its_bounds() {
 }
 
 #[test]
+fn one_address_leaves_room_for_the_others_whatever_its_ports() {
+    let mut decoder = Decoder::new(Limits::default(), Carrier::Udp);
+    let wide: Vec<(u16, u16)> = vec![(1, 4); 1_000];
+    let flood = |port: u16| SocketAddr::from(([203, 0, 113, 1], port));
+    for id in 256..356 {
+        let datagram = v9(1, &[set(0, template(id, &wide))]);
+        decoder.decode(flood(id), NOW_NS, &datagram, &mut |_| {});
+    }
+    let held: usize = decoder.exporters().iter().map(|exporter| exporter.templates).sum();
+    assert_eq!((held, decoder.totals().templates_refused), (62, 38), "a sixteenth of a million");
+    for sequence in 0..2_000_u16 {
+        let datagram = v9(u32::from(sequence), &[set(999, Bytes(vec![1; 8]))]);
+        decoder.decode(flood(sequence % 7), NOW_NS, &datagram, &mut |_| {});
+    }
+    assert_eq!((decoder.pending().0, decoder.totals().pending_dropped), (1_024, 976));
+    // The other's data waits for its template, and both are taken.
+    let (fields, data) = ([(1, 4)], Bytes(vec![0, 0, 0, 9]));
+    decoder.decode(exporter(), NOW_NS, &v9(1, &[set(256, data)]), &mut |_| {});
+    decoder.decode(exporter(), NOW_NS, &v9(2, &[set(0, template(256, &fields))]), &mut |_| {});
+    assert_eq!(decoder.totals().flows, 1);
+}
+
+#[test]
 fn sets_without_a_template_stop_at_their_bounds() {
     let limits = Limits { max_pending_bytes: 10_000, ..Limits::default() };
     let mut decoder = Decoder::new(limits, Carrier::Udp);

@@ -1,0 +1,146 @@
+//! Who has which address: what lies in a prefix, what an AS originates, and what is one machine by two names.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+use holm_model::{AddressScope, NodeId, NodeKind, Prefix, SiteId};
+
+use crate::adjacency::Rows;
+use crate::moment::{Moment, PrivateName};
+
+/// A host or hop by its address, or a service at an address that no host goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Addressed {
+    address: IpAddr,
+    /// To whom a private address means this; `None` to all.
+    class: Option<u32>,
+    node: u32,
+}
+
+/// All that has an address, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses {
+    all: Vec<Addressed>,
+    /// By host or hop: who has the same address.
+    shared: Rows<u32>,
+}
+
+impl Addresses {
+    /// `private` in order are the names that mean something to one class; `serving` the services by where they serve.
+    pub(crate) fn of<'a>(
+        nodes: &[NodeId],
+        names: impl Iterator<Item = (&'a NodeId, u32)>,
+        private: &[PrivateName],
+        serving: impl Iterator<Item = (IpAddr, Option<u32>, u32)>,
+    ) -> Self {
+        let address = |name: &NodeId| {
+            let has = matches!(name.kind(), NodeKind::Host | NodeKind::Hop);
+            let address = name.name().parse::<IpAddr>().ok().filter(|_| has)?;
+            Some(address.to_canonical())
+        };
+        let is_private =
+            |name: &NodeId| private.binary_search_by(|private| private.name.cmp(name)).is_ok();
+        let known = names
+            .filter_map(|(name, node)| Some((name, address(name)?, node)))
+            .filter(|(name, ..)| !is_private(name))
+            .map(|(_, address, node)| Addressed { address, class: None, node });
+        let of_classes = private.iter().filter_map(|private| {
+            let (address, class) = (address(&private.name)?, Some(private.class));
+            Some(Addressed { address, class, node: private.node })
+        });
+        let serving = serving.map(|(address, class, node)| Addressed { address, class, node });
+        let mut all: Vec<Addressed> = known.chain(of_classes).chain(serving).collect();
+        all.sort_unstable();
+        all.dedup();
+        let is_service = |node: u32| nodes[node as usize].kind() == NodeKind::Service;
+        let mut shared: Vec<(u32, u32)> = Vec::new();
+        for same in all.chunk_by(|a, b| (a.address, a.class) == (b.address, b.class)) {
+            for own in same.iter().filter(|own| same.len() > 1 && !is_service(own.node)) {
+                let others = same.iter().filter(|other| other.node != own.node);
+                shared.extend(others.map(|other| (own.node, other.node)));
+            }
+        }
+        shared.sort_unstable();
+        shared.dedup();
+        Self { all, shared: Rows::group(nodes.len(), shared.into_iter()) }
+    }
+
+    /// What has an address of `node`, and fails with it.
+    pub(crate) fn shared_with(&self, node: u32) -> &[u32] {
+        self.shared.of(node)
+    }
+}
+
+impl Moment {
+    /// Adds what has an address of any of these nodes: a router that is probed is a host and a hop.
+    pub(crate) fn add_same_address(&self, nodes: &mut Vec<u32>) {
+        let others: Vec<u32> =
+            nodes.iter().flat_map(|&node| self.addresses.shared_with(node)).copied().collect();
+        nodes.extend(others);
+    }
+
+    /// What lies in each of `prefixes`, with that prefix; some more than once.
+    pub(crate) fn each_held(
+        &self,
+        prefixes: impl Iterator<Item = u32>,
+        found: &mut impl FnMut(u32, u32),
+    ) {
+        self.each_address(prefixes, &mut |holding, node| {
+            holding.iter().for_each(|&prefix| found(prefix, node));
+        });
+    }
+
+    /// What each AS alone originates, by the longest of the prefixes that hold an address (RFC 4271 §9.1.4).
+    pub(crate) fn originated(&self) -> Vec<(u32, u32)> {
+        let originators = |prefix: u32| {
+            let into = self.routing.into.of(prefix).iter().map(|hop| hop.node);
+            into.filter(|&node| self.kind_of(node) == NodeKind::As)
+        };
+        let prefixes = (0..self.nodes.len() as u32)
+            .filter(|&node| self.kind_of(node) == NodeKind::Prefix)
+            // Who leads to everything originates nothing.
+            .filter(|&prefix| !self.node(prefix).name().ends_with("/0"))
+            .filter(|&prefix| originators(prefix).next().is_some());
+        let mut found = Vec::new();
+        self.each_address(prefixes, &mut |holding, node| {
+            let by = holding.last().map(|&longest| originators(longest));
+            let mut by = by.into_iter().flatten();
+            if let (Some(only), None) = (by.next(), by.next()) {
+                found.push((only, node));
+            }
+        });
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Every address that any of `prefixes` holds: these prefixes, the longest last, and who has it.
+    fn each_address(
+        &self,
+        prefixes: impl Iterator<Item = u32>,
+        found: &mut impl FnMut(&[u32], u32),
+    ) {
+        let named =
+            prefixes.filter_map(|node| Some((Prefix::parse(self.node(node).name())?, node)));
+        let mut wanted: HashMap<Prefix, Vec<u32>> = HashMap::new();
+        named.for_each(|(prefix, node)| wanted.entry(prefix).or_default().push(node));
+        let lengths: BTreeSet<u32> = wanted.keys().map(Prefix::length).collect();
+        let mut holding: Vec<u32> = Vec::new();
+        for &Addressed { address, class, node } in &self.addresses.all {
+            let around = lengths.iter().map(|&length| Prefix::around(address, length));
+            holding.clear();
+            holding.extend(around.filter_map(|prefix| wanted.get(&prefix)).flatten());
+            if let Some(class) = class {
+                let scope = AddressScope::of(address);
+                let means = |site: &SiteId| self.class(scope, site) == Some(class);
+                let speaks =
+                    |prefix: &u32| self.speakers.get(prefix).into_iter().flatten().any(means);
+                holding.retain(speaks);
+            }
+            if !holding.is_empty() {
+                found(&holding, node);
+            }
+        }
+    }
+}
