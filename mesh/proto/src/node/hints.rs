@@ -14,22 +14,40 @@ pub(super) const MAX_KNOWN: usize = 65_536;
 
 /// The digest that this node holds, per document, as far as remembered.
 #[derive(Debug, Default)]
-pub(super) struct KnownVersions(BTreeMap<(TenantId, DocId), HeadsDigest>);
+pub(super) struct KnownVersions {
+    of: BTreeMap<TenantId, BTreeMap<DocId, HeadsDigest>>,
+    len: usize,
+}
 
 impl KnownVersions {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    pub(super) const fn len(&self) -> usize {
+        self.len
     }
 
     fn holds(&self, version: &DocVersion) -> bool {
-        self.0.get(&(version.tenant.clone(), version.doc)) == Some(&version.heads)
+        let documents = self.of.get(&version.tenant);
+        documents.and_then(|documents| documents.get(&version.doc)) == Some(&version.heads)
     }
 
     fn note(&mut self, version: &DocVersion, counters: &mut Counters) {
-        if self.0.len() >= MAX_KNOWN && self.0.pop_first().is_some() {
+        if self.len >= MAX_KNOWN && self.forget_first() {
             counters.count("known_versions_forgotten");
         }
-        self.0.insert((version.tenant.clone(), version.doc), version.heads);
+        let documents = match self.of.get_mut(&version.tenant) {
+            Some(documents) => documents,
+            None => self.of.entry(version.tenant.clone()).or_default(),
+        };
+        self.len += usize::from(documents.insert(version.doc, version.heads).is_none());
+    }
+
+    fn forget_first(&mut self) -> bool {
+        let Some(mut tenant) = self.of.first_entry() else { return false };
+        let is_gone = tenant.get_mut().pop_first().is_some();
+        if tenant.get().is_empty() {
+            tenant.remove();
+        }
+        self.len -= usize::from(is_gone);
+        is_gone
     }
 }
 

@@ -1,5 +1,6 @@
 //! Messages of the long-lived stream of each connected pair.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use holm_model::{DocVersion, Millis};
@@ -20,8 +21,21 @@ use crate::{ClockStamp, PeerKey, Position};
 pub const MAX_IDS: usize = 256;
 
 /// Names a hint: the first 16 bytes of a BLAKE3 hash of the version that it tells of.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HintId(pub [u8; 16]);
+
+impl Ord for HintId {
+    /// By their bytes, as one number.
+    fn cmp(&self, other: &Self) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for HintId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl fmt::Debug for HintId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
