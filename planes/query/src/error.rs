@@ -39,6 +39,13 @@ impl From<DataFusionError> for QueryError {
             | DataFusionError::SchemaError(..)
             | DataFusionError::NotImplemented(_)
             | DataFusionError::Diagnostic(..) => Self::Invalid(text),
+            // A function's word on what it was given.
+            DataFusionError::Execution(what) => Self::Invalid(what.clone()),
+            DataFusionError::External(what)
+                if what.to_string().starts_with("regex parse error") =>
+            {
+                Self::Invalid(what.to_string())
+            }
             // A value that is none: what was asked has no answer.
             DataFusionError::ArrowError(error, _) => match &**error {
                 ArrowError::CastError(what)

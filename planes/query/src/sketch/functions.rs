@@ -210,7 +210,7 @@ impl Sketch {
 
     fn merge(&mut self, sketches: &ArrayRef) -> Result<()> {
         let sketches: &BinaryArray = sketches.as_binary();
-        let wrong = |error: NoSketch| DataFusionError::Execution(error.to_string());
+        let wrong = |error: NoSketch| DataFusionError::External(Box::new(error));
         for bytes in sketches.iter().flatten() {
             match self {
                 Self::Distinct(own) => own.merge(&Distinct::from_bytes(bytes).map_err(wrong)?),
