@@ -12,7 +12,8 @@ use crate::moment::{Moment, PrivateName};
 /// A host or hop by its address, or a service at an address that no host goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Addressed {
-    address: IpAddr,
+    /// As IPv6; IPv4 mapped. A number is compared at once.
+    address: u128,
     /// To whom a private address means this; `None` to all.
     class: Option<u32>,
     node: u32,
@@ -37,10 +38,12 @@ impl Addresses {
         let address = |name: &NodeId| {
             let has = matches!(name.kind(), NodeKind::Host | NodeKind::Hop);
             let address = name.name().parse::<IpAddr>().ok().filter(|_| has)?;
-            Some(address.to_canonical())
+            Some(number(address))
         };
-        let is_private =
-            |name: &NodeId| private.binary_search_by(|private| private.name.cmp(name)).is_ok();
+        let is_private = |name: &NodeId| {
+            !private.is_empty()
+                && private.binary_search_by(|private| private.name.cmp(name)).is_ok()
+        };
         let known = names
             .filter_map(|(name, node)| Some((name, address(name)?, node)))
             .filter(|(name, ..)| !is_private(name))
@@ -49,7 +52,10 @@ impl Addresses {
             let (address, class) = (address(&private.name)?, Some(private.class));
             Some(Addressed { address, class, node: private.node })
         });
-        let serving = serving.map(|(address, class, node)| Addressed { address, class, node });
+        let serving = serving.map(|(address, class, node)| {
+            let address = number(address);
+            Addressed { address, class, node }
+        });
         let mut all: Vec<Addressed> = known.chain(of_classes).chain(serving).collect();
         all.sort_unstable();
         all.dedup();
@@ -69,6 +75,13 @@ impl Addresses {
     /// What has an address of `node`, and fails with it.
     pub(crate) fn shared_with(&self, node: u32) -> &[u32] {
         self.shared.of(node)
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().into(),
+        IpAddr::V6(v6) => v6.into(),
     }
 }
 
@@ -128,6 +141,7 @@ impl Moment {
         let lengths: BTreeSet<u32> = wanted.keys().map(Prefix::length).collect();
         let mut holding: Vec<u32> = Vec::new();
         for &Addressed { address, class, node } in &self.addresses.all {
+            let address = IpAddr::V6(address.into()).to_canonical();
             let around = lengths.iter().map(|&length| Prefix::around(address, length));
             holding.clear();
             holding.extend(around.filter_map(|prefix| wanted.get(&prefix)).flatten());

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Plan, plan};
+use common::{Plan, gaps, plan};
 use holm_model::{EdgeKind, ElementId};
 use holm_moment::{Around, Metric, RouteQuery, Scratch, Selector, Toward};
 use proptest::prelude::*;
@@ -81,7 +81,10 @@ proptest! {
         let moment = plan.moment();
         let number = |n: usize| moment.find(&plan.id(n)).expect("there");
         let width = moment.ecmp_width(number(from), number(to), &mut Scratch::default());
-        let all = ways(&plan, from, to);
+        // Also over hops that did not answer.
+        let mut linked = plan.clone();
+        linked.edges.extend(gaps(&plan).into_iter().map(|(a, b)| (a, EdgeKind::Path, b)));
+        let all = ways(&linked, from, to);
         let least = all.iter().map(Vec::len).min().unwrap_or(0);
         let shortest: Vec<_> =
             all.iter().filter(|way| way.len() == least && from != to).collect();

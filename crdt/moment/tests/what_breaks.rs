@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{FlowPath, Plan, plan};
+use common::{FlowPath, Plan, at_hop, gaps, plan};
 use holm_model::{EdgeKind, ElementId, NodeKind};
 use holm_moment::{Limits, Moment, PrefixLoss, RouteStatus, Scratch, Selection, Selector, WhatIf};
 use proptest::prelude::*;
@@ -64,20 +64,9 @@ impl Naive<'_> {
         self.nodes.iter().any(node) || self.edges.iter().any(edge)
     }
 
-    /// Which nodes may have been at a hop: who answered, or of a silent one who did there in another flow.
-    fn at_hop(path: &FlowPath, all: &[FlowPath], hop: usize) -> BTreeSet<usize> {
-        let route = path.route();
-        if let Some(node) = route[hop] {
-            return [node].into();
-        }
-        let others = all.iter().filter(|p| (p.agent, p.target) == (path.agent, path.target));
-        let there = others.filter_map(|other| *other.hops.get(hop - 1)?);
-        there.collect()
-    }
-
     fn path_crosses(&self, path: &FlowPath) -> bool {
         let sets: Vec<BTreeSet<usize>> =
-            (0..path.route().len()).map(|hop| Self::at_hop(path, &self.plan.paths, hop)).collect();
+            (0..path.route().len()).map(|hop| at_hop(path, &self.plan.paths, hop)).collect();
         let over = |from: &BTreeSet<usize>, to: &BTreeSet<usize>| {
             self.edges.iter().any(|&e| {
                 let (a, kind, b) = self.plan.edges[e];
@@ -99,35 +88,6 @@ impl Naive<'_> {
             hops: route[1..route.len() - 1].to_vec(),
         };
         self.path_crosses(&observed.cloned().unwrap_or_else(inferred))
-    }
-
-    /// What packets went between without an edge that says so.
-    fn gaps(&self) -> BTreeSet<(usize, usize)> {
-        let mut gaps = BTreeSet::new();
-        for path in &self.plan.paths {
-            let route = path.route();
-            let mut last: Option<usize> = None;
-            for hop in 0..route.len() {
-                let here = Self::at_hop(path, &self.plan.paths, hop);
-                if here.is_empty() {
-                    continue;
-                }
-                if let Some(before) = last {
-                    let next = before + 1 == hop;
-                    for a in Self::at_hop(path, &self.plan.paths, before) {
-                        for &b in here.iter().filter(|&&b| b != a) {
-                            let known = route[before].is_some() && route[hop].is_some();
-                            let link = self.plan.edges.contains(&(a, EdgeKind::Path, b));
-                            if !next || (!known && !link) {
-                                gaps.insert((a, b));
-                            }
-                        }
-                    }
-                }
-                last = Some(hop);
-            }
-        }
-        gaps
     }
 
     /// Pairs that break, and those that are rerouted with what their other way stands on.
@@ -182,7 +142,7 @@ impl Naive<'_> {
                     }
                 }
             }
-            for (a, b) in self.plan.ties().chain(self.gaps()) {
+            for (a, b) in self.plan.ties().chain(gaps(self.plan)) {
                 let gone = self.nodes.contains(&a) || self.nodes.contains(&b);
                 for (x, y) in [(a, b), (b, a)] {
                     if x == node && (all || !gone) && found.insert(y) {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+use std::collections::BTreeSet;
+
 use holm_model::{EdgeId, EdgeKind, NodeId, NodeKind};
 use holm_moment::{Moment, MomentBuilder};
 use proptest::prelude::*;
@@ -179,4 +181,44 @@ fn flow_paths(paths: Vec<(usize, usize, u8, Vec<Option<usize>>)>) -> Vec<FlowPat
         }
     }
     all
+}
+
+/// Which nodes may have been at a hop: who answered, or of a silent one who did there in another flow.
+pub fn at_hop(path: &FlowPath, all: &[FlowPath], hop: usize) -> BTreeSet<usize> {
+    let route = path.route();
+    if let Some(node) = route[hop] {
+        return [node].into();
+    }
+    let others = all.iter().filter(|p| (p.agent, p.target) == (path.agent, path.target));
+    let there = others.filter_map(|other| *other.hops.get(hop - 1)?);
+    there.collect()
+}
+
+/// What packets went between without an edge that says so.
+pub fn gaps(plan: &Plan) -> BTreeSet<(usize, usize)> {
+    let mut gaps = BTreeSet::new();
+    for path in &plan.paths {
+        let route = path.route();
+        let mut last: Option<usize> = None;
+        for hop in 0..route.len() {
+            let here = at_hop(path, &plan.paths, hop);
+            if here.is_empty() {
+                continue;
+            }
+            if let Some(before) = last {
+                let next = before + 1 == hop;
+                for a in at_hop(path, &plan.paths, before) {
+                    for &b in here.iter().filter(|&&b| b != a) {
+                        let known = route[before].is_some() && route[hop].is_some();
+                        let link = plan.edges.contains(&(a, EdgeKind::Path, b));
+                        if !next || (!known && !link) {
+                            gaps.insert((a, b));
+                        }
+                    }
+                }
+            }
+            last = Some(hop);
+        }
+    }
+    gaps
 }
