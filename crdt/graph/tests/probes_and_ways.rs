@@ -331,3 +331,15 @@ fn an_as_is_what_it_alone_originates_by_the_longest_prefix() {
     assert_eq!(selected("as:64501"), "as:64501 host:198.51.100.7");
     assert_eq!(selected("as:64502"), "as:64502");
 }
+
+#[test]
+fn a_prefix_that_nobody_spoke_of_is_what_lies_in_it() {
+    let moment = written(true).moment(NOW);
+    let lying = |prefix: &str| moment.lying_in(&holm_model::Prefix::parse(prefix).expect("one"));
+    let names = |selection: holm_moment::Selection| -> Vec<String> {
+        selection.nodes.into_iter().map(|n| moment.node(n).to_string()).collect()
+    };
+    assert_eq!(names(lying("198.51.100.0/25")), [TARGET]);
+    assert_eq!(lying("203.0.113.0/24").nodes.len(), 4);
+    assert!(lying("10.0.0.0/8").nodes.is_empty());
+}

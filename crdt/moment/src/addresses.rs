@@ -8,6 +8,7 @@ use holm_model::{AddressScope, NodeId, NodeKind, Prefix, SiteId};
 
 use crate::adjacency::Rows;
 use crate::moment::{Moment, PrivateName};
+use crate::selector::Selection;
 
 /// A host or hop by its address, or a service at an address that no host goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +92,18 @@ impl Moment {
         let others: Vec<u32> =
             nodes.iter().flat_map(|&node| self.addresses.shared_with(node)).copied().collect();
         nodes.extend(others);
+    }
+
+    /// All whose address lies in a prefix that nobody spoke of, whoever means it.
+    pub fn lying_in(&self, prefix: &Prefix) -> Selection {
+        let all = self.addresses.all.iter();
+        let within =
+            all.filter(|each| prefix.holds(IpAddr::V6(each.address.into()).to_canonical()));
+        let mut nodes: Vec<u32> = within.map(|each| each.node).collect();
+        self.add_same_address(&mut nodes);
+        nodes.sort_unstable();
+        nodes.dedup();
+        Selection { nodes, edges: Vec::new() }
     }
 
     /// What lies in each of `prefixes`, with that prefix; some more than once.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use holm_model::{ElementId, Millis, NodeId};
+use holm_model::{ElementId, Millis, NodeId, NodeKind, Prefix};
 use holm_moment::{
     Impact, Limits, Moment, Named, NamedElement, Selection, Selector, SloIndex, WhatIf,
 };
@@ -182,6 +182,11 @@ fn select<'a>(
     let mut all = Vec::with_capacity(targets.len());
     for target in targets {
         asked.go_on()?;
+        if target.starts_with("attribute:") && attribute(target).is_none() {
+            let what =
+                format!("{target}: write attribute:KEY=VALUE, such as attribute:server.port=443");
+            return Err(ApiError::bad_request(what));
+        }
         let selector = match attribute(target) {
             Some((key, value)) => {
                 let elements = asked.graph().with_attribute(key, value, asked.as_of(at).0);
@@ -194,6 +199,17 @@ fn select<'a>(
                 match (names::parse(moment, "target", target)?, names::placed(moment, target)) {
                     (ElementId::Node(id), Some((node, site))) if moment.find(&id).is_none() => {
                         Selector::Placed { node, site }
+                    }
+                    (ElementId::Node(id), _) if moment.find(&id).is_none() => {
+                        // A prefix that nobody spoke of stands for what lies in it.
+                        let prefix = Prefix::parse(id.name());
+                        let prefix = prefix.filter(|_| id.kind() == NodeKind::Prefix);
+                        let held = prefix.map(|prefix| moment.lying_in(&prefix));
+                        if let Some(held) = held.filter(|held| !held.nodes.is_empty()) {
+                            all.push((target.as_str(), held));
+                            continue;
+                        }
+                        Selector::Element(ElementId::Node(id))
                     }
                     (ElementId::Edge(id), _) if moment.find_edges(&id).next().is_none() => {
                         if let Some(edge) = names::edge(moment, &id) {
