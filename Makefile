@@ -66,6 +66,7 @@ bench: build ## Every bench, with its bound; writes target/bench/<name>.json
 	# All in one selection: alone, a crate would have other features of what all share, and that built again.
 	$(CARGO) build --locked --release -p holm -p holm-sim
 	$(CARGO) bench --locked -p holm -p holm-graph -p holm-moment -p holm-replica -p holm-host -p holm-flow -p holm-path -p holm-incident -p holm-alert -p holm-change -p holm-slo -p holm-events -p holm-query --benches
+	$(CARGO) test --locked --release -p holm --bin holm a_matrix_of_200_sites -- --nocapture
 	$(TARGET)/release/holm-sim bench
 
 fuzz: ## Every decoder of flows under libFuzzer, FUZZ_SECONDS each (60 otherwise)

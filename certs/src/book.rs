@@ -19,7 +19,7 @@ use crate::hint::Keyring;
 use crate::holding::{Holding, Said, Verdict};
 use crate::key::{SpkiHash, SubjectPublicKey};
 use crate::plan::KeyPlan;
-use crate::sealing::{RecipientId, SealingKey, SealingNode, SealingSecret};
+use crate::sealing::{RecipientId, SealingKey, SealingNode, SealingPublicKey, SealingSecret};
 use crate::statement::{SignedStatement, StatementKind};
 use crate::tenancy::{GrantError, PayloadDigest, Trust};
 use crate::tenant::{Right, Rights, TenantTag};
@@ -355,6 +355,14 @@ impl GrantBook {
         let Some(tenant) = self.tenants.get(&tag) else { return Vec::new() };
         let named = |node: &&SealingNode| tenant.holding.sites().any(|site| *site == node.site);
         self.nodes.values().map(|(node, _)| node).filter(named).collect()
+    }
+
+    /// The same with the sealing key of each, and when it said so.
+    pub fn keys_of(&self, tag: TenantTag) -> Vec<(&SealingNode, SealingPublicKey, Millis)> {
+        let Some(tenant) = self.tenants.get(&tag) else { return Vec::new() };
+        let nodes = self.nodes.values();
+        let named = nodes.filter(|(node, _)| tenant.holding.sites().any(|site| *site == node.site));
+        named.map(|(node, key)| (node, key.key(), key.at())).collect()
     }
 
     /// May `site` do `right` with the tenant at `now`? Two look-ups; ask on every message.

@@ -18,10 +18,10 @@ use super::alerts_types::{
 };
 use super::alerts_view::{alerts_of, counts_of, folder_of, judged_of, rule_view};
 use super::coverage::freshness;
-use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::error::{ApiError, ErrorBody, ErrorCode, beside};
 use super::params::{Given, clipped, within};
 use super::types::Timestamp;
-use crate::daemon::{AlertError, Applied, Caller, NodeState, Role, Tenant, author};
+use crate::daemon::{AlertError, Caller, NodeState, Role, Tenant, author};
 
 const MAX_PAGE: usize = 1_000;
 /// Most problems of a file that are told.
@@ -266,9 +266,9 @@ pub(crate) async fn delete_alert_rule(
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
     let (node, by, of) = (Arc::clone(&state), author(&caller.name).to_owned(), name.clone());
-    let removed =
-        tokio::task::spawn_blocking(move || tenant.remove_rule(&node, &of, &by, Millis::now()));
-    removed.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    beside(move || tenant.remove_rule(&node, &of, &by, Millis::now()))
+        .await?
+        .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, rule = name, "alert rule taken away");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -332,22 +332,18 @@ async fn apply(
     rules: Vec<Rule>,
 ) -> Result<AlertsApplied, ApiError> {
     let (of, node, by) = (Arc::clone(tenant), Arc::clone(state), author(&caller.name).to_owned());
-    let work = tokio::task::spawn_blocking(move || {
+    let applied = beside(move || {
         let applied = of.apply_rules(&node, &rules, &by, Millis::now())?;
         let unjudged: BTreeMap<String, String> = of.unjudged(&rules).into_iter().collect();
         let items = rules.iter().zip(applied).map(|(rule, change)| AlertsAppliedItem {
             name: rule.name.to_string(),
-            change: match change {
-                Applied::Created => "created",
-                Applied::Updated => "updated",
-                Applied::Unchanged => "unchanged",
-            }
-            .into(),
+            change: change.as_str().into(),
             problem: unjudged.get(&*rule.name).cloned(),
         });
         Ok::<_, AlertError>(AlertsApplied { items: items.collect() })
-    });
-    let applied = work.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    })
+    .await?
+    .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, rules = applied.items.len(), "alert rules applied");
     Ok(applied)
 }

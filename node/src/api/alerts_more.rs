@@ -15,7 +15,7 @@ use super::alerts_types::{
     SilenceList, SilenceState, SilenceView,
 };
 use super::alerts_view::alerts_of;
-use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::error::{ApiError, ErrorBody, ErrorCode, beside};
 use super::params::{When, moment};
 use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState, Preview, Role, author};
@@ -81,12 +81,12 @@ pub(crate) async fn preview_alert_rule(
         busy.retry_after_s = Some(5);
         return Err(busy);
     };
-    let work = tokio::task::spawn_blocking(move || {
+    let found = beside(move || {
         let found = tenant.preview(all, (from, to), every_ms, MAX_GROUPS);
         drop(running);
         found
-    });
-    let found = work.await.map_err(ApiError::internal)?;
+    })
+    .await?;
     Ok(Json(shown(&rule, (from, to), every_ms, found)))
 }
 
@@ -212,8 +212,9 @@ pub(crate) async fn create_silence(
     };
     let by = author(&caller.name).to_owned();
     let (node, kept, who) = (Arc::clone(&state), silence.clone(), by.clone());
-    let work = tokio::task::spawn_blocking(move || tenant.silence(&node, kept, &who, now));
-    let id = work.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    let id = beside(move || tenant.silence(&node, kept, &who, now))
+        .await?
+        .map_err(|error| refused(&error))?;
     tracing::info!(by, silence = id, "silence made");
     let view = SilenceView {
         id,
@@ -243,9 +244,9 @@ pub(crate) async fn delete_silence(
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
     let (node, by, of) = (Arc::clone(&state), author(&caller.name).to_owned(), id.clone());
-    let removed =
-        tokio::task::spawn_blocking(move || tenant.unsilence(&node, &of, &by, Millis::now()));
-    removed.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    beside(move || tenant.unsilence(&node, &of, &by, Millis::now()))
+        .await?
+        .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, silence = id, "silence taken away");
     Ok(StatusCode::NO_CONTENT)
 }

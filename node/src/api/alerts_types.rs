@@ -9,63 +9,39 @@ use utoipa::ToSchema;
 use super::incidents_types::IncidentState;
 use super::params::When;
 use super::topology_types::FreshnessView;
-use super::types::{Timestamp, api_type, request_type};
+use super::types::{Timestamp, api_type, api_word, request_type};
 
-/// How a group of a rule stands, the worst first.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum AlertState {
-    /// It holds for long enough: an incident says so.
-    Firing,
-    /// It holds, and not for long enough yet.
-    Pending,
-    /// It fires, and a silence is on.
-    Silenced,
-    /// It fires, and another rule that fires makes it quiet.
-    Inhibited,
-}
+api_word!(
+    /// How a group of a rule stands, the worst first.
+    AlertState {
+        /// It holds for long enough: an incident says so.
+        Firing,
+        /// It holds, and not for long enough yet.
+        Pending,
+        /// It fires, and a silence is on.
+        Silenced,
+        /// It fires, and another rule that fires makes it quiet.
+        Inhibited,
+    }
+);
 
-/// How a rule stands, the worst first.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum AlertRuleState {
-    /// It cannot be judged.
-    Broken,
-    /// A group of it fires.
-    Firing,
-    /// A group of it holds, and not for long enough yet.
-    Pending,
-    /// It has no value.
-    NoData,
-    /// What is usual is not known yet.
-    Warming,
-    /// It does not hold.
-    Inactive,
-}
+api_word!(
+    /// How a rule stands, the worst first.
+    AlertRuleState {
+        /// It cannot be judged.
+        Broken,
+        /// A group of it fires.
+        Firing,
+        /// A group of it holds, and not for long enough yet.
+        Pending,
+        /// It has no value.
+        NoData,
+        /// What is usual is not known yet.
+        Warming,
+        /// It does not hold.
+        Inactive,
+    }
+);
 
 api_type!(
     /// What fires or is about to, at all sites that are heard.

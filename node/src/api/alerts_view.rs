@@ -13,7 +13,8 @@ use super::alerts_types::{
 use super::incidents_types::IncidentState;
 use super::types::Timestamp;
 use crate::daemon::{
-    ActiveRecord, AlertRule, AlertView as View, NodeState, Shown, Tenant, key_of, target_of,
+    ActiveRecord, AlertRule, AlertView as View, NodeState, Shown, Tenant, conflicts, key_of,
+    target_of,
 };
 
 /// Most files with problems that are listed.
@@ -246,7 +247,7 @@ pub(super) fn rule_view(
         nodes,
         edited_by: format!("{} at {}", edit.by, edit.writer),
         edited_at: Timestamp(edit.at),
-        conflicts: defined.edits.len() as u64 - 1,
+        conflicts: conflicts(&defined.edits).count() as u64,
         file: tenant.file_of(state, defined),
     }
 }

@@ -116,7 +116,9 @@ fn issuer(state: &NodeState) -> Result<&Arc<Issuing>, ApiError> {
 fn grant_tenants(state: &NodeState, site: &SiteId) -> Result<TenantsFile, EnrolError> {
     let now = Millis::now();
     let granted = state.roster.tenancy.enrol(site, now).and_then(|(tenancy, grants)| {
-        state.announce(&grants, now)?;
+        let own = &state.config.node;
+        let by = format!("join token of {}/{}", own.site, own.name);
+        state.announce_by(&grants, &by, now)?;
         Ok(tenancy)
     });
     granted.map_err(|error| EnrolError::Tenants(format!("{error:#}")))

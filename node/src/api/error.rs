@@ -112,3 +112,10 @@ impl PendingError {
         })
     }
 }
+
+/// Does what writes, or takes long, beside what serves.
+pub(super) async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
+}

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::coverage::freshness;
-use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::error::{ApiError, ErrorBody, ErrorCode, beside};
 use super::incidents_types::{
     EntryKind, IncidentActionRequest, IncidentConflict, IncidentDetail, IncidentEntry,
     IncidentJoin, IncidentList, IncidentReport, IncidentState, IncidentVantages, IncidentVerb,
@@ -68,8 +68,7 @@ pub(crate) async fn list_incidents(
     let target = query.target.map(|target| target.to_lowercase());
     let now = Millis::now();
     let of = Arc::clone(&tenant);
-    let judged = tokio::task::spawn_blocking(move || of.incidents.lately(now));
-    let judged = judged.await.map_err(ApiError::internal)?;
+    let judged = beside(move || of.incidents.lately(now)).await?;
     let fits = |incident: &&Arc<Incident>| {
         let about = |text: &String| {
             let mut names = incident.targets.iter().map(|target| target.to_string().to_lowercase());
@@ -134,8 +133,7 @@ pub(crate) async fn show_incident(
     let id = fault("id", &id)?;
     let now = Millis::now();
     let of = Arc::clone(&tenant);
-    let judged = tokio::task::spawn_blocking(move || of.incidents.judged(now));
-    let judged = judged.await.map_err(ApiError::internal)?;
+    let judged = beside(move || of.incidents.judged(now)).await?;
     let incident = judged.of_fault(id);
     let incident =
         incident.ok_or_else(|| ApiError::not_found(ActError::Unknown(id).to_string()))?;
@@ -166,8 +164,8 @@ pub(crate) async fn act_on_incident(
     let deed = deed(verb, request)?;
     let now = Millis::now();
     let (of, node, by) = (Arc::clone(&tenant), Arc::clone(&state), caller.name.clone());
-    let acted = tokio::task::spawn_blocking(move || of.act(&node, id, &by, deed, &text, now));
-    let incident = acted.await.map_err(ApiError::internal)?.map_err(refused)?;
+    let incident =
+        beside(move || of.act(&node, id, &by, deed, &text, now)).await?.map_err(refused)?;
     tracing::info!(by = caller.name, incident = %incident.id, action = verb.as_str(), "incident");
     Ok(Json(detail(&state, &tenant, &incident, now)))
 }

@@ -9,35 +9,23 @@ use utoipa::ToSchema;
 
 use super::pages_types::PageDelivery;
 use super::topology_types::FreshnessView;
-use super::types::{Timestamp, api_type, request_type};
+use super::types::{Timestamp, api_type, api_word, request_type};
 
-/// Where an incident stands.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum IncidentState {
-    /// Someone looks at it.
-    Acknowledged,
-    /// Its effect is over.
-    Mitigated,
-    /// Nobody has looked at it.
-    Open,
-    /// It was over, and is there again.
-    Reopened,
-    /// It is over.
-    Resolved,
-}
+api_word!(
+    /// Where an incident stands.
+    IncidentState {
+        /// Someone looks at it.
+        Acknowledged,
+        /// Its effect is over.
+        Mitigated,
+        /// Nobody has looked at it.
+        Open,
+        /// It was over, and is there again.
+        Reopened,
+        /// It is over.
+        Resolved,
+    }
+);
 
 impl From<State> for IncidentState {
     fn from(state: State) -> Self {
@@ -51,29 +39,17 @@ impl From<State> for IncidentState {
     }
 }
 
-/// How grave something is.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SeverityView {
-    /// To know.
-    Info,
-    /// To look at soon.
-    Warning,
-    /// To act upon now.
-    Critical,
-}
+api_word!(
+    /// How grave something is.
+    SeverityView {
+        /// To know.
+        Info,
+        /// To look at soon.
+        Warning,
+        /// To act upon now.
+        Critical,
+    }
+);
 
 impl From<Severity> for SeverityView {
     fn from(severity: Severity) -> Self {

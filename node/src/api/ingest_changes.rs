@@ -5,72 +5,19 @@
 //! before its signature held, or an answer that tells whether a source is there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use holm_change::{Headers, MAX_BODY_BYTES, Malformed, Provider, Refusal, Signed, Source};
 use holm_model::Millis;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
-use super::recorded_changes_types::{DeliveryAccepted, IngestRefusals};
+use super::ingest::{Refused, Unread, count, text_of};
+use super::recorded_changes_types::DeliveryAccepted;
+use super::serve::ClientAddress;
 use crate::daemon::{Deliveries, NodeState, Tenant};
-
-/// Deliveries that are read at once: each takes up to 1 MiB before it is known who sent it.
-const MAX_AT_ONCE: usize = 32;
-/// How long the body of one may take.
-const READ_LIMIT: Duration = Duration::from_secs(10);
-
-/// The node's places for deliveries, and what became of those that were refused.
-pub(crate) struct Ingest {
-    places: Semaphore,
-    refused: Refused,
-}
-
-#[derive(Default)]
-struct Refused {
-    unknown: AtomicU64,
-    signature: AtomicU64,
-    stale: AtomicU64,
-    size: AtomicU64,
-    unread: AtomicU64,
-    busy: AtomicU64,
-    body: AtomicU64,
-    write: AtomicU64,
-}
-
-impl Default for Ingest {
-    fn default() -> Self {
-        Self { places: Semaphore::new(MAX_AT_ONCE), refused: Refused::default() }
-    }
-}
-
-impl Ingest {
-    pub(super) fn refusals(&self) -> IngestRefusals {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let refused = &self.refused;
-        IngestRefusals {
-            unknown: of(&refused.unknown),
-            signature: of(&refused.signature),
-            stale: of(&refused.stale),
-            size: of(&refused.size),
-            unread: of(&refused.unread),
-            busy: of(&refused.busy),
-            body: of(&refused.body),
-            write: of(&refused.write),
-        }
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
 
 /// Whose source it is.
 type Of = Option<(Arc<Tenant>, Source)>;
@@ -98,24 +45,19 @@ fn count_of(of: &Of, count: impl FnOnce(&mut Deliveries)) {
 pub(crate) async fn ingest(
     State(state): State<Arc<NodeState>>,
     Path((provider, id)): Path<(String, String)>,
+    ClientAddress(address): ClientAddress,
     request: Request,
 ) -> Result<Response, ApiError> {
     let provider: Provider =
         provider.parse().map_err(|what: &str| ApiError::not_found(what.to_owned()))?;
     let refused = &state.ingest.refused;
-    let Ok(_place) = state.ingest.places.try_acquire() else {
-        count(&refused.busy);
-        let busy = "as many deliveries as this node reads at once are being read; send it again";
-        let error = ApiError::new(ErrorCode::RateLimited, busy);
-        return Err(ApiError { retry_after_s: Some(5), ..error });
-    };
     let (parts, body) = request.into_parts();
     let of: Of = state.tenants.all().into_iter().find_map(|tenant| {
         let source = tenant.changes.source(&id).filter(|source| source.provider == provider)?;
         Some((tenant, source))
     });
-    let body = match whole(body).await {
-        Ok(body) => body,
+    let whole = match state.ingest.whole(address.ip(), body).await {
+        Ok(whole) => whole,
         Err(Unread::TooLong) => {
             count(&refused.size);
             count_of(&of, |count| count.refused_size += 1);
@@ -124,21 +66,19 @@ pub(crate) async fn ingest(
             );
             return Ok((StatusCode::PAYLOAD_TOO_LARGE, message).into_response());
         }
-        Err(Unread::Broken) => {
-            count(&refused.unread);
-            return Err(ApiError::bad_request(
-                "the body did not come in whole within 10 s; send it again",
-            ));
-        }
+        Err(Unread::Broken) => return Err(state.ingest.broken()),
+        Err(Unread::Busy) => return Err(state.ingest.busy()),
     };
+    let _place = state.ingest.place().await?;
+    let body = &whole.body;
     let now = Millis::now();
     let header = |name: &str| text_of(&parts.headers, name);
-    let signed = verified(refused, &of, provider, &header, &body, now)?;
+    let signed = verified(refused, &of, provider, &header, body, now)?;
     // Nothing is signed by nobody.
     let Some((tenant, source)) = of else {
         return Err(ApiError::internal("a delivery without a source"));
     };
-    let read = holm_change::read(provider, &signed, &header, &body, now).map_err(|error| {
+    let read = holm_change::read(provider, &signed, &header, body, now).map_err(|error| {
         count(&refused.body);
         tenant.changes.count(&source.id, |count| count.refused_body += 1);
         let code = match error {
@@ -184,34 +124,4 @@ fn verified(
         });
         ApiError::new(ErrorCode::Unauthorized, refusal.to_string())
     })
-}
-
-/// Why a body was not read.
-pub(super) enum Unread {
-    TooLong,
-    Broken,
-}
-
-pub(super) async fn whole(body: Body) -> Result<Bytes, Unread> {
-    let read = Limited::new(body, MAX_BODY_BYTES).collect();
-    match tokio::time::timeout(READ_LIMIT, read).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if is_length(&*error) => Err(Unread::TooLong),
-        Ok(Err(_)) | Err(_) => Err(Unread::Broken),
-    }
-}
-
-fn is_length(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut error = Some(error);
-    while let Some(cause) = error {
-        if cause.is::<LengthLimitError>() {
-            return true;
-        }
-        error = cause.source();
-    }
-    false
-}
-
-pub(super) fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
 }

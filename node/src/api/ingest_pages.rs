@@ -6,7 +6,6 @@
 //! connector is there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -14,58 +13,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use holm_model::Millis;
 use holm_page::{Connector, HeardError, MAX_BODY_BYTES, Refusal, Verified, is_name};
-use tokio::sync::Semaphore;
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
-use super::ingest_changes::{Unread, text_of, whole};
-use super::pages_types::{PageHeard, PageIngestRefusals};
+use super::ingest::{Unread, count, text_of};
+use super::pages_types::PageHeard;
+use super::serve::ClientAddress;
 use crate::daemon::{ActError, HearError, Hearing, NodeState, Tenant};
-
-/// Requests that are read at once: each takes up to 1 MiB before it is known who sent it.
-const MAX_AT_ONCE: usize = 16;
-
-/// The node's places for what providers say, and what became of requests that were refused.
-pub(crate) struct PageIngest {
-    places: Semaphore,
-    refused: Refused,
-}
-
-#[derive(Default)]
-struct Refused {
-    signature: AtomicU64,
-    stale: AtomicU64,
-    size: AtomicU64,
-    unread: AtomicU64,
-    busy: AtomicU64,
-    body: AtomicU64,
-    write: AtomicU64,
-}
-
-impl Default for PageIngest {
-    fn default() -> Self {
-        Self { places: Semaphore::new(MAX_AT_ONCE), refused: Refused::default() }
-    }
-}
-
-impl PageIngest {
-    pub(super) fn refusals(&self) -> PageIngestRefusals {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let refused = &self.refused;
-        PageIngestRefusals {
-            signature: of(&refused.signature),
-            stale: of(&refused.stale),
-            size: of(&refused.size),
-            unread: of(&refused.unread),
-            busy: of(&refused.busy),
-            body: of(&refused.body),
-            write: of(&refused.write),
-        }
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
 
 /// Takes what a provider says of an incident: that somebody looks at it, that it is over, a note. The signature over the body, or
 /// the secret, is the credential: see docs/paging.md for that of each provider. Said again, it is done once.
@@ -81,30 +34,23 @@ fn count(counter: &AtomicU64) {
 pub(crate) async fn hear(
     State(state): State<Arc<NodeState>>,
     Path(name): Path<String>,
+    ClientAddress(address): ClientAddress,
     request: Request,
 ) -> Result<Response, ApiError> {
     let refused = &state.ingest_pages.refused;
-    let Ok(_place) = state.ingest_pages.places.try_acquire() else {
-        count(&refused.busy);
-        let busy = "as many requests as this node reads at once are being read; send it again";
-        let error = ApiError::new(ErrorCode::RateLimited, busy);
-        return Err(ApiError { retry_after_s: Some(5), ..error });
-    };
     let (parts, body) = request.into_parts();
-    let body = match whole(body).await {
-        Ok(body) => body,
+    let whole = match state.ingest_pages.whole(address.ip(), body).await {
+        Ok(whole) => whole,
         Err(Unread::TooLong) => {
             count(&refused.size);
             let message = format!("the body is longer than {MAX_BODY_BYTES} bytes");
             return Ok((StatusCode::PAYLOAD_TOO_LARGE, message).into_response());
         }
-        Err(Unread::Broken) => {
-            count(&refused.unread);
-            return Err(ApiError::bad_request(
-                "the body did not come in whole within 10 s; send it again",
-            ));
-        }
+        Err(Unread::Broken) => return Err(state.ingest_pages.broken()),
+        Err(Unread::Busy) => return Err(state.ingest_pages.busy()),
     };
+    let _place = state.ingest_pages.place().await?;
+    let body = whole.body.clone();
     let now = Millis::now();
     let header = |name: &str| text_of(&parts.headers, name);
     let (tenant, connector, verified) = verified(&state, &name, &header, &body, now)?;

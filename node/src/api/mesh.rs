@@ -12,7 +12,7 @@ use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::mesh_types::{GoneView, NewGone};
 use super::topology::hex;
 use super::types::{MeshDigest, NewRevocation, RevocationList, RevocationView, Timestamp};
-use crate::daemon::{Caller, ForgetError, NodeState, Roster};
+use crate::daemon::{Caller, ForgetError, NodeState, Roster, id_of_revocation};
 
 /// A digest of the tenant's documents here: two nodes with the same one hold the same.
 #[utoipa::path(
@@ -69,12 +69,15 @@ pub(crate) async fn revoke_node(
         ))
     })?;
     let now = Millis::now();
+    let by = caller.name.clone();
     let revoked = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let revocation = issuing.revoke(key, &id, &new.reason, now)?;
+        state.roster.doers.note(id_of_revocation(&revocation), &by);
         let versions = state.roster.revoke(&revocation, &state.identity, &state.layout, now)?;
         for version in versions {
             state.publish(version);
         }
+        state.wake_changes();
         Ok(revocation)
     })
     .await
@@ -110,9 +113,10 @@ pub(crate) async fn forget(
         _ => ApiError::new(ErrorCode::Conflict, error.to_string()),
     })?;
     let view = GoneView { site: site.clone(), node: node.clone(), at: Timestamp(now), back: false };
+    let by = caller.name.clone();
     tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let said = Forgetting::sign(issuing.issuer(), &site, node.as_ref(), up_to, now)?;
-        state.announce(&[said.to_bytes()?], now)
+        state.announce_by(&[said.to_bytes()?], &by, now)
     })
     .await
     .map_err(ApiError::internal)?

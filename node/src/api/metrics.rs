@@ -29,30 +29,23 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     ] {
         text.put(name, &[], counter.load(Ordering::Relaxed));
     }
-    let refused = state.ingest.refusals();
-    for (reason, value) in [
-        ("body", refused.body),
-        ("busy", refused.busy),
-        ("signature", refused.signature),
-        ("size", refused.size),
-        ("stale", refused.stale),
-        ("unknown", refused.unknown),
-        ("unread", refused.unread),
-        ("write", refused.write),
+    for (name, ingest) in [
+        ("holm_change_deliveries_refused_total", &state.ingest),
+        ("holm_page_heard_refused_total", &state.ingest_pages),
     ] {
-        text.put("holm_change_deliveries_refused_total", &[("reason", reason)], value);
-    }
-    let refused = state.ingest_pages.refusals();
-    for (reason, value) in [
-        ("body", refused.body),
-        ("busy", refused.busy),
-        ("signature", refused.signature),
-        ("size", refused.size),
-        ("stale", refused.stale),
-        ("unread", refused.unread),
-        ("write", refused.write),
-    ] {
-        text.put("holm_page_heard_refused_total", &[("reason", reason)], value);
+        let refused = ingest.refusals();
+        for (reason, value) in [
+            ("body", refused.body),
+            ("busy", refused.busy),
+            ("signature", refused.signature),
+            ("size", refused.size),
+            ("stale", refused.stale),
+            ("unknown", refused.unknown),
+            ("unread", refused.unread),
+            ("write", refused.write),
+        ] {
+            text.put(name, &[("reason", reason)], value);
+        }
     }
     let questions = &state.questions.counters;
     for (name, counter) in [
@@ -64,6 +57,7 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
         text.put(name, &[], counter.load(Ordering::Relaxed));
     }
     text.put("holm_questions_running", &[], state.questions.running());
+    text.put("holm_queries_stopping", &[], state.queries.stopping());
     let planes: Vec<_> = state.planes().iter().map(|p| (p.name(), p.health())).collect();
     for (plane, health) in &planes {
         let up = u64::from(health.state != PlaneState::Off);
@@ -118,6 +112,7 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
         incident_metrics(&mut text, &tenant);
         slo_metrics(&mut text, &tenant);
         alert_metrics(&mut text, &state, &tenant);
+        test_metrics(&mut text, &state, &tenant);
         change_metrics(&mut text, &tenant);
         page_metrics(&mut text, &tenant);
     }
@@ -129,126 +124,132 @@ fn tenant_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
     let rows = tenant.rows.store.stats();
     let fold = tenant.fold().counters();
     let replica = tenant.replica.stats();
-    for (name, value) in [
-        ("holm_rows_committed_total", rows.committed),
-        ("holm_rows_dropped_queue_full_total", rows.dropped_queue_full),
-        ("holm_rows_dropped_oldest_total", rows.dropped_oldest),
-        ("holm_rows_refused_total", rows.refused),
-        ("holm_rows_merges_total", rows.merges),
-        ("holm_rows_files", rows.files),
-        ("holm_rows_write_failures_total", rows.write_failures),
-        ("holm_rows_damaged_total", rows.damaged),
-        ("holm_rows", rows.rows),
-        ("holm_rows_bytes", rows.bytes),
-        ("holm_results_latest_full_total", tenant.rows.latest_full()),
-        ("holm_fold_unchanged_total", fold.unchanged),
-        ("holm_fold_opened_total", fold.opened),
-        ("holm_fold_closed_total", fold.closed),
-        ("holm_fold_attributes_changed_total", fold.attributes_changed),
-        ("holm_fold_attributes_deferred_total", fold.attributes_deferred),
-        ("holm_fold_refused_full_total", fold.refused_full),
-        ("holm_fold_refused_backlog_total", fold.refused_backlog),
-        ("holm_fold_refused_bad_name_total", fold.refused_bad_name),
-        ("holm_fold_refused_attributes_total", fold.refused_attributes),
-        ("holm_fold_out_of_order_total", fold.out_of_order),
-        ("holm_fold_clock_corrected_total", fold.clock_corrected),
-        ("holm_fold_clock_rewritten_total", fold.clock_rewritten),
-        ("holm_replica_documents", replica.documents),
-        ("holm_replica_documents_over_budget", replica.documents_over_budget),
-        ("holm_replica_document_bytes", replica.document_bytes),
-        ("holm_replica_commits_total", replica.commits),
-        ("holm_replica_epochs", replica.epochs),
-        ("holm_replica_rotations_total", replica.rotations),
-        ("holm_replica_rotations_failed_total", replica.rotations_failed),
-        ("holm_replica_rotated_into_total", replica.rotated_into),
-        ("holm_replica_followed_total", replica.followed),
-        ("holm_replica_superseded_total", replica.superseded),
-        ("holm_replica_expired_total", replica.expired),
-        ("holm_replica_dropped_bytes_total", replica.dropped_bytes),
-        ("holm_replica_stale_refused_total", replica.stale_refused),
-        ("holm_replica_refused_full_total", replica.refused_full),
-        ("holm_replica_document_ops_total", replica.document_ops),
-        ("holm_replica_bytes_written_total", replica.bytes_written),
-        ("holm_replica_snapshots_written_total", replica.snapshots_written),
-        ("holm_replica_write_failures_total", replica.write_failures),
-        ("holm_replica_applied_total", replica.applied),
-        ("holm_replica_applied_unchanged_total", replica.applied_unchanged),
-        ("holm_replica_needs_more_total", replica.needs_more),
-        ("holm_replica_quarantined_total", replica.quarantined),
-        ("holm_replica_quarantined_now", replica.quarantined_now),
-        ("holm_replica_quarantine_evicted_total", replica.quarantine_evicted),
-        ("holm_replica_records_unreadable_total", replica.records_unreadable),
-        ("holm_replica_attributes_dropped_total", replica.attributes_dropped),
-        ("holm_replica_intervals_trimmed_total", replica.intervals_trimmed),
-        ("holm_replica_past_values_trimmed_total", replica.past_values_trimmed),
-    ] {
-        text.put(name, &labels, value);
-    }
+    text.put_all(
+        &labels,
+        [
+            ("holm_rows_committed_total", rows.committed),
+            ("holm_rows_dropped_queue_full_total", rows.dropped_queue_full),
+            ("holm_rows_dropped_oldest_total", rows.dropped_oldest),
+            ("holm_rows_refused_total", rows.refused),
+            ("holm_rows_merges_total", rows.merges),
+            ("holm_rows_files", rows.files),
+            ("holm_rows_write_failures_total", rows.write_failures),
+            ("holm_rows_damaged_total", rows.damaged),
+            ("holm_rows", rows.rows),
+            ("holm_rows_bytes", rows.bytes),
+            ("holm_results_latest_full_total", tenant.rows.latest_full()),
+            ("holm_fold_unchanged_total", fold.unchanged),
+            ("holm_fold_opened_total", fold.opened),
+            ("holm_fold_closed_total", fold.closed),
+            ("holm_fold_attributes_changed_total", fold.attributes_changed),
+            ("holm_fold_attributes_deferred_total", fold.attributes_deferred),
+            ("holm_fold_refused_full_total", fold.refused_full),
+            ("holm_fold_refused_backlog_total", fold.refused_backlog),
+            ("holm_fold_refused_bad_name_total", fold.refused_bad_name),
+            ("holm_fold_refused_attributes_total", fold.refused_attributes),
+            ("holm_fold_out_of_order_total", fold.out_of_order),
+            ("holm_fold_clock_corrected_total", fold.clock_corrected),
+            ("holm_fold_clock_rewritten_total", fold.clock_rewritten),
+            ("holm_replica_documents", replica.documents),
+            ("holm_replica_documents_over_budget", replica.documents_over_budget),
+            ("holm_replica_document_bytes", replica.document_bytes),
+            ("holm_replica_commits_total", replica.commits),
+            ("holm_replica_epochs", replica.epochs),
+            ("holm_replica_rotations_total", replica.rotations),
+            ("holm_replica_rotations_failed_total", replica.rotations_failed),
+            ("holm_replica_rotated_into_total", replica.rotated_into),
+            ("holm_replica_followed_total", replica.followed),
+            ("holm_replica_superseded_total", replica.superseded),
+            ("holm_replica_expired_total", replica.expired),
+            ("holm_replica_dropped_bytes_total", replica.dropped_bytes),
+            ("holm_replica_stale_refused_total", replica.stale_refused),
+            ("holm_replica_refused_full_total", replica.refused_full),
+            ("holm_replica_document_ops_total", replica.document_ops),
+            ("holm_replica_bytes_written_total", replica.bytes_written),
+            ("holm_replica_snapshots_written_total", replica.snapshots_written),
+            ("holm_replica_write_failures_total", replica.write_failures),
+            ("holm_replica_applied_total", replica.applied),
+            ("holm_replica_applied_unchanged_total", replica.applied_unchanged),
+            ("holm_replica_needs_more_total", replica.needs_more),
+            ("holm_replica_quarantined_total", replica.quarantined),
+            ("holm_replica_quarantined_now", replica.quarantined_now),
+            ("holm_replica_quarantine_evicted_total", replica.quarantine_evicted),
+            ("holm_replica_records_unreadable_total", replica.records_unreadable),
+            ("holm_replica_attributes_dropped_total", replica.attributes_dropped),
+            ("holm_replica_intervals_trimmed_total", replica.intervals_trimmed),
+            ("holm_replica_past_values_trimmed_total", replica.past_values_trimmed),
+        ],
+    );
 }
 
 fn outlet_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
     let labels = [("tenant", tenant.id.as_str())];
     let Some(outlet) = tenant.rows.store.outlet_stats() else { return };
     let fails = outlet.error.is_some() || !outlet.refused.is_empty();
-    for (name, value) in [
-        ("holm_rows_clickhouse_sent_total", outlet.sent_rows),
-        ("holm_rows_clickhouse_sent_bytes_total", outlet.sent_bytes),
-        ("holm_rows_clickhouse_failures_total", outlet.failures),
-        ("holm_rows_clickhouse_given_up_total", outlet.given_up_rows),
-        ("holm_rows_clickhouse_lost_total", outlet.lost_rows),
-        ("holm_rows_clickhouse_waiting", outlet.waiting_rows),
-        ("holm_rows_clickhouse_up", u64::from(!fails)),
-    ] {
-        text.put(name, &labels, value);
-    }
+    text.put_all(
+        &labels,
+        [
+            ("holm_rows_clickhouse_sent_total", outlet.sent_rows),
+            ("holm_rows_clickhouse_sent_bytes_total", outlet.sent_bytes),
+            ("holm_rows_clickhouse_failures_total", outlet.failures),
+            ("holm_rows_clickhouse_given_up_total", outlet.given_up_rows),
+            ("holm_rows_clickhouse_lost_total", outlet.lost_rows),
+            ("holm_rows_clickhouse_waiting", outlet.waiting_rows),
+            ("holm_rows_clickhouse_up", u64::from(!fails)),
+        ],
+    );
 }
 
 fn incident_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
     let labels = [("tenant", tenant.id.as_str())];
     let counts = tenant.incidents.counts(Millis::now());
     let taken = counts.intake;
-    for (name, value) in [
-        ("holm_incident_signals_total", taken.signals),
-        ("holm_incident_signals_repeated_total", taken.repeated),
-        ("holm_incident_signals_late_total", taken.late),
-        ("holm_incident_signals_ahead_total", taken.ahead),
-        ("holm_incident_signals_malformed_total", taken.malformed),
-        ("holm_incident_signals_refused_full_total", taken.refused),
-        ("holm_incident_reports_opened_total", taken.opened),
-        ("holm_incident_reports_lapsed_total", taken.lapsed),
-        ("holm_incident_records_unreadable_total", counts.unreadable),
-        ("holm_incident_probes_refused_total", counts.probes_refused),
-        ("holm_incident_reports_followed", counts.followed as u64),
-        ("holm_incident_reports", counts.reports as u64),
-        ("holm_incident_witnesses", counts.witnesses as u64),
-        ("holm_incident_actions", counts.actions as u64),
-        ("holm_incident_unresolved", counts.unresolved as u64),
-    ] {
-        text.put(name, &labels, value);
-    }
+    text.put_all(
+        &labels,
+        [
+            ("holm_incident_signals_total", taken.signals),
+            ("holm_incident_signals_repeated_total", taken.repeated),
+            ("holm_incident_signals_late_total", taken.late),
+            ("holm_incident_signals_ahead_total", taken.ahead),
+            ("holm_incident_signals_malformed_total", taken.malformed),
+            ("holm_incident_signals_refused_full_total", taken.refused),
+            ("holm_incident_reports_opened_total", taken.opened),
+            ("holm_incident_reports_lapsed_total", taken.lapsed),
+            ("holm_incident_records_unreadable_total", counts.unreadable),
+            ("holm_incident_probes_refused_total", counts.probes_refused),
+            ("holm_incident_traces_refused_total", counts.ways_refused),
+            ("holm_incident_services_refused_total", counts.services_refused),
+            ("holm_incident_reports_followed", counts.followed as u64),
+            ("holm_incident_reports", counts.reports as u64),
+            ("holm_incident_witnesses", counts.witnesses as u64),
+            ("holm_incident_actions", counts.actions as u64),
+            ("holm_incident_unresolved", counts.unresolved as u64),
+        ],
+    );
 }
 
 fn change_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
     let labels = [("tenant", tenant.id.as_str())];
     let counts = tenant.changes.counts();
     let (deliveries, seen) = (counts.deliveries, counts.watch);
-    for (name, value) in [
-        ("holm_changes", counts.changes as u64),
-        ("holm_change_accepted_total", deliveries.accepted),
-        ("holm_change_known_total", deliveries.known),
-        ("holm_change_ignored_total", deliveries.ignored),
-        ("holm_change_ahead_total", deliveries.ahead),
-        ("holm_change_unanchored_total", deliveries.unanchored),
-        ("holm_change_records_unreadable_total", counts.unreadable),
-        ("holm_change_let_go_total", counts.let_go),
-        ("holm_change_seen_total", seen.told),
-        ("holm_change_seen_too_often_total", seen.too_often),
-        ("holm_change_seen_refused_rate_total", seen.refused_rate),
-        ("holm_change_seen_refused_full_total", seen.refused_full),
-        ("holm_change_seen_refused_waiting_total", counts.refused_waiting),
-    ] {
-        text.put(name, &labels, value);
-    }
+    text.put_all(
+        &labels,
+        [
+            ("holm_changes", counts.changes as u64),
+            ("holm_change_accepted_total", deliveries.accepted),
+            ("holm_change_known_total", deliveries.known),
+            ("holm_change_ignored_total", deliveries.ignored),
+            ("holm_change_ahead_total", deliveries.ahead),
+            ("holm_change_unanchored_total", deliveries.unanchored),
+            ("holm_change_records_unreadable_total", counts.unreadable),
+            ("holm_change_let_go_total", counts.let_go),
+            ("holm_change_seen_total", seen.told),
+            ("holm_change_seen_too_often_total", seen.too_often),
+            ("holm_change_seen_refused_rate_total", seen.refused_rate),
+            ("holm_change_seen_refused_full_total", seen.refused_full),
+            ("holm_change_seen_refused_waiting_total", counts.refused_waiting),
+        ],
+    );
 }
 
 fn page_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
@@ -262,25 +263,51 @@ fn page_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
         let labels = [("tenant", tenant.id.as_str()), ("state", phase.as_str())];
         text.put("holm_page_messages", &labels, value as u64);
     }
-    for (name, value) in [
-        ("holm_page_queued_total", counts.queued),
-        ("holm_page_taken_over_total", counts.taken_over),
-        ("holm_page_delivered_total", counts.delivered),
-        ("holm_page_dead_total", counts.dead),
-        ("holm_page_folded_total", counts.folded),
-        ("holm_page_dropped_total", counts.dropped),
-        ("holm_page_replayed_total", counts.replayed),
-        ("holm_page_over_budget_total", counts.over_budget),
-        ("holm_page_elected_elsewhere_total", counts.elsewhere),
-        ("holm_page_nobody_may_total", counts.nobody),
-        ("holm_page_write_failures_total", counts.write_failures),
-        ("holm_page_heard_total", counts.heard),
-        ("holm_page_heard_again_total", counts.heard_again),
-        ("holm_page_heard_nothing_total", counts.heard_nothing),
-        ("holm_page_records_unreadable_total", tenant.pages.unreadable()),
-    ] {
-        text.put(name, &labels, value);
+    text.put_all(
+        &labels,
+        [
+            ("holm_page_queued_total", counts.queued),
+            ("holm_page_taken_over_total", counts.taken_over),
+            ("holm_page_delivered_total", counts.delivered),
+            ("holm_page_dead_total", counts.dead),
+            ("holm_page_folded_total", counts.folded),
+            ("holm_page_dropped_total", counts.dropped),
+            ("holm_page_replayed_total", counts.replayed),
+            ("holm_page_over_budget_total", counts.over_budget),
+            ("holm_page_elected_elsewhere_total", counts.elsewhere),
+            ("holm_page_nobody_may_total", counts.nobody),
+            ("holm_page_write_failures_total", counts.write_failures),
+            ("holm_page_heard_total", counts.heard),
+            ("holm_page_heard_again_total", counts.heard_again),
+            ("holm_page_heard_nothing_total", counts.heard_nothing),
+            ("holm_page_records_unreadable_total", tenant.pages.unreadable()),
+            ("holm_page_let_go_total", tenant.pages.let_go()),
+        ],
+    );
+}
+
+fn test_metrics(text: &mut Text, state: &NodeState, tenant: &crate::daemon::Tenant) {
+    let id = tenant.id.to_string();
+    let labels = [("tenant", id.as_str())];
+    let counts = tenant.tests.counts();
+    text.put_all(
+        &labels,
+        [
+            ("holm_tests", counts.defined as u64),
+            ("holm_tests_here", counts.here as u64),
+            ("holm_tests_failing", counts.failing as u64),
+            ("holm_tests_refused", counts.refused as u64),
+            ("holm_test_records_unreadable_total", counts.unreadable),
+            ("holm_mesh_pairs_refused_total", counts.pairs_refused),
+        ],
+    );
+    for (counter, value) in state.counters_of_tests(tenant) {
+        let labels = [("tenant", id.as_str()), ("counter", counter.as_str())];
+        text.put("holm_test_count_total", &labels, value);
     }
+    let (unanswered, refused) = state.links.counts();
+    text.put("holm_mesh_links_unanswered_total", &[], unanswered);
+    text.put("holm_mesh_links_refused_total", &[], refused);
 }
 
 fn alert_metrics(
@@ -300,36 +327,38 @@ fn alert_metrics(
     let folder = state.gitops.view();
     let refused = folder.files.iter().filter(|f| f.tenant == tenant.id && !f.problems.is_empty());
     let firing = view.standings.iter().map(|standing| standing.firing).sum::<usize>();
-    for (name, value) in [
-        ("holm_alert_firing", firing as u64),
-        ("holm_alert_groups", view.groups as u64),
-        ("holm_alert_steps", view.steps as u64),
-        ("holm_alert_judge_microseconds", view.took_us),
-        ("holm_alert_rows_total", view.counters.rows),
-        ("holm_alert_rows_late_total", view.counters.late),
-        ("holm_alert_rows_ahead_total", view.counters.ahead),
-        ("holm_alert_groups_refused_total", view.counters.refused_groups),
-        ("holm_alert_taken_back_total", view.counters.taken_back),
-        ("holm_alert_judged_anew_total", view.rebuilt),
-        ("holm_alert_records_unreadable_total", view.unreadable),
-        ("holm_policy_files_refused", refused.count() as u64),
-        ("holm_policy_folder_unreadable", u64::from(folder.problem.is_some())),
-    ] {
-        text.put(name, &labels, value);
-    }
+    text.put_all(
+        &labels,
+        [
+            ("holm_alert_firing", firing as u64),
+            ("holm_alert_groups", view.groups as u64),
+            ("holm_alert_steps", view.steps as u64),
+            ("holm_alert_judge_microseconds", view.took_us),
+            ("holm_alert_rows_total", view.counters.rows),
+            ("holm_alert_rows_late_total", view.counters.late),
+            ("holm_alert_rows_ahead_total", view.counters.ahead),
+            ("holm_alert_groups_refused_total", view.counters.refused_groups),
+            ("holm_alert_taken_back_total", view.counters.taken_back),
+            ("holm_alert_judged_anew_total", view.rebuilt),
+            ("holm_alert_records_unreadable_total", view.unreadable),
+            ("holm_policy_files_refused", refused.count() as u64),
+            ("holm_policy_folder_unreadable", u64::from(folder.problem.is_some())),
+        ],
+    );
 }
 
 fn slo_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
     let labels = [("tenant", tenant.id.as_str())];
     let counts = tenant.slos.counts();
-    for (name, value) in [
-        ("holm_slo_records_unreadable_total", counts.unreadable),
-        ("holm_slo_objectives", counts.slos as u64),
-        ("holm_slo_burning", counts.burning as u64),
-        ("holm_slo_not_counted", counts.not_counted as u64),
-    ] {
-        text.put(name, &labels, value);
-    }
+    text.put_all(
+        &labels,
+        [
+            ("holm_slo_records_unreadable_total", counts.unreadable),
+            ("holm_slo_objectives", counts.slos as u64),
+            ("holm_slo_burning", counts.burning as u64),
+            ("holm_slo_not_counted", counts.not_counted as u64),
+        ],
+    );
 }
 
 /// Prometheus text, format 0.0.4: the lines of one metric stand together, below its type.
@@ -340,6 +369,11 @@ struct Text {
 }
 
 impl Text {
+    /// Metrics with the same labels.
+    fn put_all<const N: usize>(&mut self, labels: &[(&str, &str)], all: [(&str, u64); N]) {
+        all.into_iter().for_each(|(name, value)| self.put(name, labels, value));
+    }
+
     fn put(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
         if self.metric != name {
             let kind = if name.ends_with("_total") { "counter" } else { "gauge" };

@@ -28,8 +28,10 @@ mod impact;
 pub(crate) mod impact_types;
 mod incidents;
 pub(crate) mod incidents_types;
+mod ingest;
 mod ingest_changes;
 mod ingest_pages;
+pub(crate) mod matrix;
 mod mesh;
 pub(crate) mod mesh_types;
 mod mesh_view;
@@ -40,6 +42,9 @@ pub(crate) mod pages_types;
 mod pages_view;
 pub(crate) mod params;
 mod planes;
+mod probe_tests;
+pub(crate) mod probe_tests_types;
+mod probe_tests_view;
 pub(crate) mod query;
 mod questions;
 mod recorded_changes;
@@ -75,8 +80,7 @@ use utoipa::{Modify, OpenApi};
 use crate::daemon::NodeState;
 pub(crate) use auth::Throttle;
 use error::{ApiError, ErrorCode, PendingError};
-pub(crate) use ingest_changes::Ingest;
-pub(crate) use ingest_pages::PageIngest;
+pub(crate) use ingest::Ingest;
 pub(crate) use questions::Questions;
 pub(crate) use serve::{ServeCounters, Server, TlsSource};
 
@@ -143,6 +147,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         incidents::show_incident,
         ingest_changes::ingest,
         ingest_pages::hear,
+        matrix::matrix,
         mesh::digest,
         mesh::forget,
         mesh_view::mesh,
@@ -162,6 +167,15 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         planes::latest_results,
         planes::list_planes,
         planes::rows,
+        probe_tests::apply_tests,
+        probe_tests::check_tests,
+        probe_tests::delete_test,
+        probe_tests::list_results,
+        probe_tests::list_tests,
+        probe_tests::put_test,
+        probe_tests::run_test,
+        probe_tests::run_unsaved,
+        probe_tests::show_test,
         query::export,
         query::live,
         query::query,
@@ -285,6 +299,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/tenants/{name}/grants", post(tenants::grant))
         .route("/v1/tenants/{name}/grants/{site}", delete(tenants::revoke))
         .route("/v1/planes", get(planes::list_planes))
+        .route("/v1/results", get(probe_tests::list_results))
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
         .route("/v1/events", get(events::store))
@@ -327,9 +342,11 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         )
         .route("/v1/slos/{name}", get(slos::show_slo).put(slos::put_slo).delete(slos::delete_slo))
         .merge(alert_routes())
+        .merge(test_routes())
         .route("/v1/stream", get(stream::stream))
         .route("/v1/mesh", get(mesh_view::mesh))
         .route("/v1/mesh/digest", get(mesh::digest))
+        .route("/v1/mesh/matrix", get(matrix::matrix))
         .route("/v1/mesh/gone", post(mesh::forget))
         .route("/v1/mesh/revocations", get(mesh::list_revocations).post(mesh::revoke_node))
         .route("/v1/join-tokens", get(enrol::list_join_tokens).post(enrol::create_join_token))
@@ -368,6 +385,23 @@ fn alert_routes() -> Router<Arc<NodeState>> {
             get(alerts_more::list_silences).post(alerts_more::create_silence),
         )
         .route("/v1/alerts/silences/{id}", delete(alerts_more::delete_silence))
+}
+
+/// Tests. Their files may be longer than other bodies.
+fn test_routes() -> Router<Arc<NodeState>> {
+    let file = DefaultBodyLimit::max(holm_policy::MAX_FILE_BYTES);
+    Router::new()
+        .route("/v1/tests", get(probe_tests::list_tests).post(probe_tests::apply_tests).layer(file))
+        .route("/v1/tests/check", post(probe_tests::check_tests).layer(file))
+        .route("/v1/tests/run", post(probe_tests::run_unsaved).layer(file))
+        .route(
+            "/v1/tests/{name}",
+            get(probe_tests::show_test)
+                .put(probe_tests::put_test)
+                .delete(probe_tests::delete_test)
+                .layer(file),
+        )
+        .route("/v1/tests/{name}/run", post(probe_tests::run_test))
 }
 
 /// Whether the node can answer for its own site: documents are loaded and listeners are open.
@@ -423,7 +457,7 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 27] = [
+    const WITH_QUERY: [&str; 29] = [
         "/v1/alerts",
         "/v1/alerts/rules",
         "/v1/changes",
@@ -438,8 +472,10 @@ fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
         "/v1/flows/top",
         "/v1/incidents",
         "/v1/paging/deliveries",
+        "/v1/results",
         "/v1/rows",
         "/v1/slos",
+        "/v1/tests",
         "/v1/topology",
         "/v1/topology/changes",
         "/v1/topology/components",
@@ -455,7 +491,8 @@ fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
     let query = uri.query().filter(|query| !query.is_empty())?;
     let path = uri.path();
     let of_incident = path.starts_with("/v1/incidents/") && path.ends_with("/changes");
-    if !path.starts_with("/v1/") || of_incident || WITH_QUERY.contains(&path) {
+    let of_test = path.starts_with("/v1/tests/") && !path.ends_with("/run");
+    if !path.starts_with("/v1/") || of_incident || of_test || WITH_QUERY.contains(&path) {
         return None;
     }
     let first = query.split(['&', '=']).next().unwrap_or_default();

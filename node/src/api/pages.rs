@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::coverage::freshness;
-use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::error::{ApiError, ErrorBody, ErrorCode, beside};
 use super::incidents_types::SeverityView;
 use super::pages_types::{
     PageConnector, PageConnectorList, PageConnectorRequest, PageDelivery, PageDeliveryList,
@@ -52,7 +52,7 @@ pub(crate) async fn list_connectors(
     let (standings, defined) = (tenant.pages.standings(now), tenant.pages.defined());
     let items = defined.connectors.iter().map(|(name, held)| {
         let standing = standings.get(name).cloned().unwrap_or_default();
-        connector_view(name, held, &standing)
+        connector_view(name, held, &standing, &caller)
     });
     Ok(Json(PageConnectorList {
         total: defined.connectors.len() as u64,
@@ -62,12 +62,12 @@ pub(crate) async fn list_connectors(
     }))
 }
 
-fn one_connector(tenant: &Tenant, name: &str) -> Result<PageConnector, ApiError> {
+fn one_connector(tenant: &Tenant, name: &str, caller: &Caller) -> Result<PageConnector, ApiError> {
     let defined = tenant.pages.defined();
     let held = defined.connectors.get(name);
     let held = held.ok_or_else(|| refused(&PageError::Unknown("connector", clipped(name))))?;
     let standing = tenant.pages.standings(Millis::now()).remove(name).unwrap_or_default();
-    Ok(connector_view(name, held, &standing))
+    Ok(connector_view(name, held, &standing, caller))
 }
 
 /// One connector, without its secrets.
@@ -81,7 +81,7 @@ pub(crate) async fn show_connector(
     Path(name): Path<String>,
 ) -> Result<Json<PageConnector>, ApiError> {
     let tenant = state.tenant(&caller)?;
-    one_connector(&tenant, &name).map(Json)
+    one_connector(&tenant, &name, &caller).map(Json)
 }
 
 /// Writes a connector. Every node of the tenant delivers by it, as it hears of it.
@@ -121,12 +121,11 @@ pub(crate) async fn put_connector(
     };
     let (of, node, by, called) =
         (Arc::clone(&tenant), Arc::clone(&state), caller.name.clone(), name.clone());
-    let work = tokio::task::spawn_blocking(move || {
-        of.set_connector(&node, (&called, provider), draft, &by, Millis::now())
-    });
-    work.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    beside(move || of.set_connector(&node, (&called, provider), draft, &by, Millis::now()))
+        .await?
+        .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, connector = name, "connector of paging written");
-    one_connector(&tenant, &name).map(Json)
+    one_connector(&tenant, &name, &caller).map(Json)
 }
 
 /// Takes a connector away. What is queued by it becomes a dead letter.
@@ -142,10 +141,9 @@ pub(crate) async fn delete_connector(
     caller.require(Role::Admin)?;
     let tenant = state.tenant(&caller)?;
     let (node, by, called) = (Arc::clone(&state), caller.name.clone(), name.clone());
-    let work = tokio::task::spawn_blocking(move || {
-        tenant.remove_connector(&node, &called, &by, Millis::now())
-    });
-    work.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    beside(move || tenant.remove_connector(&node, &called, &by, Millis::now()))
+        .await?
+        .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, connector = name, "connector of paging taken away");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -249,8 +247,9 @@ pub(crate) async fn put_route(
         paused: asked.paused,
     };
     let (of, node, by) = (Arc::clone(&tenant), Arc::clone(&state), caller.name.clone());
-    let work = tokio::task::spawn_blocking(move || of.set_route(&node, route, &by, Millis::now()));
-    work.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    beside(move || of.set_route(&node, route, &by, Millis::now()))
+        .await?
+        .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, route = name, "route of paging written");
     one_route(&tenant, &name).map(Json)
 }
@@ -268,10 +267,9 @@ pub(crate) async fn delete_route(
     caller.require(Role::Admin)?;
     let tenant = state.tenant(&caller)?;
     let (node, by, called) = (Arc::clone(&state), caller.name.clone(), name.clone());
-    let work = tokio::task::spawn_blocking(move || {
-        tenant.remove_route(&node, &called, &by, Millis::now())
-    });
-    work.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    beside(move || tenant.remove_route(&node, &called, &by, Millis::now()))
+        .await?
+        .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, route = name, "route of paging taken away");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -358,15 +356,15 @@ pub(crate) async fn replay_delivery(
     let id: DeliveryId =
         id.parse().map_err(|why| ApiError::bad_request(format!("id={}: {why}", clipped(&id))))?;
     let (of, node, by) = (Arc::clone(&tenant), Arc::clone(&state), caller.name.clone());
-    let work = tokio::task::spawn_blocking(move || of.replay(&node, id, &by, Millis::now()));
-    let replayed = work.await.map_err(ApiError::internal)?.map_err(|error| {
-        let code = match &error {
-            ReplayError::Unknown(_) => ErrorCode::NotFound,
-            ReplayError::NotDead(..) | ReplayError::NoConnector(_) => ErrorCode::Conflict,
-            ReplayError::Write(_) => ErrorCode::Unavailable,
-        };
-        ApiError::new(code, error.to_string())
-    });
+    let replayed =
+        beside(move || of.replay(&node, id, &by, Millis::now())).await?.map_err(|error| {
+            let code = match &error {
+                ReplayError::Unknown(_) => ErrorCode::NotFound,
+                ReplayError::NotDead(..) | ReplayError::NoConnector(_) => ErrorCode::Conflict,
+                ReplayError::Write(_) => ErrorCode::Unavailable,
+            };
+            ApiError::new(code, error.to_string())
+        });
     let (record, delivery) = replayed?;
     tracing::info!(by = caller.name, delivery = %id, "page replayed");
     Ok(Json(view(&tenant, &record, &delivery)))

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::incidents_types::SeverityView;
 use super::topology_types::FreshnessView;
-use super::types::{Timestamp, api_type, request_type};
+use super::types::{Timestamp, api_type, api_word, request_type};
 
 /// Who is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
@@ -174,7 +174,7 @@ api_type!(
         name: String,
         /// Null if this version does not understand it.
         provider: Option<PageProvider>,
-        /// Null where the provider's own or the secret's counts.
+        /// Null where the provider's own or the secret's counts. Who is no admin sees scheme and host, and `/…` for the rest.
         url: Option<String>,
         secret_set: bool,
         inbound_secret_set: bool,
@@ -321,33 +321,21 @@ impl From<Event> for PageEvent {
     }
 }
 
-/// What became of a message.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum PageState {
-    /// It is given up; it can be replayed.
-    Dead,
-    /// The provider took it.
-    Delivered,
-    /// It was not wanted any more before it was delivered.
-    Dropped,
-    /// It was told within a summary.
-    Folded,
-    /// It is to be delivered.
-    Queued,
-}
+api_word!(
+    /// What became of a message.
+    PageState {
+        /// It is given up; it can be replayed.
+        Dead,
+        /// The provider took it.
+        Delivered,
+        /// It was not wanted any more before it was delivered.
+        Dropped,
+        /// It was told within a summary.
+        Folded,
+        /// It is to be delivered.
+        Queued,
+    }
+);
 
 impl From<Phase> for PageState {
     fn from(phase: Phase) -> Self {
@@ -431,25 +419,5 @@ api_type!(
         incident: Option<String>,
         /// Why it is ignored.
         why: Option<String>,
-    }
-);
-
-api_type!(
-    /// Inbound webhooks of paging that this node refused since it started, of all tenants.
-    PageIngestRefusals {
-        /// Without a valid signature, or to a connector that is not there.
-        signature: u64,
-        /// Signed at another time.
-        stale: u64,
-        /// Longer than 1 MiB.
-        size: u64,
-        /// Broken off, or slower than 10 s.
-        unread: u64,
-        /// More at once than this node reads.
-        busy: u64,
-        /// Signed, but no JSON or not as it should be.
-        body: u64,
-        /// Could not be written.
-        write: u64,
     }
 );

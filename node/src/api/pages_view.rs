@@ -4,7 +4,7 @@ use holm_page::{Connector, Delivery, DeliveryId, RecordId, Route};
 
 use super::pages_types::{PageConnector, PageDelivery, PageEditView, PageRoute};
 use super::types::Timestamp;
-use crate::daemon::{ConnectorStanding, Defined, Held, PageEdit};
+use crate::daemon::{Caller, ConnectorStanding, Defined, Held, PageEdit, Role};
 
 const NOT_UNDERSTOOD: &str = "this version of Holm does not understand it; write it again";
 
@@ -29,11 +29,23 @@ fn texts<T: ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {
     all.into_iter().map(|one| one.to_string()).collect()
 }
 
+/// An address: whole for an admin. Its path and query are often as good as a secret: others see where it leads.
+fn url_for(caller: &Caller, url: &str) -> String {
+    if caller.require(Role::Admin).is_ok() {
+        return url.to_owned();
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let more = if rest.len() > host.len() { "/…" } else { "" };
+    format!("{scheme}://{host}{more}")
+}
+
 /// A connector, without its secrets.
 pub(super) fn connector_view(
     name: &str,
     held: &Held<Connector>,
     standing: &ConnectorStanding,
+    caller: &Caller,
 ) -> PageConnector {
     let of = held.value.as_ref();
     let (edited, conflicts) = edits(held);
@@ -48,7 +60,7 @@ pub(super) fn connector_view(
     PageConnector {
         name: name.to_owned(),
         provider: of.map(|c| c.provider.into()),
-        url: text(of.and_then(|c| c.url.as_deref())),
+        url: of.and_then(|c| c.url.as_deref()).map(|url| url_for(caller, url)),
         secret_set: of.is_some_and(|c| c.secret.is_some()),
         inbound_secret_set: hears,
         inbound_path: hears.then(|| format!("/ingest/pages/{name}")),
@@ -134,5 +146,27 @@ pub(super) fn delivery_view(id: &RecordId, delivery: &Delivery, attempts: u32) -
         title: delivery.title.to_string(),
         lines: delivery.lines.clone(),
         count: delivery.count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_admins_see_an_address_whole() {
+        let caller = |role| Caller {
+            tenant: "default".parse().expect("valid"),
+            role,
+            name: "ada".into(),
+            by_cookie: false,
+        };
+        let url = "https://hooks.example.org:8443/T0/B0/secret?key=1";
+        assert_eq!(url_for(&caller(Role::Admin), url), url);
+        for role in [Role::Viewer, Role::Editor] {
+            assert_eq!(url_for(&caller(role), url), "https://hooks.example.org:8443/…");
+            assert_eq!(url_for(&caller(role), "https://a.example"), "https://a.example");
+            assert_eq!(url_for(&caller(role), "https://a.example?key=1"), "https://a.example/…");
+        }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) async fn latest_results(
     Ok(Json(ResultList { collector_running, items }))
 }
 
-fn probe_result(row: &Row, site: &SiteId) -> ProbeResult {
+pub(super) fn probe_result(row: &Row, site: &SiteId) -> ProbeResult {
     let mut result = ProbeResult {
         site: site.clone(),
         probe: String::new(),

@@ -92,7 +92,7 @@ pub(crate) struct ColumnView {
 }
 
 /// How one node did.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AskedSite {
     #[schema(value_type = String)]
     pub(crate) site: SiteId,
@@ -111,7 +111,7 @@ pub(crate) struct AskedSite {
 }
 
 /// In what an answer is not exact.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ApproximationView {
     pub(crate) method: String,
     /// A value may be too small by this at most, and none is too large; null where no bound always holds.

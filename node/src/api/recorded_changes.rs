@@ -16,7 +16,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::coverage::freshness;
-use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::error::{ApiError, ErrorBody, ErrorCode, beside};
 use super::params::{Given, When, clipped, moment, window, within};
 use super::questions::answer;
 use super::recorded_changes_types::{
@@ -223,11 +223,12 @@ pub(crate) async fn create_change_source(
     caller.require(Role::Admin)?;
     let tenant = state.tenant(&caller)?;
     let (of, by) = (Arc::clone(&state), caller.name.clone());
-    let made = tokio::task::spawn_blocking(move || {
+    let source = beside(move || {
         let what = (new.name.as_str(), new.provider.into(), new.secret.as_deref());
         tenant.create_source(&of, what, &by, Millis::now())
-    });
-    let source = made.await.map_err(ApiError::internal)?.map_err(refused)?;
+    })
+    .await?
+    .map_err(refused)?;
     tracing::info!(by = caller.name, source = %source.id, "source of changes created");
     let secret = source.secret.to_string();
     let source = source_view(&source, &Deliveries::default());
@@ -247,9 +248,9 @@ pub(crate) async fn revoke_change_source(
     caller.require(Role::Admin)?;
     let tenant = state.tenant(&caller)?;
     let (of, by, source) = (Arc::clone(&state), caller.name.clone(), id.clone());
-    let ended =
-        tokio::task::spawn_blocking(move || tenant.revoke_source(&of, &source, &by, Millis::now()));
-    ended.await.map_err(ApiError::internal)?.map_err(refused)?;
+    beside(move || tenant.revoke_source(&of, &source, &by, Millis::now()))
+        .await?
+        .map_err(refused)?;
     tracing::info!(by = caller.name, source = id, "source of changes revoked");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,39 +7,27 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::topology_types::FreshnessView;
-use super::types::{Timestamp, api_type, request_type};
+use super::types::{Timestamp, api_type, api_word, request_type};
 
-/// What kind of change it is.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RecordedChangeKind {
-    /// Something was written to a repository.
-    Commit,
-    /// A setting is another one.
-    Config,
-    /// Software was brought to where it runs.
-    Deploy,
-    /// Infrastructure as code.
-    Iac,
-    /// Anything else.
-    Other,
-    /// A version was published.
-    Release,
-    /// Packets take another way.
-    Route,
-}
+api_word!(
+    /// What kind of change it is.
+    RecordedChangeKind {
+        /// Something was written to a repository.
+        Commit,
+        /// A setting is another one.
+        Config,
+        /// Software was brought to where it runs.
+        Deploy,
+        /// Infrastructure as code.
+        Iac,
+        /// Anything else.
+        Other,
+        /// A version was published.
+        Release,
+        /// Packets take another way.
+        Route,
+    }
+);
 
 impl From<ChangeKind> for RecordedChangeKind {
     fn from(kind: ChangeKind) -> Self {

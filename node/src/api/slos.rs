@@ -12,14 +12,14 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::coverage::freshness;
-use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::error::{ApiError, ErrorBody, ErrorCode, beside};
 use super::params::{Given, clipped, within};
 use super::slos_types::{
     SloApplied, SloAppliedItem, SloBurn, SloConflict, SloDetail, SloList, SloObjective, SloPoint,
     SloRollup, SloSite, SloState, SloView,
 };
 use super::types::Timestamp;
-use crate::daemon::{Applied, Caller, NodeState, Role, Slo, SloError, SloJudged, Tenant, author};
+use crate::daemon::{Caller, NodeState, Role, Slo, SloError, SloJudged, Tenant, author, conflicts};
 
 /// Most SLOs of a page.
 const MAX_PAGE: usize = 1_000;
@@ -142,9 +142,9 @@ pub(crate) async fn delete_slo(
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
     let (node, by, of) = (Arc::clone(&state), author(&caller.name).to_owned(), name.clone());
-    let removed =
-        tokio::task::spawn_blocking(move || tenant.remove_slo(&node, &of, &by, Millis::now()));
-    removed.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    beside(move || tenant.remove_slo(&node, &of, &by, Millis::now()))
+        .await?
+        .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, slo = name, "SLO taken away");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -202,20 +202,16 @@ async fn apply(
     slos: Vec<Definition>,
 ) -> Result<SloApplied, ApiError> {
     let (of, node, by) = (Arc::clone(tenant), Arc::clone(state), author(&caller.name).to_owned());
-    let work = tokio::task::spawn_blocking(move || {
+    let applied = beside(move || {
         let applied = of.apply_slos(&node, &slos, &by, Millis::now())?;
         let items = slos.iter().zip(applied).map(|(slo, change)| SloAppliedItem {
             name: slo.name.to_string(),
-            change: match change {
-                Applied::Created => "created",
-                Applied::Updated => "updated",
-                Applied::Unchanged => "unchanged",
-            }
-            .into(),
+            change: change.as_str().into(),
         });
         Ok::<_, SloError>(SloApplied { items: items.collect() })
-    });
-    let applied = work.await.map_err(ApiError::internal)?.map_err(|error| refused(&error))?;
+    })
+    .await?
+    .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, slos = applied.items.len(), "SLOs applied");
     Ok(applied)
 }
@@ -241,12 +237,12 @@ async fn detail(
     let found =
         found.ok_or_else(|| ApiError::not_found(SloError::Unknown(clipped(&name)).to_string()))?;
     let (of, at) = (Arc::clone(&tenant), Arc::clone(&judged));
-    let way = tokio::task::spawn_blocking(move || {
+    let burn_down = beside(move || {
         let Some(definition) = &at.slos[found].slo.definition else { return Vec::new() };
         let objectives = 0..definition.objectives.len();
         objectives.map(|number| points(&of, definition, number, at.at)).collect()
-    });
-    let burn_down = way.await.map_err(ApiError::internal)?;
+    })
+    .await?;
     let judged_slo = &judged.slos[found];
     Ok(SloDetail {
         slo: view(judged_slo),
@@ -309,8 +305,7 @@ fn view(judged: &SloJudged) -> SloView {
         problem,
         edited_by: format!("{} at {}", edit.by, edit.writer),
         edited_at: Timestamp(edit.at),
-        conflicts: slo.edits[1..]
-            .iter()
+        conflicts: conflicts(&slo.edits)
             .map(|edit| SloConflict {
                 by: format!("{} at {}", edit.by, edit.writer),
                 at: Timestamp(edit.at),

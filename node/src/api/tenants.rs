@@ -14,7 +14,9 @@ use super::tenants_types::{
     RightView, TenantList, TenantSiteView, TenantView, VerdictView,
 };
 use super::types::Timestamp;
-use crate::daemon::{Caller, ENROLLED_FOR_MS, ErasureStanding, NodeState, TenantStanding};
+use crate::daemon::{
+    Caller, ENROLLED_FOR_MS, ErasureStanding, NodeState, TenantStanding, id_of_making,
+};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 /// Longest time of a grant: ten years.
@@ -55,6 +57,7 @@ pub(crate) async fn create(
         return Err(ApiError::new(ErrorCode::Validation, what));
     }
     let tag = state.roster.tenancy.create(&new.name).map_err(conflict)?;
+    state.roster.doers.note(id_of_making(tag), &caller.name);
     state.say_what_is_due(Millis::now()).await.map_err(ApiError::internal)?;
     tracing::info!(by = caller.name, tenant = %new.name, %tag, "tenant made");
     Ok((StatusCode::CREATED, Json(one(&state, &new.name)?)))
@@ -82,7 +85,7 @@ pub(crate) async fn grant(
     let rights = if rights.is_empty() { Rights::BOTH } else { rights };
     let now = Millis::now();
     let granted = state.roster.tenancy.grant(&name, &new.site, rights, days * DAY_MS, now);
-    announce(&state, granted.map_err(conflict)?, now).await?;
+    announce(&state, granted.map_err(conflict)?, &caller, now).await?;
     tracing::info!(by = caller.name, tenant = %name, site = %new.site, days, "tenant granted");
     Ok((StatusCode::CREATED, Json(one(&state, &name)?)))
 }
@@ -101,7 +104,7 @@ pub(crate) async fn revoke(
     caller.require_operator(&state)?;
     let now = Millis::now();
     let revoked = state.roster.tenancy.revoke(&name, &site, now).map_err(conflict)?;
-    announce(&state, revoked, now).await?;
+    announce(&state, revoked, &caller, now).await?;
     tracing::warn!(by = caller.name, tenant = %name, %site, "grant revoked");
     Ok(Json(one(&state, &name)?))
 }
@@ -127,16 +130,21 @@ pub(crate) async fn erase(
     }
     let now = Millis::now();
     let erasure = state.roster.tenancy.erase(&name, now).map_err(conflict)?;
-    announce(&state, erasure, now).await?;
+    announce(&state, erasure, &caller, now).await?;
     tracing::warn!(by = caller.name, tenant = %name, "tenant erased");
     // Here at once; the others do so when they hear of it.
     state.say_what_is_due(now).await.map_err(ApiError::internal)?;
     Ok((StatusCode::ACCEPTED, Json(one(&state, &name)?)))
 }
 
-async fn announce(state: &Arc<NodeState>, statement: Vec<u8>, now: Millis) -> Result<(), ApiError> {
-    let state = Arc::clone(state);
-    let announced = tokio::task::spawn_blocking(move || state.announce(&[statement], now));
+async fn announce(
+    state: &Arc<NodeState>,
+    statement: Vec<u8>,
+    caller: &Caller,
+    now: Millis,
+) -> Result<(), ApiError> {
+    let (state, by) = (Arc::clone(state), caller.name.clone());
+    let announced = tokio::task::spawn_blocking(move || state.announce_by(&[statement], &by, now));
     announced.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
 }
 

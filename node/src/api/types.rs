@@ -6,14 +6,9 @@ use std::collections::BTreeMap;
 use holm_model::{Millis, NodeName, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 use utoipa::ToSchema;
 
 use crate::daemon::Role;
-
-const RFC3339_MS: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// A moment as the API writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
@@ -44,10 +39,28 @@ impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Beyond the year 9999 no moment was ever observed; show the last one that can be written.
         let millis = i128::from(self.0.0.min(253_402_300_799_999));
-        let text = OffsetDateTime::from_unix_timestamp_nanos(millis * 1_000_000)
-            .ok()
-            .and_then(|moment| moment.format(RFC3339_MS).ok());
-        f.write_str(text.as_deref().unwrap_or("-"))
+        let Ok(moment) = OffsetDateTime::from_unix_timestamp_nanos(millis * 1_000_000) else {
+            return f.write_str("-");
+        };
+        // By hand: an answer may have very many of them.
+        let (hour, minute, second) = moment.to_hms();
+        let parts: [(usize, usize, u32); 7] = [
+            (0, 4, moment.year().unsigned_abs()),
+            (5, 2, u8::from(moment.month()).into()),
+            (8, 2, moment.day().into()),
+            (11, 2, hour.into()),
+            (14, 2, minute.into()),
+            (17, 2, second.into()),
+            (20, 3, moment.millisecond().into()),
+        ];
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (from, digits, mut number) in parts {
+            for place in text[from..from + digits].iter_mut().rev() {
+                *place = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or("-"))
     }
 }
 
@@ -90,7 +103,19 @@ macro_rules! api_type {
     };
 }
 
-pub(super) use {api_type, request_type};
+/// One of several words, in an order that means something; also on the command line.
+macro_rules! api_word {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, clap::ValueEnum,
+        )]
+        #[serde(rename_all = "snake_case")]
+        pub(crate) enum $name { $($(#[$vdoc])* $variant,)* }
+    };
+}
+
+pub(super) use {api_type, api_word, request_type};
 
 api_type!(
     /// Who asks, and which node answers.
@@ -460,5 +485,13 @@ mod tests {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
         assert_eq!(Timestamp(Millis(u64::MAX)).to_string(), "9999-12-31T23:59:59.999Z");
+        let form = time::macros::format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        );
+        for ms in (0..253_402_300_799_999).step_by(97_777_777_777) {
+            let known = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+            let known = known.expect("a moment").format(form).expect("written");
+            assert_eq!(Timestamp(Millis(ms)).to_string(), known);
+        }
     }
 }

@@ -20,6 +20,7 @@ mod render;
 mod show;
 mod slo;
 mod tenant;
+mod test;
 mod trace;
 
 use std::path::PathBuf;
@@ -134,6 +135,9 @@ pub(crate) enum Command {
     /// SLOs: how good something shall be, how much of the budget is left, how quickly it goes.
     #[command(subcommand)]
     Slo(slo::SloCommand),
+    /// Tests: what is probed because somebody decided so, by which sites, and how it stands there.
+    #[command(subcommand)]
+    Test(test::TestCommand),
     /// The rows of this site as files for other programs.
     #[command(subcommand)]
     Events(query::EventsCommand),
@@ -168,6 +172,8 @@ pub(crate) enum MeshCommand {
     Forget(ForgetArgs),
     /// Make a mesh: its root, and the first site's node.
     Init(MeshInitArgs),
+    /// What every site measures to every other: loss, round trip, jitter, one way.
+    Matrix(test::MatrixArgs),
     /// Sign another node's issuer request with the root.
     SignIssuer(SignIssuerArgs),
     /// The mesh at a glance: who reaches whom, how far each site lags, what was dropped.
@@ -441,6 +447,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Mesh(MeshCommand::Forget(args)) => mesh::forget(&args).await,
         Command::Mesh(MeshCommand::Init(args)) => mesh::init(&args),
+        Command::Mesh(MeshCommand::Matrix(args)) => test::matrix(&args).await,
         Command::Mesh(MeshCommand::SignIssuer(args)) => mesh::sign_issuer(&args),
         Command::Mesh(MeshCommand::Top(args)) => mesh_top::run(args).await,
         Command::Join(args) => mesh::join(args).await,
@@ -470,6 +477,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Page(command) => page::run(command).await,
         Command::Alert(command) => alert::run(command).await,
         Command::Slo(command) => slo::run(command).await,
+        Command::Test(command) => test::run(command).await,
         Command::Events(command) => query::events(command).await,
         Command::Flow(command) => flow::run(command).await,
         Command::Token(TokenCommand::Create { target, site }) => {

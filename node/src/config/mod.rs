@@ -76,6 +76,7 @@ impl Config {
         self.api.check()?;
         self.identity.check()?;
         self.log.check()?;
+        self.node.check()?;
         self.planes
             .active
             .check()
@@ -92,6 +93,7 @@ impl Config {
             .path
             .check()
             .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
+        self.pages.check()?;
         if self.node.tenants.iter().any(|tenant| tenant.as_str() == crate::daemon::ROSTER_TENANT) {
             return Err(ConfigError::Value {
                 key: "node.tenants",
@@ -123,6 +125,18 @@ mod tests {
     fn the_defaults_are_valid_and_survive_a_round_trip() {
         let written = Config::default().to_toml();
         assert_eq!(parse(&written, &[]).expect("valid").to_toml(), written);
+    }
+
+    #[test]
+    fn ranges_that_pages_may_reach_are_read() {
+        let config =
+            parse("[pages]\nallow = [\"127.0.0.0/8\", \"fd00::1\"]\n", &[]).expect("valid");
+        let allowed = config.pages.allowed();
+        let holds =
+            |text: &str| allowed.iter().any(|range| range.holds(text.parse().expect("valid")));
+        assert!(holds("127.0.0.9") && holds("fd00::1") && !holds("fd00::2") && !holds("10.0.0.1"));
+        let error = parse("[pages]\nallow = [\"10.0.0\"]\n", &[]).expect_err("odd").to_string();
+        assert!(error.contains("pages.allow") && error.contains("10.0.0"), "{error}");
     }
 
     #[test]

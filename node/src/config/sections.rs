@@ -1,11 +1,12 @@
 //! The sections of the file, each key with its default and how to choose it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use holm_mesh_proto::wire::{OLDEST_PROTOCOL, PROTOCOL_VERSION};
-use holm_model::{NodeName, SiteId, TenantId};
+use holm_model::{NodeName, Prefix, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
@@ -23,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) planes: Planes,
     pub(crate) policies: Policies,
+    pub(crate) pages: Pages,
 }
 
 /// Who this node is.
@@ -42,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) address_plan: String,
     /// The machine, by any name, where sites share one, in a laboratory: then they share its loopback addresses too.
     pub(crate) machine: String,
+    /// What is said of the site, by name: tests choose sites by it. `region` is its region.
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// How it finds and talks to its peers.
@@ -222,6 +226,38 @@ pub(crate) struct Policies {
     pub(crate) folder: PathBuf,
 }
 
+/// How it delivers pages.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Pages {
+    /// Ranges of addresses that connectors may reach beside the public ones: of this machine, this link, this
+    /// network. A tenant's admins write connectors; what of the node's surroundings is theirs, its operator says.
+    pub(crate) allow: Vec<String>,
+}
+
+impl Pages {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let odd = self.allow.iter().find(|text| range_of(text).is_none());
+        odd.map_or(Ok(()), |text| {
+            Err(ConfigError::Value {
+                key: "pages.allow",
+                value: text.clone(),
+                message: "it is no range of addresses; 10.0.0.0/8, 10.1.2.3 or fd00::/8 is".into(),
+            })
+        })
+    }
+
+    /// The ranges.
+    pub(crate) fn allowed(&self) -> Vec<Prefix> {
+        self.allow.iter().filter_map(|text| range_of(text)).collect()
+    }
+}
+
+fn range_of(text: &str) -> Option<Prefix> {
+    let single = || text.parse().ok().map(|address| Prefix::around(address, 128));
+    Prefix::parse(text).or_else(single)
+}
+
 /// What it writes to standard error.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -274,6 +310,33 @@ where
     value.parse().expect("the defaults in this file are valid names")
 }
 
+impl Node {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |value: &str, message: &str| {
+            Err(ConfigError::Value {
+                key: "node.labels",
+                value: value.chars().take(80).collect(),
+                message: message.into(),
+            })
+        };
+        if self.labels.len() > 16 {
+            return refuse(&self.labels.len().to_string(), "a site has at most 16 labels");
+        }
+        for (key, value) in &self.labels {
+            if !holm_active::is_label(key) {
+                return refuse(key, holm_active::LABEL);
+            }
+            if !(1..=200).contains(&value.len()) || value.chars().any(char::is_control) {
+                return refuse(
+                    value,
+                    "a label has 1 to 200 bytes, none of them a control character",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Default for Node {
     fn default() -> Self {
         Self {
@@ -283,6 +346,7 @@ impl Default for Node {
             tenants: vec![name("default")],
             address_plan: String::new(),
             machine: String::new(),
+            labels: BTreeMap::new(),
         }
     }
 }

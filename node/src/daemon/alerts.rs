@@ -3,17 +3,23 @@
 //! Reading and judging is `holm-alert`'s; here are the clock, the documents and the rows
 //! ([`super::alerts_judge`], [`super::alerts_rows`]).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use holm_alert::{Rule, RuleStanding, Silence, Silenced};
-use holm_model::{DocVersion, Millis, NodeId, NodeKind, SIGNAL_KEY, Signal};
+use holm_model::{
+    DocVersion, Millis, NodeId, NodeKind, SIGNAL_KEY, SIGNAL_NEAR, Signal, VANTAGE_FAILED,
+    VANTAGE_REACHED,
+};
 use holm_policy::Refused;
 use holm_replica::{CommitError, PolicyBook, PolicyError, Record, Replica, Shelf};
 use holm_slo::Writer;
 
 use super::alerts_state::{Shown, States};
 use super::gitops::HeldByFolder;
+use super::policy_edit::{PolicyEdit, holder, says_nothing_new, standing};
 use super::slo::{Applied, lock};
 use super::state::{Change, NodeState, Topic};
 use super::tenant::Tenant;
@@ -38,6 +44,8 @@ pub(crate) struct Alerts {
     /// How rules stand here, as it was judged last.
     pub(super) view: Mutex<Arc<View>>,
     pub(super) wake: tokio::sync::Notify,
+    /// Others said something: pages that are open are told with the next look.
+    pub(super) heard: AtomicBool,
 }
 
 /// A rule as its policy says.
@@ -50,17 +58,6 @@ pub(crate) struct AlertRule {
     pub(crate) problem: Option<String>,
     /// The edits that stand, the one that counts first.
     pub(crate) edits: Vec<PolicyEdit>,
-}
-
-/// An edit of a policy.
-#[derive(Debug, Clone)]
-pub(crate) struct PolicyEdit {
-    pub(crate) by: Box<str>,
-    /// The node that wrote it.
-    pub(crate) writer: Box<str>,
-    pub(crate) at: Millis,
-    /// What it says; `None` if it takes the policy away.
-    pub(crate) content: Option<String>,
 }
 
 /// A silence as its policy says.
@@ -132,6 +129,7 @@ impl Alerts {
             states: Mutex::default(),
             view: Mutex::default(),
             wake: tokio::sync::Notify::new(),
+            heard: AtomicBool::new(false),
         };
         for shelf in [Shelf::Policies, Shelf::Alerts] {
             alerts.take_records(&replica.records_on(shelf));
@@ -147,11 +145,18 @@ impl Alerts {
                 Shelf::Policies if is_ours(&record.key) => {
                     edited |= lock(&self.policies).take(record);
                 }
-                Shelf::Alerts => lock(&self.states).take(record),
+                Shelf::Alerts => {
+                    lock(&self.states).take(record);
+                    // What this node writes is told when its rules turn.
+                    let own =
+                        (&record.site, &record.node) == (&self.writer.site, &self.writer.node);
+                    self.heard.fetch_or(!own, Ordering::Relaxed);
+                }
                 _ => {}
             }
         }
         if edited {
+            self.heard.store(true, Ordering::Relaxed);
             self.define();
             self.wake.notify_one();
         }
@@ -171,20 +176,7 @@ impl Alerts {
         let before = self.defined();
         let known: BTreeMap<&str, &AlertRule> = before.iter().map(|r| (&*r.name, r)).collect();
         let policies = lock(&self.policies);
-        let edits = |area: &str, name: &str| -> Vec<PolicyEdit> {
-            let standing = policies.standing(area, name).into_iter();
-            let mut edits: Vec<PolicyEdit> = standing
-                .map(|edit| PolicyEdit {
-                    by: edit.by.clone(),
-                    writer: edit.writer.clone(),
-                    at: edit.at,
-                    content: edit.content.as_ref().map(|c| String::from_utf8_lossy(c).into_owned()),
-                })
-                .collect();
-            // Of one that keeps it and one that takes it away the first counts: what is watched stays watched.
-            edits.sort_by_key(|edit| edit.content.is_none());
-            edits
-        };
+        let edits = |area: &str, name: &str| standing(&policies, area, name);
         let rules = policies.names(RULES).into_iter().filter_map(|name| {
             let edits = edits(RULES, name);
             let content = edits.first()?.content.as_ref()?;
@@ -283,8 +275,14 @@ pub(crate) fn key_of(rule: &str, group: &[Box<str>]) -> String {
     if group.is_empty() {
         return rule.to_owned();
     }
-    let text: Vec<&str> = group.iter().map(|part| &**part).collect();
-    let text = text.join(" ");
+    let text = match group {
+        [only] => only.to_string(),
+        // A blank within a value is none between two.
+        several => {
+            let escaped = |part: &str| part.replace('\\', "\\\\").replace(' ', "\\ ");
+            several.iter().map(|part| escaped(part)).collect::<Vec<_>>().join(" ")
+        }
+    };
     if text.len() <= MAX_GROUP_BYTES {
         return format!("{rule} {text}");
     }
@@ -301,15 +299,21 @@ pub(crate) fn group_text(by: &[Box<str>], group: &[Box<str>]) -> String {
     parts.join(", ")
 }
 
+/// What a signal calls a column: one that is called as something of the alert's own, or of signals, is none of it.
+fn attribute_of(column: &str) -> Cow<'_, str> {
+    const OWN: [&str; 6] =
+        [SIGNAL_KEY, SIGNAL_NEAR, VANTAGE_FAILED, VANTAGE_REACHED, "rule", "value"];
+    if OWN.contains(&column) { format!("by.{column}").into() } else { column.into() }
+}
+
 /// What is said of a firing.
 pub(super) fn signal(turn: &holm_alert::Turn) -> Option<Signal> {
     let rule = &turn.rule;
     let mut signal = Signal::new(PLANE, KIND, target_of(rule, &turn.group)?, turn.raised, turn.at);
     signal.severity = rule.severity;
     let mut note = |name: &str, text: &str| signal.attributes.insert(name.into(), text.into());
-    // Columns first: one that is called as something of the alert's own does not stand for it.
     for (column, value) in rule.by.iter().zip(&turn.group) {
-        note(column, value);
+        note(&attribute_of(column), value);
     }
     note(SIGNAL_KEY, &key_of(&rule.name, &turn.group));
     note("rule", &rule.name);
@@ -365,7 +369,7 @@ impl Tenant {
 
     /// The file of a folder that holds a rule.
     pub(crate) fn file_of(&self, state: &NodeState, rule: &AlertRule) -> Option<String> {
-        let edit = rule.edits.first()?;
+        let edit = holder(&rule.edits)?;
         let last = (&*edit.by, &*edit.writer);
         let held = self.held_by_folder(state, (RULES, &rule.name), last, "").err()?;
         Some(format!("{} at {}", held.path, held.node))
@@ -425,20 +429,22 @@ impl Tenant {
         let mut applied = Vec::new();
         let versions: Vec<DocVersion> = {
             let _order = self.in_order();
+            let writer = &self.alerts.writer;
+            let own = format!("{}/{}", writer.site, writer.node);
             let mut new = Vec::new();
             for (name, content) in contents {
-                let content = content.map(String::into_bytes);
                 let policies = lock(&self.alerts.policies);
-                let standing = policies.standing(area, name);
-                if area == RULES
-                    && let Some(edit) = standing.iter().find(|edit| edit.content.is_some())
-                {
-                    self.held_by_folder(state, (RULES, name), (&edit.by, &edit.writer), by)?;
-                }
-                if standing.len() == 1 && standing[0].content == content {
+                let standing = standing(&policies, area, name);
+                if says_nothing_new(&standing, content.as_deref(), by, &own) {
                     applied.push(Applied::Unchanged);
                     continue;
                 }
+                if area == RULES
+                    && let Some(edit) = holder(&standing)
+                {
+                    self.held_by_folder(state, (RULES, name), (&edit.by, &edit.writer), by)?;
+                }
+                let content = content.map(String::into_bytes);
                 let known = standing.iter().any(|edit| edit.content.is_some());
                 let place = (&self.alerts.writer.site, &self.alerts.writer.node);
                 let edit = policies.edit((area, name), place, by, content, now);
@@ -497,6 +503,45 @@ mod tests {
         );
         assert_eq!(&*signal.attributes[SIGNAL_KEY], "lost https://192.0.2.7/cart lima");
         assert_eq!(&*signal.attributes["peer.site"], "lima");
+    }
+
+    #[test]
+    fn columns_that_are_called_as_something_else_stand_beside_it() {
+        let text = "{ kind: AlertRule, name: odd, table: t, by: [rule, value, key, near], value: count, \
+                    condition: { above: 1 } }";
+        let turn = holm_alert::Turn {
+            rule: Arc::new(holm_alert::parse(text).expect("good").remove(0)),
+            group: Box::new(["a", "b", "c", "site:lima"].map(Into::into)),
+            raised: true,
+            at: Millis(7),
+            value: Some(5.0),
+        };
+        let signal = signal(&turn).and_then(Signal::bounded).expect("a signal");
+        for (name, value) in [
+            ("rule", "odd"),
+            ("value", "5.000000"),
+            ("key", "odd a b c site:lima"),
+            ("by.rule", "a"),
+            ("by.value", "b"),
+            ("by.key", "c"),
+            ("by.near", "site:lima"),
+        ] {
+            assert_eq!(signal.attributes.get(name).map(|text| &**text), Some(value), "{name}");
+        }
+        assert!(!signal.attributes.contains_key(SIGNAL_NEAR), "a row says nothing of neighbours");
+    }
+
+    #[test]
+    fn groups_with_blanks_in_their_values_stay_apart() {
+        let key = |group: &[&str]| {
+            let group: Vec<Box<str>> = group.iter().map(|text| (*text).into()).collect();
+            key_of("r", &group)
+        };
+        assert_eq!(key(&["a b", "c"]), "r a\\ b c");
+        assert_ne!(key(&["a b", "c"]), key(&["a", "b c"]));
+        assert_ne!(key(&["a\\", "b"]), key(&["a\\ b", ""]));
+        assert_ne!(key(&["a ", "b"]), key(&["a", " b"]));
+        assert_eq!(key(&["a b"]), "r a b", "of one column there is nothing to tell apart");
     }
 
     #[test]

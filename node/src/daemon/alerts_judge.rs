@@ -1,6 +1,7 @@
 //! Judging alert rules: rows as they are committed, each once; the past when a rule is new.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,9 @@ impl Tenant {
                 _ = ticks.tick() => {}
                 () = state.shutdown.cancelled() => return,
                 () = self.ended().cancelled() => return,
+            }
+            if self.alerts.heard.swap(false, Ordering::Relaxed) {
+                state.tell(Change::of(&self.id, Topic::Alerts));
             }
             let learnt = match &mut learning {
                 Some(task) if task.is_finished() => {

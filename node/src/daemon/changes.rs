@@ -3,6 +3,7 @@
 //!
 //! Reading and ranking is `holm-change`'s; here are the clock, the topology, and the documents.
 
+mod acts;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub(crate) struct Changes {
     refused_waiting: Mutex<u64>,
     /// What became of deliveries, by source.
     deliveries: Mutex<BTreeMap<Box<str>, Deliveries>>,
+    /// Acts of the roster that are not written yet.
+    awaited: Mutex<acts::Awaited>,
     wake: Notify,
     /// Others' changes came.
     heard: Notify,
@@ -101,6 +104,7 @@ impl Changes {
             waiting: Mutex::default(),
             refused_waiting: Mutex::default(),
             deliveries: Mutex::default(),
+            awaited: Mutex::default(),
             wake: Notify::new(),
             heard: Notify::new(),
         };
@@ -131,8 +135,14 @@ impl Changes {
         }
     }
 
+    /// Something may have been done that is a change: it is looked for now.
+    pub(super) fn look(&self) {
+        self.wake.notify_one();
+    }
+
     /// The tenant was erased.
     pub(super) fn clear(&self) {
+        lock(&self.awaited).clear();
         *lock(&self.book) = Book::new();
         *lock(&self.policies) = PolicyBook::new();
         *lock(&self.watch) = Watch::new(Millis::now());
@@ -406,6 +416,7 @@ impl Tenant {
         let horizon = now - self.replica.limits().retention_ms;
         lock(&self.changes.book).forget(horizon);
         self.take_drafts(state, self.edits_of_policies(horizon), now)?;
+        self.take_drafts(state, self.acts_due(state, horizon, now), now)?;
         let seen = std::mem::take(&mut *lock(&self.changes.waiting));
         let drafts =
             seen.iter().map(|(id, plane, draft)| (*id, (*plane).to_owned(), draft.clone()));

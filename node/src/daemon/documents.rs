@@ -9,6 +9,8 @@ use holm_model::{DocId, DocVersion, Millis, SiteId, TenantId};
 use holm_replica::Replica;
 use tokio::sync::broadcast;
 
+use super::links::LINKS_METHOD;
+use super::probe_tests_once::TEST_METHOD;
 use super::query::QUERY_METHOD;
 use super::roster::Roster;
 use super::state::{Change, NodeState, Topic};
@@ -114,6 +116,11 @@ impl RpcHandler for Calls {
         match method {
             RENEW_METHOD => self.renew(peer, body),
             VIEW_METHOD => self.view(peer),
+            LINKS_METHOD => self.links(peer),
+            TEST_METHOD => {
+                let state = self.state.upgrade().ok_or(STOPPING)?;
+                state.answer_test(peer, body)
+            }
             QUERY_METHOD => {
                 let state = self.state.upgrade().ok_or(STOPPING)?;
                 state.answer_query(peer, body)
@@ -131,6 +138,14 @@ impl Calls {
         state.roster.tenancy.may_ask(&peer.site, now)?;
         let view = state.own_view(now).ok_or(STOPPING)?;
         serde_json::to_vec(&view).map_err(|error| error.to_string())
+    }
+
+    /// What this node measures to other sites, for sites that share a tenant with this one.
+    fn links(&self, peer: &PeerInfo) -> Result<Vec<u8>, String> {
+        let now = Millis::now();
+        let state = self.state.upgrade().ok_or(STOPPING)?;
+        state.roster.tenancy.may_ask(&peer.site, now)?;
+        state.answer_links(now)
     }
 
     fn renew(&self, peer: &PeerInfo, body: &[u8]) -> Result<Vec<u8>, String> {

@@ -3,19 +3,23 @@
 //!
 //! The folder is its node's operator's: files beside each other are of the node's first tenant, those in a folder of
 //! a tenant's name of that one. A file with a problem is refused as a whole; what it said before stays. A file that
-//! is gone takes its policies away.
+//! is gone takes its policies away: once the folder is at rest, and all of it can be read, so that what moves between
+//! files is never lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use holm_active::Test;
 use holm_alert::Rule;
 use holm_model::{Millis, TenantId};
 use holm_policy::{MAX_FILE_BYTES, Refused, Value};
 use holm_slo::Definition;
 
 use super::alerts::{AlertError, RULES};
+use super::policy_edit::{FOLDER as MARK, PolicyEdit};
+use super::probe_tests::AREA as TESTS;
 use super::slo::{AREA as SLOS, Applied, SloError};
 use super::state::{Change, NodeState, Topic};
 use super::tenant::Tenant;
@@ -24,22 +28,33 @@ use super::tenant::Tenant;
 const EVERY: Duration = Duration::from_secs(3);
 /// How often it is applied again though nothing in it changed: what others edited meanwhile is put back.
 const AGAIN_MS: u64 = 60_000;
+/// The same while a file is refused: the reason may lie elsewhere.
+const AGAIN_REFUSED_MS: u64 = 15_000;
 /// Most files that are read.
 const MAX_FILES: usize = 2_000;
-/// What stands before a path in the name of who edited.
-const MARK: &str = "folder:";
 /// Longest name of who edited, in characters.
 const MAX_BY: usize = 64;
 
 /// A policy is a folder's, and edited there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{name} is in the file {path} of the folder of policies at {node}: change it there, or take it out of the file first"
-)]
+#[error("{name} is in the file {path} of the folder of policies at {node}{}", self.remedy())]
 pub(crate) struct HeldByFolder {
     pub(crate) name: String,
     pub(crate) path: String,
     pub(crate) node: String,
+    /// The file and the node of another folder, which says something else.
+    pub(crate) other: Option<(String, String)>,
+}
+
+impl HeldByFolder {
+    fn remedy(&self) -> String {
+        match &self.other {
+            None => ": change it there, or take it out of the file first".to_owned(),
+            Some((path, node)) => format!(
+                ", and {path} at {node} says something else: let both say the same, or take it out of one of them"
+            ),
+        }
+    }
 }
 
 /// A file of the folder.
@@ -52,6 +67,8 @@ pub(crate) struct FolderFile {
     pub(crate) policies: Vec<String>,
     /// Why it is not applied as it stands; what it said before stands.
     pub(crate) problems: Vec<String>,
+    /// What it holds is known: what is refused is not taken for gone.
+    known: Option<Vec<String>>,
 }
 
 /// The folder as it was applied last.
@@ -96,6 +113,7 @@ pub(crate) fn author(name: &str) -> &str {
 enum Content {
     Rules(Vec<Rule>),
     Slos(Vec<Definition>),
+    Tests(Vec<Test>),
 }
 
 impl Content {
@@ -105,6 +123,9 @@ impl Content {
                 rules.iter().map(|rule| format!("{RULES}/{}", rule.name)).collect()
             }
             Self::Slos(slos) => slos.iter().map(|slo| format!("{SLOS}/{}", slo.name)).collect(),
+            Self::Tests(tests) => {
+                tests.iter().map(|test| format!("{TESTS}/{}", test.name)).collect()
+            }
         }
     }
 }
@@ -112,19 +133,22 @@ impl Content {
 fn read(text: &str, now: Millis) -> Result<Content, Refused> {
     let nodes = holm_policy::read(text).map_err(|problem| Refused(vec![problem]))?;
     let objects = holm_policy::documents(&nodes);
-    let is_rule = |value: &Value| match value {
+    let is = |value: &Value, wanted: &str| match value {
         Value::Map(pairs) => pairs.iter().any(|(key, _, node)| {
-            key == "kind"
-                && matches!(&node.value, Value::Scalar(kind, _) if kind == holm_alert::KIND)
+            key == "kind" && matches!(&node.value, Value::Scalar(kind, _) if kind == wanted)
         }),
         _ => false,
     };
+    let any = |wanted: &str| objects.iter().any(|(_, node)| is(&node.value, wanted));
     if objects.is_empty() {
         // A file that somebody emptied.
         return Ok(Content::Rules(Vec::new()));
     }
-    match objects.iter().any(|(_, node)| is_rule(&node.value)) {
-        true => holm_alert::parse(text).map(Content::Rules),
+    if any(holm_alert::KIND) {
+        return holm_alert::parse(text).map(Content::Rules);
+    }
+    match any(holm_active::KIND) {
+        true => holm_active::parse(text).map(Content::Tests),
         false => holm_slo::parse(text, now).map(Content::Slos),
     }
 }
@@ -137,6 +161,16 @@ struct Found {
     tenant: Result<TenantId, String>,
     length: u64,
     modified_ns: u128,
+    /// Why it cannot be looked at.
+    fault: Option<String>,
+}
+
+/// What was found, and what was done with it.
+struct Known {
+    found: Vec<Found>,
+    applied_at: Millis,
+    /// What is gone from it was taken away.
+    swept: bool,
 }
 
 fn files(folder: &Path, first: &TenantId) -> Result<Vec<Found>, String> {
@@ -145,10 +179,20 @@ fn files(folder: &Path, first: &TenantId) -> Result<Vec<Found>, String> {
     let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') || !entry.path().is_dir() {
+        let full = entry.path();
+        if name.starts_with('.') {
             continue;
         }
         let tenant = TenantId::new(&name).map_err(|error| error.to_string());
+        match std::fs::metadata(&full) {
+            Ok(meta) if meta.is_dir() => {}
+            // A link to nowhere, or one that may not be followed: what it held is not known.
+            Err(error) if full.symlink_metadata().is_ok() && !is_wanted(&full) => {
+                found.push(Found::faulty(name, full, tenant, &error));
+                continue;
+            }
+            _ => continue,
+        }
         list(&entry.path(), &format!("{name}/"), &tenant, &mut found)?;
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -168,15 +212,20 @@ fn list(
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let full = entry.path();
-        let wanted = full
-            .extension()
-            .and_then(|extension| extension.to_str())
-            .is_some_and(|extension| matches!(extension, "yaml" | "yml" | "json"));
-        if name.starts_with('.') || !wanted {
+        if name.starts_with('.') || !is_wanted(&full) {
             continue;
         }
         // Followed: what is mounted or checked out is often a link.
-        let Ok(meta) = std::fs::metadata(&full) else { continue };
+        let meta = match std::fs::metadata(&full) {
+            Ok(meta) => meta,
+            Err(error) if full.symlink_metadata().is_ok() => {
+                let path = format!("{before}{name}");
+                found.push(Found::faulty(path, full, tenant.clone(), &error));
+                continue;
+            }
+            // Removed while it was looked.
+            Err(_) => continue,
+        };
         if !meta.is_file() {
             continue;
         }
@@ -187,12 +236,38 @@ fn list(
             tenant: tenant.clone(),
             length: meta.len(),
             modified_ns: modified.map_or(0, |at| at.as_nanos()),
+            fault: None,
         });
     }
     Ok(())
 }
 
+/// Whether it is a file of policies by its name.
+fn is_wanted(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| matches!(extension, "yaml" | "yml" | "json"))
+}
+
+impl Found {
+    /// What is there and cannot be looked at.
+    fn faulty(
+        path: String,
+        full: PathBuf,
+        tenant: Result<TenantId, String>,
+        error: &std::io::Error,
+    ) -> Self {
+        let fault = match full.is_symlink() {
+            true => format!("it is a link that leads nowhere: {error}"),
+            false => format!("it cannot be read: {error}"),
+        };
+        Self { path, full, tenant, length: 0, modified_ns: 0, fault: Some(fault) }
+    }
+}
+
 fn content(found: &Found, now: Millis) -> Result<Content, Vec<String>> {
+    if let Some(fault) = &found.fault {
+        return Err(vec![fault.clone()]);
+    }
     if found.length > MAX_FILE_BYTES as u64 {
         return Err(vec![format!("it has {} bytes, the most are {MAX_FILE_BYTES}", found.length)]);
     }
@@ -210,7 +285,7 @@ impl NodeState {
         }
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut known: Option<(Vec<Found>, Millis)> = None;
+        let mut known: Option<Known> = None;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
@@ -227,11 +302,7 @@ impl NodeState {
     }
 
     /// Looks at the folder and applies it if something changed; what was found, and when it was applied.
-    fn apply_folder(
-        &self,
-        folder: &Path,
-        before: Option<(Vec<Found>, Millis)>,
-    ) -> Option<(Vec<Found>, Millis)> {
+    fn apply_folder(&self, folder: &Path, before: Option<Known>) -> Option<Known> {
         let now = Millis::now();
         let found = match files(folder, &self.config.node.tenants[0]) {
             Ok(found) => found,
@@ -247,13 +318,16 @@ impl NodeState {
                 return before;
             }
         };
-        if let Some((known, at)) = before
-            && known == found
-            && now.since(at) < AGAIN_MS
-        {
-            return Some((known, at));
-        }
         let old = self.gitops.view();
+        // What is written file by file is whole when nothing in the folder changes any more.
+        let at_rest = before.as_ref().is_some_and(|known| known.found == found);
+        if let Some(known) = before.filter(|known| known.found == found && known.swept) {
+            let refused = old.files.iter().any(|file| !file.problems.is_empty());
+            let again = if refused { AGAIN_REFUSED_MS } else { AGAIN_MS };
+            if now.since(known.applied_at) < again {
+                return Some(known);
+            }
+        }
         let mut view = FolderView::default();
         let mut contents: Vec<(usize, Arc<Tenant>, Content)> = Vec::new();
         let mut taken: BTreeMap<(TenantId, String), String> = BTreeMap::new();
@@ -269,11 +343,17 @@ impl NodeState {
                 tenant: id.clone(),
                 policies: last.map(|last| last.policies.clone()).unwrap_or_default(),
                 problems: Vec::new(),
+                known: None,
             };
+            if held.is_err() {
+                // It is of no tenant here.
+                shown.known = Some(Vec::new());
+            }
             match held.map_err(|why| vec![why]).and_then(|t| Ok((t, content(file, now)?))) {
                 Err(problems) => shown.problems = problems,
                 Ok((tenant, content)) => {
                     let names = content.names();
+                    shown.known = Some(names.clone());
                     let double = names.iter().find_map(|name| {
                         let other = taken.get(&(id.clone(), name.clone()))?;
                         Some(format!("{name} stands in {other} as well"))
@@ -305,8 +385,8 @@ impl NodeState {
                 Err(why) => file.problems.push(why),
             }
         }
-        for tenant in self.tenants.all() {
-            self.take_away(&tenant, &view, now);
+        for tenant in self.tenants.all().iter().filter(|_| at_rest) {
+            self.take_away(tenant, &view, now);
         }
         for file in view.files.iter().filter(|file| !file.problems.is_empty()) {
             let known = old.files.iter().any(|known| known == file);
@@ -319,7 +399,7 @@ impl NodeState {
             }
         }
         self.show_folder(view);
-        Some((found, now))
+        Some(Known { found, applied_at: now, swept: at_rest })
     }
 
     fn show_folder(&self, view: FolderView) {
@@ -342,6 +422,9 @@ impl NodeState {
             Content::Rules(rules) => {
                 tenant.apply_rules(self, rules, by, now).map_err(|error| error.to_string())?
             }
+            Content::Tests(tests) => tenant
+                .apply_tests(self, tests, (by, true), now)
+                .map_err(|error| error.to_string())?,
             Content::Slos(slos) => {
                 tenant.apply_slos(self, slos, by, now).map_err(|error| error.to_string())?
             }
@@ -349,32 +432,45 @@ impl NodeState {
         Ok(applied.iter().filter(|applied| **applied != Applied::Unchanged).count())
     }
 
-    /// Takes away what this node's folder held once and holds no more.
+    /// Takes away what this node's folder held once and holds no more. While a file cannot be read nothing is: what
+    /// another file held may stand in it now.
     fn take_away(&self, tenant: &Tenant, view: &FolderView, now: Millis) {
         let own = format!("{}/{}", self.config.node.site, self.config.node.name);
         let of_tenant = || view.files.iter().filter(|file| file.tenant == tenant.id);
-        let held: BTreeSet<&String> = of_tenant().flat_map(|file| &file.policies).collect();
-        // What a file said that has a problem now is not known after a start.
+        if of_tenant().any(|file| file.known.is_none()) {
+            return;
+        }
+        let known = of_tenant().flat_map(|file| file.known.iter().flatten());
+        let held: BTreeSet<&String> = known.chain(of_tenant().flat_map(|f| &f.policies)).collect();
+        // What a refused file said before is not known after a start.
         let unclear: BTreeSet<String> =
             of_tenant().filter(|f| !f.problems.is_empty()).map(|f| by_of(&f.path)).collect();
-        let gone = |area: &str, name: &str, by: &str, writer: &str| {
-            by.starts_with(MARK)
-                && writer == own
-                && !unclear.contains(by)
-                && !held.contains(&format!("{area}/{name}"))
+        let gone = |area: &str, name: &str, edits: &[PolicyEdit]| {
+            let mut ours = edits.iter().filter(|edit| *edit.writer == *own);
+            let ours = ours.any(|edit| {
+                edit.by.starts_with(MARK) && edit.content.is_some() && !unclear.contains(&*edit.by)
+            });
+            // What another node's folder holds as well stays with that.
+            let theirs = edits.iter().any(|edit| *edit.writer != *own && edit.by.starts_with(MARK));
+            ours && !theirs && !held.contains(&format!("{area}/{name}"))
         };
         let mut failed = Vec::new();
         for rule in tenant.alerts.defined().iter() {
-            let edit = &rule.edits[0];
-            if gone(RULES, &rule.name, &edit.by, &edit.writer) {
-                let removed = tenant.remove_rule(self, &rule.name, &edit.by, now);
+            if gone(RULES, &rule.name, &rule.edits) {
+                let removed = tenant.remove_rule(self, &rule.name, &rule.edits[0].by, now);
                 failed.extend(removed.err().map(|error: AlertError| error.to_string()));
             }
         }
+        for test in tenant.tests.defined().iter() {
+            if gone(TESTS, &test.name, &test.edits) {
+                // The folder is its node's operator's: what is in it may open what tests may reach, and close it.
+                let removed = tenant.remove_test(self, &test.name, (&test.edits[0].by, true), now);
+                failed.extend(removed.err().map(|error| error.to_string()));
+            }
+        }
         for slo in tenant.slos.defined().iter() {
-            let edit = &slo.edits[0];
-            if gone(SLOS, &slo.name, &edit.by, &edit.writer) {
-                let removed = tenant.remove_slo(self, &slo.name, &edit.by, now);
+            if gone(SLOS, &slo.name, &slo.edits) {
+                let removed = tenant.remove_slo(self, &slo.name, &slo.edits[0].by, now);
                 failed.extend(removed.err().map(|error: SloError| error.to_string()));
             }
         }
@@ -396,7 +492,8 @@ impl Tenant {
     ) -> Result<(), HeldByFolder> {
         let own = format!("{}/{}", state.config.node.site, state.config.node.name);
         let held = |path: String, node: &str| {
-            Err(HeldByFolder { name: name.to_owned(), path, node: node.to_owned() })
+            let other = by.strip_prefix(MARK).map(|path| (path.to_owned(), own.clone()));
+            Err(HeldByFolder { name: name.to_owned(), path, node: node.to_owned(), other })
         };
         if by.starts_with(MARK) {
             // Two folders at two nodes must not pull at one policy.
@@ -428,6 +525,8 @@ mod tests {
         let bad = format!("{rule}wrong: 1\n");
         let refused = read(&bad, Millis(0)).err().expect("refused");
         assert_eq!((refused.0[0].mark.line, refused.0[0].mark.column), (6, 1));
+        let test = "kind: Test\nname: a\nprobe: icmp\ntarget: x\ninterval: 10s\n";
+        assert!(matches!(read(test, Millis(0)), Ok(Content::Tests(tests)) if tests.len() == 1));
         let slo = "apiVersion: openslo/v1\nkind: SLO\n";
         let refused = read(slo, Millis(0)).err().expect("refused").to_string();
         assert!(refused.contains("metadata"), "{refused}");
@@ -451,9 +550,20 @@ mod tests {
         let found = files(dir.path(), &first).expect("listed");
         let paths: Vec<&str> = found.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["Odd Name/d.yaml", "a.json", "acme/c.yml", "b.yaml"]);
+        assert!(found.iter().all(|file| file.fault.is_none()));
         assert!(found[0].tenant.is_err());
         assert_eq!(found[2].tenant, Ok(TenantId::new("acme").expect("valid")));
         assert!(files(&dir.path().join("nowhere"), &first).is_err());
+        // Links that lead nowhere are there: a file's, and that of a tenant's folder.
+        for link in ["e.yaml", "lima"] {
+            std::os::unix::fs::symlink("nowhere", dir.path().join(link)).expect("made");
+        }
+        let found = files(dir.path(), &first).expect("listed");
+        for path in ["e.yaml", "lima"] {
+            let file = found.iter().find(|file| file.path == path).expect("it is there");
+            let problems = content(file, Millis(0)).err().expect("it cannot be read");
+            assert!(problems[0].contains("a link that leads nowhere"), "{problems:?}");
+        }
         assert_eq!(author("folder:folder:x"), "x");
         assert_eq!(by_of(&"x".repeat(99)).len(), MAX_BY);
     }

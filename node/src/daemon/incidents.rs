@@ -9,13 +9,15 @@ use std::time::Duration;
 use holm_graph::SnapshotFilter;
 use holm_incident::{
     ActionError, Anchor, Book, Deed, FaultId, Incident, Intake, IntakeCounters, IntakeLimits,
-    Judged, Outcome, Place, ProbeWatch, RecordId, Report, Resolved, Sight, Spell, Witness,
+    Judged, Outcome, Place, ProbeWatch, RecordId, Report, Resolved, ServiceWatch, Sight, Spell,
+    WayWatch, Witness,
 };
 use holm_model::{Millis, NodeId, NodeKind, Row, SIGNAL_KEY, SIGNAL_NEAR, Signal, SiteId};
 use holm_replica::{NewRecord, Record, Replica, Shelf};
 use tokio::sync::Notify;
 
 use super::signals::{outcome_of, signal_of};
+use super::signals_seen::{connection_of, way_of};
 use super::state::{Change, NodeState, Topic};
 use super::tenant::Tenant;
 
@@ -36,6 +38,8 @@ pub(crate) struct Incidents {
     place: Place,
     intake: Mutex<Intake>,
     probes: Mutex<ProbeWatch>,
+    ways: Mutex<WayWatch>,
+    services: Mutex<ServiceWatch>,
     book: Mutex<Book>,
     /// The last judgement, and when it was looked whether it still holds.
     latest: Mutex<Option<(Arc<Judged>, Millis)>>,
@@ -52,6 +56,8 @@ pub(crate) struct IncidentCounts {
     pub(crate) actions: usize,
     pub(crate) unreadable: u64,
     pub(crate) probes_refused: u64,
+    pub(crate) ways_refused: u64,
+    pub(crate) services_refused: u64,
     pub(crate) unresolved: usize,
 }
 
@@ -82,6 +88,8 @@ impl Incidents {
             place,
             intake: Mutex::new(intake),
             probes: Mutex::default(),
+            ways: Mutex::default(),
+            services: Mutex::default(),
             book: Mutex::new(book),
             latest: Mutex::default(),
             wake: Notify::new(),
@@ -147,6 +155,8 @@ impl Incidents {
     pub(super) fn clear(&self) {
         *lock(&self.intake) = Intake::new(self.place.clone(), IntakeLimits::default());
         *lock(&self.probes) = ProbeWatch::default();
+        *lock(&self.ways) = WayWatch::default();
+        *lock(&self.services) = ServiceWatch::default();
         *lock(&self.book) = Book::new();
         *lock(&self.latest) = None;
     }
@@ -159,6 +169,8 @@ impl Incidents {
             (intake.counters(), intake.len())
         };
         let probes_refused = lock(&self.probes).refused();
+        let ways_refused = lock(&self.ways).refused();
+        let services_refused = lock(&self.services).refused();
         let book = lock(&self.book);
         let (reports, witnesses, actions) = book.len();
         let unreadable = book.unreadable();
@@ -170,6 +182,8 @@ impl Incidents {
             actions,
             unreadable,
             probes_refused,
+            ways_refused,
+            services_refused,
             unresolved,
         }
     }
@@ -265,7 +279,21 @@ impl Tenant {
         if let Some(signal) = signal_of(row, &self.site) {
             self.signal(signal);
         }
-        let Some((target, kept)) = outcome_of(row) else { return };
+        let near = |mut signal: Signal, near: Option<Box<str>>| {
+            signal.attributes.extend(near.map(|near| (SIGNAL_NEAR.into(), near)));
+            self.signal(signal);
+        };
+        for (signal, site) in way_of(row, &self.incidents.ways) {
+            near(signal, site);
+        }
+        if let Some(signal) = connection_of(row, &self.incidents.services) {
+            self.signal(signal);
+        }
+        // The guard refused it: nothing was sent, and nothing is known of the target.
+        let Some((target, kept)) = outcome_of(row).filter(|_| !row.columns.contains_key("refused"))
+        else {
+            return;
+        };
         let outcome = Outcome {
             probe: &kept.probe,
             target: &target,
@@ -274,10 +302,18 @@ impl Tenant {
             at: row.at,
         };
         let signal = lock(&self.incidents.probes).take(&outcome);
-        if let Some(mut signal) = signal {
-            signal.attributes.extend(kept.near.map(|near| (SIGNAL_NEAR.into(), near)));
-            self.signal(signal);
+        // A test has its own patience and says so itself; here its results are only a witness's.
+        if let Some(signal) = signal.filter(|_| !row.columns.contains_key("test")) {
+            near(signal, kept.near);
         }
+    }
+
+    /// What is over because planes do not speak of it any more.
+    fn tend_signals(&self, now: Millis) {
+        lock(&self.incidents.probes).forget(now);
+        lock(&self.incidents.ways).forget(now);
+        let over = lock(&self.incidents.services).tend(now);
+        over.into_iter().for_each(|signal| self.signal(signal));
     }
 
     /// What the topology says of a target.
@@ -407,6 +443,9 @@ impl Tenant {
         now: Millis,
     ) -> Result<Vec<holm_model::DocVersion>, holm_replica::CommitError> {
         let incidents = &self.incidents;
+        if tend {
+            self.tend_signals(now);
+        }
         let reports = lock(&incidents.intake).drain(now);
         let mut new: Vec<NewRecord> = reports
             .iter()
@@ -444,7 +483,6 @@ impl Tenant {
         now: Millis,
     ) -> Result<Vec<holm_model::DocVersion>, holm_replica::CommitError> {
         let incidents = &self.incidents;
-        lock(&incidents.probes).forget(now);
         lock(&incidents.book).forget(now - self.replica.limits().retention_ms);
         let judged = incidents.judged(now);
         let own = incidents.record_id("");

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holm_incident::Judged;
-use holm_model::{DocVersion, Millis, NodeName, SiteId};
+use holm_model::{DocVersion, Millis, NodeName, Prefix, SiteId};
 use holm_page::{
-    Book, Connector, Delivery, DeliveryId, Event, Http, Members, Outbox, Outcome, Pager, Phase,
-    RecordId, Route, Subject,
+    Book, Connector, Delivery, DeliveryId, Event, Http, MayDial, Members, Outbox, Outcome, Pager,
+    Phase, RecordId, Route, Subject,
 };
 use holm_replica::{CommitError, NewRecord, PolicyBook, Record, Replica, Shelf};
 use tokio::sync::{Notify, Semaphore};
@@ -113,13 +113,32 @@ pub(crate) struct ConnectorStanding {
     pub(crate) nobody: bool,
 }
 
+/// Public addresses, and those that the node's operator allows.
+fn may_dial(allowed: Vec<Prefix>) -> MayDial {
+    let guard = holm_active::Guard::new(allowed);
+    MayDial::new(move |address| match guard.check(address) {
+        Ok(()) => Ok(()),
+        Err(_) => {
+            let why = holm_active::why_refused(address).unwrap_or("it is not public");
+            Err(format!(
+                "{address} is not dialled for a connector: {why}; the operator of this node allows it with pages.allow"
+            ))
+        }
+    })
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pages {
     /// With what the documents hold.
-    pub(super) fn open(site: SiteId, node: NodeName, replica: &Replica, now: Millis) -> Self {
+    pub(super) fn open(
+        (site, node): (SiteId, NodeName),
+        replica: &Replica,
+        allowed: Vec<Prefix>,
+        now: Millis,
+    ) -> Self {
         let own = Pager { site, node };
         let pages = Self {
             members: Mutex::new(Members::new(own.clone(), now)),
@@ -131,7 +150,7 @@ impl Pages {
             outbox: Mutex::default(),
             leases: Mutex::default(),
             subjects: Mutex::default(),
-            http: Http::new(),
+            http: Http::new(may_dial(allowed)),
             tests: Semaphore::new(MAX_TESTS),
             counts: Mutex::default(),
             latest: Mutex::default(),
@@ -186,13 +205,13 @@ impl Pages {
         Arc::clone(&lock(&self.defined))
     }
 
-    /// Everything that was told, the latest first.
+    /// Everything that was told, the latest first: of what another node took on what that one says.
     pub(crate) fn deliveries(
         &self,
         fits: impl Fn(&Delivery) -> bool,
     ) -> Vec<(RecordId, Arc<Delivery>)> {
         let mut found: Vec<(RecordId, Arc<Delivery>)> =
-            lock(&self.book).all().filter(|(_, delivery)| fits(delivery)).collect();
+            lock(&self.book).messages().filter(|(_, delivery)| fits(delivery)).collect();
         found.sort_by(|(a_id, a), (b_id, b)| (b.at, a_id).cmp(&(a.at, b_id)));
         found
     }
@@ -216,7 +235,7 @@ impl Pages {
     /// How it stands with each connector.
     pub(crate) fn standings(&self, now: Millis) -> BTreeMap<Box<str>, ConnectorStanding> {
         let mut all: BTreeMap<Box<str>, ConnectorStanding> = BTreeMap::new();
-        for (_, delivery) in lock(&self.book).all() {
+        for (_, delivery) in lock(&self.book).messages() {
             let standing = all.entry(delivery.connector.clone()).or_default();
             match delivery.phase {
                 Phase::Queued => standing.queued += 1,
@@ -249,6 +268,11 @@ impl Pages {
 
     pub(crate) fn phases(&self) -> BTreeMap<Phase, usize> {
         lock(&self.book).counts()
+    }
+
+    /// Deliveries of what is finished that were let go because there was no room.
+    pub(crate) fn let_go(&self) -> u64 {
+        lock(&self.book).let_go()
     }
 
     /// Records that could not be read or found no room, and connectors and routes that were not understood.

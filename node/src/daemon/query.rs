@@ -94,6 +94,11 @@ impl Queries {
         Arc::clone(places).try_acquire_owned().ok()
     }
 
+    /// Questions in SQL that ended without an answer and are still worked on.
+    pub(crate) fn stopping(&self) -> u64 {
+        lock(&self.pool).as_ref().map_or(0, |pool| pool.stopping() as u64)
+    }
+
     /// Ends what is worked on for a tenant that is gone.
     fn forget(&self, tenant: &TenantId) {
         lock(&self.engines).remove(tenant);

@@ -12,6 +12,7 @@ use holm_replica::{Applied, Replica};
 
 use super::forgotten::Forgotten;
 use super::tenancy::Tenancy;
+use super::tenancy::acts::Doers;
 use super::tenant::{data_key, open_replica};
 use crate::layout::{Layout, emptied};
 
@@ -27,6 +28,8 @@ pub(crate) struct Roster {
     pub(crate) tenancy: Tenancy,
     /// Who is gone for good.
     pub(crate) forgotten: Forgotten,
+    /// Who did what of it at this node.
+    pub(crate) doers: Doers,
 }
 
 impl Roster {
@@ -51,7 +54,14 @@ impl Roster {
         // Without one the mesh does not run, and no hint comes or goes.
         let mesh_id = mesh_id.map_or([0; 16], |id| id.0);
         let tenancy = Tenancy::open(layout, site, identity, mesh_id)?;
-        Ok(Self { tenant, replica, messages, tenancy, forgotten: Forgotten::default() })
+        Ok(Self {
+            tenant,
+            replica,
+            messages,
+            tenancy,
+            forgotten: Forgotten::default(),
+            doers: Doers::default(),
+        })
     }
 
     /// Takes every revocation that it holds into `identity`, and every grant, so that a restart forgets

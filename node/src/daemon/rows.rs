@@ -35,6 +35,8 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
         ("peer.site", Text),
         ("server.address", Text),
         ("network.type", Text),
+        ("test", Text),
+        ("refused", Bool),
     ];
     let connections: &[(&str, Kind)] = &[
         ("event", Text),
@@ -148,10 +150,13 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
     ])
 }
 
+/// What was probed: the kind of probe, its target, and the test that it is.
+type Probed = (String, String, Option<String>);
+
 /// The rows of one tenant at this site.
 pub(crate) struct TenantRows {
     pub(crate) store: Arc<EventStore>,
-    latest: Mutex<BTreeMap<(String, String), Row>>,
+    latest: Mutex<BTreeMap<Probed, Row>>,
     latest_full: AtomicU64,
 }
 
@@ -187,7 +192,7 @@ impl TenantRows {
         };
         let (Some(probe), Some(target)) = (text("probe"), text("target")) else { return };
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (probe, target);
+        let key = (probe, target, text("test"));
         if latest.len() >= MAX_LATEST && !latest.contains_key(&key) {
             self.latest_full.fetch_add(1, Ordering::Relaxed);
             return;
@@ -213,6 +218,7 @@ impl RowSink for Rows {
             let _ = self.changes.send(Change::of(&self.tenant.id, Topic::Results));
         }
         self.tenant.notice(&row);
+        self.tenant.notice_test(&row);
         self.tenant.notice_change(&row);
         self.tenant.rows.store.append(row);
     }

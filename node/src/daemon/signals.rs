@@ -10,7 +10,7 @@ use holm_model::{
 use super::rows::RESULTS_TABLE;
 use super::views::SIGNALS_TABLE;
 
-fn text<'a>(row: &'a Row, column: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(row: &'a Row, column: &str) -> Option<&'a str> {
     match row.columns.get(column)? {
         Value::Text(text) => Some(text),
         _ => None,
@@ -91,7 +91,7 @@ pub(super) fn outcome_of(row: &Row) -> Option<(NodeId, Kept)> {
 }
 
 /// The host in what is probed: a URL, a host with a port, or a bare name or address.
-pub(super) fn host_of(target: &str) -> &str {
+pub(crate) fn host_of(target: &str) -> &str {
     let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
     let rest = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     if rest.parse::<IpAddr>().is_ok() {

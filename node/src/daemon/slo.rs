@@ -16,6 +16,7 @@ use holm_slo::{
     Turn, Writer,
 };
 
+use super::policy_edit::{PolicyEdit, holder, says_nothing_new, standing};
 use super::slo_count::Waiting;
 use super::state::{Change, NodeState, Topic};
 use super::tenant::Tenant;
@@ -55,18 +56,7 @@ pub(crate) struct Slo {
     /// Why not.
     pub(crate) problem: Option<String>,
     /// The edits that stand, the one that counts first.
-    pub(crate) edits: Vec<SloEdit>,
-}
-
-/// An edit of an SLO.
-#[derive(Debug, Clone)]
-pub(crate) struct SloEdit {
-    pub(crate) by: Box<str>,
-    /// The node that wrote it.
-    pub(crate) writer: Box<str>,
-    pub(crate) at: Millis,
-    /// The object of OpenSLO; `None` if the SLO was taken away.
-    pub(crate) content: Option<String>,
+    pub(crate) edits: Vec<PolicyEdit>,
 }
 
 /// How all objectives stood at a moment.
@@ -119,6 +109,17 @@ pub(crate) enum Applied {
     Created,
     Updated,
     Unchanged,
+}
+
+impl Applied {
+    /// The word for it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+        }
+    }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -194,18 +195,7 @@ impl Slos {
             self.defined().iter().map(|slo| (slo.name.clone(), slo.clone())).collect();
         let policies = lock(&self.policies);
         let defined = policies.names(AREA).into_iter().filter_map(|name| {
-            let mut edits: Vec<SloEdit> = policies
-                .standing(AREA, name)
-                .into_iter()
-                .map(|edit| SloEdit {
-                    by: edit.by.clone(),
-                    writer: edit.writer.clone(),
-                    at: edit.at,
-                    content: edit.content.as_ref().map(|c| String::from_utf8_lossy(c).into_owned()),
-                })
-                .collect();
-            // Of one that keeps it and one that takes it away the first counts: what is watched stays watched.
-            edits.sort_by_key(|edit| edit.content.is_none());
+            let edits = standing(&policies, AREA, name);
             let content = edits.first()?.content.clone()?;
             let before =
                 known.get(name).filter(|slo| slo.edits[0].content.as_ref() == Some(&content));
@@ -428,17 +418,19 @@ impl Tenant {
         let versions: Vec<DocVersion> = {
             let _order = self.in_order();
             let defined = self.slos.defined();
+            let writer = &self.slos.writer;
+            let own = format!("{}/{}", writer.site, writer.node);
             let mut new = Vec::new();
             for (name, content) in contents {
                 let known = defined.iter().find(|slo| *slo.name == *name);
-                if let Some(edit) = known.and_then(|slo| slo.edits.first()) {
-                    let last = (&*edit.by, &*edit.writer);
-                    self.held_by_folder(state, (AREA, name), last, by)?;
-                }
-                let same = |slo: &&Slo| slo.edits.len() == 1 && slo.edits[0].content == content;
-                if known.filter(same).is_some() {
+                let edits = known.map_or(&[][..], |slo| &slo.edits);
+                if says_nothing_new(edits, content.as_deref(), by, &own) {
                     applied.push(Applied::Unchanged);
                     continue;
+                }
+                if let Some(edit) = holder(edits) {
+                    let last = (&*edit.by, &*edit.writer);
+                    self.held_by_folder(state, (AREA, name), last, by)?;
                 }
                 let place = (&self.slos.writer.site, &self.slos.writer.node);
                 let content = content.map(String::into_bytes);

@@ -1,7 +1,8 @@
 //! What every part of the running node shares.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use holm_certs::Identity;
@@ -11,12 +12,14 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::freshness::Absence;
+use super::links::Links;
 use super::planes::Supervised;
 use super::query::Queries;
 use super::roster::Roster;
+use super::tenancy::acts;
 use super::views::Views;
 use super::{Credentials, GitOps, Tenant, Tenants};
-use crate::api::{Ingest, PageIngest, Questions, ServeCounters, Throttle};
+use crate::api::{Ingest, Questions, ServeCounters, Throttle};
 use crate::config::Config;
 use crate::enrol::Issuing;
 use crate::identity::MeshFile;
@@ -33,11 +36,12 @@ pub(crate) enum Topic {
     Results,
     Sites,
     Slos,
+    Tests,
     Topology,
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Alerts,
         Self::Changes,
         Self::Incidents,
@@ -46,6 +50,7 @@ impl Topic {
         Self::Results,
         Self::Sites,
         Self::Slos,
+        Self::Tests,
         Self::Topology,
     ];
 
@@ -60,6 +65,7 @@ impl Topic {
             Self::Results => "results",
             Self::Sites => "sites",
             Self::Slos => "slos",
+            Self::Tests => "tests",
             Self::Topology => "topology",
         }
     }
@@ -95,7 +101,7 @@ pub(crate) struct NodeState {
     /// Deliveries of webhooks.
     pub(crate) ingest: Ingest,
     /// What providers say of incidents.
-    pub(crate) ingest_pages: PageIngest,
+    pub(crate) ingest_pages: Ingest,
     pub(crate) queries: Queries,
     /// The folder of policies.
     pub(crate) gitops: GitOps,
@@ -106,12 +112,18 @@ pub(crate) struct NodeState {
     pub(crate) serve_counters: Arc<ServeCounters>,
     pub(crate) absence: Mutex<Absence>,
     pub(crate) views: Views,
+    /// What other nodes measure between sites.
+    pub(crate) links: Links,
     pub(super) mesh: OnceLock<Mesh>,
     /// Why the mesh does not run, if it does not.
     pub(super) mesh_failure: Mutex<Option<String>>,
     pub(super) planes: Mutex<Vec<Supervised>>,
+    /// What runs the tests of tenants beside the first.
+    pub(super) test_planes: Mutex<BTreeMap<TenantId, Supervised>>,
     pub(super) api: OnceLock<SocketAddr>,
     pub(super) plain_api: Option<SocketAddr>,
+    /// Tests that are run once for other nodes now.
+    pub(super) tests_for_others: AtomicUsize,
     requests: AtomicU64,
     failed_requests: AtomicU64,
     /// Random, so that ids of two runs differ.
@@ -144,7 +156,7 @@ impl NodeState {
             throttle: Throttle::default(),
             questions: Questions::default(),
             ingest: Ingest::default(),
-            ingest_pages: PageIngest::default(),
+            ingest_pages: Ingest::default(),
             queries: Queries::default(),
             gitops: GitOps::default(),
             tenants: parts.tenants,
@@ -154,11 +166,14 @@ impl NodeState {
             serve_counters: Arc::default(),
             absence: Mutex::default(),
             views: Views::default(),
+            links: Links::default(),
             mesh: OnceLock::new(),
             mesh_failure: Mutex::new(Some("it is not started yet".into())),
             planes: Mutex::default(),
+            test_planes: Mutex::default(),
             api: OnceLock::new(),
             plain_api: parts.plain_api,
+            tests_for_others: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             failed_requests: AtomicU64::new(0),
             request_prefix: rand::random(),
@@ -225,7 +240,26 @@ impl NodeState {
         for version in self.roster.add(statements, &self.identity, now)? {
             self.publish(version);
         }
+        self.wake_changes();
         Ok(())
+    }
+
+    /// The same for what somebody does, by name.
+    pub(crate) fn announce_by(
+        &self,
+        statements: &[Vec<u8>],
+        by: &str,
+        now: Millis,
+    ) -> anyhow::Result<()> {
+        for act in statements.iter().filter_map(|statement| acts::id_of(statement)) {
+            self.roster.doers.note(act, by);
+        }
+        self.announce(statements, now)
+    }
+
+    /// The roster has news: what was done becomes a change of the tenants that may know of it.
+    pub(crate) fn wake_changes(&self) {
+        self.tenants.all().iter().for_each(|tenant| tenant.changes.look());
     }
 
     /// Says to the mesh that what this node holds open was true at `as_of`.

@@ -5,6 +5,7 @@
 //! learns neither its name nor that it is here. What the tag is called is bound once on each node, by
 //! the node that makes the tenant, by the enrolment, or by a delivery that only granted sites can read.
 
+pub(crate) mod acts;
 mod hints;
 mod rights;
 

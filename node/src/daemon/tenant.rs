@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use anyhow::Context;
+use holm_active::{NodeLimits, TestRunner};
 use holm_events::{Disk, EventKey, EventStore, OldRows, Setup};
 use holm_graph::{Fold, FoldLimits, Folded, SiteElement, SnapshotFilter, TopologyGraph};
 use holm_incident::Place;
@@ -28,6 +29,7 @@ use super::flow::Kept;
 use super::incidents::Incidents;
 use super::moments::Moments;
 use super::pages::Pages;
+use super::probe_tests::ProbeTests;
 use super::rows::TenantRows;
 use super::slo::Slos;
 use super::state::{Change, NodeState, Topic};
@@ -64,6 +66,8 @@ pub(crate) struct Tenant {
     pub(crate) pages: Pages,
     /// How good it shall be, and was.
     pub(crate) slos: Slos,
+    /// What is probed because somebody decided so.
+    pub(crate) tests: ProbeTests,
     /// Sites that are gone for good, and when that was said: what they hold open is shown as ended then.
     gone: Mutex<BTreeMap<SiteId, Millis>>,
     /// Held from a change of the documents until the graph has it: what two threads change comes into
@@ -84,6 +88,7 @@ impl Tenant {
         config: &Config,
         id: &TenantId,
         key_of_keys: &[u8; 32],
+        limits_of_tests: &Arc<NodeLimits>,
         now: Millis,
     ) -> anyhow::Result<Self> {
         let dir = layout.tenant(id);
@@ -143,11 +148,14 @@ impl Tenant {
             machine: config.node.machine.as_str().into(),
         };
         let changes = Changes::open(place.site.clone(), place.node.clone(), &replica, now);
-        let pages = Pages::open(place.site.clone(), place.node.clone(), &replica, now);
+        let own = (place.site.clone(), place.node.clone());
+        let pages = Pages::open(own, &replica, config.pages.allowed(), now);
         let incidents = Incidents::open(place, &replica, now);
         let burning = incidents.firing(super::slo::BURN);
         let writer = Writer { site: site.clone(), node: config.node.name.clone() };
-        let alerts = Alerts::open(writer, &replica);
+        let alerts = Alerts::open(writer.clone(), &replica);
+        let runner = TestRunner::new(&config.planes.active, Arc::clone(limits_of_tests));
+        let tests = ProbeTests::open(writer, &replica, runner, &incidents, now);
         let slos = Slos::open(&site, &config.node.name, &replica, &burning, now);
         Ok(Self {
             id: id.clone(),
@@ -157,6 +165,7 @@ impl Tenant {
             incidents,
             pages,
             slos,
+            tests,
             replica,
             rows: TenantRows::new(rows),
             kept: Arc::new(kept),
@@ -184,6 +193,7 @@ impl Tenant {
         self.pages.clear();
         self.slos.clear();
         self.alerts.clear();
+        self.tests.clear();
     }
 
     /// Ended by the erasure of the tenant.
@@ -306,6 +316,7 @@ impl Tenant {
         self.pages.take_records(&merged.records);
         self.slos.take_records(&merged.records, now);
         self.alerts.take_records(&merged.records);
+        self.tests.take_records(&merged.records);
         let own_returned = merged.changed.iter().any(|(site, _)| *site == self.site);
         {
             let mut graph = self.graph_mut();

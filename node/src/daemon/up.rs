@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use holm_active::{ActivePlane, NodeLimits};
 use holm_certs::{SvidState, WebIdentity};
 use holm_mesh_link::{Limits, MemberStatus, Mesh, MeshConfig, Timing};
 use holm_model::{AddressScope, Millis, SiteId, TenantId};
@@ -62,6 +63,7 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
         tasks.spawn(Arc::clone(&tenant).keep_pages(Arc::clone(&state)));
         tasks.spawn(Arc::clone(&tenant).keep_slos(Arc::clone(&state)));
         tasks.spawn(Arc::clone(&tenant).keep_alerts(Arc::clone(&state)));
+        tasks.spawn(Arc::clone(&tenant).keep_tests(Arc::clone(&state)));
         tasks.spawn(tenant.keep_history(Arc::clone(&state)));
     }
     tasks.spawn(Arc::clone(&state).keep_folder());
@@ -70,6 +72,7 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     start_planes(&state, &peers);
     tasks.spawn(watch_mesh(Arc::clone(&state), peers_tx));
     tasks.spawn(Arc::clone(&state).keep_views());
+    tasks.spawn(Arc::clone(&state).keep_links());
     tasks.spawn(keep_renewed(Arc::clone(&state), web));
     tracing::info!(spiffe_id = %state.identity.spiffe_id(), console = state.console_url(), "serving");
     told_to_stop(args.stop_with_stdin).await;
@@ -130,6 +133,7 @@ fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)>
     let roster = Arc::new(roster);
     messages.extend(roster.messages.iter().cloned());
     roster.enforce(&identity, &layout, now);
+    let limits_of_tests = Arc::new(NodeLimits::new(&config.planes.active));
     let mut tenants = Vec::new();
     for id in &config.node.tenants {
         if roster.tenancy.is_erased(id) {
@@ -138,7 +142,7 @@ fn open(config: Config, layout: Layout) -> anyhow::Result<(Arc<NodeState>, Web)>
             ));
             continue;
         }
-        let tenant = Tenant::open(&layout, &config, id, &key_of_keys, now)?;
+        let tenant = Tenant::open(&layout, &config, id, &key_of_keys, &limits_of_tests, now)?;
         messages.extend(tenant.messages.iter().cloned());
         tenants.push(tenant);
     }
@@ -333,17 +337,33 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
     let Some(tenant) = config.node.tenants.first().and_then(|id| state.tenants.of(id)) else {
         return;
     };
-    let context = |health| PlaneContext {
+    let context_of = |tenant: &Arc<Tenant>, health| PlaneContext {
         tenant: tenant.id.clone(),
         site: config.node.site.clone(),
         node: config.node.name.clone(),
-        facts: Arc::clone(&tenant) as Arc<dyn holm_plane::FactSink>,
-        rows: Arc::new(Rows { tenant: Arc::clone(&tenant), changes: state.changes.clone() }),
+        facts: Arc::clone(tenant) as Arc<dyn holm_plane::FactSink>,
+        rows: Arc::new(Rows { tenant: Arc::clone(tenant), changes: state.changes.clone() }),
         health,
         peers: peers.clone(),
     };
+    let context = |health| context_of(&tenant, health);
     let mut planes = state.planes();
     let active = &config.planes.active;
+    // The planes observe for the first tenant; tests of the others run beside them.
+    let others = state.tenants.all().into_iter().filter(|other| other.id != tenant.id);
+    for other in others.filter(|_| active.enabled) {
+        let plane = ActivePlane::of_tests(active.clone(), Arc::clone(&other.tests.runner));
+        let stop = other.ended().child_token();
+        let (told, node) = (stop.clone(), state.shutdown.clone());
+        tokio::spawn(async move {
+            node.cancelled().await;
+            told.cancel();
+        });
+        let context = |health| context_of(&other, health);
+        let supervised = Supervised::start(Arc::new(plane), context, stop);
+        let mut held = state.test_planes.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(other.id.clone(), supervised);
+    }
     let mut host = config.planes.host.clone();
     // The nodes' own traffic is what the active plane and the mesh report already.
     host.ignore_ports.push(state.api_port());
@@ -352,7 +372,11 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
     let flows = Arc::new(Flows { tenant: Arc::clone(&tenant) });
     let kept = Arc::clone(&tenant.kept) as Arc<dyn holm_flow::Keeper>;
     let known: [(&'static str, bool, Arc<dyn Plane>); 4] = [
-        ("active", active.enabled, Arc::new(holm_active::ActivePlane::new(active.clone()))),
+        (
+            "active",
+            active.enabled,
+            Arc::new(ActivePlane::new(active.clone(), Arc::clone(&tenant.tests.runner))),
+        ),
         ("flow", flow.enabled, Arc::new(holm_flow::FlowPlane::new(flow.clone(), flows, kept))),
         ("host", host.enabled, Arc::new(holm_host::HostPlane::new(host.clone()))),
         ("path", path.enabled, Arc::new(holm_path::PathPlane::new(path.clone()))),
@@ -472,6 +496,9 @@ async fn told_to_stop(with_stdin: bool) {
 async fn stop(state: &Arc<NodeState>, mut tasks: tokio::task::JoinSet<()>) {
     state.shutdown.cancel();
     let mut planes = std::mem::take(&mut *state.planes());
+    let of_tests =
+        std::mem::take(&mut *state.test_planes.lock().unwrap_or_else(PoisonError::into_inner));
+    planes.extend(of_tests.into_values());
     for plane in &mut planes {
         plane.stopped().await;
     }

@@ -140,6 +140,7 @@ impl Mesh {
             .arg(self.dir(site))
             .env("HOLM_NODE_ADDRESS_PLAN", "demo")
             .env("HOLM_NODE_MACHINE", "demo")
+            .env("HOLM_PAGES_ALLOW", "[\"127.0.0.0/8\", \"::1\"]")
             .env("HOLM_MESH_MDNS", "false")
             .env("HOLM_MESH_REDIAL_MAX", "2s")
             .env("HOLM_MESH_STALE_AFTER", "4s")

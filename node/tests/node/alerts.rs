@@ -282,3 +282,101 @@ fn a_folder_of_files_is_applied_as_it_stands() {
     });
     drop(berlin);
 }
+
+/// The names of the rules that a node knows.
+fn names(node: &Running) -> Vec<String> {
+    let found = node.get("/v1/alerts/rules");
+    let items = found["items"].as_array().cloned().unwrap_or_default();
+    let mut names: Vec<String> =
+        items.iter().filter_map(|item| Some(item["name"].as_str()?.to_owned())).collect();
+    names.sort();
+    names
+}
+
+/// Why a node's folder refuses a file.
+fn refused(node: &Running, file: &str) -> Option<String> {
+    let found = node.get("/v1/alerts/rules");
+    let files = found["folder"]["refused"].as_array()?.clone();
+    let file = files.iter().find(|one| one["path"] == *file)?;
+    Some(file["problems"][0].as_str()?.to_owned())
+}
+
+#[test]
+fn folders_at_two_sites_that_say_the_same_are_no_conflict() {
+    let lab = Lab::new();
+    let folders = [lab.path().join("a"), lab.path().join("b")];
+    for folder in &folders {
+        std::fs::create_dir_all(folder).expect("made");
+        std::fs::write(folder.join("net.yaml"), rule("busy", "")).expect("written");
+    }
+    let set = |n: usize| [("HOLM_POLICIES_FOLDER", folders[n].to_str().expect("a path"))];
+    let berlin = lab.found("berlin").start_with(&set(0));
+    eventually("berlin applies it", || (names(&berlin) == ["busy"]).then_some(()));
+    let tokyo = lab.join(&berlin, "tokyo").start_with(&set(1));
+    agree(&[&berlin, &tokyo]);
+    for node in [&berlin, &tokyo] {
+        eventually("both have it", || (names(node) == ["busy"]).then_some(()));
+        assert_eq!(node.get("/v1/alerts/rules")["items"][0]["conflicts"], 0);
+    }
+
+    // Whose folder says something else is told so, with both names; what stands stays.
+    std::fs::write(folders[1].join("net.yaml"), rule("busy", "for: 7m\n")).expect("written");
+    let why = within("tokyo's is refused", WHILE, || refused(&tokyo, "net.yaml"));
+    assert!(why.contains("at berlin/n1") && why.contains("at tokyo/n1"), "{why}");
+    assert!(why.contains("let both say the same"), "{why}");
+    let shown = || berlin.get("/v1/alerts/rules/busy").to_string();
+    assert!(!shown().contains("7m"), "{}", shown());
+    // The other site follows: it is one policy again.
+    std::fs::write(folders[0].join("net.yaml"), rule("busy", "for: 7m\n")).expect("written");
+    within("nothing is refused any more", WHILE, || {
+        refused(&tokyo, "net.yaml").is_none().then_some(())
+    });
+    assert_eq!(refused(&berlin, "net.yaml"), None);
+    assert_eq!((names(&berlin), names(&tokyo)), (vec!["busy".to_owned()], vec!["busy".to_owned()]));
+}
+
+#[test]
+fn what_moves_between_files_of_a_folder_is_never_lost() {
+    let lab = Lab::new();
+    let folder = lab.path().join("policies");
+    std::fs::create_dir_all(&folder).expect("made");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("written");
+    let remove = |name: &str| std::fs::remove_file(folder.join(name)).expect("removed");
+    write("a.yaml", &format!("{}---\n{}", rule("busy", ""), rule("other", "")));
+    let set = [("HOLM_POLICIES_FOLDER", folder.to_str().expect("a path"))];
+    let berlin = lab.found("berlin").start_with(&set);
+    let both = ["busy", "other"];
+    eventually("it is applied", || (names(&berlin) == both).then_some(()));
+    let file_of = |node: &Running, rule: &str| {
+        let found = node.get(&format!("/v1/alerts/rules/{rule}"));
+        found["file"].as_str().map(str::to_owned)
+    };
+
+    // It moves, and is of the new file at once: also when that is broken then, and the node starts again.
+    write("a.yaml", &rule("other", ""));
+    write("b.yaml", &rule("busy", ""));
+    eventually("it is of the other file", || {
+        file_of(&berlin, "busy")?.contains("b.yaml").then_some(())
+    });
+    write("b.yaml", &format!("{}nonsense: 1\n", rule("busy", "")));
+    eventually("b.yaml is refused", || refused(&berlin, "b.yaml"));
+    let berlin = berlin.stop().start_with(&set);
+    eventually("it is refused still", || refused(&berlin, "b.yaml"));
+    // What stood in a.yaml may stand in b.yaml now: nobody can tell.
+    write("a.yaml", "# nothing\n");
+    std::thread::sleep(Duration::from_secs(10));
+    assert_eq!(names(&berlin), both);
+    write("b.yaml", &format!("{}---\n{}", rule("busy", ""), rule("other", "")));
+    eventually("mended, it counts", || refused(&berlin, "b.yaml").is_none().then_some(()));
+    assert_eq!(names(&berlin), both);
+
+    // A link that leads nowhere is a file that cannot be read, not one that was removed.
+    remove("b.yaml");
+    std::os::unix::fs::symlink("nowhere.yaml", folder.join("b.yaml")).expect("made");
+    let why = eventually("it says so", || refused(&berlin, "b.yaml"));
+    assert!(why.contains("a link that leads nowhere"), "{why}");
+    std::thread::sleep(Duration::from_secs(10));
+    assert_eq!(names(&berlin), both, "what it held stands");
+    remove("b.yaml");
+    eventually("removed, they go", || names(&berlin).is_empty().then_some(()));
+}

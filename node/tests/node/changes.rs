@@ -41,8 +41,15 @@ fn deliver(node: &Running, source: &Source, at_s: u64, body: &str) -> Answer {
     send(node, &source.path, &[("x-holm-timestamp", &stamp), ("x-holm-signature", &tag)], body)
 }
 
-fn total(node: &Running) -> Value {
-    node.get("/v1/changes")["total"].clone()
+/// Changes that were told or seen: those of the roster are of every mesh.
+fn told(node: &Running) -> Vec<Value> {
+    let items = node.get("/v1/changes?limit=100")["items"].clone();
+    let told = items.as_array().expect("a list").iter().filter(|item| item["source"] != "roster");
+    told.cloned().collect()
+}
+
+fn total(node: &Running) -> usize {
+    told(node).len()
 }
 
 #[test]
@@ -75,17 +82,17 @@ fn a_delivery_is_one_change_wherever_and_however_often_it_comes() {
     let berlin = berlin.start();
     for node in [&berlin, &tokyo] {
         eventually("what both took is one", || {
-            let items = node.get("/v1/changes")["items"].clone();
-            (items[0]["taken_by"] == json!(["berlin/n1", "tokyo/n1"])).then_some(())
+            let items = told(node);
+            (items.first()?["taken_by"] == json!(["berlin/n1", "tokyo/n1"])).then_some(())
         });
     }
-    assert_eq!((total(&berlin), total(&tokyo)), (json!(1), json!(1)));
+    assert_eq!((total(&berlin), total(&tokyo)), (1, 1));
     let again = deliver(&berlin, &generic, at, &body);
     assert_eq!((again.status, again.json()), (202, json!({ "accepted": 0 })), "replayed");
     let found = berlin.get("/v1/changes?kind=deploy&target=CHECK");
     let change = &found["items"][0];
     assert_eq!((&change["anchored"], &change["words"]), (&json!(false), &json!(["checkout"])));
-    assert_eq!(berlin.get("/v1/changes?kind=config")["total"], 0);
+    assert_eq!(berlin.get("/v1/changes?kind=iac")["total"], 0);
 
     let push = json!({ "ref": "refs/heads/main", "after": "6113728f", "pusher": { "name": "ada" }, "repository": { "full_name": "acme/checkout" }, "commits": [] });
     let push = push.to_string();
@@ -210,6 +217,89 @@ fn who_does_not_know_the_secret_tells_nothing() {
     assert_eq!(admin.get("/v1/incidents/i-0000000000000/changes").status, 404);
 }
 
+/// The ranked changes that were told.
+fn told_of(ranked: &Value) -> Vec<Value> {
+    let items = ranked["items"].as_array().expect("a list").iter();
+    items.filter(|item| item["change"]["source"] != "roster").cloned().collect()
+}
+
+/// What the roster's acts are called, the first first; and each act is one change.
+fn acts(node: &Running) -> Vec<String> {
+    let found = node.get("/v1/changes?source=roster&limit=100");
+    let items = found["items"].as_array().expect("a list");
+    let mut titles: Vec<String> =
+        items.iter().filter_map(|item| item["title"].as_str().map(str::to_owned)).collect();
+    titles.reverse();
+    let mut once = titles.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), titles.len(), "{titles:?}");
+    titles
+}
+
+#[test]
+fn what_is_done_in_the_roster_is_a_change_of_the_tenants_that_may_know() {
+    let lab = Lab::new();
+    let berlin = lab.found("berlin").start();
+    let tokyo = lab.join(&berlin, "tokyo").start();
+    let lima = lab.join(&berlin, "lima").start();
+    agree(&[&berlin, &tokyo, &lima]);
+    berlin.place.holm(&["tenant", "create", "acme"]).succeeded();
+    let berlin = berlin.stop().start_with(&[("HOLM_NODE_TENANTS", "[\"default\", \"acme\"]")]);
+    let acme = || {
+        let path = berlin.place.file("credentials/admin.acme.token");
+        let token = std::fs::read_to_string(path).ok()?;
+        Some(Client::without_token(&berlin.place).with_token(token.trim()))
+    };
+    let acme = eventually("the tenant has an admin", acme);
+    berlin.place.holm(&["tenant", "grant", "acme", "--site", "tokyo", "--days", "30"]).succeeded();
+    berlin.place.holm(&["tenant", "revoke", "default", "--site", "lima"]).succeeded();
+    let revoke = json!({ "site": "lima", "node": "n1", "reason": "stolen" });
+    eventually("lima's key is revoked", || {
+        let answer = berlin.place.client().post("/v1/mesh/revocations", &revoke);
+        (answer.status == 201).then_some(())
+    });
+
+    let wanted = [
+        "tenant default was made",
+        "site berlin was granted tenant default (replicate,query)",
+        "site tokyo was granted tenant default (replicate,query)",
+        "node tokyo/n1 came with a new key",
+        "site lima was granted tenant default (replicate,query)",
+        "tenant default was taken back from site lima",
+    ];
+    for node in [&berlin, &tokyo] {
+        eventually("all acts are changes", || {
+            let acts = acts(node);
+            wanted.iter().all(|title| acts.iter().any(|act| act == title)).then_some(())
+        });
+        let acts = acts(node);
+        assert!(!acts.iter().any(|act| act.contains("acme")), "{acts:?}");
+        // Its key was revoked when it had no tenant here any more: that is nobody's here.
+        assert!(!acts.iter().any(|act| act.contains("revoked")), "{acts:?}");
+        let found = node.get("/v1/changes?source=roster&limit=100");
+        let items = found["items"].as_array().expect("a list");
+        let of = |title: &str| {
+            let found = items.iter().find(|item| item["title"] == *title);
+            found.unwrap_or_else(|| panic!("{title}: {items:?}")).clone()
+        };
+        let back = of(wanted[5]);
+        assert_eq!(
+            (&back["author"], &back["kind"]),
+            (&json!("this node's command line"), &json!("config"))
+        );
+        assert_eq!(back["words"], json!(["site:lima"]));
+        assert_eq!(back["taken_by"], json!(["berlin/n1"]), "it is written once for the mesh");
+        assert_eq!(of(wanted[3])["author"], "tokyo/n1");
+    }
+    let of_acme = eventually("the other tenant's acts are its own", || {
+        let found = acme.get("/v1/changes?source=roster&limit=100").json();
+        let text = found["items"].to_string();
+        (text.contains("site tokyo was granted tenant acme")).then_some(text)
+    });
+    assert!(!of_acme.contains("default") && !of_acme.contains("lima"), "{of_acme}");
+}
+
 #[test]
 fn of_an_incident_the_change_that_it_came_from_is_on_top() {
     let lab = Lab::new();
@@ -233,12 +323,15 @@ fn of_an_incident_the_change_that_it_came_from_is_on_top() {
             let items = incidents["items"].as_array()?.clone();
             let incident = items.iter().find(|item| item["targets"][0] == "site:lima")?;
             let id = incident["id"].as_str()?;
-            let ranked = node.get(&format!("/v1/incidents/{id}/changes"));
-            (ranked["total"] == 3).then_some(ranked)
+            let ranked = node.get(&format!("/v1/incidents/{id}/changes?limit=100"));
+            (told_of(&ranked).len() == 3).then_some(ranked)
         });
-        let title = |n: usize| &ranked["items"][n]["change"]["title"];
-        assert_eq!(title(0), "new power supply", "{ranked}");
-        let first = &ranked["items"][0];
+        let own = told_of(&ranked);
+        let first = &own[0];
+        assert_eq!(first["change"]["title"], "new power supply", "{ranked}");
+        // That the site was enrolled a moment before is a change of it as well.
+        let of = |item: &Value| item["change"]["attributes"]["roster.act"] == "enrolled";
+        assert!(ranked["items"].as_array().expect("a list").iter().any(of), "{ranked}");
         assert_eq!((&first["hops"], &first["needed_steps"]), (&json!(0), &json!(0)));
         let whys: Vec<&str> = first["parts"]
             .as_array()
@@ -259,6 +352,8 @@ fn of_an_incident_the_change_that_it_came_from_is_on_top() {
         let shown = node.place.holm(&["incident", "changes", id]).succeeded();
         assert!(shown.contains("new power supply"), "{shown}");
         let one = node.get(&format!("/v1/incidents/{id}/changes?window_h=1&limit=1"));
-        assert_eq!((&one["total"], one["items"].as_array().map(Vec::len)), (&json!(2), Some(1)));
+        assert_eq!(one["items"].as_array().map(Vec::len), Some(1));
+        let hour = node.get(&format!("/v1/incidents/{id}/changes?window_h=1&limit=100"));
+        assert_eq!(told_of(&hour).len(), 2, "{hour}");
     }
 }

@@ -19,13 +19,15 @@ pub(crate) use client::{Answer, Client};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What keeps a node quiet and quick: no discovery, no planes.
-const QUIET: [(&str, &str); 6] = [
+const QUIET: [(&str, &str); 7] = [
     ("HOLM_NODE_MACHINE", "lab"),
     ("HOLM_MESH_MDNS", "false"),
     ("HOLM_MESH_REDIAL_MAX", "1s"),
     ("HOLM_PLANES_ACTIVE_ENABLED", "false"),
     ("HOLM_PLANES_HOST_ENABLED", "false"),
     ("HOLM_PLANES_PATH_ENABLED", "false"),
+    // The servers of the tests are on this machine.
+    ("HOLM_PAGES_ALLOW", "[\"127.0.0.0/8\"]"),
 ];
 
 /// A temporary folder for the folders of nodes.

@@ -28,6 +28,7 @@ mod live;
 mod nat;
 mod pages;
 mod partition;
+mod probe_tests;
 mod query;
 mod questions;
 mod revocation;

@@ -246,6 +246,13 @@ fn an_incident_is_paged_once_and_a_pager_that_dies_is_replaced() {
             };
             all.iter().any(other).then_some(())
         });
+        // What the dead node wrote down is not counted any more: it is one message.
+        within("nothing of it waits", LONG, || {
+            let waits = deliveries(node, &format!("incident={key}&state=queued"));
+            let trigger = waits.iter().any(|d| d["event"] == "trigger");
+            let ops = node.get("/v1/paging/connectors/ops");
+            (!trigger && ops["queued"] == 0).then_some(())
+        });
     }
     // Who comes back finds that it was done.
     let back = dead.start_with(&PROBES);
@@ -389,6 +396,7 @@ fn what_is_refused_is_kept_and_replayed_and_no_answer_has_a_secret() {
     assert!(shown.contains("trigger by ops from berlin/n1, delivered"), "{shown}");
 
     forged(&berlin, &incident);
+    after_a_reopening(&berlin, &incident);
     for path in [
         "/v1/paging/connectors",
         "/v1/paging/connectors/ops",
@@ -441,6 +449,64 @@ fn forged(node: &Running, incident: &str) {
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
+}
+
+/// A webhook that has no id is done once, and again after the incident was reopened.
+fn after_a_reopening(node: &Running, incident: &str) {
+    let hook = json!({ "provider": "webhook", "url": "https://hooks.example.org/T0/B0?key=1", "secret": KEY,
+        "inbound_secret": INBOUND, "paused": true });
+    let admin = node.place.client();
+    let put = admin.ask("PUT", "/v1/paging/connectors/hook", &[], &hook.to_string());
+    assert_eq!(put.expect("an answer").status, 200);
+    let resolve = json!({ "incident": incident, "action": "resolve", "by": "ada" }).to_string();
+    let say = || {
+        let headers = [("x-holm-secret", INBOUND)];
+        let client = Client::without_token(&node.place);
+        let answer = client.ask("POST", "/ingest/pages/hook", &headers, &resolve);
+        answer.expect("an answer").json()["result"].clone()
+    };
+    assert_eq!((say(), say()), (json!("done"), json!("known")));
+    let reopened = admin.post(&format!("/v1/incidents/{incident}/reopen"), &json!({}));
+    assert_eq!(reopened.status, 200, "{}", reopened.body);
+    assert_eq!((say(), say()), (json!("done"), json!("known")));
+
+    // Where a connector sends to is for admins: its path may be as good as a secret.
+    let made = node.place.holm(&["api-token", "create", "--name", "eyes", "--json"]).succeeded();
+    let made: Value = serde_json::from_str(&made).expect("JSON");
+    let viewer = Client::without_token(&node.place).with_token(made["token"].as_str().expect("it"));
+    for (client, url) in [
+        (&admin, "https://hooks.example.org/T0/B0?key=1"),
+        (&viewer, "https://hooks.example.org/…"),
+    ] {
+        let one = client.get("/v1/paging/connectors/hook").json();
+        let all = client.get("/v1/paging/connectors").json();
+        let listed = all["items"].as_array().expect("a list").iter();
+        let listed = listed.filter(|c| c["name"] == "hook").map(|c| &c["url"]).collect::<Vec<_>>();
+        assert_eq!((&one["url"], listed), (&json!(url), vec![&json!(url)]));
+    }
+    admin.ask("DELETE", "/v1/paging/connectors/hook", &[], "").expect("an answer");
+}
+
+#[test]
+fn what_connectors_may_reach_is_for_the_nodes_operator_to_say() {
+    let lab = Lab::new();
+    let pagerduty = PagerDuty::start();
+    let berlin = lab.found("berlin").start_with(&[("HOLM_PAGES_ALLOW", "[]")]);
+    page_by(&berlin, &pagerduty);
+    let loopback = ["127.0.0.1 is not dialled for a connector", "loopback", "pages.allow"];
+    berlin.place.holm(&["page", "test", "ops"]).failed_naming(&loopback);
+    // By a name, which is looked up when it is dialled.
+    let port = pagerduty.url.rsplit_once(':').expect("a port").1;
+    let mail = json!({ "provider": "email", "url": format!("smtp://localhost:{port}"), "from": "a@b.example",
+        "to": ["c@d.example"] });
+    let put =
+        berlin.place.client().ask("PUT", "/v1/paging/connectors/mail", &[], &mail.to_string());
+    assert_eq!(put.expect("an answer").status, 200);
+    berlin.place.holm(&["page", "test", "mail"]).failed_naming(&["is not dialled", "pages.allow"]);
+    assert_eq!(pagerduty.told("trigger").len(), 0);
+    let berlin = berlin.stop().start();
+    berlin.place.holm(&["page", "test", "ops"]).succeeded();
+    assert_eq!(pagerduty.told("trigger").len(), 1);
 }
 
 /// What makes no sense is refused with the reason.

@@ -90,39 +90,6 @@ fn objectives_are_counted_at_each_site_and_add_up_at_all_of_them() {
     eventually("gone at both", || slo(&tokyo, "probes").is_none().then_some(()));
 }
 
-/// Run it by itself: `cargo nextest run -p holm --run-ignored only -E 'test(burns)'`.
-#[test]
-#[ignore = "takes minutes of the clock; not yet tried beside the whole suite"]
-fn what_is_down_burns_the_budget_and_opens_an_incident() {
-    let lab = Lab::new();
-    let berlin = lab.found("berlin").start_with(&PROBES);
-    let tokyo = lab.join(&berlin, "tokyo").start_with(&PROBES);
-    agree(&[&berlin, &tokyo]);
-    // Half of the probes fail when one of the two is down.
-    let tight = send(&berlin.place.client(), "PUT", "/v1/slos/tight", &file("tight", "0.999"));
-    assert_eq!(tight.status, 200, "{}", tight.body);
-    within("both counted", MINUTES, || {
-        let slo = slo(&berlin, "tight")?;
-        (slo["objectives"][0]["events"].as_f64()? >= 50.0).then_some(())
-    });
-    let tokyo = tokyo.kill();
-    let burning = within("it burns", MINUTES, || {
-        let slo = slo(&berlin, "tight")?;
-        (slo["objectives"][0]["burns"][0]["held"] == true).then_some(slo)
-    });
-    assert!(
-        ["burning", "exhausted"].contains(&burning["state"].as_str().expect("a state")),
-        "{burning}"
-    );
-    let incident = eventually("an incident is open", || {
-        let found = berlin.get("/v1/incidents");
-        let items = found["items"].as_array()?.clone();
-        items.into_iter().find(|item| item["targets"][0] == "service:tight")
-    });
-    assert_eq!((&incident["severity"], &incident["planes"]), (&json!("critical"), &json!(["slo"])));
-    drop(tokyo);
-}
-
 #[test]
 fn edits_of_both_halves_stand_beside_each_other_until_the_next() {
     let lab = Lab::new();

@@ -133,7 +133,7 @@ impl Engine {
         let (mut batches, mut rows, mut bytes, mut cut) = (Vec::new(), 0, 0, false);
         while let Some(batch) = stream.next().await {
             let batch = batch?;
-            bytes += batch.get_array_memory_size();
+            bytes += crate::engine::bytes_of(&batch);
             if bytes > limits.bytes {
                 return Err(QueryError::TooMuch(format!("more than {} MiB", limits.bytes >> 20)));
             }

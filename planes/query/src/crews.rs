@@ -12,6 +12,8 @@ use tokio::task::{JoinError, JoinHandle};
 const MAX_IDLE: usize = 4;
 /// A question that is still worked on so long after it was stopped is one that does not stop.
 const STOPS_WITHIN: Duration = Duration::from_secs(1);
+/// Questions may be nested as deep as the gate lets them, and planners walk them by calling themselves.
+const STACK_BYTES: usize = 64 << 20;
 const LOOKS_EVERY: Duration = Duration::from_millis(20);
 
 /// The crews that have nothing to do.
@@ -65,6 +67,7 @@ impl Crews {
             None => tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(self.threads)
                 .thread_name("query")
+                .thread_stack_size(STACK_BYTES)
                 .enable_time()
                 .build()?,
         };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
@@ -16,7 +16,7 @@ use datafusion::config::SpillCompression;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -80,7 +80,7 @@ impl QueryPool {
         std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
             .create(spill)?;
         Ok(Self {
-            memory: Arc::new(FairSpillPool::new(limits.memory_bytes)),
+            memory: Arc::new(GreedyMemoryPool::new(limits.memory_bytes)),
             crews: Crews::new(limits.threads),
             limits,
             spill: spill.into(),
@@ -234,6 +234,7 @@ impl Engine {
         scalar.retain(|function| {
             allowed(function.name()) && function.aliases().iter().all(|alias| allowed(alias))
         });
+        let mut scalar = crate::grown::bounded(scalar);
         scalar.extend(crate::functions::all());
         let state = SessionStateBuilder::new()
             .with_config(config)
@@ -327,7 +328,7 @@ impl Engine {
                     // The next question goes without the damaged file.
                     engine.found_damage();
                 })?;
-                bytes += batch.get_array_memory_size();
+                bytes += bytes_of(&batch);
                 if bytes > limits.bytes {
                     return Err(QueryError::TooMuch(format!(
                         "more than {} MiB at site {}",
@@ -368,6 +369,12 @@ impl Engine {
             Err(_) => Err(QueryError::Timeout(time)),
         }
     }
+}
+
+/// Bytes of the rows of a batch: of a slice only its own.
+pub(crate) fn bytes_of(batch: &RecordBatch) -> usize {
+    let of = |column: &ArrayRef| column.to_data().get_slice_memory_size();
+    batch.columns().iter().map(|column| of(column).unwrap_or(column.get_array_memory_size())).sum()
 }
 
 /// Questions of a tenant that may be worked on at a node after they ended without an answer.
@@ -412,8 +419,10 @@ fn with_columns(tables: &mut Tables, known: &Columns) -> Result<(), QueryError> 
 /// DataFusion's, but for its sketches (ours can be merged between sites) and its sum.
 fn aggregates() -> Vec<Arc<AggregateUDF>> {
     let mut aggregates = SessionStateDefaults::default_aggregate_functions();
-    aggregates
-        .retain(|function| !function.name().starts_with("approx_") && function.name() != "sum");
+    aggregates.retain(|function| {
+        let name = function.name();
+        !name.starts_with("approx_") && !crate::functions::AGGREGATES_LEFT_OUT.contains(&name)
+    });
     aggregates.push(crate::sum::function());
     aggregates.extend(crate::sketch::all());
     aggregates

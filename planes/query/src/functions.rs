@@ -14,6 +14,9 @@ use datafusion::logical_expr::{
 /// DataFusion's functions that can make values of any size.
 pub(crate) const LEFT_OUT: &[&str] = &["lpad", "repeat", "replace", "rpad", "space"];
 
+/// DataFusion's aggregates that are left out: `sum` is ours, the others keep every value that they are given.
+pub(crate) const AGGREGATES_LEFT_OUT: &[&str] = &["array_agg", "string_agg", "sum"];
+
 const ADDRESS: DataType = DataType::FixedSizeBinary(16);
 
 /// `ip`, `ip_text`, `in_prefix`.

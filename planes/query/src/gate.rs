@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, Query, SetExpr, Statement, TableFactor, Visit, VisitMut, Visitor,
-    VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Ident, ObjectName, Query, SetExpr, Statement, TableFactor,
+    Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
@@ -179,6 +180,11 @@ impl VisitorMut for Gate<'_> {
 
     /// `source.address` is the column of that name where there is one, also behind a table's name.
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
+        if let Expr::BinaryOp { op: BinaryOperator::StringConcat, left, right } = expr {
+            let none = || Box::new(Expr::value(Value::Null));
+            let ends = [left, right].map(|end| std::mem::replace(end, none()));
+            *expr = joined(ends);
+        }
         if let Expr::CompoundIdentifier(parts) = expr {
             let named = |parts: &[Ident]| {
                 let name: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
@@ -195,6 +201,23 @@ impl VisitorMut for Gate<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `a || b` as a function, whose results are bounded.
+fn joined(ends: [Box<Expr>; 2]) -> Expr {
+    let args = ends.map(|end| FunctionArg::Unnamed(FunctionArgExpr::Expr(*end)));
+    let list =
+        FunctionArgumentList { duplicate_treatment: None, args: args.into(), clauses: Vec::new() };
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(crate::grown::JOINED)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(list),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 fn body(body: &SetExpr) -> ControlFlow<String> {

@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod functions;
 mod gate;
+mod grown;
 mod local;
 mod mesh_table;
 mod objects;

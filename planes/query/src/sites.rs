@@ -258,7 +258,7 @@ impl Asking {
             let batch = batch.inspect_err(|_| {
                 self.engine.found_damage();
             })?;
-            bytes += batch.get_array_memory_size();
+            bytes += crate::engine::bytes_of(&batch);
             rows += batch.num_rows();
             if bytes > self.limits.bytes {
                 return Err(QueryError::TooMuch(format!(

@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
+import type { PairMatrix, ResultsPage, TestCheck, TestDetail, TestList, TestRun, TestsApplied, AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -228,6 +228,14 @@ export const api = {
   checkAlertRules: (file: string, signal?: AbortSignal) => send<AlertCheck>("/v1/alerts/check", file, signal),
   removeAlertRule: (name: string) => remove(`/v1/alerts/rules/${encodeURIComponent(name)}`),
   previewAlertRule: (question: { rule: string; from: string; to: string }) => post<AlertPreview>("/v1/alerts/preview", question),
+  tests: (signal?: AbortSignal) => get<TestList>(`/v1/tests?limit=${MOST_ALERTS}`, signal),
+  test: (name: string, window: { from: string; to: string }, signal?: AbortSignal) => get<TestDetail>(path(`/v1/tests/${encodeURIComponent(name)}`, window), signal),
+  applyTests: (file: string) => send<TestsApplied>("/v1/tests", file),
+  checkTests: (file: string, signal?: AbortSignal) => send<TestCheck>("/v1/tests/check", file, signal),
+  removeTest: (name: string) => remove(`/v1/tests/${encodeURIComponent(name)}`),
+  runTest: (name: string, sites: readonly string[]) => post<TestRun>(`/v1/tests/${encodeURIComponent(name)}/run`, { sites }),
+  testResults: (query: { test: string; from: string; to: string; limit: number }, signal?: AbortSignal) => get<ResultsPage>(path("/v1/results", query), signal),
+  matrix: (signal?: AbortSignal) => get<PairMatrix>("/v1/mesh/matrix", signal),
   silences: (signal?: AbortSignal) => get<SilenceList>("/v1/alerts/silences", signal),
   createSilence: (silence: { matchers: Record<string, string>; until: string; comment: string }) => post<Silence>("/v1/alerts/silences", silence),
   removeSilence: (id: string) => remove(`/v1/alerts/silences/${encodeURIComponent(id)}`),

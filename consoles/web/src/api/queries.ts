@@ -41,6 +41,24 @@ export const useAlertRules = () => useQuery({ queryKey: ["alert-rules"], queryFn
 /** One rule; none while a new one is written. */
 export const useAlertRule = (name: string | null) =>
   useQuery({ queryKey: ["alert-rule", name], queryFn: ({ signal }) => api.alertRule(name ?? "", signal), enabled: name !== null, placeholderData: keepPreviousData });
+/** The tests and how they stand, as all sites say. */
+export const useTests = () => useQuery({ queryKey: ["tests"], queryFn: ({ signal }) => api.tests(signal) });
+/** One test with what its results of the last hours came to: every site is asked. */
+export const useTest = (name: string, hours: number) =>
+  useQuery({ queryKey: ["test", name, hours], queryFn: ({ signal }) => api.test(name, lastHours(hours), signal), placeholderData: keepPreviousData });
+/** Most results that a picture is made of. */
+export const MOST_RESULTS = 2_000;
+/** Results of a test; asked for again while they are looked at, as each site has its own. */
+export const useTestResults = (name: string, hours: number) =>
+  useQuery({ queryKey: ["test-results", name, hours], queryFn: ({ signal }) => api.testResults({ test: name, ...lastHours(hours), limit: MOST_RESULTS }, signal), placeholderData: keepPreviousData, refetchInterval: 15_000, refetchIntervalInBackground: false });
+/** What every site measures to every other: nodes ask each other all the time, without an event. */
+export const useMatrix = () => useQuery({ queryKey: ["matrix"], queryFn: ({ signal }) => api.matrix(signal), refetchInterval: 10_000, refetchIntervalInBackground: false });
+
+function lastHours(hours: number): { from: string; to: string } {
+  const to = nodeNow();
+  return { from: new Date(to - hours * 3_600_000).toISOString(), to: new Date(to).toISOString() };
+}
+
 export const useSilences = () => useQuery({ queryKey: ["alert-silences"], queryFn: ({ signal }) => api.silences(signal) });
 /** The SLOs, as they were judged last. */
 export const useSlos = () => useQuery({ queryKey: ["slos"], queryFn: ({ signal }) => api.slos(signal) });

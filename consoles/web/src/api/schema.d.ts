@@ -680,6 +680,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/mesh/matrix": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What every site measures to every other: loss, round trip, jitter and one way, by each site's own probes of the
+         *     others and the clocks of both ends. Peers are asked all the time, so that the answer is at hand; what they say is
+         *     of the probes of the last ten minutes.
+         */
+        get: operations["matrix"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/mesh/revocations": {
         parameters: {
             query?: never;
@@ -895,6 +916,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Results of probes of all sites, the latest first. Sites that do not answer in time are named. */
+        get: operations["list_results"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/results/latest": {
         parameters: {
             query?: never;
@@ -1093,6 +1131,103 @@ export interface paths {
         post?: never;
         /** Takes back every grant of a site in a tenant: at once, wherever the roster reaches. */
         delete: operations["revoke"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The tests, which sites run each and how it stands there, those that need looking at first. How tests stand is
+         *     told by each site whenever it turns, and known here without asking; statistics are asked of every site.
+         */
+        get: operations["list_tests"];
+        put?: never;
+        /** Takes a file of tests, YAML or JSON: all of it, or none if any field is not understood. */
+        post: operations["apply_tests"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tests/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says what is wrong with a file, and what it would do, and does nothing. */
+        post: operations["check_tests"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tests/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Runs a test that is not kept once at this node: a file with one test. Nothing of it is kept. */
+        post: operations["run_unsaved"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tests/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One test: who runs it and why, how it stands at each site, what results came to, and who else looks at the same
+         *     host.
+         */
+        get: operations["show_test"];
+        /** Writes a test: a file with one test of this name. */
+        put: operations["put_test"];
+        post?: never;
+        /** Takes a test away. Its results stay as long as rows do. */
+        delete: operations["delete_test"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tests/{name}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Runs a kept test once, now: at this node, or at the sites that are named, by their live nodes. Within the guards
+         *     and budgets that hold there. The results are kept with the kind `once`, and turn nothing.
+         */
+        post: operations["run_test"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1321,7 +1456,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Two what-ifs side by side: what only the one breaks, and what both do. Each may be of a moment of its own. */
+        /** Two what-ifs side by side: what only the one breaks, and what both do. Each may be of a moment of its own; they are then compared by the names of the later one. */
         post: operations["compare"];
         delete?: never;
         options?: never;
@@ -2853,6 +2988,42 @@ export interface components {
             expires_at: components["schemas"]["Timestamp"];
             url: string;
         };
+        /** @description From one site to another. */
+        MatrixCell: {
+            from: string;
+            /** Format: double */
+            jitter_ms: number | null;
+            last_seen: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: double
+             * @description Share of packets, or of connections, that were lost: 0 to 1.
+             */
+            loss: number | null;
+            measured_at: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: double
+             * @description By how much that may be off either way, in ms.
+             */
+            one_way_error_ms: number | null;
+            /**
+             * Format: double
+             * @description One way there in ms, the middle of what both clocks allow.
+             */
+            one_way_ms: number | null;
+            /** @description By which probe: `icmp`, or `tcp` where no echo request gets out. */
+            probe: string | null;
+            /**
+             * Format: int64
+             * @description Probes that it is made of.
+             */
+            probes: number;
+            /** Format: double */
+            rtt_p50_ms: number | null;
+            /** Format: double */
+            rtt_p95_ms: number | null;
+            state: components["schemas"]["PairState"];
+            to: string;
+        };
         /** @description Who asks, and which node answers. */
         Me: {
             /** @description The credential's name. */
@@ -2958,6 +3129,26 @@ export interface components {
             /** @description What did not apply: its bytes are kept, and it is asked for again elsewhere. */
             quarantined: components["schemas"]["QuarantinedView"][];
             total: number;
+        };
+        /** @description What every site measures to every other. */
+        MeshMatrix: {
+            as_of: components["schemas"]["Timestamp"];
+            /** @description The pairs of which something is known; the others are not measured. */
+            cells: components["schemas"]["MatrixCell"][];
+            /** @description The sites, in order: rows and columns. */
+            sites: string[];
+            /**
+             * Format: int64
+             * @description From which age on what a site said is old, in ms.
+             */
+            stale_after_ms: number;
+            /** @description Sites of which this node heard nothing: why their rows are empty. */
+            unheard: components["schemas"]["UnheardSite"][];
+            /**
+             * Format: int64
+             * @description How far back a cell looks, in ms.
+             */
+            window_ms: number;
         };
         /** @description Another node of the mesh. */
         MeshMember: {
@@ -3268,7 +3459,7 @@ export interface components {
             sites: string[];
             tls: components["schemas"]["PageMail"] | null;
             to: string[];
-            /** @description Null where the provider's own or the secret's counts. */
+            /** @description Null where the provider's own or the secret's counts. Who is no admin sees scheme and host, and `/…` for the rest. */
             url: string | null;
             user: string | null;
         };
@@ -3498,6 +3689,11 @@ export interface components {
             reason: string | null;
             url: string | null;
         };
+        /**
+         * @description How the way from one site to another stands.
+         * @enum {string}
+         */
+        PairState: "ok" | "lossy" | "down" | "stale" | "not_measured";
         /** @description Of pairs of agent and target, what only the one answer has, and what both have. */
         PairsSideBySide: {
             both: components["schemas"]["AgentTarget"][];
@@ -3765,6 +3961,13 @@ export interface components {
         ResultList: {
             /** @description Whether the active plane runs. */
             collector_running: boolean;
+            items: components["schemas"]["ProbeResult"][];
+        };
+        /** @description Results of probes, the latest first. */
+        ResultsPage: {
+            asked: components["schemas"]["TestAsked"];
+            /** @description There are more: ask with `to` of the last. */
+            cut: boolean;
             items: components["schemas"]["ProbeResult"][];
         };
         /** @description Every key that is revoked in the mesh. */
@@ -4270,6 +4473,177 @@ export interface components {
             /** @description What it is called on the mesh: from the hash of its authority's key. */
             tag: string;
         };
+        /** @description What statistics stand on. */
+        TestAsked: {
+            approximations: components["schemas"]["ApproximationView"][];
+            /** @description Whether every site that was asked is in them. */
+            complete: boolean;
+            from: components["schemas"]["Timestamp"];
+            sites: components["schemas"]["AskedSite"][];
+            to: components["schemas"]["Timestamp"];
+        };
+        /** @description What is wrong with a file, and what it would do. */
+        TestCheck: {
+            /** @description The tests of the file, if there is no problem. */
+            items: components["schemas"]["TestsAppliedItem"][];
+            problems: components["schemas"]["TestProblem"][];
+        };
+        /** @description An edit that was made apart. */
+        TestConflict: {
+            at: components["schemas"]["Timestamp"];
+            by: string;
+            definition: Record<string, never> | null;
+            removed: boolean;
+        };
+        /** @description A test with all that is said of its target. */
+        TestDetail: {
+            asked: components["schemas"]["TestAsked"] | null;
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description Who else looks at the same host, by other tests, and how it stands there. */
+            others: components["schemas"]["TestOther"][];
+            test: components["schemas"]["TestView"];
+        };
+        /** @description The tests. */
+        TestList: {
+            /** @description Private ranges that tests may reach from this node. */
+            allowed: string[];
+            asked: components["schemas"]["TestAsked"] | null;
+            /** @description Counters of this node's runner: probes that were left out, refused, skipped. */
+            counters: {
+                [key: string]: number;
+            };
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description Ranges that admins may let tests reach from this node. */
+            grantable: string[];
+            /** @description Those that need looking at first. */
+            items: components["schemas"]["TestView"][];
+            /** @description How many are in each state. */
+            states: {
+                [key: string]: number;
+            };
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description Another test of the same host at a site. */
+        TestOther: {
+            error: string | null;
+            since: components["schemas"]["Timestamp"] | null;
+            site: string;
+            state: components["schemas"]["TestState"];
+            test: string;
+        };
+        /**
+         * @description How a site stands to a test.
+         * @enum {string}
+         */
+        TestPart: "runs" | "in_reserve" | "away";
+        /** @description One thing that is wrong. */
+        TestProblem: {
+            column: number;
+            line: number;
+            path: string;
+            text: string;
+        };
+        /** @description What running a test once came to. */
+        TestRun: {
+            items: components["schemas"]["TestRunItem"][];
+        };
+        /** @description The same at one site. */
+        TestRunItem: {
+            /** @description Why it was not sent. */
+            error: string | null;
+            node: string;
+            result: components["schemas"]["ProbeResult"] | null;
+            site: string;
+        };
+        /** @description Where a test is run once. */
+        TestRunRequest: {
+            /** @description These sites; this node alone otherwise. At most 64. */
+            sites?: string[] | null;
+        };
+        /** @description How a test stands at a site. */
+        TestSite: {
+            /** @description What its last failure said. */
+            error: string | null;
+            /** @description Runs that this node left out since it started, by the reason; null of other nodes, which count their own. */
+            left_out: {
+                [key: string]: number;
+            } | null;
+            node: string;
+            part: components["schemas"]["TestPart"];
+            said_at: components["schemas"]["Timestamp"] | null;
+            since: components["schemas"]["Timestamp"] | null;
+            site: string;
+            state: components["schemas"]["TestState"];
+            stats: components["schemas"]["TestStats"] | null;
+        };
+        /**
+         * @description How a test stands, the worst first.
+         * @enum {string}
+         */
+        TestState: "failing" | "refused" | "broken" | "not_run" | "unknown" | "passing" | "off";
+        /** @description What results of a window came to. */
+        TestStats: {
+            /** Format: int64 */
+            failed: number;
+            last_at: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: double
+             * @description Quantiles of the durations in ms, by sketches that are within 1 %; null where nothing answered.
+             */
+            p50_ms: number | null;
+            /** Format: double */
+            p95_ms: number | null;
+            /** Format: double */
+            p99_ms: number | null;
+            /** Format: int64 */
+            results: number;
+            /**
+             * Format: double
+             * @description Successes of all: 0 to 1.
+             */
+            success_ratio: number;
+        };
+        /** @description A test. */
+        TestView: {
+            /** @description Edits that were made apart and say something else. */
+            conflicts: components["schemas"]["TestConflict"][];
+            /** @description The object of kind Test: what `PUT /v1/tests/{name}` takes. */
+            definition: Record<string, never>;
+            description: string | null;
+            edited_at: components["schemas"]["Timestamp"];
+            edited_by: string;
+            /** @description The sites where it fails. */
+            failing: string[];
+            /** Format: int64 */
+            interval_ms: number | null;
+            labels: {
+                [key: string]: string;
+            };
+            name: string;
+            probe: string | null;
+            /** @description Why it is not understood. */
+            problem: string | null;
+            severity: string | null;
+            /** @description The sites that fit, which of them run it, and how it stands there. */
+            sites: components["schemas"]["TestSite"][];
+            state: components["schemas"]["TestState"];
+            stats: components["schemas"]["TestStats"] | null;
+            /** @description What is probed: a host, an address, a URL, or the name that is asked for. */
+            target: string | null;
+        };
+        /** @description What applying a file came to. */
+        TestsApplied: {
+            items: components["schemas"]["TestsAppliedItem"][];
+        };
+        /** @description What became of a test of a file. */
+        TestsAppliedItem: {
+            /** @description `created`, `updated`, `unchanged`. */
+            change: string;
+            name: string;
+            /** @description The sites that run it, as this node knows them now. */
+            runs_at: string[];
+        };
         /**
          * Format: date-time
          * @description A moment as the API writes it.
@@ -4302,6 +4676,11 @@ export interface components {
         /** @description A site that is not heard. */
         Unheard: {
             last_heard: components["schemas"]["Timestamp"] | null;
+            site: string;
+        };
+        /** @description A site that says nothing of what it measures. */
+        UnheardSite: {
+            reason: string;
             site: string;
         };
         /** @description The first elements of which it is not known whether they changed, by id, and how many there are. */
@@ -6613,6 +6992,33 @@ export interface operations {
             };
         };
     };
+    matrix: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeshMatrix"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_revocations: {
         parameters: {
             query?: never;
@@ -7378,6 +7784,67 @@ export interface operations {
             };
         };
     };
+    list_results: {
+        parameters: {
+            query?: {
+                /** @description Only of this test. */
+                test?: string;
+                /** @description Only of these sites; may be given again. */
+                site?: string[];
+                /** @description Only of this kind of probe: `dns`, `http`, `icmp`, `tcp`. */
+                probe?: string;
+                /** @description Only of this target. */
+                target?: string;
+                /** @description Only successes, or only failures. */
+                success?: boolean;
+                /** @description From this moment on; an hour before `to` otherwise. */
+                from?: string;
+                /** @description Up to this moment; now otherwise. */
+                to?: string;
+                /** @description Most of them: 1 to 10,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResultsPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     latest_results: {
         parameters: {
             query?: never;
@@ -8021,6 +8488,384 @@ export interface operations {
             };
         };
     };
+    list_tests: {
+        parameters: {
+            query?: {
+                /** @description Only in these states; may be given again. */
+                state?: components["schemas"]["TestState"][];
+                /** @description Only tests that this site runs. */
+                site?: string;
+                /** @description Only tests of this host: what else sees it failing. */
+                target?: string;
+                /** @description With statistics of the results of so long, such as `1h`: every site is asked. 1s to 30d. */
+                window?: string;
+                /** @description How many to leave out at the beginning: the page after the first. */
+                offset?: number;
+                /** @description Most of them: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    apply_tests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestsApplied"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    check_tests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestCheck"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    run_unsaved: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestRun"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_test: {
+        parameters: {
+            query?: {
+                /** @description Statistics from this moment on; an hour before `to` otherwise. */
+                from?: string;
+                /** @description Up to this moment; now otherwise. */
+                to?: string;
+                /** @description `false`: no site is asked, and there are no statistics. */
+                stats?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestDetail"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestDetail"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    run_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestRunRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestRun"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     topology: {
         parameters: {
             query?: {
@@ -8270,6 +9115,8 @@ export interface operations {
                 from: string;
                 /** @description The later moment; now otherwise. */
                 to?: string;
+                /** @description Only by what these sites say. */
+                site?: string[];
                 /** @description Whether names of the same thing are one node: `true` (otherwise) or `false`. */
                 fold?: boolean;
                 /** @description Most elements of each list: 1 to 10,000; 1,000 otherwise. */
@@ -8603,9 +9450,10 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description Part of an id, a name or an attribute's value; or an address, which finds the prefixes that hold it too. `name@site`
+                 * @description Part of an id, a name or an attribute's value; `key=value`, which finds edges too; or an address or prefix, which finds
+                 *     the prefixes that hold it and what lies in it. `name@site`
                  *     finds what a site means by a name, or by the first 64 that fit. `from|kind|to` finds edges, each of the three a part
-                 *     of what the edge says or left empty.
+                 *     of what the edge says or left empty; an end with `@site` finds what that site says.
                  */
                 q: string;
                 /** @description At this moment: RFC 3339, or milliseconds since 1970. Now otherwise. */

@@ -18,6 +18,7 @@ export const STALE_BY_EVENT: Record<string, readonly string[]> = {
   pages: ["page-connectors", "page-routes", "page-deliveries", "incident"],
   slos: ["slos", "slo"],
   sites: ["sites", "mesh"],
+  tests: ["tests", "test"],
   planes: ["planes"],
   results: ["results"],
 };

@@ -33,6 +33,8 @@ export interface Search {
   slo?: string;
   /** The alert rule that is open; `+` for a new one. */
   rule?: string;
+  /** The test that is open; `+` for a new one. */
+  test?: string;
   /** Filter text of a table. */
   q?: string;
   /** The question in SQL that is asked. */
@@ -105,6 +107,8 @@ export function parseSearch(raw: Record<string, unknown>): Search {
   if (slo && /^[a-z0-9-]{1,63}$/.test(slo)) search.slo = slo;
   const rule = text(raw["rule"]);
   if (rule && /^([a-z0-9-]{1,63}|\+)$/.test(rule)) search.rule = rule;
+  const test = text(raw["test"]);
+  if (test && /^([a-z0-9-]{1,63}|\+)$/.test(test)) search.test = test;
   const q = text(raw["q"]);
   if (q) search.q = q;
   const sql = text(raw["sql"], LONGEST_SQL);

@@ -29,6 +29,23 @@ impl Tenant {
         self.changes.wake.notify_one();
     }
 
+    /// Takes that private addresses were opened to tests here; `what` tells it from other such acts, and said again it
+    /// is the same change.
+    pub(in crate::daemon) fn notice_lift(&self, what: &str, title: String, author: &str) {
+        let here = format!("{}/{}", self.changes.site, self.changes.node);
+        let id = ChangeId::of_policy("opened-to-tests", what, &here, 0);
+        let mut draft = Draft::new(ChangeKind::Config, title);
+        draft.author = author.to_owned();
+        draft.words.push(format!("site:{}", self.changes.site));
+        let mut waiting = lock(&self.changes.waiting);
+        if waiting.len() >= MAX_WAITING {
+            *lock(&self.changes.refused_waiting) += 1;
+            return;
+        }
+        waiting.push((id, "plane:active", draft));
+        self.changes.wake.notify_one();
+    }
+
     /// What was decided at this node since `horizon`: each edit of a policy that stands is a change.
     pub(super) fn edits_of_policies(&self, horizon: Millis) -> Vec<(ChangeId, String, Draft)> {
         let own = format!("{}/{}", self.changes.site, self.changes.node);

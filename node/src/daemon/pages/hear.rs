@@ -1,6 +1,6 @@
 //! What providers say of incidents: actions, each once.
 
-use holm_incident::{Deed, FaultId, State};
+use holm_incident::{Deed, FaultId, State, Turn};
 use holm_model::Millis;
 use holm_page::{Connector, Heard, HeardError, Refusal, Said, Verified};
 
@@ -26,6 +26,15 @@ pub(crate) enum HearError {
     Malformed(#[from] HeardError),
     #[error(transparent)]
     Act(#[from] ActError),
+}
+
+/// The id of what its sender did not name: the same words after the incident was reopened are said anew.
+fn since_reopened(id: u64, turns: &[Turn]) -> u64 {
+    let Some(turn) = turns.iter().rev().find(|turn| turn.to == State::Reopened) else { return id };
+    let mut hasher = blake3::Hasher::new_derive_key("holm page action after a reopening v1");
+    hasher.update(&id.to_be_bytes()).update(&turn.at.0.to_be_bytes());
+    let hash = hasher.finalize();
+    hash.as_bytes()[..8].iter().fold(0, |n, b| n << 8 | u64::from(*b))
 }
 
 impl Tenant {
@@ -73,7 +82,9 @@ impl Tenant {
         now: Millis,
     ) -> Result<Hearing, HearError> {
         let (incident, what, by, text, id) = match Heard::read(connector, verified, body)? {
-            Heard::Said { incident, what, by, text, id } => (incident, what, by, text, id),
+            Heard::Said { incident, what, by, text, id, named } => {
+                (incident, what, by, text, (id, named))
+            }
             Heard::Nothing(why) => return Ok(Hearing::Nothing(why)),
         };
         let Ok(fault) = incident.parse::<FaultId>() else {
@@ -82,6 +93,10 @@ impl Tenant {
         let judged = self.incidents.judged(now);
         let Some(known) = judged.of_fault(fault) else {
             return Ok(Hearing::Nothing(format!("no incident {incident} is remembered here")));
+        };
+        let id = match id {
+            (id, true) => id,
+            (id, false) => since_reopened(id, &known.turns),
         };
         let again = known.actions.iter().any(|(_, action)| action.id == id);
         // What this node told a provider comes back as its word.
@@ -100,5 +115,24 @@ impl Tenant {
         };
         let acted = self.act_as(state, fault, id, &by, deed, &text, now)?;
         Ok(Hearing::Done(acted.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holm_incident::Why;
+
+    use super::*;
+
+    #[test]
+    fn the_same_words_after_a_reopening_are_said_anew() {
+        let turn = |at: u64, to| Turn { at: Millis(at), to, why: Why::Raised };
+        let first = [turn(1, State::Open), turn(2, State::Resolved)];
+        assert_eq!(since_reopened(7, &first), 7);
+        let again = [first[0], first[1], turn(3, State::Reopened), turn(4, State::Acknowledged)];
+        let id = since_reopened(7, &again);
+        assert_ne!(id, 7);
+        assert_eq!(since_reopened(7, &again[..3]), id, "the same at every node and whenever");
+        assert_ne!(since_reopened(7, &[again[0], turn(9, State::Reopened)]), id);
     }
 }

@@ -1,10 +1,11 @@
 //! Rules about rules: judged after those that they look at, over the whiles for which these fired.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use holm_model::Millis;
 
-use crate::cycles::{cyclic, order};
+use crate::cycles::{Standing, standing, told};
 use crate::engine::Engine;
 use crate::rule::{LAG_MS, Rule, Subject};
 use crate::series::GroupKey;
@@ -14,35 +15,29 @@ use crate::watch::{MAX_OPEN, Spell, Verdict, Watch};
 type Whiles = BTreeMap<GroupKey, Vec<Spell>>;
 
 impl Engine {
-    /// Looks which rules stand on rules that are not there, or on themselves.
-    fn mend(&mut self) -> Vec<usize> {
+    /// The composites in the order in which they are judged; those that stand on themselves are marked. Rules do
+    /// not change while they are judged: it is looked once.
+    fn sound(&mut self) -> Arc<[usize]> {
+        if let Some(sound) = &self.sound {
+            return Arc::clone(sound);
+        }
         let by_name: BTreeMap<&str, &Rule> =
             self.rules.iter().map(|held| (&*held.rule.name, &*held.rule)).collect();
-        let composites: BTreeMap<Box<str>, Vec<Box<str>>> = by_name
-            .values()
-            .filter_map(|rule| match &rule.subject {
-                Subject::Composite(of) => Some((rule.name.clone(), of.parts().cloned().collect())),
-                Subject::Rows(_) => None,
-            })
-            .collect();
-        let mute = by_name.values().any(|rule| !rule.inhibited_by.is_empty());
-        if composites.is_empty() && !mute {
-            return Vec::new();
-        }
-        let cycles = cyclic(&by_name);
-        let order = order(&composites);
-        for (name, way) in &cycles {
+        let Standing { order, round } = standing(&by_name);
+        for (name, way) in &round {
             if let Some(number) = self.by_name.get(name) {
-                self.rules[*number].broken = Some(format!("it stands on itself: {way}"));
+                self.rules[*number].broken = Some(told(way));
             }
         }
-        let sound = order.into_iter().filter(|name| !cycles.contains_key(name));
-        sound.filter_map(|name| self.by_name.get(&name).copied()).collect()
+        let sound: Arc<[usize]> =
+            order.into_iter().filter_map(|name| self.by_name.get(&name).copied()).collect();
+        self.sound = Some(Arc::clone(&sound));
+        sound
     }
 
     pub(crate) fn judge_composites(&mut self, now: Millis) {
-        for number in self.mend() {
-            let rule = std::sync::Arc::clone(&self.rules[number].rule);
+        for number in self.sound().iter().copied() {
+            let rule = Arc::clone(&self.rules[number].rule);
             let Subject::Composite(composite) = &rule.subject else { continue };
             let whiles = |names: &[Box<str>]| -> Result<Vec<Whiles>, String> {
                 names.iter().map(|name| self.whiles_of(name, &rule.by)).collect()

@@ -130,6 +130,8 @@ pub struct Engine {
     pub(crate) baselines: usize,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) begin: Millis,
+    /// The composites that are judged, in order, once it was looked.
+    pub(crate) sound: Option<Arc<[usize]>>,
 }
 
 impl Engine {
@@ -155,6 +157,7 @@ impl Engine {
             baselines: 0,
             recorder: None,
             begin,
+            sound: None,
         };
         rules.into_iter().for_each(|rule| engine.add(rule, tables));
         engine

@@ -34,8 +34,8 @@ pub use learn::Learnt;
 pub use parse::{KIND, check_together, parse};
 pub use record::{Point, Recorded};
 pub use rule::{
-    Composite, Condition, Direction, Inhibitor, KNOWN_MS, LAG_MS, LATE_MS, Measure, Query, Rule,
-    Season, Subject,
+    Composite, Condition, Direction, Inhibitor, KNOWN_MS, LAG_MS, LATE_MS, Measure, Origin, Query,
+    Rule, Season, Subject,
 };
 pub use silence::{MAX_SILENCE_MS, SHOWN_MS, Silence, Silenced};
 pub use sketch::RELATIVE_ERROR;

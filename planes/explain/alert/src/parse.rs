@@ -9,7 +9,8 @@ use holm_policy::{
 };
 
 use crate::rule::{
-    Composite, Condition, Direction, Inhibitor, LATE_MS, Measure, Query, Rule, Season, Subject,
+    Composite, Condition, Direction, Inhibitor, LATE_MS, Measure, Origin, Query, Rule, Season,
+    Subject,
 };
 
 /// The kind of its objects.
@@ -64,10 +65,13 @@ pub fn check_together(new: &[Rule], known: &[&Rule]) -> Vec<Problem> {
     let replaced: BTreeSet<&str> = new.iter().map(|rule| &*rule.name).collect();
     let kept = known.iter().copied().filter(|rule| !replaced.contains(&*rule.name));
     let all: BTreeMap<&str, &Rule> = new.iter().chain(kept).map(|r| (&*r.name, r)).collect();
-    let cycles = crate::cycles::cyclic(&all);
+    let round = crate::cycles::standing(&all).round;
     let of_new = new.iter().filter_map(|rule| {
-        let way = cycles.get(&*rule.name)?;
-        Some(Problem::new(&rule.name, Mark::START, format!("it stands on itself: {way}")))
+        let way = round.get(&*rule.name)?;
+        // Where it names the next of them.
+        let next = way.get(1).and_then(|next| rule.origin.parts.get(next));
+        let mark = next.copied().unwrap_or(rule.origin.mark);
+        Some(Problem::new(&rule.name, mark, crate::cycles::told(way)))
     });
     of_new.collect()
 }
@@ -113,7 +117,8 @@ fn rule(node: &Node, path: &str, problems: &mut Problems) -> Option<Rule> {
     let for_ms = span(&mut fields, "for", (0, DAY), problems).map_or(0, |(ms, _)| ms);
     let keep_ms = span(&mut fields, "keep", (0, DAY), problems).map_or(0, |(ms, _)| ms);
     let target = target(&mut fields, &by, problems);
-    let inhibited_by = inhibitors(&mut fields, &by, problems);
+    let mut parts = BTreeMap::new();
+    let inhibited_by = inhibitors(&mut fields, &by, &mut parts, problems);
     let composite = fields.map("composite", problems);
     let subject = match composite {
         Some(composite) => {
@@ -123,7 +128,7 @@ fn rule(node: &Node, path: &str, problems: &mut Problems) -> Option<Rule> {
                     problems.add(&fields.at(key), mark, "a composite looks at rules, not at rows");
                 }
             }
-            self::composite(composite, problems).map(Subject::Composite)
+            self::composite(composite, &mut parts, problems).map(Subject::Composite)
         }
         None => query(&mut fields, every_ms, problems).map(Subject::Rows),
     };
@@ -143,8 +148,12 @@ fn rule(node: &Node, path: &str, problems: &mut Problems) -> Option<Rule> {
         keep_ms,
         target,
         inhibited_by,
+        origin: Origin { mark: node.mark, parts },
     })
 }
+
+/// Where a rule names others.
+type Parts = BTreeMap<Box<str>, Mark>;
 
 fn is_name(text: &str) -> bool {
     let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -270,7 +279,12 @@ fn target(fields: &mut Fields<'_>, by: &[Box<str>], problems: &mut Problems) -> 
     Some(text.into())
 }
 
-fn inhibitors(fields: &mut Fields<'_>, by: &[Box<str>], problems: &mut Problems) -> Vec<Inhibitor> {
+fn inhibitors(
+    fields: &mut Fields<'_>,
+    by: &[Box<str>],
+    parts: &mut Parts,
+    problems: &mut Problems,
+) -> Vec<Inhibitor> {
     let path = fields.at("inhibited_by");
     let Some((items, mark)) = fields.list("inhibited_by", problems) else { return Vec::new() };
     if items.len() > MAX_PARTS {
@@ -288,12 +302,19 @@ fn inhibitors(fields: &mut Fields<'_>, by: &[Box<str>], problems: &mut Problems)
             problems.add(&at, item.mark, format!("{other} is not in by of this rule"));
         }
         one.finish(&[], problems);
-        found.extend(rule.map(|(rule, _)| Inhibitor { rule: rule.into(), equal }));
+        if let Some((rule, mark)) = rule {
+            parts.entry(rule.into()).or_insert(mark);
+            found.push(Inhibitor { rule: rule.into(), equal });
+        }
     }
     found
 }
 
-fn composite(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Composite> {
+fn composite(
+    mut fields: Fields<'_>,
+    parts: &mut Parts,
+    problems: &mut Problems,
+) -> Option<Composite> {
     let mut names = |key: &str, problems: &mut Problems| {
         let path = fields.at(key);
         let (items, mark) = fields.list(key, problems)?;
@@ -306,6 +327,7 @@ fn composite(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Composit
             if !is_name(text) {
                 problems.add(&path, item.mark, format!("{text} is no name of a rule"));
             }
+            parts.entry(text.into()).or_insert(item.mark);
             Some(Box::<str>::from(text))
         });
         Some(named.take(MAX_PARTS).collect::<Vec<_>>())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use holm_model::{Millis, Severity};
-use holm_policy::Predicate;
+use holm_policy::{Mark, Predicate};
 
 /// How long rows may be late and still be judged, in milliseconds.
 pub const LATE_MS: u64 = 10 * 60 * 1_000;
@@ -39,6 +39,24 @@ pub struct Rule {
     pub target: Option<Box<str>>,
     /// While these fire, nobody is told of this one.
     pub inhibited_by: Vec<Inhibitor>,
+    /// Where in its file it stands.
+    pub origin: Origin,
+}
+
+/// Where in a file a rule stands, and where in it the rules that it names. Two rules that say the same are the
+/// same, wherever they stand.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The rule.
+    pub mark: Mark,
+    /// The rules that it names.
+    pub parts: BTreeMap<Box<str>, Mark>,
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What a rule looks at.

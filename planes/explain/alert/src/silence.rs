@@ -19,8 +19,8 @@ const OWN: [&str; 4] = ["rule", "severity", "site", "target"];
 /// For a while nobody is told of what matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
-    /// What must be so, all of it: `rule`, `severity`, `site`, `target`, a label, or a column of the group. A `*`
-    /// stands for anything.
+    /// What must be so, all of it: `rule`, `severity`, `site`, `target`, a label, or a column of the group; `by.` and
+    /// a column where it is called as one of the others. A `*` stands for anything.
     pub matchers: BTreeMap<Box<str>, Box<str>>,
     /// From when on.
     pub from: Millis,
@@ -98,10 +98,11 @@ impl Silence {
     /// Whether it is about that.
     pub fn matches(&self, what: Silenced<'_>) -> bool {
         self.matchers.iter().all(|(name, pattern)| {
-            let column = || {
-                let place = what.rule.by.iter().position(|column| column == name)?;
+            let of = |name: &str| {
+                let place = what.rule.by.iter().position(|column| **column == *name)?;
                 what.group.get(place).map(|text| &**text)
             };
+            let column = || of(name).or_else(|| of(name.strip_prefix("by.")?));
             let found = match &**name {
                 "rule" => Some(&*what.rule.name),
                 "severity" => Some(what.rule.severity.as_str()),
@@ -192,6 +193,8 @@ mod tests {
         assert!(on(&[("team", "net"), ("target", "host:*7"), ("severity", "warning")]));
         assert!(!on(&[("rule", "probes-*"), ("site", "tokyo")]));
         assert!(!on(&[("owner", "*")]), "there is no such label");
+        // The alert is about the host; the column has only its name.
+        assert!(on(&[("by.target", "shop-*")]) && !on(&[("target", "shop-*")]));
         for (text, pattern, right) in [
             ("abc", "abc", true),
             ("abc", "a*c", true),

@@ -227,6 +227,52 @@ fn rules_that_stand_on_themselves_are_refused_and_not_judged() {
 }
 
 #[test]
+fn who_goes_round_is_named_where_it_says_so() {
+    let text = "kind: AlertRule\nname: first\ntable: t\nvalue: count\ncondition: { above: 0 }\n---\n\
+                kind: AlertRule\nname: a\ncomposite:\n  all: [first]\n  any: [b]\n---\n\
+                kind: AlertRule\nname: b\ntable: t\nvalue: count\ncondition: { above: 0 }\n\
+                inhibited_by:\n  - rule: c\n---\n\
+                kind: AlertRule\nname: c\ncomposite: { any: [first, a] }\n";
+    let read = holm_alert::parse(text).expect("each by itself is good");
+    let marks = |problems: Vec<holm_policy::Problem>| -> Vec<(usize, usize, String)> {
+        problems.into_iter().map(|p| (p.mark.line, p.mark.column, p.text)).collect()
+    };
+    let told = |way: &str| format!("it stands on itself: {way}");
+    assert_eq!(
+        marks(check_together(&read, &[])),
+        [
+            (11, 9, told("a → b → c → a")),
+            (19, 11, told("b → c → a → b")),
+            (23, 27, told("c → a → b → c")),
+        ]
+    );
+    let own = "kind: AlertRule\nname: own\ncomposite: { any: [own] }\n";
+    let read = holm_alert::parse(own).expect("read");
+    assert_eq!(marks(check_together(&read, &[])), [(3, 20, told("own → own"))]);
+}
+
+#[test]
+fn a_chain_of_composites_is_judged_to_its_end_at_once() {
+    // Each looks at the one before, and is written before it.
+    let chain = |long: usize| {
+        let all: Vec<String> = (1..long)
+            .rev()
+            .map(|n| rule(&format!("r{n:05}"), &format!("composite: {{ any: [r{:05}] }}", n - 1)))
+            .chain([over("r00000", "value: count, condition: { above: 0 }")])
+            .collect();
+        all.join("\n---\n")
+    };
+    let mut engine = engine(&chain(2_000));
+    for step in 1..=3 {
+        let at = BEGIN + step * MINUTE;
+        feed(&mut engine, &[row(at - 20_000, "a", 1.0, true)], at - 10_000);
+        engine.judge(Millis(at));
+    }
+    let firing = states(&engine).iter().filter(|state| **state == RuleState::Firing).count();
+    assert_eq!(firing, 2_000, "the last of the chain fires in the same judgement as the first");
+}
+
+#[test]
 fn what_is_not_usual_fires_once_the_hour_is_known() {
     let text = "{ kind: AlertRule, name: unusual, table: t, by: [who], value: count, window: 10m, every: 5m, \
                 condition: { baseline: { season: day, deviations: 4, direction: above } } }";

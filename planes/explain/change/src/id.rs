@@ -35,6 +35,13 @@ impl ChangeId {
         Self::of(&[b"policy", parts[0], parts[1], parts[2], &number.to_le_bytes()])
     }
 
+    /// Of an act that the roster holds: its kind, and what tells it from all others.
+    pub fn of_roster(kind: &str, parts: &[&[u8]]) -> Self {
+        let mut all: Vec<&[u8]> = vec![b"roster", kind.as_bytes()];
+        all.extend(parts);
+        Self::of(&all)
+    }
+
     /// The key of its record among those of a node.
     pub fn record_key(self) -> String {
         self.to_string()

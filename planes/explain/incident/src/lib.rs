@@ -11,6 +11,7 @@
 mod action;
 mod anchor;
 mod book;
+mod damper;
 mod evolve;
 mod grouping;
 mod intake;
@@ -19,18 +20,23 @@ mod links;
 mod packed;
 mod probes;
 mod report;
+mod services;
 mod verdict;
+mod ways;
 
 pub use action::{Action, Deed, MAX_FAULTS_OF_A_SPLIT, MAX_NOTE_BYTES, MAX_OWNER_BYTES};
 pub use anchor::{Anchor, FaultId, MAX_ANCHORS, Place, Resolved};
 pub use book::{Book, RecordId};
+pub use damper::{Damper, REMEMBERED_MS, UNUSUAL_FOR_MS, USUAL_FOR_MS};
 pub use evolve::{State, Turn, Why};
 pub use grouping::{Join, Reason};
 pub use intake::{Intake, IntakeCounters, IntakeLimits};
 pub use judged::{ActionError, Conflict, Incident, Judged};
 pub use probes::{Outcome, ProbeWatch, Sight};
 pub use report::{Report, Spell, Witness};
+pub use services::{ServiceWatch, Tried};
 pub use verdict::{Vantages, Verdict};
+pub use ways::{Trace, Turned, WayWatch};
 
 /// Reports of the same thing, of a prefix and what lies in it, are of one incident if no longer than this
 /// lies between them, in milliseconds.

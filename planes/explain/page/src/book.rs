@@ -1,6 +1,7 @@
 //! What became of pages, as the records of all sites say.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -8,8 +9,11 @@ use holm_model::Millis;
 
 use crate::{Delivery, DeliveryId, Event, Pager, Phase, Thread};
 
-/// Most deliveries that are kept; further ones are counted.
+/// Most deliveries that are kept: what is finished goes first, the oldest before all others. Only when all of
+/// them wait for something further ones are refused, and counted.
 const MAX_DELIVERIES: usize = 200_000;
+/// Most threads that were let go and are remembered, so that an old record of one is no new beginning.
+const MAX_LET_GO: usize = 1_000_000;
 
 /// Whose record it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,21 +28,48 @@ pub struct RecordId {
 pub(crate) type ThreadId = (Box<str>, Box<str>);
 
 /// What became of pages.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Book {
+    most: usize,
     threads: BTreeMap<ThreadId, Thread>,
     unfinished: BTreeSet<ThreadId>,
     ids: HashMap<DeliveryId, RecordId>,
     /// Pages that were delivered lately, by connector.
     recent: BTreeMap<Box<str>, BTreeSet<(Millis, DeliveryId)>>,
+    /// Threads that were let go, by what names them, and when something was last said in each.
+    gone: HashMap<u64, Millis>,
+    names: RandomState,
     unreadable: u64,
     refused: u64,
+    let_go: u64,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self::with_room(MAX_DELIVERIES)
+    }
 }
 
 impl Book {
     /// Without any.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// With room for so many deliveries.
+    pub fn with_room(most: usize) -> Self {
+        Self {
+            most,
+            threads: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
+            ids: HashMap::new(),
+            recent: BTreeMap::new(),
+            gone: HashMap::new(),
+            names: RandomState::new(),
+            unreadable: 0,
+            refused: 0,
+            let_go: 0,
+        }
     }
 
     /// Takes what stands under a key of a node: of several values, which two lives of the node wrote at once,
@@ -56,12 +87,19 @@ impl Book {
             return false;
         };
         let number = DeliveryId::of(&id);
+        let thread_id: ThreadId = (delivery.incident.clone(), delivery.connector.clone());
         let known = self.ids.contains_key(&number);
-        if !known && self.ids.len() >= MAX_DELIVERIES {
+        if !known && !self.gone.is_empty() {
+            let name = self.names.hash_one(&thread_id);
+            if self.gone.get(&name).is_some_and(|last| delivery.at <= *last) {
+                return false;
+            }
+            self.gone.remove(&name);
+        }
+        if !known && self.ids.len() >= self.most && !self.make_room(&thread_id) {
             self.refused = self.refused.saturating_add(1);
             return false;
         }
-        let thread_id = (delivery.incident.clone(), delivery.connector.clone());
         if delivery.phase == Phase::Delivered && delivery.event.pages() {
             let recent = self.recent.entry(delivery.connector.clone()).or_default();
             recent.insert((delivery.at, number));
@@ -81,6 +119,39 @@ impl Book {
             false => self.unfinished.remove(&thread_id),
         };
         true
+    }
+
+    /// Lets go of what is finished, the oldest first, and of dead letters only when nothing else is left.
+    /// Whether there is room now.
+    fn make_room(&mut self, other_than: &ThreadId) -> bool {
+        if self.threads.len() == self.unfinished.len() {
+            return false;
+        }
+        let others = self.threads.iter().filter(|(id, _)| *id != other_than);
+        let finished = others.filter(|(id, _)| !self.unfinished.contains(*id));
+        let mut finished: Vec<(bool, Millis, ThreadId)> =
+            finished.map(|(id, thread)| (thread.has_dead(), thread.last(), id.clone())).collect();
+        finished.sort_unstable();
+        // Some more than is needed now: who comes next finds room.
+        let room = (self.most / 64).max(1);
+        let mut freed = 0;
+        for (_, last, id) in finished {
+            if freed >= room {
+                break;
+            }
+            let Some(thread) = self.threads.remove(&id) else { continue };
+            let records: Vec<DeliveryId> =
+                listed(&thread).map(|(record, _)| DeliveryId::of(&record)).collect();
+            freed += records.len();
+            for number in &records {
+                self.ids.remove(number);
+            }
+            if self.gone.len() < MAX_LET_GO {
+                self.gone.insert(self.names.hash_one(&id), last);
+            }
+        }
+        self.let_go = self.let_go.saturating_add(freed as u64);
+        freed > 0
     }
 
     /// What was told of an incident by a connector.
@@ -112,6 +183,18 @@ impl Book {
         let of = self.threads.range((incident.into(), Box::default())..);
         let of = of.take_while(|((of, _), _)| **of == *incident);
         of.flat_map(|(_, thread)| listed(thread)).collect()
+    }
+
+    /// What became of every message: of those that another node took on only what that one says.
+    pub fn messages(&self) -> impl Iterator<Item = (RecordId, Arc<Delivery>)> + '_ {
+        let steps = self.threads.values().flat_map(|thread| &thread.steps);
+        steps.flat_map(|((seq, event), step)| {
+            step.records.iter().filter(|(_, delivery)| step.counts(delivery)).map(
+                move |(pager, delivery)| {
+                    (record_of(pager, delivery, *seq, *event), Arc::clone(delivery))
+                },
+            )
+        })
     }
 
     /// Everything.
@@ -168,6 +251,7 @@ impl Book {
                 (parts.next().unwrap_or_default().into(), parts.next().unwrap_or_default().into());
             threads.contains_key(&thread)
         });
+        self.gone.retain(|_, last| *last >= horizon);
         self.recent.retain(|_, recent| {
             recent.retain(|(at, _)| *at >= horizon);
             !recent.is_empty()
@@ -188,18 +272,95 @@ impl Book {
     pub fn unreadable(&self) -> (u64, u64) {
         (self.unreadable, self.refused)
     }
+
+    /// Deliveries of what is finished that were let go because there was no room.
+    pub fn let_go(&self) -> u64 {
+        self.let_go
+    }
 }
 
 fn listed(thread: &Thread) -> impl Iterator<Item = (RecordId, Arc<Delivery>)> + '_ {
     let steps = thread.steps.iter();
     steps.flat_map(|((seq, event), step)| {
         step.records.iter().map(move |(pager, delivery)| {
-            let key = key_of(&delivery.incident, &delivery.connector, *seq, *event);
-            (RecordId { pager: pager.clone(), key: key.into() }, Arc::clone(delivery))
+            (record_of(pager, delivery, *seq, *event), Arc::clone(delivery))
         })
     })
 }
 
+fn record_of(pager: &Pager, delivery: &Delivery, seq: u32, event: Event) -> RecordId {
+    let key = key_of(&delivery.incident, &delivery.connector, seq, event);
+    RecordId { pager: pager.clone(), key: key.into() }
+}
+
 fn key_of(incident: &str, connector: &str, seq: u32, event: Event) -> String {
     format!("{incident}/{connector}/{seq}/{}", event.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::tests::delivery;
+
+    fn take(book: &mut Book, node: &str, delivery: &Delivery) -> bool {
+        let pager =
+            Pager { site: "berlin".parse().expect("valid"), node: node.parse().expect("valid") };
+        let id = RecordId { pager, key: delivery.key().into() };
+        book.take(id, [&*delivery.encode()])
+    }
+
+    fn at(incident: &str, seq: u32, event: Event, phase: Phase, at: u64) -> Delivery {
+        Delivery { at: Millis(at), ..delivery(incident, seq, event, phase) }
+    }
+
+    #[test]
+    fn of_a_message_that_was_taken_on_only_the_last_word_counts() {
+        let mut book = Book::new();
+        take(&mut book, "n1", &at("i-1", 1, Event::Trigger, Phase::Queued, 1));
+        let over = Delivery { round: 1, ..at("i-1", 1, Event::Trigger, Phase::Delivered, 2) };
+        take(&mut book, "n2", &over);
+        take(&mut book, "n1", &at("i-2", 1, Event::Trigger, Phase::Dead, 3));
+        let replayed = Delivery { round: 1, ..at("i-2", 1, Event::Trigger, Phase::Queued, 4) };
+        take(&mut book, "n2", &replayed);
+        let counted: Vec<(String, Phase)> =
+            book.messages().map(|(id, d)| (id.pager.to_string(), d.phase)).collect();
+        let wanted = [("berlin/n2", Phase::Delivered), ("berlin/n2", Phase::Queued)];
+        assert_eq!(counted, wanted.map(|(pager, phase)| (pager.to_owned(), phase)));
+        assert_eq!(book.all().count(), 4);
+        let counts = book.counts();
+        assert_eq!((counts[&Phase::Queued], counts[&Phase::Dead]), (1, 0));
+    }
+
+    #[test]
+    fn what_is_finished_makes_room_and_what_waits_is_kept() {
+        let mut book = Book::with_room(64);
+        // Told, and over; one of them is dead, and was given up first of all.
+        take(&mut book, "n1", &at("i-dead", 1, Event::Trigger, Phase::Dead, 1));
+        for n in 0..31_u64 {
+            let incident = format!("i-{n:02}");
+            take(&mut book, "n1", &at(&incident, 1, Event::Trigger, Phase::Delivered, 10 + n));
+            take(&mut book, "n1", &at(&incident, 2, Event::Resolve, Phase::Delivered, 50 + n));
+        }
+        take(&mut book, "n1", &at("i-waits", 1, Event::Trigger, Phase::Queued, 2));
+        assert_eq!((book.ids.len(), book.let_go()), (64, 0));
+        assert!(take(&mut book, "n1", &at("i-new", 1, Event::Trigger, Phase::Queued, 100)));
+        assert_eq!((book.let_go(), book.unreadable().1), (2, 0));
+        assert!(book.thread("i-00", "ops").is_none() && book.thread("i-01", "ops").is_some());
+        assert!(book.thread("i-waits", "ops").is_some() && book.thread("i-dead", "ops").is_some());
+        // What is said again of one that was let go is no new beginning; what is new is.
+        assert!(!take(&mut book, "n1", &at("i-00", 1, Event::Trigger, Phase::Delivered, 10)));
+        assert!(book.thread("i-00", "ops").is_none());
+        assert!(take(&mut book, "n1", &at("i-00", 3, Event::Reopen, Phase::Queued, 200)));
+        // All that is left waits: only then is anything refused.
+        for n in 0..200_u64 {
+            take(
+                &mut book,
+                "n1",
+                &at(&format!("i-w{n}"), 1, Event::Trigger, Phase::Queued, 300 + n),
+            );
+        }
+        assert_eq!(book.ids.len(), 64);
+        assert!(book.counts()[&Phase::Queued] == 64 && book.unreadable().1 > 0);
+        assert!(book.thread("i-waits", "ops").is_some());
+    }
 }

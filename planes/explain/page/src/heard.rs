@@ -19,7 +19,8 @@ const SECRET: &str = "x-holm-secret";
 const PAGERDUTY: &str = "x-pagerduty-signature";
 /// Most signatures of one request that are looked at.
 const MAX_SIGNATURES: usize = 4;
-const MAX_TEXT: usize = 2_000;
+/// Longest text that is kept, in bytes: that of a note of an incident.
+const MAX_TEXT_BYTES: usize = 4_096;
 const MAX_BY: usize = 100;
 
 /// Why a request was refused before it was read.
@@ -115,6 +116,8 @@ pub enum Heard {
         text: String,
         /// The same if it is said again.
         id: u64,
+        /// Whether the sender named it: else it is told from others by what it says alone.
+        named: bool,
     },
     /// It says nothing of an incident; why.
     Nothing(String),
@@ -181,10 +184,21 @@ impl Heard {
             what,
             by: format!("{}:{}", connector.provider, cut(by.trim(), MAX_BY)),
             // Lines stay; what cannot be seen goes.
-            text: cut(&text.lines().map(clean).collect::<Vec<_>>().join("\n"), MAX_TEXT),
+            text: bounded(text.lines().map(clean).collect::<Vec<_>>().join("\n")),
             id,
+            named: unique.is_some(),
         })
     }
+}
+
+/// The text as far as there is room for it, and if that is not all of it, how long it was.
+fn bounded(text: String) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text;
+    }
+    let mark = format!("… (cut: it had {} characters)", text.chars().count());
+    let room = text.floor_char_boundary(MAX_TEXT_BYTES - mark.len());
+    format!("{}{mark}", &text[..room])
 }
 
 enum Parts {
@@ -342,14 +356,15 @@ mod tests {
         let webhook = connector(Provider::Webhook);
         let said =
             |by: &str| format!(r#"{{"incident":"i-1","action":"note","by":"{by}","text":"a"}}"#);
-        let Ok(Heard::Said { incident, what, by, text, id }) = read(&webhook, &said("ada")) else {
+        let Ok(Heard::Said { incident, what, by, text, id, named }) = read(&webhook, &said("ada"))
+        else {
             panic!("taken")
         };
         assert_eq!((&*incident, what, &*by, &*text), ("i-1", Said::Note, "webhook:ada", "a"));
         let Ok(Heard::Said { id: again, .. }) = read(&webhook, &said("ada")) else {
             panic!("taken")
         };
-        assert_eq!(id, again);
+        assert!(id == again && !named);
         let Ok(Heard::Said { by, .. }) = read(&webhook, &said(&"x".repeat(5_000))) else {
             panic!("taken")
         };
@@ -371,6 +386,24 @@ mod tests {
             panic!("taken")
         };
         assert_eq!((&*incident, what, &*by), ("i-3", Said::Resolve, "opsgenie:ada@example.org"));
+    }
+
+    #[test]
+    fn a_long_text_says_how_long_it_was() {
+        let webhook = connector(Provider::Webhook);
+        let text_of = |text: &str| {
+            let said =
+                serde_json::json!({ "incident": "i-1", "action": "note", "text": text, "id": "7" });
+            match read(&webhook, &said.to_string()) {
+                Ok(Heard::Said { text, named: true, .. }) => text,
+                other => panic!("{other:?}"),
+            }
+        };
+        let whole = "é".repeat(MAX_TEXT_BYTES / 2);
+        assert_eq!(text_of(&whole), whole, "as long as there is room for");
+        let long = text_of(&"é".repeat(5_123));
+        assert!(long.ends_with("é… (cut: it had 5123 characters)"), "{long}");
+        assert!(long.len() <= MAX_TEXT_BYTES && long.len() > MAX_TEXT_BYTES - 4);
     }
 
     #[test]

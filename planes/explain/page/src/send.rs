@@ -1,7 +1,7 @@
 //! Sends a page, and says what became of it. The only part of this crate that does I/O.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use holm_model::Millis;
@@ -10,7 +10,7 @@ use crate::checks::is_loopback;
 use crate::provider::{
     Answer, Message, Outcome, jira, opsgenie, pagerduty, servicenow, slack, teams, webhook,
 };
-use crate::{Connector, MAX_ANSWER_BYTES, Page, Provider, smtp};
+use crate::{Connector, MAX_ANSWER_BYTES, MayDial, Page, Provider, smtp};
 
 /// How long connecting, one request, and a whole message of several requests may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -24,25 +24,21 @@ const MAX_CLIENTS: usize = 64;
 pub struct Http {
     /// How long a request may take.
     limit: Duration,
+    /// Which addresses may be dialled.
+    may_dial: MayDial,
     /// By the root that is trusted beside the system's, and whether a proxy is passed by.
     clients: Mutex<BTreeMap<(Box<str>, bool), reqwest::Client>>,
 }
 
-impl Default for Http {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Http {
     /// Without any connection; a request may take 20 s.
-    pub fn new() -> Self {
-        Self::with_limit(REQUEST_LIMIT)
+    pub fn new(may_dial: MayDial) -> Self {
+        Self::with_limit(REQUEST_LIMIT, may_dial)
     }
 
     /// The same, where a request may take so long.
-    pub fn with_limit(limit: Duration) -> Self {
-        Self { limit, clients: Mutex::default() }
+    pub fn with_limit(limit: Duration, may_dial: MayDial) -> Self {
+        Self { limit, may_dial, clients: Mutex::default() }
     }
 
     fn client(&self, connector: &Connector, local: bool) -> Result<reqwest::Client, String> {
@@ -56,6 +52,7 @@ impl Http {
             .connect_timeout(CONNECT_LIMIT)
             .pool_idle_timeout(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(self.may_dial.clone()))
             .user_agent(concat!("holm/", env!("CARGO_PKG_VERSION")));
         if local {
             builder = builder.no_proxy();
@@ -88,6 +85,9 @@ impl Http {
         if url.scheme() != "https" && !local {
             return Err(Outcome::refused("the address is not https"));
         }
+        // No name is looked up of it.
+        let host = url.host_str().unwrap_or_default();
+        self.may_dial.check_literal(host).map_err(|error| failed(error.to_string()))?;
         let client = self.client(connector, local).map_err(Outcome::refused)?;
         let mut request = client.request(message.method, url);
         for (name, value) in &message.headers {
@@ -159,7 +159,7 @@ pub async fn send(
     let work = async {
         let call = async |message| http.call(connector, message).await;
         let result = match connector.provider {
-            Provider::Email => return smtp::deliver(connector, page, now).await,
+            Provider::Email => return smtp::deliver(&http.may_dial, connector, page, now).await,
             Provider::Jira => jira::deliver(http, connector, page, known).await,
             Provider::ServiceNow => servicenow::deliver(http, connector, page).await,
             Provider::Opsgenie => call(opsgenie::message(connector, page))

@@ -1,6 +1,7 @@
 //! Mail, by SMTP with TLS (RFC 5321, 3207, 8314). Messages about one incident name it in `References`
 //! (RFC 5322, 3.6.4), so that mail programs show them as one thread.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use holm_model::Millis;
@@ -12,24 +13,52 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use crate::provider::Outcome;
-use crate::{Connector, Event, Mail, Page, escape};
+use crate::{Connector, Event, Mail, MayDial, Page, escape};
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// Most addresses of a server that are tried one after the other.
+const MAX_ADDRESSES: usize = 3;
 
-pub(crate) async fn deliver(connector: &Connector, page: &Page, now: Millis) -> Outcome {
+pub(crate) async fn deliver(
+    may_dial: &MayDial,
+    connector: &Connector,
+    page: &Page,
+    now: Millis,
+) -> Outcome {
     let message = match mail(connector, page, now) {
         Ok(message) => message,
         Err(why) => return Outcome::refused(format!("the mail cannot be written: {why}")),
     };
-    let transport = match transport(connector) {
-        Ok(transport) => transport,
-        Err(why) => return Outcome::refused(why),
+    let work = async {
+        let Some((host, port)) = connector.mail_server() else {
+            return Outcome::refused("url: smtp://HOST:PORT");
+        };
+        let addresses = match may_dial.addresses(host, port).await {
+            Ok(addresses) => addresses,
+            Err(why) => return Outcome::retry(format!("the mail server is not reached: {why}")),
+        };
+        let mut said = None;
+        for address in addresses.into_iter().take(MAX_ADDRESSES) {
+            let transport = match transport(connector, host, address) {
+                Ok(transport) => transport,
+                Err(why) => return Outcome::refused(why),
+            };
+            match transport.send(message.clone()).await {
+                Ok(_) => return Outcome::accepted(),
+                Err(error) => {
+                    // Who answered is not asked again at another of its addresses.
+                    let answered = error.status().is_some();
+                    said = Some(heard(connector, &error));
+                    if answered {
+                        break;
+                    }
+                }
+            }
+        }
+        said.unwrap_or_else(|| Outcome::retry("the mail server has no address"))
     };
-    match tokio::time::timeout(LIMIT * 2, transport.send(message)).await {
-        Err(_) => Outcome::retry("the mail server does not answer in time"),
-        Ok(Ok(_)) => Outcome::accepted(),
-        Ok(Err(error)) => heard(connector, &error),
-    }
+    let late = |_| Outcome::retry("the mail server does not answer in time");
+    tokio::time::timeout(LIMIT * 2, work).await.unwrap_or_else(late)
 }
 
 fn heard(connector: &Connector, error: &lettre::transport::smtp::Error) -> Outcome {
@@ -56,8 +85,12 @@ fn heard(connector: &Connector, error: &lettre::transport::smtp::Error) -> Outco
     Outcome::retry(format!("the mail server does not take it: {said}"))
 }
 
-fn transport(connector: &Connector) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-    let (host, port) = connector.mail_server().ok_or("url: smtp://HOST:PORT")?;
+/// To an address that may be dialled; the certificate is that of `host`.
+fn transport(
+    connector: &Connector,
+    host: &str,
+    address: SocketAddr,
+) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
     let mut parameters = TlsParameters::builder(host.to_owned());
     if let Some(ca) = &connector.ca {
         let root = Certificate::from_pem(ca.as_bytes())
@@ -72,11 +105,12 @@ fn transport(connector: &Connector) -> Result<AsyncSmtpTransport<Tokio1Executor>
     };
     let domain = connector.from.as_deref().and_then(|from| from.rsplit_once('@'));
     let hello = domain.map_or("localhost", |(_, domain)| domain).to_owned();
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-        .port(port)
-        .tls(tls)
-        .hello_name(ClientId::Domain(hello))
-        .timeout(Some(LIMIT));
+    let mut builder =
+        AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(address.ip().to_string())
+            .port(address.port())
+            .tls(tls)
+            .hello_name(ClientId::Domain(hello))
+            .timeout(Some(LIMIT));
     if let Some(user) = &connector.user {
         let credentials = Credentials::new(user.to_string(), connector.secret_text().to_owned());
         builder = builder

@@ -46,6 +46,12 @@ impl Step {
         order.into_iter().find(|phase| has(*phase)).unwrap_or(Phase::Dropped)
     }
 
+    /// Whether a record says what became of it: one that somebody else took on does not.
+    pub(crate) fn counts(&self, delivery: &Delivery) -> bool {
+        let current = delivery.phase == Phase::Delivered || self.is_current(delivery);
+        current && delivery.phase == self.phase()
+    }
+
     /// The record that says so; of several that of the latest.
     fn record(&self) -> Option<&Delivery> {
         let phase = self.phase();
@@ -129,6 +135,17 @@ impl Thread {
         let records = self.steps.values().rev().flat_map(|step| &step.records);
         let mut known = records.filter(|(_, d)| d.phase == Phase::Delivered);
         known.find_map(|(_, delivery)| delivery.provider_id.as_deref())
+    }
+
+    /// Whether something of it was given up.
+    pub(crate) fn has_dead(&self) -> bool {
+        self.steps.values().any(|step| step.phase() == Phase::Dead)
+    }
+
+    /// When something was last said in it.
+    pub(crate) fn last(&self) -> Millis {
+        let all = self.steps.values().flat_map(|step| &step.records);
+        all.map(|(_, delivery)| delivery.at).max().unwrap_or_default()
     }
 
     /// Whether there is something that is not finished: it waits, or the provider does not know the end.

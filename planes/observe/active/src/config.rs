@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holm_model::Prefix;
 use serde::{Deserialize, Serialize};
 
 /// Most configured targets.
@@ -29,6 +30,23 @@ pub struct Config {
     pub ca_file: String,
     /// What else is probed.
     pub targets: Vec<Target>,
+    /// Private ranges that tests made by policy may reach from here, such as `10.0.0.0/8`: everything else that is
+    /// not public is refused when it is dialled. What stands in `targets` is not asked.
+    pub allow: Vec<String>,
+    /// Ranges that an admin of the tenant may allow in a test, by its own `allow`.
+    pub allow_granted: Vec<String>,
+    /// Probes a second of all tests of this node, and bytes: 0.01 to 100,000, and 1,000 to 10,000,000,000.
+    pub probes_per_second: f64,
+    /// The same in bytes, as far as they are known.
+    pub bytes_per_second: f64,
+    /// Of one tenant's tests.
+    pub tenant_probes_per_second: f64,
+    /// The same in bytes.
+    pub tenant_bytes_per_second: f64,
+    /// Probes a second of all tests to one address: 0.01 to 100,000.
+    pub address_probes_per_second: f64,
+    /// Probes of all tests to one address at once: 1 to 1,000.
+    pub address_at_once: u32,
 }
 
 impl Default for Config {
@@ -42,6 +60,14 @@ impl Default for Config {
             max_concurrent: 64,
             ca_file: String::new(),
             targets: Vec::new(),
+            allow: Vec::new(),
+            allow_granted: Vec::new(),
+            probes_per_second: 200.0,
+            bytes_per_second: 4_000_000.0,
+            tenant_probes_per_second: 100.0,
+            tenant_bytes_per_second: 2_000_000.0,
+            address_probes_per_second: 20.0,
+            address_at_once: 4,
         }
     }
 }
@@ -147,6 +173,7 @@ impl Config {
         if self.targets.len() > MAX_TARGETS {
             return Err(format!("planes.active.targets: at most {MAX_TARGETS}"));
         }
+        self.check_tests()?;
         let mut names = std::collections::BTreeSet::new();
         for target in &self.targets {
             let name = target.name.chars().take(80).collect::<String>();
@@ -166,8 +193,48 @@ impl Config {
     }
 }
 
+impl Config {
+    fn check_tests(&self) -> Result<(), String> {
+        ranges("allow", &self.allow)?;
+        ranges("allow_granted", &self.allow_granted)?;
+        for (key, probes) in [
+            ("probes_per_second", self.probes_per_second),
+            ("tenant_probes_per_second", self.tenant_probes_per_second),
+            ("address_probes_per_second", self.address_probes_per_second),
+        ] {
+            if !(0.01..=100_000.0).contains(&probes) {
+                return Err(format!("planes.active.{key}: it goes from 0.01 to 100,000"));
+            }
+        }
+        for (key, bytes) in [
+            ("bytes_per_second", self.bytes_per_second),
+            ("tenant_bytes_per_second", self.tenant_bytes_per_second),
+        ] {
+            if !(1e3..=1e10).contains(&bytes) {
+                return Err(format!("planes.active.{key}: it goes from 1,000 to 10,000,000,000"));
+            }
+        }
+        if !(1..=1_000).contains(&self.address_at_once) {
+            return Err("planes.active.address_at_once: it goes from 1 to 1,000".into());
+        }
+        Ok(())
+    }
+}
+
+/// Ranges of addresses as they are configured.
+pub(crate) fn ranges(key: &str, texts: &[String]) -> Result<Vec<Prefix>, String> {
+    let read = |text: &String| {
+        crate::parse::range(text).ok_or_else(|| {
+            format!(
+                "planes.active.{key}: {text} is no range of addresses: 10.0.0.0/8 or 10.1.2.3 is"
+            )
+        })
+    };
+    texts.iter().map(read).collect()
+}
+
 impl Target {
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let length = self.name.chars().count();
         if !(1..=200).contains(&length) || self.name.chars().any(char::is_control) {
             return Err("name: 1 to 200 characters, none of them a control character".into());
@@ -232,6 +299,24 @@ mod tests {
             let error = with(bad).expect_err(bad);
             assert!(error.contains(named), "{error}");
         }
+    }
+
+    #[test]
+    fn what_limits_tests_is_looked_at() {
+        for (bad, named) in [
+            ("allow = [\"10.0.0\"]", "planes.active.allow: 10.0.0"),
+            ("allow_granted = [\"x/8\"]", "planes.active.allow_granted: x/8"),
+            ("probes_per_second = 0", "probes_per_second"),
+            ("tenant_bytes_per_second = nan", "tenant_bytes_per_second"),
+            ("address_at_once = 0", "address_at_once"),
+        ] {
+            let config: Config = toml::from_str(bad).expect(bad);
+            let error = config.check().expect_err(bad);
+            assert!(error.contains(named), "{error}");
+        }
+        let good = "allow = [\"10.0.0.0/8\", \"fd00::1\"]\nprobes_per_second = 5";
+        let good: Config = toml::from_str(good).expect("read");
+        assert_eq!(good.check(), Ok(()));
     }
 
     #[test]

@@ -1,17 +1,35 @@
-//! The active plane: probes to the other sites and to configured targets, over IPv4 and IPv6.
+//! The active plane: probes to the other sites, to configured targets, and to what tests name that were made by
+//! policy, over IPv4 and IPv6.
 //!
-//! What comes in: a strict [`Config`], the peers of the mesh, and whatever the targets answer. What
-//! goes out: one row a probe (table `active_results`), a `path` edge from this site's agent to every
-//! host that answers, and a health report that says which kinds of probe work here. What must never
-//! happen: a number that was not measured (absent phases are left out, never zero), a reply that is
-//! taken for another probe's, or an answer that grows without a bound.
+//! What comes in: a strict [`Config`], the peers of the mesh, the [`Test`]s that [`chosen`] gives to this node, and
+//! whatever the targets answer. What goes out: one row a probe (table `active_results`), a `path` edge from this
+//! site's agent to every host that answers, and a health report that says which kinds of probe work here. What must
+//! never happen: a number that was not measured (absent phases are left out, never zero), a reply that is taken for
+//! another probe's, an answer that grows without a bound, or a test that reaches an address which its node's operator
+//! did not open ([`Guard`]).
 
+mod assign;
+mod budget;
 mod config;
+mod guard;
 mod outcome;
+mod pair;
+mod parse;
 mod plane;
 mod probes;
+mod runner;
 mod schedule;
+mod standing;
+mod test;
 mod typical;
 
+pub use assign::{Chosen, Member, Part, REGION, chosen, runs_at};
+pub use budget::LeftOut;
 pub use config::{Config, Family, ProbeKind, Target};
+pub use guard::{Guard, why_refused};
+pub use pair::{Pair, Pairs, WINDOW_MS};
+pub use parse::{KIND, LABEL, is_label, length_of, parse};
 pub use plane::ActivePlane;
+pub use runner::{NodeLimits, TestRunner, why_text};
+pub use standing::{Said, Standing, Standings, State, Turned};
+pub use test::{Selector, Test, length, range_text};

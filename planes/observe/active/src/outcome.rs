@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
-use holm_model::{AliasObservation, EdgeKind, EdgeObservation, Millis, NodeKind, NodeRef, Row};
+use holm_model::{
+    AliasObservation, EdgeKind, EdgeObservation, Millis, NodeKind, NodeRef, Row, Value,
+};
 use holm_plane::PlaneContext;
 
 use crate::ProbeKind;
+use crate::budget::LeftOut;
 use crate::schedule::Job;
 use crate::typical::Typicals;
 
@@ -27,6 +30,10 @@ pub(crate) struct Outcome {
     pub(crate) metrics: Vec<(&'static str, f64)>,
     /// Texts by column.
     pub(crate) attributes: Vec<(&'static str, String)>,
+    /// The guard refused its address: nothing was sent.
+    pub(crate) refused: bool,
+    /// It was left out: nothing was sent, and nothing is said of the target.
+    pub(crate) left_out: Option<LeftOut>,
 }
 
 impl Outcome {
@@ -67,14 +74,21 @@ impl Outcome {
         context.rows.append(self.row(job, at));
     }
 
-    fn row(self, job: &Job, at: Millis) -> Row {
-        let kind = if job.peer.is_some() { "mesh" } else { "configured" };
+    /// What it found, as a row of `active_results`.
+    pub(crate) fn row(self, job: &Job, at: Millis) -> Row {
+        let kind = match (&job.peer, &job.test) {
+            (Some(_), _) => "mesh",
+            (None, Some(_)) => "test",
+            (None, None) => "configured",
+        };
         let mut row = Row::new("active_results", at)
             .with("probe", job.probe.kind().as_str())
             .with("target", job.name.as_str())
             .with("kind", kind)
+            .with_some("test", job.test.as_ref().map(|test| &*test.name))
             .with("success", self.error.is_none())
             .with_some("error", self.error)
+            .with_some("refused", self.refused.then_some(true))
             .with_some("duration_ms", self.duration_ms)
             .with_some("peer.site", job.peer.as_ref().map(|site| site.as_str()));
         if let Some(address) = self.address {
@@ -86,6 +100,9 @@ impl Outcome {
         }
         for (column, value) in self.attributes {
             row = row.with(column, value);
+        }
+        for (name, value) in job.test.iter().flat_map(|test| &test.labels) {
+            row.columns.insert(format!("label.{name}").into(), Value::Text(value.clone()));
         }
         row
     }

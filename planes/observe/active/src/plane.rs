@@ -1,4 +1,4 @@
-//! The plane: jobs from the configuration and the mesh, run on their schedule.
+//! The plane: jobs from the configuration, the mesh and the tests, run on their schedule.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Target;
+use crate::outcome::Outcome;
 use crate::probes::{Probe, Resolver, Roots, Shared, dns, http, icmp};
+use crate::runner::{TestRunner, job_of};
 use crate::schedule::{Job, JobKey, Schedule};
 use crate::typical::Typicals;
 use crate::{Config, Family, ProbeKind};
@@ -21,16 +23,24 @@ const LONGEST_WAIT_MS: u64 = 1_000;
 /// An edge is held at least this long after the last answer.
 const SHORTEST_HOLD: Duration = Duration::from_secs(60);
 
-/// Probes the other sites and the configured targets.
+/// Probes the other sites, the configured targets, and what tests say that were made by policy.
 #[derive(Debug)]
 pub struct ActivePlane {
     config: Config,
+    tests: Arc<TestRunner>,
+    /// Whether it probes the other sites and the configured targets as well.
+    own: bool,
 }
 
 impl ActivePlane {
-    /// The plane of a configuration that was checked.
-    pub fn new(config: Config) -> Self {
-        Self { config }
+    /// The plane of a configuration that was checked, with the tests that `tests` is told to run.
+    pub fn new(config: Config, tests: Arc<TestRunner>) -> Self {
+        Self { config, tests, own: true }
+    }
+
+    /// One that runs tests and nothing else: of a tenant that the node holds beside its first.
+    pub fn of_tests(config: Config, tests: Arc<TestRunner>) -> Self {
+        Self { config, tests, own: false }
     }
 }
 
@@ -40,72 +50,189 @@ impl Plane for ActivePlane {
     }
 
     fn run(&self, context: PlaneContext, shutdown: CancellationToken) -> PlaneRun<'_> {
-        Box::pin(run(&self.config, context, shutdown))
+        Box::pin(async move {
+            self.config.check().map_err(PlaneError)?;
+            say_what_works(&context);
+            let tests = run_tests(&self.config, &self.tests, context.clone(), shutdown.clone());
+            if self.own {
+                let own = run_own(&self.config, context, shutdown);
+                tokio::select! {
+                    ended = own => ended,
+                    ended = tests => ended,
+                }
+            } else {
+                tests.await
+            }
+        })
     }
 }
 
-async fn run(
+/// Jobs on their schedule, and those that are under way.
+struct Lane {
+    schedule: Schedule,
+    running: JoinSet<JobKey>,
+    begin: Instant,
+    most: usize,
+}
+
+/// What a lane came to.
+enum Woke {
+    /// Something may be due.
+    Due,
+    /// Nothing more is to be done.
+    Stopped,
+}
+
+impl Lane {
+    fn new(most: usize) -> Self {
+        Self { schedule: Schedule::default(), running: JoinSet::new(), begin: Instant::now(), most }
+    }
+
+    fn clock(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn sync(&mut self, jobs: Vec<Job>) {
+        let now_ms = self.clock();
+        self.schedule.sync(jobs, now_ms, random);
+    }
+
+    /// The jobs to start now.
+    fn due(&mut self) -> Vec<Job> {
+        let room = self.most.saturating_sub(self.running.len());
+        self.schedule.start_due(self.clock(), room, random)
+    }
+
+    /// Waits until something may be due, or the plane is to stop.
+    async fn wait(&mut self, shutdown: &CancellationToken) -> Result<Woke, PlaneError> {
+        let now_ms = self.clock();
+        let next = self.schedule.next_ms();
+        let wait = next.map_or(LONGEST_WAIT_MS, |due| due.saturating_sub(now_ms));
+        // With no room the next end of a probe wakes the loop.
+        let full = self.running.len() >= self.most;
+        let wait = if full { LONGEST_WAIT_MS } else { wait.clamp(1, LONGEST_WAIT_MS) };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+            Some(ended) = self.running.join_next(), if !self.running.is_empty() => match ended {
+                Ok(key) => self.schedule.ended(&key),
+                // The job cannot be named: let the plane start again.
+                Err(error) => return Err(PlaneError(format!("a probe panicked: {error}"))),
+            },
+            () = shutdown.cancelled() => return Ok(Woke::Stopped),
+        }
+        Ok(Woke::Due)
+    }
+}
+
+fn random(within: u64) -> u64 {
+    rand::rng().random_range(0..within)
+}
+
+/// Probes the other sites and the configured targets.
+async fn run_own(
     config: &Config,
     mut context: PlaneContext,
     shutdown: CancellationToken,
 ) -> Result<(), PlaneError> {
-    config.check().map_err(PlaneError)?;
-    say_what_works(&context);
     let configured = configured_jobs(config).map_err(PlaneError)?;
     let shared = Arc::new(Shared {
         roots: Roots::load(&config.ca_file),
         resolver: Resolver::default(),
         typicals: Typicals::default(),
     });
-    let begin = Instant::now();
-    let clock = || u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let mut schedule = Schedule::default();
-    let mut running: JoinSet<JobKey> = JoinSet::new();
-    let mut peers_changed = true;
+    let mut lane = Lane::new(config.max_concurrent);
+    context.peers.mark_changed();
     loop {
-        if peers_changed {
-            let mut jobs = configured.clone();
-            if config.mesh {
+        match context.peers.has_changed() {
+            Ok(false) => {}
+            Ok(true) => {
+                let mut jobs = configured.clone();
                 let peers = context.peers.borrow_and_update();
-                jobs.extend(peers.iter().flat_map(|peer| mesh_jobs(peer, config)));
-            }
-            schedule.sync(jobs, clock(), |within| rand::rng().random_range(0..within));
-            context.health.set_counter("targets", schedule.len() as u64);
-        }
-        let room = config.max_concurrent.saturating_sub(running.len());
-        for job in schedule.start_due(clock(), room) {
-            running.spawn(run_job(job, config.timeout, Arc::clone(&shared), context.clone()));
-        }
-        context.health.set_counter("skipped", schedule.skipped);
-        context.health.set_counter("lookups_refused", shared.resolver.refused());
-        let wait = schedule.next_ms().map_or(LONGEST_WAIT_MS, |due| due.saturating_sub(clock()));
-        // With no room the next end of a probe wakes the loop.
-        let wait = if room == 0 { LONGEST_WAIT_MS } else { wait.clamp(1, LONGEST_WAIT_MS) };
-        peers_changed = false;
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(wait)) => {}
-            Some(ended) = running.join_next(), if !running.is_empty() => match ended {
-                Ok(key) => schedule.ended(&key),
-                Err(error) => {
-                    // The job cannot be named: let the plane start again.
-                    return Err(PlaneError(format!("a probe panicked: {error}")));
+                if config.mesh {
+                    jobs.extend(peers.iter().flat_map(|peer| mesh_jobs(peer, config)));
                 }
+                drop(peers);
+                lane.sync(jobs);
+                context.health.set_counter("targets", lane.schedule.len() as u64);
+            }
+            // The node stops.
+            Err(_) => return Ok(()),
+        }
+        for job in lane.due() {
+            let (shared, limit) = (Arc::clone(&shared), config.timeout);
+            let context = context.clone();
+            lane.running.spawn(async move {
+                let outcome = job.probe.run(limit, Arc::clone(&shared), None).await;
+                report(&job, outcome, &shared, &context);
+                job.key()
+            });
+        }
+        context.health.set_counter("skipped", lane.schedule.skipped);
+        context.health.set_counter("lookups_refused", shared.resolver.refused());
+        let mut peers = context.peers.clone();
+        tokio::select! {
+            woke = lane.wait(&shutdown) => match woke? {
+                Woke::Due => {}
+                Woke::Stopped => return Ok(()),
             },
-            changed = context.peers.changed() => match changed {
-                Ok(()) => peers_changed = true,
-                // The node stops.
-                Err(_) => return Ok(()),
-            },
-            () = shutdown.cancelled() => return Ok(()),
+            // Closed means that the node stops: it is seen above.
+            _ = peers.changed() => {}
         }
     }
 }
 
-async fn run_job(job: Job, limit: Duration, shared: Arc<Shared>, context: PlaneContext) -> JobKey {
-    let outcome = job.probe.run(limit, Arc::clone(&shared)).await;
+/// Probes what tests say. They have places of their own: targets that are slow hold up nothing of the node's own.
+async fn run_tests(
+    config: &Config,
+    tests: &Arc<TestRunner>,
+    context: PlaneContext,
+    shutdown: CancellationToken,
+) -> Result<(), PlaneError> {
+    let shared = Arc::clone(tests.shared());
+    let mut assigned = tests.subscribe();
+    assigned.mark_changed();
+    let mut lane = Lane::new(config.max_concurrent);
+    loop {
+        if assigned.has_changed().unwrap_or(false) {
+            let all = Arc::clone(&assigned.borrow_and_update());
+            let jobs: Vec<Job> = all.iter().filter_map(|test| job_of(test).ok()).collect();
+            context.health.set_counter("tests", jobs.len() as u64);
+            context.health.set_counter("tests_not_understood", (all.len() - jobs.len()) as u64);
+            lane.sync(jobs);
+        }
+        for job in lane.due() {
+            let (shared, context, tests) =
+                (Arc::clone(&shared), context.clone(), Arc::clone(tests));
+            lane.running.spawn(async move {
+                if let Some(test) = &job.test {
+                    let outcome = tests.run(&job, test, Arc::clone(&shared)).await;
+                    match outcome.left_out {
+                        Some(why) => context.health.count(why.as_str(), 1),
+                        None => report(&job, outcome, &shared, &context),
+                    }
+                }
+                job.key()
+            });
+        }
+        context.health.set_counter("tests_skipped", lane.schedule.skipped);
+        tokio::select! {
+            woke = lane.wait(&shutdown) => match woke? {
+                Woke::Due => {}
+                Woke::Stopped => return Ok(()),
+            },
+            _ = assigned.changed() => assigned.mark_changed(),
+        }
+    }
+}
+
+/// Writes down what a probe found.
+fn report(job: &Job, outcome: Outcome, shared: &Shared, context: &PlaneContext) {
     context.health.count("runs", 1);
     if outcome.error.is_some() {
         context.health.count("failures", 1);
+    }
+    if outcome.refused {
+        context.health.count("refused_addresses", 1);
     }
     let at = Millis::now();
     let hold = (job.interval * 3).max(SHORTEST_HOLD);
@@ -116,8 +243,7 @@ async fn run_job(job: Job, limit: Duration, shared: Arc<Shared>, context: PlaneC
         at,
         hold_ms,
     });
-    outcome.report(&job, &context, &shared.typicals, at, hold_ms);
-    job.key()
+    outcome.report(job, context, &shared.typicals, at, hold_ms);
 }
 
 /// Which kinds of probe work here, by asking the kernel.
@@ -144,13 +270,13 @@ fn configured_jobs(config: &Config) -> Result<Vec<Job>, String> {
         .map(|target| {
             let interval =
                 if target.interval.is_zero() { config.interval } else { target.interval };
-            let probe = probe_of(target, config)?;
-            Ok(Job { name: target.name.clone(), probe, interval, peer: None })
+            let probe = probe_of(target, config.echo_count)?;
+            Ok(Job { name: target.name.clone(), probe, interval, peer: None, test: None })
         })
         .collect()
 }
 
-fn probe_of(target: &Target, config: &Config) -> Result<Probe, String> {
+pub(crate) fn probe_of(target: &Target, echo_count: u16) -> Result<Probe, String> {
     let (host, family) = (target.target.clone(), target.family);
     Ok(match target.probe {
         ProbeKind::Dns => Probe::Dns {
@@ -163,7 +289,7 @@ fn probe_of(target: &Target, config: &Config) -> Result<Probe, String> {
             family,
             verify: true,
         },
-        ProbeKind::Icmp => Probe::Icmp { host, family, count: config.echo_count },
+        ProbeKind::Icmp => Probe::Icmp { host, family, count: echo_count },
         ProbeKind::Tcp => Probe::Tcp { host, port: target.port, family },
     })
 }
@@ -177,6 +303,7 @@ fn mesh_jobs(peer: &VantagePeer, config: &Config) -> Vec<Job> {
         probe,
         interval: config.interval,
         peer: Some(peer.site.clone()),
+        test: None,
     };
     let mut jobs = vec![job(Probe::Icmp {
         host: host.clone(),

@@ -1,11 +1,13 @@
 //! Which target runs next: pure, with time and randomness as arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use holm_model::SiteId;
 
 use crate::ProbeKind;
+use crate::Test;
 use crate::probes::Probe;
 
 /// First runs are spread over this time at most, so that a new target is seen soon.
@@ -22,20 +24,32 @@ pub(crate) struct Job {
     pub(crate) interval: Duration,
     /// The site that is probed, if it is one of the mesh.
     pub(crate) peer: Option<SiteId>,
+    /// The test that it is, if somebody made it by policy.
+    pub(crate) test: Option<Arc<Test>>,
 }
 
-/// A job's name in the schedule: a configured target may have the name of a node of the mesh.
-pub(crate) type JobKey = (ProbeKind, Option<SiteId>, String);
+/// A job's name in the schedule: a configured target may have the name of a node of the mesh, and tests the same
+/// target.
+pub(crate) type JobKey = (ProbeKind, Option<SiteId>, Option<Box<str>>, String);
 
 impl Job {
     pub(crate) fn key(&self) -> JobKey {
-        (self.probe.kind(), self.peer.clone(), self.name.clone())
+        let test = self.test.as_ref().map(|test| test.name.clone());
+        (self.probe.kind(), self.peer.clone(), test, self.name.clone())
+    }
+
+    /// How far after its time it may begin.
+    fn jitter_ms(&self) -> u64 {
+        self.test.as_ref().map_or(0, |test| millis(test.jitter))
     }
 }
 
 struct Entry {
     job: Job,
+    /// When it begins next: after its time by some of its jitter.
     due_ms: u64,
+    /// Its time next, in step with its phase.
+    phase_ms: u64,
     /// From the first run to the second, which gives the job its phase; `None` after it.
     first_gap_ms: Option<u64>,
 }
@@ -53,20 +67,22 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Makes `jobs` the jobs: those that are new get a phase by `random`, those that stay keep theirs.
+    /// Makes `jobs` the jobs: those that are new or others than before get a phase by `random`, those that stay as
+    /// they are keep theirs.
     pub(crate) fn sync(&mut self, jobs: Vec<Job>, now_ms: u64, mut random: impl FnMut(u64) -> u64) {
         let mut before = std::mem::take(&mut self.entries);
         for job in jobs {
             let key = job.key();
             let entry = match before.remove(&key) {
-                Some(entry) => Entry { job, ..entry },
-                None => {
+                Some(entry) if entry.job == job => entry,
+                _ => {
                     let interval = millis(job.interval).max(1);
                     let within = interval.min(FIRST_RUN_WITHIN_MS);
                     // The first runs are close together; from the second on the jobs are spread
                     // over their interval.
                     let first_gap_ms = (interval > within).then(|| interval / 2 + random(interval));
-                    Entry { due_ms: now_ms + random(within), job, first_gap_ms }
+                    let due_ms = now_ms + random(within);
+                    Entry { due_ms, phase_ms: due_ms, job, first_gap_ms }
                 }
             };
             self.entries.insert(key, entry);
@@ -74,8 +90,14 @@ impl Schedule {
         self.queue = self.entries.iter().map(|(key, entry)| (entry.due_ms, key.clone())).collect();
     }
 
-    /// The jobs to start now, at most `room`; the others stay due.
-    pub(crate) fn start_due(&mut self, now_ms: u64, room: usize) -> Vec<Job> {
+    /// The jobs to start now, at most `room`; the others stay due. How far after its time each begins next is drawn
+    /// by `random`.
+    pub(crate) fn start_due(
+        &mut self,
+        now_ms: u64,
+        room: usize,
+        mut random: impl FnMut(u64) -> u64,
+    ) -> Vec<Job> {
         let mut started = Vec::new();
         while self.next_ms().is_some_and(|due_ms| due_ms <= now_ms) {
             let Some((due_ms, key)) = self.queue.pop_first() else { break };
@@ -93,14 +115,16 @@ impl Schedule {
             }
             // In step with its phase; times that have passed are not made up for.
             let interval = millis(entry.job.interval).max(1);
-            let mut next = due_ms + entry.first_gap_ms.take().unwrap_or(interval);
+            let mut next = entry.phase_ms + entry.first_gap_ms.take().unwrap_or(interval);
             if next <= now_ms {
                 let passed = (now_ms - next) / interval + 1;
                 self.skipped += passed;
                 next += passed * interval;
             }
-            entry.due_ms = next;
-            self.queue.insert((next, key));
+            let jitter_ms = entry.job.jitter_ms();
+            let later = if jitter_ms > 0 { random(jitter_ms + 1) } else { 0 };
+            (entry.phase_ms, entry.due_ms) = (next, next + later);
+            self.queue.insert((entry.due_ms, key));
         }
         started
     }
@@ -135,6 +159,7 @@ mod tests {
             probe: Probe::Tcp { host: name.into(), port: 1, family: Family::Any },
             interval: Duration::from_millis(interval_ms),
             peer: None,
+            test: None,
         }
     }
 
@@ -143,13 +168,13 @@ mod tests {
         let mut schedule = Schedule::default();
         schedule.sync(vec![job("a", 100)], 0, |_| 7);
         assert_eq!(schedule.next_ms(), Some(7));
-        assert!(schedule.start_due(6, 9).is_empty());
-        assert_eq!(schedule.start_due(7, 9).len(), 1);
+        assert!(schedule.start_due(6, 9, |_| 0).is_empty());
+        assert_eq!(schedule.start_due(7, 9, |_| 0).len(), 1);
         assert_eq!(schedule.next_ms(), Some(107));
-        assert!(schedule.start_due(107, 9).is_empty(), "still running");
+        assert!(schedule.start_due(107, 9, |_| 0).is_empty(), "still running");
         assert_eq!(schedule.skipped, 1);
         schedule.ended(&job("a", 100).key());
-        assert_eq!(schedule.start_due(550, 9).len(), 1);
+        assert_eq!(schedule.start_due(550, 9, |_| 0).len(), 1);
         assert_eq!(schedule.next_ms(), Some(607), "the phase stays");
         assert_eq!(schedule.skipped, 1 + 3);
         schedule.sync(vec![job("a", 100), job("b", 100)], 600, |within| within - 1);
@@ -160,11 +185,35 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_is_another_now_runs_soon_and_jitter_does_not_move_its_phase() {
+        let text =
+            "kind: Test\nname: a\nprobe: tcp\nport: 1\ntarget: x\ninterval: 1s\njitter: 500ms\n";
+        let test = Arc::new(crate::parse(text).expect("good").remove(0));
+        let job = |interval_ms| Job { test: Some(Arc::clone(&test)), ..job("x", interval_ms) };
+        let mut schedule = Schedule::default();
+        schedule.sync(vec![job(86_400_000)], 0, |_| 0);
+        assert_eq!(schedule.start_due(0, 9, |_| 0).len(), 1);
+        schedule.ended(&job(1_000).key());
+        assert!(schedule.next_ms() > Some(10_000_000));
+        schedule.sync(vec![job(1_000)], 5_000, |_| 0);
+        assert_eq!(schedule.next_ms(), Some(5_000), "within one interval");
+        let mut due = Vec::new();
+        for (number, now) in [5_000, 6_500, 7_500, 8_500].into_iter().enumerate() {
+            let jitter = if number % 2 == 0 { 499 } else { 0 };
+            assert_eq!(schedule.start_due(now, 9, |within| jitter.min(within - 1)).len(), 1);
+            schedule.ended(&job(1_000).key());
+            due.extend(schedule.next_ms());
+        }
+        assert_eq!(due, [6_499, 7_000, 8_499, 9_000]);
+        assert_eq!(schedule.skipped, 0);
+    }
+
+    #[test]
     fn a_configured_target_and_a_node_of_one_name_are_two_jobs() {
         let mut schedule = Schedule::default();
         let of_mesh = Job { peer: SiteId::new("tokyo").ok(), ..job("tokyo/n1", 100) };
         schedule.sync(vec![job("tokyo/n1", 100), of_mesh], 0, |_| 0);
-        assert_eq!(schedule.start_due(0, 9).len(), 2);
+        assert_eq!(schedule.start_due(0, 9, |_| 0).len(), 2);
     }
 
     #[test]
@@ -172,8 +221,8 @@ mod tests {
         let mut schedule = Schedule::default();
         let jobs = (0..5).map(|n| job(&n.to_string(), 1_000)).collect();
         schedule.sync(jobs, 0, |_| 0);
-        assert_eq!(schedule.start_due(0, 2).len(), 2);
-        assert_eq!(schedule.start_due(1, 9).len(), 3);
+        assert_eq!(schedule.start_due(0, 2, |_| 0).len(), 2);
+        assert_eq!(schedule.start_due(1, 9, |_| 0).len(), 3);
         assert_eq!(schedule.skipped, 0);
     }
     #[test]
@@ -187,7 +236,7 @@ mod tests {
         });
         let mut runs_by_second = [0; 240];
         for second in 0..240 {
-            let started = schedule.start_due(second * 1_000 + 999, usize::MAX);
+            let started = schedule.start_due(second * 1_000 + 999, usize::MAX, |_| 0);
             runs_by_second[second as usize] = started.len();
             started.iter().for_each(|job| schedule.ended(&job.key()));
         }
@@ -202,13 +251,13 @@ mod tests {
     fn a_job_that_went_and_came_back_does_not_run_twice_at_once() {
         let mut schedule = Schedule::default();
         schedule.sync(vec![job("a", 100)], 0, |_| 0);
-        assert_eq!(schedule.start_due(0, 9).len(), 1);
+        assert_eq!(schedule.start_due(0, 9, |_| 0).len(), 1);
         schedule.sync(Vec::new(), 10, |_| 0);
         assert_eq!(schedule.next_ms(), None);
         schedule.sync(vec![job("a", 100)], 20, |_| 0);
-        assert!(schedule.start_due(20, 9).is_empty(), "its run of before is under way");
+        assert!(schedule.start_due(20, 9, |_| 0).is_empty(), "its run of before is under way");
         assert_eq!(schedule.skipped, 1);
         schedule.ended(&job("a", 100).key());
-        assert_eq!(schedule.start_due(120, 9).len(), 1);
+        assert_eq!(schedule.start_due(120, 9, |_| 0).len(), 1);
     }
 }

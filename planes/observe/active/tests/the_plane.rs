@@ -1,86 +1,15 @@
 //! The plane as the node runs it: what it probes, what it writes down, and that it ends.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod common;
 
-use holm_active::{ActivePlane, Config};
-use holm_model::{
-    AliasObservation, EdgeObservation, Millis, NodeName, NodeObservation, PathObservation, Row,
-    SiteId, TenantId, Value,
-};
-use holm_plane::{FactSink, HealthHandle, Plane, PlaneContext, PlaneState, RowSink, VantagePeer};
-use tokio::net::TcpListener;
+use std::sync::Arc;
+
+use common::{Heard, context, listener, plane_of};
+use holm_active::Config;
+use holm_model::{NodeName, SiteId, Value};
+use holm_plane::{Plane, PlaneState, VantagePeer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// Keeps what the plane says.
-#[derive(Default)]
-struct Heard {
-    edges: Mutex<Vec<(String, String)>>,
-    rows: Mutex<Vec<Row>>,
-    aliases: Mutex<Vec<(String, String)>>,
-}
-
-impl FactSink for Heard {
-    fn observe_edge(&self, edge: &EdgeObservation<'_>) {
-        let attributes = edge.attributes.iter().map(|(key, value)| format!(" {key}={value}"));
-        let to = edge.to.name.to_owned() + &attributes.collect::<String>();
-        self.edges.lock().expect("whole").push((edge.from.name.to_owned(), to));
-    }
-
-    fn observe_node(&self, _: &NodeObservation<'_>) {}
-
-    fn observe_path(&self, _: &PathObservation<'_>) {}
-
-    fn observe_alias(&self, o: &AliasObservation<'_>) {
-        self.aliases.lock().expect("whole").push((o.a.name.to_owned(), o.b.name.to_owned()));
-    }
-}
-
-impl RowSink for Heard {
-    fn append(&self, row: Row) {
-        self.rows.lock().expect("whole").push(row);
-    }
-}
-
-impl Heard {
-    fn rows_of(&self, probe: &str, target: &str) -> Vec<Row> {
-        let is = |row: &Row, column: &str, text: &str| matches!(row.columns.get(column), Some(Value::Text(value)) if **value == *text);
-        let rows = self.rows.lock().expect("whole");
-        rows.iter()
-            .filter(|row| is(row, "probe", probe) && is(row, "target", target))
-            .cloned()
-            .collect()
-    }
-
-    async fn row_of(&self, probe: &str, target: &str) -> Row {
-        loop {
-            if let Some(row) = self.rows_of(probe, target).pop() {
-                return row;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-}
-
-fn context(heard: &Arc<Heard>, peers: watch::Receiver<Vec<VantagePeer>>) -> PlaneContext {
-    PlaneContext {
-        tenant: TenantId::new("default").expect("valid"),
-        site: SiteId::new("berlin").expect("valid"),
-        node: NodeName::new("n1").expect("valid"),
-        facts: Arc::clone(heard) as Arc<dyn FactSink>,
-        rows: Arc::clone(heard) as Arc<dyn RowSink>,
-        health: HealthHandle::new(Millis::now()),
-        peers,
-    }
-}
-
-async fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let address = listener.local_addr().expect("bound");
-    (listener, address)
-}
 
 #[tokio::test]
 async fn configured_targets_and_peers_are_probed_until_the_plane_is_told_to_stop() {
@@ -102,7 +31,7 @@ async fn configured_targets_and_peers_are_probed_until_the_plane_is_told_to_stop
     let health = context.health.clone();
     let stop = CancellationToken::new();
     let stopped = stop.clone();
-    let plane = tokio::spawn(async move { ActivePlane::new(config).run(context, stopped).await });
+    let plane = tokio::spawn(async move { plane_of(config).run(context, stopped).await });
 
     let row = heard.row_of("tcp", "open").await;
     assert_eq!(row.table, "active_results");
@@ -148,13 +77,13 @@ async fn a_bad_configuration_is_an_error_and_the_end_of_the_node_is_none() {
     let heard = Arc::new(Heard::default());
     let (tell, peers) = watch::channel(Vec::new());
     let config = Config { echo_count: 0, ..Config::default() };
-    let run = ActivePlane::new(config)
+    let run = plane_of(config)
         .run(context(&heard, peers.clone()), CancellationToken::new())
         .await
         .map_err(|error| error.to_string());
     assert!(run.expect_err("refused").contains("echo_count"));
     drop(tell);
-    let plane = ActivePlane::new(Config::default());
+    let plane = plane_of(Config::default());
     let run = plane.run(context(&heard, peers), CancellationToken::new()).await;
     assert!(run.is_ok());
 }

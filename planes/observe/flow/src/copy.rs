@@ -379,18 +379,15 @@ fn ntp(time: u64) -> i64 {
 fn labels(plan: &Plan, records: &Records<'_>, start: usize, rows: &mut Rows) {
     for index in 0..records.count {
         let mut stack = [0_u32; MAX_LABELS];
-        let mut depth = 0;
-        for (to, field) in stack.iter_mut().zip(&plan.labels) {
+        let (mut depth, mut last) = (0, false);
+        for (at, (to, field)) in stack.iter_mut().zip(&plan.labels).enumerate() {
             let entry = records.number_of(index, *field);
-            // Exporters fill the depths that a packet does not have with zeros.
-            if entry == 0 {
-                break;
-            }
             *to = ((entry >> 4) & 0xf_ffff) as u32;
-            depth += 1;
-            if entry & 1 == 1 {
-                break;
+            // Exporters fill the depths that a packet does not have with zeros; before a label, 0 is one (RFC 3032 §2.1).
+            if entry != 0 && !last {
+                depth = at + 1;
             }
+            last |= entry & 1 == 1;
         }
         rows.set_labels(start + index, &stack[..depth]);
     }

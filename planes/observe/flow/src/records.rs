@@ -155,10 +155,23 @@ fn write_rate(
     start: usize,
     n: usize,
 ) {
+    let plain = domain.plain_rate();
     if plan.tells_rate {
+        // A rate of 0 is none.
+        let told = rows.word(Word::SamplingRate).since(start);
+        if told.len() == n && !told.contains(&0) {
+            return;
+        }
+        for row in start..start + n {
+            if rows.word(Word::SamplingRate).at(row).is_none_or(|rate| rate == 0) {
+                match plain {
+                    Some(rate) => rows.word(Word::SamplingRate).set(row, rate),
+                    None => counters.sampling_unknown += 1,
+                }
+            }
+        }
         return;
     }
-    let plain = domain.plain_rate();
     if domain.samplers.is_empty() || rows.word(Word::SamplerId).since(start).is_empty() {
         match plain {
             Some(rate) => rows.word(Word::SamplingRate).fill(start, n, rate),
@@ -167,9 +180,10 @@ fn write_rate(
         return;
     }
     let rate_of = |sampler: Option<u32>| match sampler {
-        // Sampler 0 is none: not sampled, so the domain's own rate if it has one.
-        Some(id) if id != 0 => domain.samplers.get(&id).copied(),
-        _ => plain,
+        // Sampler 0 is none: not sampled by any, so the domain's own rate if it has one.
+        Some(0) => domain.rate,
+        Some(id) => domain.samplers.get(&id).copied().or(domain.rate),
+        None => plain,
     };
     // Mostly one sampler for all.
     let told = rows.word(Word::SamplerId).since(start);

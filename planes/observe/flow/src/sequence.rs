@@ -23,8 +23,8 @@ pub(crate) enum Heard {
     InOrder,
     /// So many were sent before it that have not come.
     Gap(u32),
-    /// It was overtaken by a later one, and counted as lost then.
-    Late,
+    /// It was overtaken by a later one: so many were counted as lost then and have come now.
+    Late(u32),
     /// It is as old, and nothing is missing: it came twice.
     Repeated,
     /// The sequence begins anew.
@@ -42,9 +42,12 @@ impl Sequence {
         let ahead = number.wrapping_sub(next).cast_signed();
         if (-MAX_LATE..0).contains(&ahead) && self.late_run < MAX_LATE_RUN {
             self.late_run += 1;
-            let was_missing = self.missing > 0;
-            self.missing = self.missing.saturating_sub(1);
-            return if was_missing { Heard::Late } else { Heard::Repeated };
+            if self.missing == 0 {
+                return Heard::Repeated;
+            }
+            let came = advance.min(self.missing);
+            self.missing -= came;
+            return Heard::Late(came);
         }
         self.next = Some(due);
         self.late_run = 0;
@@ -77,8 +80,8 @@ mod tests {
         assert_eq!(sequence.hear(u32::MAX - 1, 1), Heard::InOrder);
         assert_eq!(sequence.hear(u32::MAX, 1), Heard::InOrder);
         assert_eq!(sequence.hear(2, 1), Heard::Gap(2));
-        assert_eq!(sequence.hear(1, 1), Heard::Late);
-        assert_eq!(sequence.hear(1, 1), Heard::Late, "one of two is missing still");
+        assert_eq!(sequence.hear(1, 1), Heard::Late(1));
+        assert_eq!(sequence.hear(1, 1), Heard::Late(1), "one of two is missing still");
         assert_eq!(sequence.hear(1, 1), Heard::Repeated);
         assert_eq!(sequence.hear(3, 1), Heard::InOrder);
         assert_eq!(sequence.hear(0x8000_0000, 1), Heard::Reset);

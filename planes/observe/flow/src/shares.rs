@@ -37,13 +37,8 @@ impl Shares {
         self.set(from, self.of(from) - less);
     }
 
-    /// What all hold.
-    pub(crate) const fn all(&self) -> usize {
-        self.all
-    }
-
     /// What `from` holds.
-    pub(crate) fn of(&self, from: IpAddr) -> usize {
+    fn of(&self, from: IpAddr) -> usize {
         self.of.get(&from).copied().unwrap_or(0)
     }
 
@@ -69,7 +64,7 @@ mod tests {
         assert!(shares.take(b, (0, 2), (8, 6)));
         assert!(!shares.take(b, (0, 1), (8, 6)), "more than all may have");
         shares.give(a, 6);
-        assert_eq!((shares.all(), shares.of(a), shares.of(b)), (2, 0, 2));
+        assert_eq!((shares.all, shares.of(a), shares.of(b)), (2, 0, 2));
         assert!(shares.take(b, (2, 1), (1, 1)));
         assert_eq!(shares.of.len(), 1, "who holds nothing is forgotten");
     }

@@ -99,10 +99,10 @@ pub(crate) fn count_heard(counters: &mut Counters, heard: Heard, datagrams: bool
         Heard::InOrder => {}
         Heard::Repeated => counters.reordered += 1,
         Heard::Gap(n) => *lost += u64::from(n),
-        Heard::Late => {
+        Heard::Late(n) => {
             counters.reordered += 1;
-            // It was counted as lost when the later one came.
-            *lost = lost.saturating_sub(u64::from(datagrams));
+            // They were counted as lost when the later one came.
+            *lost = lost.saturating_sub(u64::from(n));
         }
         Heard::Reset => counters.sequence_resets += 1,
     }

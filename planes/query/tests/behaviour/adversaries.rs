@@ -183,3 +183,80 @@ fn what_cannot_be_meant_is_told_as_the_askers_mistake() {
         assert!(matches!(refused, Err(QueryError::Invalid(_))), "{sql}: {refused:?}");
     }
 }
+
+#[test]
+fn texts_that_grow_by_each_other_end_before_they_are_made() {
+    let rows: Vec<(u32, u64)> = (0..2_000).map(|n| (n, 1)).collect();
+    let site = crate::common::site("berlin", &rows);
+    let eight = |name: &str| [name; 8].join(", ");
+    let nested = |by: &dyn Fn(&str) -> String| {
+        let mut sql = "SELECT ip_text(source.address) AS t0 FROM flows".to_owned();
+        for level in 0..9 {
+            let from = format!("t{level}");
+            sql = format!("SELECT {} AS t{} FROM ({sql})", by(&from), level + 1);
+        }
+        format!("SELECT max(length(t9)) FROM ({sql})")
+    };
+    for sql in [
+        nested(&|text| format!("concat({})", eight(text))),
+        nested(&|text| format!("concat_ws('-', {})", eight(text))),
+        nested(&|text| [text; 8].join(" || ")),
+        nested(&|text| format!("regexp_replace({text}, '.', 'xxxxxxxx', 'g')")),
+    ] {
+        let refused = ask(&site, &alone(), &sql);
+        assert!(
+            matches!(&refused, Err(QueryError::Invalid(text)) if text.contains("longer than")),
+            "{sql}: {refused:?}"
+        );
+    }
+    for sql in [
+        "SELECT string_agg(ip_text(source.address), ',') FROM flows",
+        "SELECT array_agg(flow.io.bytes) FROM flows",
+    ] {
+        assert!(matches!(ask(&site, &alone(), sql), Err(QueryError::Invalid(_))), "{sql}");
+    }
+    let joined = "SELECT 'a' || 'b' || 1, 'a' || NULL, concat('a', NULL), ip_text(source.address) || ':' || source.port FROM flows ORDER BY 4 LIMIT 1";
+    let rows = ask(&site, &alone(), joined).expect("answered").rows();
+    assert_eq!(
+        (&rows[0][0], &rows[0][1], &rows[0][2]),
+        (&"ab1".into(), &serde_json::Value::Null, &"a".into())
+    );
+    assert!(rows[0][3].as_str().is_some_and(|text| text.contains(':')), "{rows:?}");
+}
+
+#[test]
+fn a_part_is_as_large_as_its_rows() {
+    let rows: Vec<(u32, u64)> = (0..300_000).map(|n| (n, 1)).collect();
+    let (berlin, tokyo) =
+        (crate::common::site("berlin", &rows), crate::common::site("tokyo", &rows));
+    let mesh = Arc::new(Mesh::of(&[&tokyo]));
+    let sql = "SELECT count(*), sum(s) FROM (SELECT source.address, source.port, sum(flow.io.bytes) AS s FROM flows GROUP BY 1, 2)";
+    let answer = ask(&berlin, &mesh, sql).expect("300,000 groups are 12 MB");
+    assert_eq!(answer.rows()[0][1], 600_000);
+}
+
+#[test]
+fn a_question_as_deep_as_may_be_does_not_end_the_node() {
+    let site = crate::common::site("berlin", &[(1, 2)]);
+    let nested = |levels: usize| {
+        (0..levels).fold("SELECT flow.io.bytes AS n0 FROM flows".to_owned(), |sql, level| {
+            format!("SELECT abs(n{level}) AS n{} FROM ({sql}) WHERE n{level} > 0", level + 1)
+        })
+    };
+    for levels in [8, 30, 100] {
+        match ask(&site, &alone(), &nested(levels)) {
+            Ok(answer) => assert_eq!(answer.rows()[0][0], 2, "{levels}"),
+            Err(QueryError::Invalid(_) | QueryError::Refused(_) | QueryError::TooMuch(_)) => {}
+            Err(other) => panic!("{levels}: {other:?}"),
+        }
+    }
+    let deep = format!("SELECT {}flow.io.bytes{} FROM flows", "abs(".repeat(40), ")".repeat(40));
+    let _ = ask(&site, &alone(), &deep);
+    let chain = format!("SELECT {} FROM flows", ["flow.io.bytes"; 300].join(" + "));
+    let _ = ask(&site, &alone(), &chain);
+    let chain = format!("SELECT {} FROM flows", ["'a'"; 2_000].join(" || "));
+    let _ = ask(&site, &alone(), &chain);
+    let chain = format!("SELECT 1 FROM flows WHERE {}", ["flow.io.bytes = 1"; 300].join(" OR "));
+    let _ = ask(&site, &alone(), &chain);
+    assert_eq!(ask(&site, &alone(), "SELECT count(*) FROM flows").expect("alive").rows()[0][0], 1);
+}

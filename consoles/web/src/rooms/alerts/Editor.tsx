@@ -106,7 +106,7 @@ function Facts({ detail }: { detail: AlertRuleDetail }) {
 }
 
 /** The text; what is wrong is underlined behind it, with its line in the margin and its reason below. */
-function TextArea({ text, problems, onChange }: { text: string; problems: readonly AlertProblem[]; onChange: (text: string) => void }) {
+export function TextArea({ text, problems, onChange, label = "The rule, as YAML or JSON" }: { text: string; problems: readonly AlertProblem[]; onChange: (text: string) => void; label?: string }) {
   const area = useRef<HTMLTextAreaElement>(null);
   const back = useRef<HTMLPreElement>(null);
   const all = lines(text, problems);
@@ -129,7 +129,7 @@ function TextArea({ text, problems, onChange }: { text: string; problems: readon
           ))}
         </pre>
         <textarea
-          ref={area} className="alert-front" spellCheck={false} wrap="off" aria-label="The rule, as YAML or JSON" aria-invalid={problems.length > 0} aria-describedby="alert-problems"
+          ref={area} className="alert-front" spellCheck={false} wrap="off" aria-label={label} aria-invalid={problems.length > 0} aria-describedby="alert-problems"
           rows={Math.min(24, Math.max(10, all.length + 1))} value={text} onScroll={scroll} onChange={(event) => onChange(event.target.value)}
         />
       </div>

@@ -31,7 +31,7 @@ export function Silences() {
     { id: "silences", title: "Silences", width: "96px", numeric: true, value: (row) => row.silences, show: (row) => plural(row.silences, "alert") },
     { id: "by", title: "By", width: "120px", value: (row) => row.created_by },
     { id: "comment", title: "Why", width: "minmax(120px, 1.5fr)", value: (row) => row.comment },
-    { id: "end", title: "", width: "110px", value: () => "", show: (row) => (editor && row.state !== "over" ? <Button onClick={() => void run(api.removeSilence(row.id))}>Take away</Button> : null) },
+    { id: "end", title: "Action", width: "110px", value: () => "", show: (row) => (editor && row.state !== "over" ? <Button onClick={() => void run(api.removeSilence(row.id))}>Take away</Button> : null) },
   ];
   return (
     <>

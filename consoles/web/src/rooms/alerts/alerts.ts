@@ -59,8 +59,8 @@ function flow(value: unknown): string {
 const FIRST = ["kind", "name", "title", "description", "severity", "labels", "table", "where", "by", "value", "window", "every", "composite", "condition", "for", "keep", "target", "inhibited_by"];
 
 /** An object of a file as YAML, its fields in the order in which people write them. */
-export function yaml(object: Readonly<Record<string, unknown>>): string {
-  const place = (key: string) => { const at = FIRST.indexOf(key); return at < 0 ? FIRST.length : at; };
+export function yaml(object: Readonly<Record<string, unknown>>, first: readonly string[] = FIRST): string {
+  const place = (key: string) => { const at = first.indexOf(key); return at < 0 ? first.length : at; };
   const lines = Object.entries(object).sort(([a], [b]) => place(a) - place(b)).map(([key, value]) => `${scalar(key)}: ${flow(value)}`);
   return `${lines.join("\n")}\n`;
 }

@@ -1,4 +1,4 @@
-// Tests & paths: who reaches whom, and the latest result of every probe.
+// Tests & paths: the tests that somebody made, what every site measures to every other, and the latest results.
 import { useMemo, useState } from "react";
 
 import { isLoggedOut } from "../../api/client";
@@ -10,6 +10,8 @@ import { millis, NOT_MEASURED, plural } from "../../parts/format";
 import { StateMark } from "../../parts/icons";
 import { RESULT_LOOKS } from "../../parts/states";
 import { ExportMenu, Table, type Column } from "../../parts/table";
+import { Pairs } from "./Pairs";
+import { Policies } from "./Policies";
 import { matrix, metricsText, targetSite, type Cell } from "./results";
 import "./tests.css";
 
@@ -39,6 +41,8 @@ export function Tests() {
       <header className="room-head"><h1>Tests &amp; paths</h1></header>
       {plane?.state === "off" && <PlaneIsOff plane={plane} />}
       {plane?.state === "degraded" && <PlaneIsDegraded plane={plane} />}
+      <Policies />
+      <Pairs />
       {results.error && !isLoggedOut(results.error) && <Failure error={results.error} again={() => void results.refetch()} />}
       {results.isPending && <Waiting rows={8} />}
       {results.data && sites.data && (plane?.state !== "off" || results.data.items.length > 0) && <Results results={results.data} sites={sites.data} />}
@@ -56,7 +60,7 @@ function Results({ results, sites }: { results: LatestResults; sites: Sites }) {
   }, [results, sites, url, pair]);
   return (
     <>
-      <Section title="Site by site" note="quickest successful probe; rows probe columns">
+      <Section title="Latest, by site" note="quickest successful probe of this node; choose a pair to see its results">
         <Matrix results={results} sites={sites} pair={pair} onPair={setPair} />
       </Section>
       <Section

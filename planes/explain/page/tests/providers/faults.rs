@@ -2,7 +2,7 @@
 
 use super::http::{Reply, with};
 use super::{Event, Http, Outcome, Provider, SECRET, Server, connector, http, page, send, tell};
-use holm_page::Connector;
+use holm_page::{Connector, MayDial};
 use serde_json::json;
 
 fn pagerduty(url: &str) -> Connector {
@@ -49,7 +49,7 @@ async fn a_body_without_an_end_is_read_so_far_and_no_further() {
 #[tokio::test]
 async fn a_provider_that_says_nothing_is_left() {
     let server = Server::start(|_| Reply::Silence).await;
-    let http = Http::with_limit(std::time::Duration::from_millis(300));
+    let http = Http::with_limit(std::time::Duration::from_millis(300), super::anywhere());
     let ops = pagerduty(&server.url);
     let told = send(&http, &ops, &page(Event::Trigger), None, super::NOW).await;
     let Outcome::Retry { reason, .. } = told else { panic!("{told:?}") };
@@ -84,7 +84,31 @@ async fn https_is_checked_against_the_roots_that_are_given() {
     let told = tell(&strange, Event::Trigger, None).await;
     assert!(matches!(told, Outcome::Retry { .. }), "nobody knows its root: {told:?}");
     let known = connector(Provider::PagerDuty, |d| (d.url, d.ca) = (Some(url), Some(ca)));
-    let http = Http::new();
+    let http = Http::new(super::anywhere());
     let told = send(&http, &known, &page(Event::Trigger), None, super::NOW).await;
     assert_eq!(told, super::accepted(Some("x")));
+}
+
+#[tokio::test]
+async fn what_may_not_be_dialled_is_not_asked() {
+    let server = Server::start(|_| http::plain(202, "")).await;
+    let nowhere = || MayDial::new(|address| Err(format!("{address} is not dialled")));
+    let port = server.url.rsplit_once(':').expect("a port").1.to_owned();
+    // By its address, and by a name that means it.
+    for url in [server.url.clone(), format!("https://localhost:{port}")] {
+        let webhook = connector(Provider::Webhook, |d| d.url = Some(format!("{url}/in")));
+        let http = Http::new(nowhere());
+        let told = send(&http, &webhook, &page(Event::Trigger), None, super::NOW).await;
+        let Outcome::Retry { reason, .. } = told else { panic!("{told:?}") };
+        assert!(reason.contains("is not dialled"), "{url}: {reason}");
+    }
+    let mail = connector(Provider::Email, |d| {
+        d.url = Some(format!("smtp://localhost:{port}"));
+        (d.from, d.to) = (Some("holm@example.org".into()), vec!["ada@example.org".into()]);
+        d.user = Some("holm".into());
+    });
+    let told = send(&Http::new(nowhere()), &mail, &page(Event::Trigger), None, super::NOW).await;
+    let Outcome::Retry { reason, .. } = told else { panic!("{told:?}") };
+    assert!(reason.contains("is not dialled"), "{reason}");
+    assert!(server.asked().is_empty());
 }

@@ -9,6 +9,7 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
+use super::dial::Gate;
 use super::left;
 use super::tcp::connect;
 use crate::outcome::{Outcome, elapsed_ms};
@@ -61,16 +62,27 @@ pub(crate) async fn probe(
     question: &Question,
     server: Option<SocketAddr>,
     limit: Duration,
+    gate: Option<&Gate>,
 ) -> Outcome {
     let until = Instant::now() + limit;
     let mut outcome = Outcome::default();
     outcome.attribute("dns.question.name", question.name.to_string());
     outcome.attribute("dns.question.type", question.record_type.to_string());
+    let is_systems = server.is_none();
     let server = match server.map_or_else(system_server, Ok) {
         Ok(server) => server,
         Err(error) => return outcome.failed(error),
     };
     outcome.address = Some(server.ip());
+    let passed = match gate {
+        None => Ok(()),
+        // Which servers the system asks, its operator decided: a test only says what is asked.
+        Some(gate) if is_systems => gate.pass_politely(server.ip(), &mut outcome),
+        Some(gate) => gate.pass(server.ip(), &mut outcome),
+    };
+    if let Err(error) = passed {
+        return outcome.failed(error);
+    }
     outcome.attribute("dns.server", server.to_string());
     let begin = Instant::now();
     let answer = match ask(question, server, until, &mut outcome).await {
@@ -280,7 +292,7 @@ mod tests {
     async fn an_answer_is_timed_and_shown() {
         let server =
             server_that(|q| vec![with_address(answer_to(q)).to_vec().expect("written")]).await;
-        let outcome = probe(&question(), Some(server), LIMIT).await;
+        let outcome = probe(&question(), Some(server), LIMIT, None).await;
         assert_eq!(outcome.error, None);
         assert!(outcome.attributes.contains(&("dns.answer", "192.0.2.7".into())));
         assert!(outcome.duration_ms.is_some());
@@ -295,7 +307,7 @@ mod tests {
             vec![forged.to_vec().expect("written"), b"nonsense".to_vec(), good]
         })
         .await;
-        let outcome = probe(&question(), Some(server), LIMIT).await;
+        let outcome = probe(&question(), Some(server), LIMIT, None).await;
         assert_eq!(outcome.error, None);
         assert!(outcome.metrics.contains(&("dns.unmatched", 2.0)), "{:?}", outcome.metrics);
     }
@@ -318,7 +330,7 @@ mod tests {
             stream.write_u16(answer.len() as u16).await.expect("sent");
             stream.write_all(&answer).await.expect("sent");
         });
-        let outcome = probe(&question(), Some(server), LIMIT).await;
+        let outcome = probe(&question(), Some(server), LIMIT, None).await;
         assert_eq!(outcome.error, None);
         assert!(outcome.attributes.contains(&("network.transport", "tcp".into())));
     }
@@ -331,10 +343,10 @@ mod tests {
             vec![answer.to_vec().expect("written")]
         })
         .await;
-        let outcome = probe(&question(), Some(server), LIMIT).await;
+        let outcome = probe(&question(), Some(server), LIMIT, None).await;
         assert!(outcome.error.expect("failed").contains("does not exist"));
         let silent = server_that(|_| Vec::new()).await;
-        let outcome = probe(&question(), Some(silent), Duration::from_millis(100)).await;
+        let outcome = probe(&question(), Some(silent), Duration::from_millis(100), None).await;
         assert!(outcome.error.expect("failed").contains("did not answer in time"));
     }
 
@@ -348,7 +360,7 @@ mod tests {
             vec![answer.to_vec().expect("written")]
         })
         .await;
-        let outcome = probe(&question(), Some(server), LIMIT).await;
+        let outcome = probe(&question(), Some(server), LIMIT, None).await;
         assert!(outcome.error.expect("failed").contains("has no A records"));
         assert!(outcome.attributes.contains(&("dns.answer", "gone.example.".into())));
     }
@@ -364,7 +376,7 @@ mod tests {
             vec![bare.to_vec().expect("written"), refusal.to_vec().expect("written")]
         })
         .await;
-        let outcome = probe(&question(), Some(server), LIMIT).await;
+        let outcome = probe(&question(), Some(server), LIMIT, None).await;
         assert!(outcome.error.expect("failed").contains("FormErr"));
         assert!(outcome.metrics.contains(&("dns.unmatched", 1.0)), "{:?}", outcome.metrics);
     }
@@ -380,7 +392,7 @@ mod tests {
                 let _ = socket.send_to(b"nonsense", from).await;
             }
         });
-        let outcome = probe(&question(), Some(server), Duration::from_millis(200)).await;
+        let outcome = probe(&question(), Some(server), Duration::from_millis(200), None).await;
         flood.abort();
         assert!(outcome.error.expect("failed").contains("though other answers came"));
     }

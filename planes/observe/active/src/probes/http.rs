@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::tcp::connect;
-use super::{Resolver, Roots, left, tls};
+use super::{Dial, Roots, left, tls};
 use crate::Family;
 use crate::outcome::{Outcome, elapsed_ms};
 
@@ -59,6 +59,11 @@ impl Place {
         };
         Ok(Self { uri, host, port, tls })
     }
+
+    /// Whether it is asked over TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls
+    }
 }
 
 /// Status codes that are a success: inclusive ranges.
@@ -101,13 +106,13 @@ pub(crate) async fn probe(
     family: Family,
     roots: Option<&Roots>,
     limit: Duration,
-    resolver: &Resolver,
+    dial: &Dial<'_>,
 ) -> Outcome {
     let begin = Instant::now();
     let until = begin + limit;
     let mut outcome = Outcome::default();
     outcome.attribute("url.full", place.uri.to_string());
-    match exchange(place, family, roots, until, resolver, &mut outcome).await {
+    match exchange(place, family, roots, until, dial, &mut outcome).await {
         Err(error) => outcome.failed(error),
         Ok(status) => {
             let ms = elapsed_ms(begin);
@@ -127,10 +132,10 @@ async fn exchange(
     family: Family,
     roots: Option<&Roots>,
     until: Instant,
-    resolver: &Resolver,
+    dial: &Dial<'_>,
     outcome: &mut Outcome,
 ) -> Result<StatusCode, String> {
-    let ip = resolver.resolve(&place.host, family, until, "http.dns_ms", outcome).await?;
+    let ip = dial.resolve(&place.host, family, until, "http.dns_ms", outcome).await?;
     let begin = Instant::now();
     let stream = connect(SocketAddr::new(ip, place.port), until).await?;
     outcome.metric("http.connect_ms", elapsed_ms(begin));
@@ -226,6 +231,7 @@ impl Drop for AbortOnDrop {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Resolver;
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -258,7 +264,7 @@ mod tests {
     }
 
     async fn ask(place: &Place, family: Family, roots: Option<&Roots>) -> Outcome {
-        probe(place, &any(), family, roots, LIMIT, &Resolver::default()).await
+        probe(place, &any(), family, roots, LIMIT, &Dial::open(&Resolver::default())).await
     }
 
     #[tokio::test]

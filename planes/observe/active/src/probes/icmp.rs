@@ -10,7 +10,7 @@ use rand::RngExt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::{Resolver, left};
+use super::{Dial, left};
 use crate::Family;
 use crate::outcome::Outcome;
 
@@ -73,11 +73,11 @@ pub(crate) async fn probe(
     family: Family,
     count: u16,
     limit: Duration,
-    resolver: &Resolver,
+    dial: &Dial<'_>,
 ) -> Outcome {
     let until = Instant::now() + limit;
     let mut outcome = Outcome::default();
-    let ip = match resolver.resolve(host, family, until, "icmp.dns_ms", &mut outcome).await {
+    let ip = match dial.resolve(host, family, until, "icmp.dns_ms", &mut outcome).await {
         Ok(ip) => ip,
         Err(error) => return outcome.failed(error),
     };
@@ -306,6 +306,7 @@ fn parse_reply(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Resolver;
     use super::*;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
@@ -323,7 +324,8 @@ mod tests {
                 println!("skipped: no IPv6 here");
                 continue;
             }
-            let outcome = probe(host, Family::Any, 3, LIMIT, &Resolver::default()).await;
+            let outcome =
+                probe(host, Family::Any, 3, LIMIT, &Dial::open(&Resolver::default())).await;
             assert_eq!(outcome.error, None);
             let metric = |name| outcome.metrics.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
             assert_eq!(metric("icmp.packets.received"), Some(3.0));
@@ -346,7 +348,7 @@ mod tests {
         let mut probes = tokio::task::JoinSet::new();
         for _ in 0..20 {
             probes.spawn(async {
-                probe("127.0.0.1", Family::V4, 2, LIMIT, &Resolver::default()).await
+                probe("127.0.0.1", Family::V4, 2, LIMIT, &Dial::open(&Resolver::default())).await
             });
         }
         while let Some(outcome) = probes.join_next().await {

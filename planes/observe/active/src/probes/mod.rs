@@ -1,5 +1,6 @@
 //! The probes: each takes its parameters and gives an [`Outcome`], within its time.
 
+mod dial;
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod icmp;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use dial::{Dial, Gate};
 pub(crate) use resolve::Resolver;
 pub(crate) use tls::Roots;
 
@@ -45,21 +47,26 @@ impl Probe {
         }
     }
 
-    /// Probes once. Ends within `limit`, whatever the target does.
-    pub(crate) async fn run(&self, limit: Duration, shared: Arc<Shared>) -> Outcome {
-        let resolver = &shared.resolver;
+    /// Probes once. Ends within `limit`, whatever the target does. A test that was made by policy has a `gate`.
+    pub(crate) async fn run(
+        &self,
+        limit: Duration,
+        shared: Arc<Shared>,
+        gate: Option<&Gate>,
+    ) -> Outcome {
+        let dial = &Dial::new(&shared.resolver, gate);
         let probe = async {
             match self {
-                Self::Dns { question, server } => dns::probe(question, *server, limit).await,
+                Self::Dns { question, server } => dns::probe(question, *server, limit, gate).await,
                 Self::Http { place, expected, family, verify } => {
                     let roots = verify.then_some(&shared.roots);
-                    http::probe(place, expected, *family, roots, limit, resolver).await
+                    http::probe(place, expected, *family, roots, limit, dial).await
                 }
                 Self::Icmp { host, family, count } => {
-                    icmp::probe(host, *family, *count, limit, resolver).await
+                    icmp::probe(host, *family, *count, limit, dial).await
                 }
                 Self::Tcp { host, port, family } => {
-                    tcp::probe(host, *port, *family, limit, resolver).await
+                    tcp::probe(host, *port, *family, limit, dial).await
                 }
             }
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use super::{Resolver, left};
+use super::{Dial, left};
 use crate::Family;
 use crate::outcome::{Outcome, elapsed_ms};
 
@@ -15,11 +15,11 @@ pub(crate) async fn probe(
     port: u16,
     family: Family,
     limit: Duration,
-    resolver: &Resolver,
+    dial: &Dial<'_>,
 ) -> Outcome {
     let until = Instant::now() + limit;
     let mut outcome = Outcome::default();
-    let ip = match resolver.resolve(host, family, until, "tcp.dns_ms", &mut outcome).await {
+    let ip = match dial.resolve(host, family, until, "tcp.dns_ms", &mut outcome).await {
         Ok(ip) => ip,
         Err(error) => return outcome.failed(error),
     };
@@ -65,6 +65,7 @@ fn is_to_itself(stream: &TcpStream) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Resolver;
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(2);
@@ -79,12 +80,14 @@ mod tests {
             let bound = listener.local_addr().expect("bound");
             let host = bound.ip().to_string();
             let outcome =
-                probe(&host, bound.port(), Family::Any, LIMIT, &Resolver::default()).await;
+                probe(&host, bound.port(), Family::Any, LIMIT, &Dial::open(&Resolver::default()))
+                    .await;
             assert_eq!(outcome.error, None);
             assert!(outcome.duration_ms.is_some() && outcome.address == Some(bound.ip()));
             drop(listener);
             let outcome =
-                probe(&host, bound.port(), Family::Any, LIMIT, &Resolver::default()).await;
+                probe(&host, bound.port(), Family::Any, LIMIT, &Dial::open(&Resolver::default()))
+                    .await;
             assert!(outcome.error.expect("closed").contains("refuses"));
             assert_eq!(outcome.duration_ms, None, "what was not measured is absent");
         }
@@ -92,7 +95,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_address_family_is_obeyed() {
-        let outcome = probe("127.0.0.1", 1, Family::V6, LIMIT, &Resolver::default()).await;
+        let outcome =
+            probe("127.0.0.1", 1, Family::V6, LIMIT, &Dial::open(&Resolver::default())).await;
         assert!(outcome.error.expect("refused").contains("family"));
     }
     #[tokio::test]

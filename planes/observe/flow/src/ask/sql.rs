@@ -235,7 +235,7 @@ fn spread(select: &[String], condition: &str) -> String {
     let end = format!("COALESCE(CAST(flow.end AS BIGINT), {received})");
     let length = format!(
         "CASE WHEN flow.start IS NULL OR flow.end IS NULL OR flow.end < flow.start THEN 1 \
-         WHEN CAST(flow.end AS BIGINT) - CAST(flow.start AS BIGINT) > {LONGEST_NS} THEN {LONGEST_NS} \
+         WHEN CAST(flow.start AS BIGINT) <= 0 OR CAST(flow.end AS BIGINT) - CAST(flow.start AS BIGINT) > {LONGEST_NS} THEN {LONGEST_NS} \
          ELSE CAST(flow.end AS BIGINT) - CAST(flow.start AS BIGINT) + 1 END"
     );
     let trusted = format!(

@@ -71,6 +71,69 @@ fn each_sampler_has_its_rate_and_counts_are_scaled_by_it() {
 }
 
 #[test]
+fn what_no_sampler_took_and_what_says_no_rate_goes_by_its_domain() {
+    // One sampler, and flows that none took.
+    let options =
+        Bytes::default().u16(257).u16(4).u16(8).u16(1).u16(4).u16(48).u16(1).u16(50).u16(4);
+    let rows = flows(&[
+        v9(1, &[set(1, options), set(0, template(256, &[(1, 4), (48, 1)]))]),
+        v9(2, &[set(257, Bytes::default().u32(0).u8(5).u32(1_000))]),
+        v9(3, &[set(256, Bytes::default().u32(10).u8(0))]),
+    ]);
+    assert_eq!(one(&rows)["flow.io.bytes_scaled"], "10", "not by the only sampler's rate");
+    // The domain's rate, beside a record that says 0 and one of a sampler that nobody told of.
+    let domain = || {
+        let options = Bytes::default().u16(257).u16(2).u16(1).u16(149).u16(4).u16(34).u16(4);
+        ipfix(0, &[set(3, options), set(257, Bytes::default().u32(7).u32(100))])
+    };
+    for (field, value) in [((34, 4), Bytes::default().u32(0)), ((48, 1), Bytes::default().u8(3))] {
+        let body = Bytes::default().u32(5).put(&value.0);
+        let fields = [(1, 4), field];
+        let rows = flows(&[domain(), ipfix(1, &[set(2, template(256, &fields)), set(256, body)])]);
+        assert_eq!(one(&rows)["flow.sampling_rate"], "100", "{field:?}");
+        assert_eq!(one(&rows)["flow.io.bytes_scaled"], "500", "{field:?}");
+    }
+}
+
+#[test]
+fn records_that_were_overtaken_are_not_lost() {
+    let mut decoder = decoder();
+    let message = |sequence: u32| {
+        ipfix(
+            sequence,
+            &[set(2, template(256, &[(1, 4)])), set(256, Bytes::default().u32(9).u32(8))],
+        )
+    };
+    let (rows, _) = decode_with(&mut decoder, &[message(0), message(4), message(2), message(6)]);
+    assert_eq!(rows.len(), 8);
+    assert_eq!((decoder.totals().lost_records, decoder.totals().reordered), (0, 1));
+    decode_with(&mut decoder, &[message(2)]);
+    assert_eq!(
+        (decoder.totals().lost_records, decoder.totals().reordered),
+        (0, 2),
+        "it came twice"
+    );
+}
+
+#[test]
+fn an_explicit_null_is_a_label_and_padding_is_none() {
+    let fields = [(70, 3), (71, 3), (72, 3)];
+    for (entries, labels) in [
+        ([0, 300 << 4 | 1, 0], Some("0,300")),
+        ([100 << 4, 0, 200 << 4 | 1], Some("100,0,200")),
+        ([1, 0, 0], Some("0")),
+        ([100 << 4 | 1, 200 << 4, 0], Some("100")),
+        ([0, 0, 0], None),
+    ] {
+        let body = entries
+            .iter()
+            .fold(Bytes::default(), |body, entry: &u32| body.put(&entry.to_be_bytes()[1..]));
+        let rows = flows(&[ipfix(0, &[set(2, template(256, &fields)), set(256, body)])]);
+        assert_eq!(one(&rows).get("flow.mpls.labels").map(String::as_str), labels, "{entries:?}");
+    }
+}
+
+#[test]
 fn rates_told_as_intervals_populations_and_probabilities() {
     let probability = 0.01_f64.to_bits();
     let cases = [

@@ -204,7 +204,7 @@ fn one_address_leaves_room_for_the_others_whatever_its_ports() {
         let datagram = v9(u32::from(sequence), &[set(999, Bytes(vec![1; 8]))]);
         decoder.decode(flood(sequence % 7), NOW_NS, &datagram, &mut |_| {});
     }
-    assert_eq!((decoder.pending().0, decoder.totals().pending_dropped), (1_024, 976));
+    assert_eq!((decoder.pending().0, decoder.totals().pending_dropped), (1_024, 976), "a quarter");
     // The other's data waits for its template, and both are taken.
     let (fields, data) = ([(1, 4)], Bytes(vec![0, 0, 0, 9]));
     decoder.decode(exporter(), NOW_NS, &v9(1, &[set(256, data)]), &mut |_| {});

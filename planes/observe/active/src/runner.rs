@@ -1,0 +1,236 @@
+//! The tests that one tenant's node is to run: what they are now, what they may send, and what was left out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use holm_model::{Millis, Prefix, Row};
+use tokio::sync::watch;
+
+use crate::budget::{Budget, LeftOut, Politeness, begin};
+use crate::config::ranges;
+use crate::outcome::Outcome;
+use crate::plane::probe_of;
+use crate::probes::{Gate, Probe, Resolver, Roots, Shared};
+use crate::schedule::Job;
+use crate::typical::Typicals;
+use crate::{Config, Guard, Test};
+
+/// Most tests of which it is counted by name what was left out.
+const MAX_COUNTED: usize = 20_000;
+/// Bytes that a probe takes about, both ways, with what is around them.
+const TCP_BYTES: f64 = 400.0;
+const DNS_BYTES: f64 = 600.0;
+const HTTP_BYTES: f64 = 2_000.0;
+const HTTPS_BYTES: f64 = 8_000.0;
+const ECHO_BYTES: f64 = 168.0;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the tests of all tenants of a node may send together.
+#[derive(Debug)]
+pub struct NodeLimits {
+    budget: Mutex<Budget>,
+    politeness: Mutex<Politeness>,
+    begun: Instant,
+}
+
+impl NodeLimits {
+    /// As it is configured.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            budget: Mutex::new(Budget::new(config.probes_per_second, config.bytes_per_second)),
+            politeness: Mutex::new(Politeness::new(
+                config.address_probes_per_second,
+                config.address_at_once,
+            )),
+            begun: Instant::now(),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn begin_address(&self, address: IpAddr) -> bool {
+        lock(&self.politeness).begin(address, self.now_ms())
+    }
+
+    pub(crate) fn end_address(&self, address: IpAddr) {
+        lock(&self.politeness).end(address);
+    }
+}
+
+/// The tests that one tenant's node runs. The node says which; the plane runs them from then on.
+pub struct TestRunner {
+    config: Config,
+    allowed: Vec<Prefix>,
+    grantable: Vec<Prefix>,
+    limits: Arc<NodeLimits>,
+    tenant: Mutex<Budget>,
+    assigned: watch::Sender<Arc<Vec<Arc<Test>>>>,
+    left_out: Mutex<BTreeMap<(Box<str>, LeftOut), u64>>,
+    shared: OnceLock<Arc<Shared>>,
+}
+
+impl TestRunner {
+    /// A runner of no tests yet, under a configuration that was checked.
+    pub fn new(config: &Config, limits: Arc<NodeLimits>) -> Self {
+        let budget = Budget::new(config.tenant_probes_per_second, config.tenant_bytes_per_second);
+        Self {
+            // A range that is none was refused with the configuration: it allows nothing.
+            allowed: ranges("allow", &config.allow).unwrap_or_default(),
+            grantable: ranges("allow_granted", &config.allow_granted).unwrap_or_default(),
+            config: config.clone(),
+            limits,
+            tenant: Mutex::new(budget),
+            assigned: watch::channel(Arc::default()).0,
+            left_out: Mutex::default(),
+            shared: OnceLock::new(),
+        }
+    }
+
+    /// Makes these the tests that run here; whether they are others than before.
+    pub fn assign(&self, tests: Vec<Arc<Test>>) -> bool {
+        self.assigned.send_if_modified(|known| {
+            let changed = **known != tests;
+            if changed {
+                *known = Arc::new(tests);
+            }
+            changed
+        })
+    }
+
+    /// The tests that run here.
+    pub fn assigned(&self) -> Arc<Vec<Arc<Test>>> {
+        Arc::clone(&self.assigned.borrow())
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Vec<Arc<Test>>>> {
+        self.assigned.subscribe()
+    }
+
+    /// Runs of a test that were left out since the node started, by the reason.
+    pub fn left_out(&self, test: &str) -> Vec<(LeftOut, u64)> {
+        let counted = lock(&self.left_out);
+        let of = |why: LeftOut| Some((why, *counted.get(&(test.into(), why))?));
+        LeftOut::ALL.into_iter().filter_map(of).collect()
+    }
+
+    /// Probes a test once, now, whoever runs it otherwise. Within the budgets and past the guard like any run. The
+    /// row of `active_results` has the kind `once`.
+    ///
+    /// # Errors
+    /// Why it was not probed.
+    pub async fn once(&self, test: &Test) -> Result<Row, String> {
+        let job = job_of(&Arc::new(test.clone()))?;
+        let outcome = self.run(&job, test, Arc::clone(self.shared())).await;
+        if let Some(why) = outcome.left_out {
+            return Err(format!("nothing was sent: {}", why_text(why)));
+        }
+        Ok(outcome.row(&job, Millis::now()).with("kind", "once"))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.shared.get_or_init(|| {
+            Arc::new(Shared {
+                roots: Roots::load(&self.config.ca_file),
+                resolver: Resolver::default(),
+                typicals: Typicals::default(),
+            })
+        })
+    }
+
+    /// Runs a test's job; `left_out` in the outcome if the budgets do not have so much.
+    pub(crate) async fn run(&self, job: &Job, test: &Test, shared: Arc<Shared>) -> Outcome {
+        let bytes = expected_bytes(&job.probe);
+        let now_ms = self.limits.now_ms();
+        let may = begin(&mut lock(&self.tenant), &mut lock(&self.limits.budget), bytes, now_ms);
+        if let Err(why) = may {
+            self.count(test, why);
+            return Outcome { left_out: Some(why), ..Outcome::default() };
+        }
+        let guard = Guard::new(self.allowed.clone())
+            .with_granted(test.allow.clone(), self.grantable.clone());
+        let gate = Gate::new(guard, Arc::clone(&self.limits));
+        let mut outcome = job.probe.run(test.timeout, shared, Some(&gate)).await;
+        drop(gate);
+        if let Some(why) = outcome.left_out {
+            self.count(test, why);
+            return outcome;
+        }
+        let more = outcome.metrics.iter().find(|(name, _)| *name == "http.body_bytes");
+        let more = more.map_or(0.0, |(_, bytes)| *bytes);
+        lock(&self.tenant).spend(more);
+        lock(&self.limits.budget).spend(more);
+        let took = outcome.duration_ms;
+        if let (None, Some(within), Some(ms)) = (&outcome.error, test.expect_within, took)
+            && ms > within.as_secs_f64() * 1_000.0
+        {
+            let within = crate::test::length(within);
+            outcome = outcome.failed(format!("it took {ms:.0} ms, and {within} is expected"));
+        }
+        outcome
+    }
+
+    fn count(&self, test: &Test, why: LeftOut) {
+        let mut counted = lock(&self.left_out);
+        let key = (test.name.clone(), why);
+        if counted.len() < MAX_COUNTED || counted.contains_key(&key) {
+            *counted.entry(key).or_default() += 1;
+        }
+    }
+}
+
+impl std::fmt::Debug for TestRunner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TestRunner")
+            .field("assigned", &self.assigned().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a run was left out, for people.
+pub fn why_text(why: LeftOut) -> &'static str {
+    match why {
+        LeftOut::NodeBytes => {
+            "the tests of this node send as many bytes as they may (planes.active.bytes_per_second)"
+        }
+        LeftOut::NodeProbes => {
+            "the tests of this node run as often as they may (planes.active.probes_per_second)"
+        }
+        LeftOut::OneAddress => {
+            "the tests of this node ask this address as often as they may (planes.active.address_probes_per_second, address_at_once)"
+        }
+        LeftOut::TenantBytes => {
+            "the tenant's tests send as many bytes from this node as they may (planes.active.tenant_bytes_per_second)"
+        }
+        LeftOut::TenantProbes => {
+            "the tenant's tests run as often at this node as they may (planes.active.tenant_probes_per_second)"
+        }
+    }
+}
+
+/// A test as a job of the schedule.
+pub(crate) fn job_of(test: &Arc<Test>) -> Result<Job, String> {
+    Ok(Job {
+        name: test.target.target.clone(),
+        probe: probe_of(&test.target, test.echo_count)?,
+        interval: test.interval,
+        peer: None,
+        test: Some(Arc::clone(test)),
+    })
+}
+
+fn expected_bytes(probe: &Probe) -> f64 {
+    match probe {
+        Probe::Dns { .. } => DNS_BYTES,
+        Probe::Http { place, .. } if place.is_tls() => HTTPS_BYTES,
+        Probe::Http { .. } => HTTP_BYTES,
+        Probe::Icmp { count, .. } => ECHO_BYTES * f64::from(*count),
+        Probe::Tcp { .. } => TCP_BYTES,
+    }
+}

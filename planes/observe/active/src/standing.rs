@@ -1,0 +1,248 @@
+//! Whether a test fails here: results in a row decide, never one alone. Pure, with the time as an argument.
+
+use std::collections::BTreeMap;
+
+use holm_model::Millis;
+
+use crate::test::Test;
+
+/// How a test stands at a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not often enough yet to say.
+    Unknown,
+    /// It answers.
+    Passing,
+    /// It failed several times in a row.
+    Failing,
+    /// The guard of this node refuses its address: nothing is sent, and nothing is known of the target.
+    Refused,
+}
+
+/// What a run of a test came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// It answered as expected.
+    Answered,
+    /// It did not, and why.
+    Failed(&'a str),
+    /// The guard refused the address, and why.
+    Refused(&'a str),
+}
+
+impl State {
+    /// The state as it is written everywhere.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Passing => "passing",
+            Self::Failing => "failing",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The state of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Unknown, Self::Passing, Self::Failing, Self::Refused]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
+/// What is known of a test at a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How it stands.
+    pub state: State,
+    /// Since when: of a run of results the first.
+    pub since: Millis,
+    /// What its last failure said; empty while it passes.
+    pub error: Box<str>,
+    /// When its last result came.
+    pub last: Millis,
+    /// What the last result makes it, if there are enough of them.
+    becomes: State,
+    row: u32,
+    /// When the run of results that say the same began.
+    run_since: Millis,
+}
+
+/// A test turned at this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turned {
+    /// What it was.
+    pub before: State,
+    /// What it is now: failing, passing or refused.
+    pub state: State,
+    /// Since when.
+    pub since: Millis,
+}
+
+/// The tests of one node. As large as what it is told to run, and no larger.
+#[derive(Debug, Default)]
+pub struct Standings(BTreeMap<Box<str>, Standing>);
+
+impl Standings {
+    /// A test that was failing when the node ended: it is not raised again, and its end is told.
+    pub fn restore(&mut self, name: &str, now: Millis) {
+        let standing = Standing {
+            state: State::Failing,
+            since: now,
+            error: Box::default(),
+            last: Millis(0),
+            becomes: State::Failing,
+            row: 0,
+            run_since: now,
+        };
+        self.0.insert(name.into(), standing);
+    }
+
+    /// Takes a result. What turned, if something did.
+    pub fn take(&mut self, test: &Test, said: Said<'_>, at: Millis) -> Option<Turned> {
+        let (becomes, needed, error) = match said {
+            Said::Answered => (State::Passing, test.successes, ""),
+            Said::Failed(error) => (State::Failing, test.failures, error),
+            Said::Refused(error) => (State::Refused, 1, error),
+        };
+        let new = || Standing {
+            state: State::Unknown,
+            since: at,
+            error: Box::default(),
+            last: at,
+            becomes,
+            row: 0,
+            run_since: at,
+        };
+        let standing = self.0.entry(test.name.clone()).or_insert_with(new);
+        if at < standing.last {
+            return None;
+        }
+        standing.last = at;
+        if standing.becomes != becomes || standing.row == 0 {
+            (standing.row, standing.run_since) = (0, at);
+        }
+        standing.becomes = becomes;
+        standing.row = standing.row.saturating_add(1);
+        standing.error = error.into();
+        if standing.state == becomes || standing.row < needed {
+            return None;
+        }
+        let before = std::mem::replace(&mut standing.state, becomes);
+        standing.since = standing.run_since;
+        Some(Turned { before, state: becomes, since: standing.since })
+    }
+
+    /// Lets go of tests that this node runs no more; those of them that were failing.
+    pub fn keep(&mut self, runs: impl Fn(&str) -> bool) -> Vec<Box<str>> {
+        let mut ended = Vec::new();
+        self.0.retain(|name, standing| {
+            let keeps = runs(name);
+            if !keeps && standing.state == State::Failing {
+                ended.push(name.clone());
+            }
+            keeps
+        });
+        ended
+    }
+
+    /// How a test stands.
+    pub fn of(&self, name: &str) -> Option<&Standing> {
+        self.0.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Standing)> {
+        self.0.iter().map(|(name, standing)| (&**name, standing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shop(more: &str) -> Test {
+        let text = format!("kind: Test\nname: shop\nprobe: icmp\ntarget: x\ninterval: 1s\n{more}");
+        crate::parse(&text).expect("good").remove(0)
+    }
+
+    fn turns(test: &Test, results: &str) -> String {
+        let mut standings = Standings::default();
+        let said = results.chars().enumerate().map(|(at, result)| {
+            let said = match result {
+                'x' => Said::Failed("no answer"),
+                'r' => Said::Refused("private"),
+                _ => Said::Answered,
+            };
+            match standings.take(test, said, Millis(at as u64)) {
+                Some(Turned { state: State::Failing, .. }) => 'F',
+                Some(Turned { state: State::Refused, .. }) => 'R',
+                Some(_) => 'P',
+                None => '-',
+            }
+        });
+        said.collect()
+    }
+
+    #[test]
+    fn results_in_a_row_turn_it_and_one_alone_does_not() {
+        assert_eq!(turns(&shop(""), "xx.xxx.x..."), "-----F----P");
+        assert_eq!(turns(&shop("failures: 1\nsuccesses: 2\n"), "x.x..x"), "F---PF");
+        assert_eq!(turns(&shop(""), "...xxx"), "--P--F", "that it passes is told once too");
+        assert_eq!(
+            turns(&shop(""), "xxxrrx.xxx"),
+            "--FR-----F",
+            "a refusal says nothing of the target"
+        );
+    }
+
+    #[test]
+    fn since_is_when_the_run_began_and_what_is_moved_away_ends() {
+        let (test, mut standings) = (shop(""), Standings::default());
+        for at in 10..12 {
+            assert_eq!(standings.take(&test, Said::Failed("no answer"), Millis(at)), None);
+        }
+        let turned = standings.take(&test, Said::Failed("no answer"), Millis(12));
+        assert_eq!(
+            turned,
+            Some(Turned { before: State::Unknown, state: State::Failing, since: Millis(10) })
+        );
+        assert_eq!(
+            standings.take(&test, Said::Answered, Millis(5)),
+            None,
+            "an old result says nothing"
+        );
+        assert_eq!(&*standings.of("shop").expect("there").error, "no answer");
+        assert_eq!(standings.keep(|_| true), []);
+        assert_eq!(standings.keep(|_| false), [Box::from("shop")]);
+        assert!(standings.all().next().is_none());
+        standings.restore("shop", Millis(20));
+        assert_eq!(
+            standings.take(&test, Said::Failed("no answer"), Millis(21)),
+            None,
+            "it was known"
+        );
+        let ended =
+            (22..25).filter_map(|at| standings.take(&test, Said::Answered, Millis(at))).next();
+        assert_eq!(
+            ended,
+            Some(Turned { before: State::Failing, state: State::Passing, since: Millis(22) })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn it_turns_back_and_forth_and_only_after_so_many(results in "[.x]{0,60}", failures in 1..6_u32, successes in 1..6_u32) {
+            let test = shop(&format!("failures: {failures}\nsuccesses: {successes}\n"));
+            let turns = turns(&test, &results);
+            let told: String = turns.chars().filter(|c| *c != '-').collect();
+            prop_assert!(!told.contains("FF") && !told.contains("PP"));
+            for (at, turn) in turns.char_indices().filter(|(_, turn)| *turn != '-') {
+                let (needed, of) = if turn == 'F' { (failures, 'x') } else { (successes, '.') };
+                let run = &results[..=at];
+                prop_assert!(run.len() >= needed as usize);
+                prop_assert!(run.chars().rev().take(needed as usize).all(|c| c == of));
+            }
+        }
+    }
+}
