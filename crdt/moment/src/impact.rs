@@ -190,7 +190,7 @@ pub fn impact_diff(a: &Impact, b: &Impact) -> ImpactDiff {
     impact_diff_by((a, &Named::clone), (b, &Named::clone))
 }
 
-/// An answer, and what its nodes are called where it is compared ([`Moment::called_in`]).
+/// An answer, and what its nodes are called where it is compared ([`crate::Moment::called_in`]).
 pub type Side<'a> = (&'a Impact, &'a dyn Fn(&Named) -> Named);
 
 /// Compares two answers by what their nodes are called in one moment.

@@ -44,12 +44,12 @@ pub(crate) use forgotten::ForgetError;
 pub(crate) use freshness::SiteReport;
 pub(crate) use gitops::{GitOps, author};
 pub(crate) use incidents::ActError;
+pub(crate) use links::{Heard, Link, STALE_MS as STALE_LINKS_MS};
 pub(crate) use moments::{Picture, StandsOn};
 pub(crate) use pages::{
     ConnectorStanding, Defined, HearError, Hearing, Held, PageEdit, PageError, ReplayError,
 };
 pub(crate) use policy_edit::conflicts;
-pub(crate) use links::{Heard, Link, STALE_MS as STALE_LINKS_MS};
 pub(crate) use probe_tests::{TestError, TestPolicy};
 pub(crate) use probe_tests_states::TestRecord;
 pub(crate) use roster::{ROSTER_TENANT, Roster};
