@@ -274,22 +274,20 @@ impl<'a> Laying<'a> {
     fn places(&mut self) {
         let graph = self.graph;
         let runs_on = graph.runs_on(self.at);
-        for &(_, site, host) in &runs_on {
+        for &(_, site, host) in &runs_on.hosts {
             // A host of which its own site says that it is one is there, though nothing was sent to it.
             let slot = graph.nodes[host as usize].as_ref();
             if slot.is_some_and(|slot| graph.claimants(slot, self.at).any(|by| by == site)) {
                 self.node(host, site);
             }
         }
-        for (service, site, host) in runs_on {
+        for (service, site, host) in runs_on.hosts {
             if let Some((service, host)) = self.there(service, site).zip(self.there(host, site)) {
                 self.builder.runs_on(service, host);
             }
         }
-        for (service, site, address) in graph.serve_at(self.at) {
-            let host = NodeId::new(NodeKind::Host, &address.to_string()).ok();
-            let host = host.and_then(|host| graph.node_named(&host));
-            if host.and_then(|(host, _)| self.there(host, site)).is_some() {
+        for (service, site, address, host) in runs_on.addresses {
+            if host.and_then(|host| self.there(host, site)).is_some() {
                 continue;
             }
             // Nobody spoke of the host, and yet the address is there.

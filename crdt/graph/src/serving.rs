@@ -34,6 +34,15 @@ pub(crate) struct Serving {
     claimed: HashSet<(SiteIndex, IpAddr)>,
 }
 
+/// Where services are, as each site says.
+#[derive(Default)]
+pub(crate) struct RunsOn {
+    /// Services on hosts.
+    pub(crate) hosts: Vec<(NodeIndex, SiteIndex, NodeIndex)>,
+    /// Services at addresses, and the host of that address if there is one.
+    pub(crate) addresses: Vec<(NodeIndex, SiteIndex, IpAddr, Option<NodeIndex>)>,
+}
+
 impl TopologyGraph {
     /// Where services serve at `at`.
     pub(crate) fn serving(&self, at: Millis) -> Serving {
@@ -63,27 +72,20 @@ impl TopologyGraph {
 
     /// The hosts that services run on: the one whose name a service goes with, if that is a name of the
     /// site's own, and those that have the addresses at which it serves.
-    pub(crate) fn runs_on(&self, at: Millis) -> Vec<(NodeIndex, SiteIndex, NodeIndex)> {
-        let mut found = Vec::new();
+    pub(crate) fn runs_on(&self, at: Millis) -> RunsOn {
+        let mut found = RunsOn::default();
         for (service, site, record) in self.services(at) {
             let attributes = record.attributes(at);
             let host = |name: &str| self.node_named(&NodeId::new(NodeKind::Host, name).ok()?);
             let own = |slot: &NodeSlot| self.claimants(slot, at).any(|by| by == site);
             let named = attributes.get(HOST_NAME).and_then(|name| host(name));
             let named = named.filter(|(_, slot)| own(slot)).map(|(host, _)| host);
-            let addresses = addresses(&attributes);
-            let at_addresses = addresses.filter_map(|a| host(&a.to_string()).map(|(host, _)| host));
-            found.extend(named.into_iter().chain(at_addresses).map(|host| (service, site, host)));
-        }
-        found
-    }
-
-    /// At which addresses services serve, as each site says.
-    pub(crate) fn serve_at(&self, at: Millis) -> Vec<(NodeIndex, SiteIndex, IpAddr)> {
-        let mut found = Vec::new();
-        for (service, site, record) in self.services(at) {
-            let attributes = record.attributes(at);
-            found.extend(addresses(&attributes).map(|address| (service, site, address)));
+            found.hosts.extend(named.map(|host| (service, site, host)));
+            for address in addresses(&attributes) {
+                let host = host(&address.to_string()).map(|(host, _)| host);
+                found.hosts.extend(host.map(|host| (service, site, host)));
+                found.addresses.push((service, site, address, host));
+            }
         }
         found
     }

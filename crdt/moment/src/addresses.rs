@@ -11,16 +11,16 @@ use crate::moment::{Moment, PrivateName};
 use crate::selector::Selection;
 
 /// A host or hop by its address, or a service at an address that no host goes by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Addressed {
-    /// As IPv6; IPv4 mapped. A number is compared at once.
+    /// As IPv6; IPv4 mapped.
     address: u128,
     /// To whom a private address means this; `None` to all.
     class: Option<u32>,
     node: u32,
 }
 
-/// All that has an address, in order.
+/// All that has an address.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
     all: Vec<Addressed>,
@@ -57,15 +57,23 @@ impl Addresses {
             let address = number(address);
             Addressed { address, class, node }
         });
-        let mut all: Vec<Addressed> = known.chain(of_classes).chain(serving).collect();
-        all.sort_unstable();
-        all.dedup();
+        let all: Vec<Addressed> = known.chain(of_classes).chain(serving).collect();
+        // Mostly an address is of one: only others are listed.
+        let mut first: HashMap<(u128, Option<u32>), u32> = HashMap::with_capacity(all.len());
+        let mut several: HashMap<(u128, Option<u32>), Vec<u32>> = HashMap::new();
+        for each in &all {
+            let key = (each.address, each.class);
+            let known = *first.entry(key).or_insert(each.node);
+            if known != each.node {
+                several.entry(key).or_insert_with(|| vec![known]).push(each.node);
+            }
+        }
         let is_service = |node: u32| nodes[node as usize].kind() == NodeKind::Service;
         let mut shared: Vec<(u32, u32)> = Vec::new();
-        for same in all.chunk_by(|a, b| (a.address, a.class) == (b.address, b.class)) {
-            for own in same.iter().filter(|own| same.len() > 1 && !is_service(own.node)) {
-                let others = same.iter().filter(|other| other.node != own.node);
-                shared.extend(others.map(|other| (own.node, other.node)));
+        for same in several.values() {
+            for &own in same.iter().filter(|own| !is_service(**own)) {
+                let others = same.iter().filter(|other| **other != own);
+                shared.extend(others.map(|other| (own, *other)));
             }
         }
         shared.sort_unstable();
