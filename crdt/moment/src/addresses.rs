@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use holm_model::{AddressScope, NodeId, NodeKind, Prefix, SiteId};
 
 use crate::adjacency::Rows;
-use crate::moment::{Moment, PrivateName};
+use crate::moment::Moment;
 use crate::selector::Selection;
 
 /// A host or hop by its address, or a service at an address that no host goes by.
@@ -29,17 +29,13 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// `private` in order are the names that mean something to one class; `serving` the services by where they serve.
-    pub(crate) fn of<'a>(
-        nodes: &[NodeId],
-        names: impl Iterator<Item = (&'a NodeId, u32)>,
-        private: &[PrivateName],
-        serving: impl Iterator<Item = (IpAddr, Option<u32>, u32)>,
-    ) -> Self {
+    fn of(moment: &Moment) -> Self {
+        let Moment { nodes, private, .. } = moment;
+        let own = nodes.iter().zip(0..);
+        let names = own.chain(moment.also_called.iter().map(|(name, node)| (name, *node)));
         let address = |name: &NodeId| {
             let has = matches!(name.kind(), NodeKind::Host | NodeKind::Hop);
-            let address = name.name().parse::<IpAddr>().ok().filter(|_| has)?;
-            Some(number(address))
+            has.then(|| name.name().parse().ok().map(number)).flatten()
         };
         let is_private = |name: &NodeId| {
             !private.is_empty()
@@ -53,7 +49,7 @@ impl Addresses {
             let (address, class) = (address(&private.name)?, Some(private.class));
             Some(Addressed { address, class, node: private.node })
         });
-        let serving = serving.map(|(address, class, node)| {
+        let serving = moment.serving.iter().map(|&(address, class, node)| {
             let address = number(address);
             Addressed { address, class, node }
         });
@@ -95,16 +91,20 @@ fn number(address: IpAddr) -> u128 {
 }
 
 impl Moment {
+    pub(crate) fn addresses(&self) -> &Addresses {
+        self.addresses.get_or_init(|| Addresses::of(self))
+    }
+
     /// Adds what has an address of any of these nodes: a router that is probed is a host and a hop.
     pub(crate) fn add_same_address(&self, nodes: &mut Vec<u32>) {
         let others: Vec<u32> =
-            nodes.iter().flat_map(|&node| self.addresses.shared_with(node)).copied().collect();
+            nodes.iter().flat_map(|&node| self.addresses().shared_with(node)).copied().collect();
         nodes.extend(others);
     }
 
     /// All whose address lies in a prefix that nobody spoke of, whoever means it.
     pub fn lying_in(&self, prefix: &Prefix) -> Selection {
-        let all = self.addresses.all.iter();
+        let all = self.addresses().all.iter();
         let within =
             all.filter(|each| prefix.holds(IpAddr::V6(each.address.into()).to_canonical()));
         let mut nodes: Vec<u32> = within.map(|each| each.node).collect();
@@ -161,7 +161,7 @@ impl Moment {
         named.for_each(|(prefix, node)| wanted.entry(prefix).or_default().push(node));
         let lengths: BTreeSet<u32> = wanted.keys().map(Prefix::length).collect();
         let mut holding: Vec<u32> = Vec::new();
-        for &Addressed { address, class, node } in &self.addresses.all {
+        for &Addressed { address, class, node } in &self.addresses().all {
             let address = IpAddr::V6(address.into()).to_canonical();
             let around = lengths.iter().map(|&length| Prefix::around(address, length));
             holding.clear();

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use hashbrown::{HashMap, HashSet};
 use holm_model::{EdgeKind, NodeId, NodeKind, SiteId};
 
-use crate::addresses::Addresses;
 use crate::adjacency::Layer;
 use crate::flow_paths::FlowPaths;
 use crate::moment::{Moment, NO_EDGE, NO_NODE, NO_WEIGHT, PrivateName};
@@ -195,8 +194,7 @@ impl MomentBuilder {
         private.sort_unstable();
         private.dedup();
         let serving = self.serving.iter().map(|&(address, class, node)| (address, class, at(node)));
-        let all_names = nodes.iter().zip(0..).chain(also_called.iter().map(|(n, i)| (n, *i)));
-        let addresses = Addresses::of(&nodes, all_names, &private, serving);
+        let serving: Vec<_> = serving.collect();
         let mut speakers: HashMap<u32, Vec<SiteId>> = HashMap::new();
         for (prefix, site) in self.spoken_of {
             speakers.entry(at(prefix)).or_default().push(site);
@@ -260,7 +258,8 @@ impl MomentBuilder {
             routing: layer(Some(EdgeKind::Routing)),
             device: layer(Some(EdgeKind::Device)),
             paths,
-            addresses,
+            addresses: std::sync::OnceLock::new(),
+            serving,
             sole_site: sole_sites(recorded),
             located,
             agents,

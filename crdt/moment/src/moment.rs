@@ -1,6 +1,7 @@
 //! What holds at one moment.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
@@ -60,7 +61,10 @@ pub struct Moment {
     pub(crate) routing: Layer,
     pub(crate) device: Layer,
     pub(crate) paths: FlowPaths,
-    pub(crate) addresses: Addresses,
+    /// Who has which address: found by the first question that needs it.
+    pub(crate) addresses: OnceLock<Addresses>,
+    /// Services at addresses by which no host goes, and to which class these mean that.
+    pub(crate) serving: Vec<(IpAddr, Option<u32>, u32)>,
     /// Nodes of kind agent, in order.
     pub(crate) agents: Vec<u32>,
     /// By target: the agents that have observed flow paths to it, one bit each.

@@ -81,8 +81,9 @@ impl Moment {
         }
         // A thing of several kinds is there once, with all.
         let known: HashSet<u32> = parts.iter().map(|(node, _)| *node).collect();
-        let shared = (0..as_index(self.nodes.len()))
-            .filter(|node| !self.addresses.shared_with(*node).is_empty() && !known.contains(node));
+        let shared = (0..as_index(self.nodes.len())).filter(|node| {
+            !self.addresses().shared_with(*node).is_empty() && !known.contains(node)
+        });
         parts.extend(shared.map(|node| (node, Vec::new())));
         let selection = |(node, mut nodes): (u32, Vec<u32>)| {
             nodes.push(node);
