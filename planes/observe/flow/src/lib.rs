@@ -24,6 +24,7 @@ mod interfaces;
 mod json;
 mod keep;
 mod limits;
+mod link;
 mod meaning;
 mod names;
 mod netflow_v5;

@@ -6,6 +6,7 @@
 //! what was read until then stays.
 
 use crate::element::Layer;
+use crate::link;
 use crate::read::{Reader, mapped};
 use crate::rows::{MAX_LABELS, Rows};
 use crate::schema::{Address, Byte, Mac, Short, Word};
@@ -39,8 +40,19 @@ pub(crate) enum Begin {
     Mpls,
     /// An IEEE 802.11 MAC frame.
     Wifi,
-    /// IEEE 802.2 with SNAP (RFC 1042).
-    Snap,
+    /// Token bus or FDDI.
+    Ring,
+    /// Token ring.
+    TokenRing,
+    FrameRelay,
+    X25,
+    Smds,
+    /// ATM adaptation layer 5.
+    Aal5,
+    /// A frame of an 802.11 aggregate.
+    Ampdu,
+    /// A part of a frame of an 802.11 aggregate.
+    Amsdu,
 }
 
 impl From<Layer> for Begin {
@@ -109,8 +121,20 @@ impl Seen {
             Begin::Ppp => ppp(self, at, true),
             Begin::Mpls => mpls(self, at),
             Begin::Wifi => wifi(self, at),
-            Begin::Snap => snap(self, at),
+            Begin::Ring => link::ring(self, at, 1, false),
+            Begin::TokenRing => link::ring(self, at, 2, true),
+            Begin::FrameRelay => link::frame_relay(self, at),
+            Begin::X25 => link::x25(self, at),
+            Begin::Smds => link::smds(self, at),
+            Begin::Aal5 => link::aal5(self, at),
+            Begin::Ampdu => link::ampdu(self, at),
+            Begin::Amsdu => link::amsdu(self, at),
         };
+    }
+
+    /// To whom and from whom, on the link.
+    pub(crate) fn set_macs(&mut self, to: [u8; 6], from: [u8; 6]) {
+        self.macs = Some((to, from));
     }
 
     /// Writes what was seen to `row`, as far as the row has no other value.
@@ -193,7 +217,7 @@ fn ethernet(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
     if kind < 0x0600 { snap(seen, at) } else { by_ether_type(seen, kind, at) }
 }
 
-fn by_ether_type(seen: &mut Seen, kind: u16, mut at: Reader<'_>) -> Option<()> {
+pub(crate) fn by_ether_type(seen: &mut Seen, kind: u16, mut at: Reader<'_>) -> Option<()> {
     match kind {
         ETHERNET_IPV4 => ipv4(seen, at),
         ETHERNET_IPV6 => ipv6(seen, at),
@@ -226,7 +250,7 @@ fn ppp(seen: &mut Seen, mut at: Reader<'_>, framed: bool) -> Option<()> {
     }
 }
 
-fn snap(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
+pub(crate) fn snap(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
     // DSAP and SSAP 0xaa, control 3, then an organisation code: 0 says that an EtherType follows.
     if at.array::<6>()? != [0xaa, 0xaa, 3, 0, 0, 0] {
         return None;
@@ -235,7 +259,7 @@ fn snap(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
     by_ether_type(seen, kind, at)
 }
 
-fn wifi(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
+pub(crate) fn wifi(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
     let [control, flags] = at.array::<2>()?;
     // Only data frames that are not protected and not null.
     if (control >> 2) & 3 != 2 || flags & 0x40 != 0 || control & 0x40 != 0 {
@@ -280,7 +304,7 @@ fn mpls(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
     None
 }
 
-fn ip(seen: &mut Seen, at: Reader<'_>) -> Option<()> {
+pub(crate) fn ip(seen: &mut Seen, at: Reader<'_>) -> Option<()> {
     match at.rest().first()? >> 4 {
         4 => ipv4(seen, at),
         6 => ipv6(seen, at),
@@ -288,7 +312,7 @@ fn ip(seen: &mut Seen, at: Reader<'_>) -> Option<()> {
     }
 }
 
-fn ipv4(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
+pub(crate) fn ipv4(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
     let header = at.array::<20>()?;
     let words = usize::from(header[0] & 0x0f);
     if header[0] >> 4 != 4 || words < 5 {
@@ -312,7 +336,7 @@ fn ipv4(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
     if fragment == 0 { transport(seen, header[9], at, first) } else { None }
 }
 
-fn ipv6(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
+pub(crate) fn ipv6(seen: &mut Seen, mut at: Reader<'_>) -> Option<()> {
     let head = at.array::<4>()?;
     if head[0] >> 4 != 6 {
         return None;

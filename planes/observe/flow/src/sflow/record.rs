@@ -101,11 +101,18 @@ impl Sample {
         // `header_protocol`, §5.
         let begin = match protocol {
             1 => Some(Begin::Ethernet),
-            4 | 10 => Some(Begin::Snap),
+            2 | 4 => Some(Begin::Ring),
+            3 => Some(Begin::TokenRing),
+            5 => Some(Begin::FrameRelay),
+            6 => Some(Begin::X25),
             7 | 14 => Some(Begin::Ppp),
+            8 => Some(Begin::Smds),
+            9 | 10 => Some(Begin::Aal5),
             11 | 12 => Some(Begin::Ip),
             13 => Some(Begin::Mpls),
             15 => Some(Begin::Wifi),
+            16 => Some(Begin::Ampdu),
+            17 => Some(Begin::Amsdu),
             _ => None,
         };
         if let Some(begin) = begin {

@@ -321,7 +321,37 @@ fn header_protocols_of_sflow() {
     let ppp = Bytes::default().put(&[0xff, 3, 0, 0x21]).put(&ip).0;
     let wifi = Bytes::default().u16(0x0801).u16(0).put(&[3; 18]).u16(0);
     let wifi = wifi.put(&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0]).put(&ip).0;
-    for (protocol, bytes) in [(11, ip.clone()), (13, labelled), (7, ppp), (15, wifi)] {
+    let snap = Bytes::default().put(&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0]).put(&ip).0;
+    let behind = |head: &[u8]| Bytes::default().put(head).put(&snap).0;
+    let macs = [2; 12];
+    let ring = [&[0x10, 0x40][..], &[2; 6], &[0x82, 2, 2, 2, 2, 2], &[6, 0, 1, 1, 2, 2]].concat();
+    let plain = [&[0x10, 0x40][..], &macs].concat();
+    let bus = [&[0x50][..], &macs].concat();
+    let amsdu = [&macs[..], &[0, 48]].concat();
+    let ampdu = [&[0, 0, 0, 0x4e][..], &wifi].concat();
+    let relay = |head: &[u8]| Bytes::default().put(&[0x18, 0x41]).put(head).put(&ip).0;
+    let all = [
+        (11, ip.clone()),
+        (13, labelled),
+        (7, ppp),
+        (15, wifi),
+        (2, behind(&bus)),
+        (3, behind(&plain)),
+        (3, behind(&ring)),
+        (4, behind(&bus)),
+        (4, snap.clone()),
+        (5, relay(&[8, 0])),
+        (5, relay(&[3, 0xcc])),
+        (5, relay(&[3, 0, 0x80, 0, 0, 0, 8, 0])),
+        (6, Bytes::default().put(&[0x10, 0, 0]).put(&ip).0),
+        (6, Bytes::default().put(&[0x10, 0, 0, 0xcc]).put(&ip).0),
+        (8, behind(&[0; 36])),
+        (9, snap.clone()),
+        (10, ip.clone()),
+        (16, ampdu),
+        (17, behind(&amsdu)),
+    ];
+    for (protocol, bytes) in all {
         let rows = flows(&[sflow(1, &[flow_sample(&[header(protocol, &bytes)])])]);
         let row = one(&rows);
         assert_eq!(row["source.address"], "10.1.1.1", "protocol {protocol}");
