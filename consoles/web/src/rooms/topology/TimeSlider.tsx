@@ -59,8 +59,10 @@ export function TimeSlider({ topology }: { topology: Topology }) {
         value={values}
         onValueChange={(next) => {
           const last = held?.max ?? max;
-          // The last step before the end is the end: no one needs the moment one second ago by hand.
-          const snapped = next.map((each, n) => (n === next.length - 1 && last - each < (last - earliest) / 400 ? last : each));
+          // The last step before the end is the end: no one needs the moment one second ago by hand. Steps count from
+          // the beginning, so that of a short history the last one may lie more than a pixel before the end.
+          const near = Math.max((last - earliest) / 400, STEP_MS);
+          const snapped = next.map((each, n) => (n === next.length - 1 && last - each < near ? last : each));
           setHeld({ values: snapped, max: last });
           settle(snapped, last);
         }}
