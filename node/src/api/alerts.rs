@@ -20,12 +20,11 @@ use super::alerts_view::{alerts_of, counts_of, folder_of, judged_of, rule_view};
 use super::coverage::freshness;
 use super::error::{ApiError, ErrorBody, ErrorCode, beside};
 use super::params::{Given, clipped, within};
+use super::policy_file::{self, MAX_TOLD, only};
 use super::types::Timestamp;
 use crate::daemon::{AlertError, Caller, NodeState, Role, Tenant, author};
 
 const MAX_PAGE: usize = 1_000;
-/// Most problems of a file that are told.
-const MAX_TOLD: usize = 20;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -236,15 +235,7 @@ pub(crate) async fn put_alert_rule(
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
     let rules = read(&file)?;
-    if rules.len() != 1 || *rules[0].name != *name {
-        let found: Vec<&str> = rules.iter().take(MAX_TOLD).map(|rule| &*rule.name).collect();
-        let text = format!(
-            "name: {} is written here, and the file has {}",
-            clipped(&name),
-            found.join(", ")
-        );
-        return Err(ApiError::new(ErrorCode::Validation, text));
-    }
+    only("name", &name, rules.iter().map(|rule| &*rule.name))?;
     apply(&state, &tenant, &caller, rules).await?;
     detail(&state, &tenant, &name).map(Json)
 }
@@ -314,15 +305,7 @@ pub(crate) async fn check_alert_rules(
 
 /// The rules of a file.
 pub(super) fn read(file: &str) -> Result<Vec<Rule>, ApiError> {
-    holm_alert::parse(file).map_err(|refused| ApiError::new(ErrorCode::Validation, told(&refused)))
-}
-
-fn told(Refused(problems): &Refused) -> String {
-    let short = |problem: &Problem| problem.to_string().chars().take(400).collect::<String>();
-    let told: Vec<String> = problems.iter().take(MAX_TOLD).map(short).collect();
-    let more = problems.len().saturating_sub(told.len());
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    format!("{}{more}", told.join("; "))
+    holm_alert::parse(file).map_err(|refused| policy_file::refused(&refused))
 }
 
 async fn apply(
@@ -350,7 +333,7 @@ async fn apply(
 
 pub(super) fn refused(error: &AlertError) -> ApiError {
     match error {
-        AlertError::Refused(refused) => ApiError::new(ErrorCode::Validation, told(refused)),
+        AlertError::Refused(refused) => policy_file::refused(refused),
         AlertError::Policy(..) | AlertError::Silence(_) => {
             ApiError::new(ErrorCode::Validation, error.to_string())
         }

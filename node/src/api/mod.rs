@@ -42,6 +42,7 @@ pub(crate) mod pages_types;
 mod pages_view;
 pub(crate) mod params;
 mod planes;
+mod policy_file;
 mod probe_tests;
 pub(crate) mod probe_tests_types;
 mod probe_tests_view;

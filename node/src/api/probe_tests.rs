@@ -16,6 +16,7 @@ use super::coverage::freshness;
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::params::{Given, When, clipped, moment, window, within};
 use super::planes::probe_result;
+use super::policy_file::{self, MAX_TOLD, only};
 use super::probe_tests_types::{
     ResultsPage, TestCheck, TestDetail, TestList, TestProblem, TestRun, TestRunItem,
     TestRunRequest, TestState, TestsApplied, TestsAppliedItem,
@@ -27,8 +28,6 @@ use super::types::ProbeResult;
 use crate::daemon::{Applied, Caller, NodeState, Role, Tenant, TestError, author, host_of};
 
 const MAX_PAGE: usize = 1_000;
-/// Most problems of a file that are told.
-const MAX_TOLD: usize = 20;
 /// Most sites that a test is run at once, when somebody asks.
 const MAX_RUN_AT: usize = 64;
 /// What a detail's statistics are of, if nothing else is asked for, in ms.
@@ -245,15 +244,7 @@ pub(crate) async fn put_test(
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
     let tests = read(&file)?;
-    if tests.len() != 1 || *tests[0].name != *name {
-        let found: Vec<&str> = tests.iter().take(MAX_TOLD).map(|test| &*test.name).collect();
-        let text = format!(
-            "name: {} is written here, and the file has {}",
-            clipped(&name),
-            found.join(", ")
-        );
-        return Err(ApiError::new(ErrorCode::Validation, text));
-    }
+    only("name", &name, tests.iter().map(|test| &*test.name))?;
     apply(&state, &tenant, &caller, tests).await?;
     detail(&state, &tenant, &name, Statistics::default()).map(Json)
 }
@@ -459,13 +450,7 @@ fn problem(problem: &Problem) -> TestProblem {
 }
 
 fn read(file: &str) -> Result<Vec<Test>, ApiError> {
-    holm_active::parse(file).map_err(|Refused(problems)| {
-        let short = |problem: &Problem| problem.to_string().chars().take(400).collect::<String>();
-        let told: Vec<String> = problems.iter().take(MAX_TOLD).map(short).collect();
-        let more = problems.len().saturating_sub(told.len());
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        ApiError::new(ErrorCode::Validation, format!("{}{more}", told.join("; ")))
-    })
+    holm_active::parse(file).map_err(|refused| policy_file::refused(&refused))
 }
 
 fn item(test: &Test, change: Applied, members: &[Member]) -> TestsAppliedItem {

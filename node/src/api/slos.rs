@@ -14,6 +14,7 @@ use utoipa::IntoParams;
 use super::coverage::freshness;
 use super::error::{ApiError, ErrorBody, ErrorCode, beside};
 use super::params::{Given, clipped, within};
+use super::policy_file::{self, only};
 use super::slos_types::{
     SloApplied, SloAppliedItem, SloBurn, SloConflict, SloDetail, SloList, SloObjective, SloPoint,
     SloRollup, SloSite, SloState, SloView,
@@ -27,8 +28,6 @@ const MAX_PAGE: usize = 1_000;
 const MAX_ROLLUPS: usize = 200;
 /// Most points of a budget's way.
 const POINTS: u32 = 120;
-/// Most problems of a file that are told.
-const MAX_TOLD: usize = 20;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -114,17 +113,7 @@ pub(crate) async fn put_slo(
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
     let slos = read(&file)?;
-    if slos.len() != 1 || *slos[0].name != *name {
-        let found: Vec<&str> = slos.iter().take(MAX_TOLD).map(|slo| &*slo.name).collect();
-        return Err(ApiError::new(
-            ErrorCode::Validation,
-            format!(
-                "metadata.name: {} is written here, and the file has {}",
-                clipped(&name),
-                found.join(", ")
-            ),
-        ));
-    }
+    only("metadata.name", &name, slos.iter().map(|slo| &*slo.name))?;
     apply(&state, &tenant, &caller, slos).await?;
     detail(&state, tenant, name).await.map(Json)
 }
@@ -184,15 +173,7 @@ fn openslo(slo: &Slo) -> Option<serde_json::Value> {
 }
 
 fn read(file: &str) -> Result<Vec<Definition>, ApiError> {
-    holm_slo::parse(file, Millis::now()).map_err(|refused| {
-        let problems = refused.0;
-        let short = |text: String| text.chars().take(400).collect::<String>();
-        let told: Vec<String> =
-            problems.iter().take(MAX_TOLD).map(|problem| short(problem.to_string())).collect();
-        let more = problems.len().saturating_sub(told.len());
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        ApiError::new(ErrorCode::Validation, format!("{}{more}", told.join("; ")))
-    })
+    holm_slo::parse(file, Millis::now()).map_err(|refused| policy_file::refused(&refused))
 }
 
 async fn apply(

@@ -7,10 +7,12 @@
 
 mod fields;
 mod marked;
+mod objects;
 mod predicate;
 mod problem;
 
 pub use fields::{Fields, Problems, text_of};
 pub use marked::{MAX_FILE_BYTES, Node, Value, documents, read};
+pub use objects::objects;
 pub use predicate::{Literal, Operator, Predicate, Unread, quoted};
 pub use problem::{Mark, Problem, Refused};

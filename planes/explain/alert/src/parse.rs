@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::Severity;
 use holm_policy::{
-    Fields, Mark, Node, Predicate, Problem, Problems, Refused, Value, documents, read, text_of,
+    Fields, Mark, Node, Predicate, Problem, Problems, Refused, Value, objects, text_of,
 };
 
 use crate::rule::{
@@ -15,8 +15,6 @@ use crate::rule::{
 
 /// The kind of its objects.
 pub const KIND: &str = "AlertRule";
-/// Most objects of a file.
-const MAX_OBJECTS: usize = 2_000;
 const MAX_NAME: usize = 63;
 const MAX_TITLE: usize = 200;
 const MAX_TEXT: usize = 2_048;
@@ -37,26 +35,7 @@ const MAX_STEPS: u64 = 1_440;
 /// # Errors
 /// All that is wrong with it.
 pub fn parse(text: &str) -> Result<Vec<Rule>, Refused> {
-    let nodes = read(text).map_err(|problem| Refused(vec![problem]))?;
-    let mut problems = Problems::default();
-    let objects = documents(&nodes);
-    if objects.is_empty() {
-        problems.add("", Mark::START, format!("it has no object of kind {KIND}"));
-    }
-    if objects.len() > MAX_OBJECTS {
-        problems.add("", Mark::START, format!("it has more than {MAX_OBJECTS} objects"));
-        return Err(Refused(problems.take()));
-    }
-    let mut rules: Vec<Rule> = Vec::new();
-    let mut names = BTreeSet::new();
-    for (path, node) in objects {
-        let Some(rule) = rule(node, &path, &mut problems) else { continue };
-        if !names.insert(rule.name.clone()) {
-            problems.add(&path, node.mark, format!("{} stands here twice", rule.name));
-        }
-        rules.push(rule);
-    }
-    if problems.is_empty() { Ok(rules) } else { Err(Refused(problems.take())) }
+    objects(text, KIND, rule, |rule: &Rule| &rule.name)
 }
 
 /// What is wrong with rules beside others: cycles of what looks at or silences each other. `known` are the

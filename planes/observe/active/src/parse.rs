@@ -1,12 +1,12 @@
 //! Files of tests, YAML or JSON, read strictly: a field that is not understood is refused with its path, line and
 //! column, because a test that is understood in part is another test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use holm_model::{Prefix, Severity, SiteId};
-use holm_policy::{Fields, Mark, Node, Problems, Refused, Value, documents, read, text_of};
+use holm_policy::{Fields, Mark, Node, Problems, Refused, Value, objects, text_of};
 
 use crate::config::{Family, ProbeKind, Target};
 use crate::test::{ECHO_COUNT, IN_A_ROW, ONE_ECHO_BELOW, Selector, TIMEOUT, Test, length};
@@ -15,8 +15,6 @@ use crate::test::{ECHO_COUNT, IN_A_ROW, ONE_ECHO_BELOW, Selector, TIMEOUT, Test,
 pub const KIND: &str = "Test";
 /// Names that tests cannot have: what stands in their place in the API's paths.
 const TAKEN: [&str; 2] = ["check", "run"];
-/// Most tests of a file.
-const MAX_OBJECTS: usize = 2_000;
 const MAX_NAME: usize = 63;
 const MAX_TEXT: usize = 1_024;
 const MAX_LABELS: usize = 16;
@@ -41,26 +39,7 @@ const OF_PROBE: [(&str, ProbeKind); 5] = [
 /// # Errors
 /// All that is wrong with it.
 pub fn parse(text: &str) -> Result<Vec<Test>, Refused> {
-    let nodes = read(text).map_err(|problem| Refused(vec![problem]))?;
-    let mut problems = Problems::default();
-    let objects = documents(&nodes);
-    if objects.is_empty() {
-        problems.add("", Mark::START, format!("it has no object of kind {KIND}"));
-    }
-    if objects.len() > MAX_OBJECTS {
-        problems.add("", Mark::START, format!("it has more than {MAX_OBJECTS} objects"));
-        return Err(Refused(problems.take()));
-    }
-    let mut tests: Vec<Test> = Vec::new();
-    let mut names = BTreeSet::new();
-    for (path, node) in objects {
-        let Some(test) = test(node, &path, &mut problems) else { continue };
-        if !names.insert(test.name.clone()) {
-            problems.add(&path, node.mark, format!("{} stands here twice", test.name));
-        }
-        tests.push(test);
-    }
-    if problems.is_empty() { Ok(tests) } else { Err(Refused(problems.take())) }
+    objects(text, KIND, test, |test: &Test| &test.name)
 }
 
 fn test(node: &Node, path: &str, problems: &mut Problems) -> Option<Test> {
