@@ -126,7 +126,9 @@ impl Engine {
         let sketched = sketched(&plan).into_iter().map(Approximation::of_sketch);
         notes.lock().unwrap_or_else(PoisonError::into_inner).extend(sketched);
         let plan = splitter.split(plan)?;
-        bounded(&state.optimize(&plan)?)?;
+        let plan = state.optimize(&plan)?;
+        bounded(&plan)?;
+        let plan = crate::checked::checked(plan)?;
         let context = SessionContext::new_with_state(state);
         let mut stream = context.execute_logical_plan(plan).await?.execute_stream().await?;
         let schema = stream.schema();

@@ -236,10 +236,12 @@ impl Engine {
         });
         let mut scalar = crate::grown::bounded(scalar);
         scalar.extend(crate::functions::all());
+        let mut planners = SessionStateDefaults::default_expr_planners();
+        planners.push(Arc::new(crate::checked::SignedDifferences));
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.environment))
-            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_expr_planners(planners)
             .with_scalar_functions(scalar)
             .with_aggregate_functions(aggregates())
             .with_window_functions(SessionStateDefaults::default_window_functions())
@@ -263,7 +265,7 @@ impl Engine {
             .filter(|name| name.contains('.'))
             .collect();
         let statement = admit(sql, &columns)?;
-        let plan = state.statement_to_plan(statement).await?;
+        let plan = crate::apart::apart(state.statement_to_plan(statement).await?)?;
         let only_read = SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
@@ -290,7 +292,7 @@ impl Engine {
         let plan = self.plan(&state, &tables, sql).await?;
         let plan = state.optimize(&plan)?;
         bounded(&plan)?;
-        let plan = crate::tally::counted(plan)?;
+        let plan = crate::checked::checked(crate::tally::counted(plan)?)?;
         let context = SessionContext::new_with_state(state);
         let stream = context.execute_logical_plan(plan).await?.execute_stream().await?;
         // Scans have been planned by now.

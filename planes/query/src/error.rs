@@ -38,7 +38,7 @@ impl From<DataFusionError> for QueryError {
             | DataFusionError::Plan(_)
             | DataFusionError::SchemaError(..)
             | DataFusionError::NotImplemented(_)
-            | DataFusionError::Diagnostic(..) => Self::Invalid(text),
+            | DataFusionError::Diagnostic(..) => Self::Invalid(with_hint(text)),
             // A function's word on what it was given.
             DataFusionError::Execution(what) => Self::Invalid(what.clone()),
             DataFusionError::External(what)
@@ -57,4 +57,14 @@ impl From<DataFusionError> for QueryError {
             _ => Self::Failed(text),
         }
     }
+}
+
+/// What is meant where an address is compared with a text.
+fn with_hint(text: String) -> String {
+    if text.contains("FixedSizeBinary(16)") && text.contains("Utf8") {
+        return format!(
+            "{text}; an address is compared with ip('192.0.2.1'), or by in_prefix(column, '192.0.2.0/24')"
+        );
+    }
+    text
 }

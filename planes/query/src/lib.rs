@@ -9,6 +9,8 @@
 //! bytes, rows and time.
 
 mod answer;
+mod apart;
+mod checked;
 mod crews;
 mod engine;
 mod error;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::types::{TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{
-    ArrayRef, ArrowPrimitiveType, DictionaryArray, ListArray, PrimitiveArray, RecordBatch,
+    Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, ListArray, PrimitiveArray, RecordBatch,
     StringArray, UInt8Array, UInt32Array, UInt64Array,
 };
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
@@ -17,6 +17,9 @@ use crate::schema::{
     Address, Byte, DIRECTIONS, FLOW_TYPES, LAYOUT, Long, Mac, NETWORK_TYPES, Short, Source,
     TUNNEL_TYPES, Time, Word, decoded_schema, timestamp, transport_names,
 };
+
+/// The numbers of ICMP and ICMPv6 among IP's protocols.
+const ICMP: [u8; 2] = [1, 58];
 
 /// Most MPLS labels of one row: what RFC 7012 has elements for (70 to 79).
 pub(crate) const MAX_LABELS: usize = 10;
@@ -124,11 +127,14 @@ impl Rows {
         let scaled = [self.scaled(Long::Bytes), self.scaled(Long::Packets)];
         let network_type = self.network_type();
         let dscp = self.dscp();
+        let icmp = self.icmp();
         let transport: UInt8Array = self.primitive(Byte::Transport);
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(LAYOUT.len());
         for (_, source) in LAYOUT {
             columns.push(match source {
                 Source::Byte(Byte::Transport) => Arc::new(transport.clone()),
+                Source::Byte(Byte::IcmpType) => Arc::new(icmp[0].clone()),
+                Source::Byte(Byte::IcmpCode) => Arc::new(icmp[1].clone()),
                 Source::Byte(slot) => Arc::new(self.primitive::<UInt8Type>(*slot)),
                 Source::Word8(slot, _) => {
                     let keys = self.primitive::<UInt8Type>(*slot);
@@ -212,6 +218,40 @@ impl Rows {
         keys.extend(column.since(0).iter().map(|address| u8::from(&address[..12] != prefix)));
         keys.resize(self.len, 0);
         UInt8Array::new(ScalarBuffer::from(keys), nulls)
+    }
+
+    /// ICMP's type and code: as told, else as NetFlow has them where it has no field for them, in the
+    /// destination's port, type times 256 plus code.
+    fn icmp(&mut self) -> [UInt8Array; 2] {
+        let told = [Byte::IcmpType, Byte::IcmpCode].map(|slot| self.primitive::<UInt8Type>(slot));
+        let transport = self.bytes[Byte::Transport as usize].since(0);
+        let exports = self.bytes[Byte::Type as usize].since(0);
+        let ports = &self.shorts[Short::DestinationPort as usize];
+        if !transport.iter().any(|protocol| ICMP.contains(protocol)) || ports.since(0).is_empty() {
+            return told;
+        }
+        let has_port = ports.nulls(self.len, &self.spare);
+        let port = |row: usize| {
+            let valid = has_port.as_ref().is_none_or(|valid| valid.is_valid(row));
+            let port = ports.since(0).get(row).copied().filter(|_| valid)?;
+            // Port 0 of NetFlow v9 may as well say that there is none.
+            let meant = match exports.get(row)? {
+                0 => true,
+                1 => port != 0,
+                _ => false,
+            };
+            (meant && ICMP.contains(transport.get(row)?)).then(|| port.to_be_bytes())
+        };
+        let both = (0..self.len).map(|row| {
+            let known = told[0].is_valid(row) || told[1].is_valid(row);
+            let word = |at: usize| told[at].is_valid(row).then(|| told[at].value(row));
+            match port(row).filter(|_| !known) {
+                Some([kind, code]) => (Some(kind), Some(code)),
+                None => (word(0), word(1)),
+            }
+        });
+        let (types, codes): (Vec<_>, Vec<_>) = both.unzip();
+        [UInt8Array::from(types), UInt8Array::from(codes)]
     }
 
     fn dscp(&self) -> UInt8Array {

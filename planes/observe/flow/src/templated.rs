@@ -43,13 +43,33 @@ pub(crate) fn netflow_v9(
     Some(())
 }
 
-/// An IPFIX message, after its version.
+/// IPFIX messages, after the version of the first: some exporters put several into one datagram.
 pub(crate) fn ipfix(
     exporter: &mut Exporter,
     received_ns: i64,
     mut at: Reader<'_>,
     desk: &mut Desk<'_>,
 ) -> Option<()> {
+    loop {
+        let rest = ipfix_message(exporter, received_ns, at, desk)?;
+        if rest.is_empty() {
+            return Some(());
+        }
+        at = Reader::new(rest);
+        if at.u16() != Some(10) {
+            exporter.counters.unknown_version += 1;
+            return Some(());
+        }
+    }
+}
+
+/// One IPFIX message, after its version; the bytes behind it.
+fn ipfix_message<'a>(
+    exporter: &mut Exporter,
+    received_ns: i64,
+    mut at: Reader<'a>,
+    desk: &mut Desk<'_>,
+) -> Option<&'a [u8]> {
     let length = usize::from(at.u16()?);
     let seconds = at.u32()?;
     let sequence = at.u32()?;
@@ -58,13 +78,13 @@ pub(crate) fn ipfix(
     if body > at.left() {
         exporter.counters.truncated += 1;
     }
-    let sets = Reader::new(at.rest().get(..body).unwrap_or(at.rest()));
+    let (sets, rest) = at.rest().split_at_checked(body).unwrap_or((at.rest(), &[]));
     let clocks = Clocks { export_ns: i64::from(seconds) * 1_000_000_000, uptime_ms: None };
     let protocol = Protocol::Ipfix;
     let from = exporter.from;
     let message = Message { from, received_ns, clocks, sequence, protocol, domain, agent: None };
-    message_sets(exporter, &message, sets, desk);
-    Some(())
+    message_sets(exporter, &message, Reader::new(sets), desk);
+    Some(rest)
 }
 
 fn message_sets(exporter: &mut Exporter, message: &Message, at: Reader<'_>, desk: &mut Desk<'_>) {

@@ -43,6 +43,59 @@ fn files_and_memory_are_one_table() {
 }
 
 #[test]
+fn arithmetic_does_not_wrap() {
+    let mesh = alone();
+    let berlin = site("berlin", &[(1, 5), (1, u64::MAX - 5), (2, 7)]);
+    let one = |sql: &str| rows(&berlin, &mesh, sql);
+    let by = "SELECT source.address, min(flow.io.bytes) - max(flow.io.bytes) AS d FROM flows WHERE flow.io.bytes < 100 GROUP BY source.address ORDER BY d";
+    assert_eq!(one(by), [[json!("10.0.0.1"), json!(0)], [json!("10.0.0.2"), json!(0)]]);
+    assert_eq!(
+        one("SELECT flow.io.bytes - 6 AS d FROM flows WHERE flow.io.bytes < 100 ORDER BY d"),
+        [[json!(-1)], [json!(1)]]
+    );
+    let refused = |sql: &str| match ask(&berlin, &mesh, sql) {
+        Err(QueryError::Invalid(text)) => text,
+        other => panic!("{sql}: {other:?}"),
+    };
+    for sql in [
+        "SELECT flow.io.bytes * flow.io.bytes FROM flows",
+        "SELECT max(flow.io.bytes) + max(flow.io.bytes) FROM flows",
+        "SELECT count(*) FROM flows WHERE flow.io.bytes + flow.io.bytes > 20",
+    ] {
+        assert!(refused(sql).contains("cast one side to double"), "{sql}: {}", refused(sql));
+    }
+    // What does not fit a signed number is said too.
+    let text = refused("SELECT flow.io.bytes - 1 FROM flows");
+    assert!(text.contains("Int64"), "{text}");
+    assert_eq!(
+        one("SELECT CASE WHEN flow.io.bytes > 100 THEN 0 ELSE flow.io.bytes * flow.io.bytes END AS n FROM flows ORDER BY n"),
+        [[json!("0")], [json!("25")], [json!("49")]]
+    );
+}
+
+#[test]
+fn a_text_is_no_address_and_the_way_out_is_said() {
+    let berlin = site("berlin", &[(1, 5)]);
+    let asked = ask(&berlin, &alone(), "SELECT 1 FROM flows WHERE source.address = '10.0.0.1'");
+    let Err(QueryError::Invalid(text)) = asked else { panic!("{asked:?}") };
+    assert!(text.contains("ip('192.0.2.1')"), "{text}");
+}
+
+#[test]
+fn equal_expressions_one_over_the_other_are_not_one() {
+    let berlin = site("berlin", &[(1, 5)]);
+    let one = |sql: &str| rows(&berlin, &alone(), sql);
+    assert_eq!(
+        one("SELECT s + 1 AS s FROM (SELECT s + 1 AS s FROM (SELECT count(*) AS s FROM flows))"),
+        [[json!(3)]]
+    );
+    assert_eq!(
+        one("SELECT s + 1 AS s FROM (SELECT s + 1 AS s FROM (SELECT s + 1 AS s FROM (SELECT count(*) AS s FROM flows)))"),
+        [[json!(4)]]
+    );
+}
+
+#[test]
 fn a_window_of_time_reads_no_other_files() {
     let flows: Vec<(u32, u64)> = (0..600).map(|n| (n, 1)).collect();
     let berlin = site("berlin", &flows);

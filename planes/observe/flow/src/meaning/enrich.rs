@@ -13,6 +13,7 @@ use arrow_schema::{DataType, Field};
 use serde::{Deserialize, Serialize};
 
 use super::asn::AsTable;
+use super::both_ways::both_ways;
 use super::ranges::Ranges;
 use crate::read::address_bytes;
 use crate::schema::flow_schema;
@@ -35,6 +36,7 @@ pub(crate) const MEANING: &[(&str, bool)] = &[
     ("source.as.organization.name", true),
     ("destination.as.effective", false),
     ("destination.as.organization.name", true),
+    ("flow.biflow", true),
 ];
 
 /// The field of a column of meaning: words of a list, or a number.
@@ -157,8 +159,9 @@ impl Enricher {
         self.begins.get(self.networks.find(address)? as usize).copied()
     }
 
-    /// The batch of [`flow_schema`] made of a decoded one.
+    /// The batch of [`flow_schema`] made of a decoded one. Both ways of a biflow are rows of it.
     pub fn enrich(&self, decoded: RecordBatch) -> RecordBatch {
+        let (decoded, ways) = both_ways(decoded);
         let rows = decoded.num_rows();
         let mut columns = decoded.columns().to_vec();
         let exporters = self
@@ -175,6 +178,7 @@ impl Enricher {
         ] {
             columns.extend(self.systems_of(&decoded, side, told));
         }
+        columns.push(ways.unwrap_or_else(|| nulls(true, rows)));
         match RecordBatch::try_new(flow_schema(), columns) {
             Ok(batch) => batch,
             Err(error) => {

@@ -2,6 +2,7 @@
 
 mod asn;
 mod baseline;
+mod both_ways;
 mod detect;
 mod enrich;
 mod ranges;

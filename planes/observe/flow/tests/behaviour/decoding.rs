@@ -413,3 +413,37 @@ fn every_column_is_described() {
         assert!(page.contains(&format!("`{counter}`")), "{counter} is missing");
     }
 }
+
+#[test]
+fn several_ipfix_messages_may_come_in_one_datagram() {
+    let teach = || set(2, template(256, &[(1, 4)]));
+    let first = ipfix(0, &[teach(), set(256, Bytes::default().u32(1))]);
+    let second = ipfix(1, &[set(256, Bytes::default().u32(2).u32(3))]);
+    let mut decoder = decoder();
+    let (rows, _) = decode_with(&mut decoder, &[[first.clone(), second].concat()]);
+    let bytes: Vec<&str> = rows.iter().map(|row| row["flow.io.bytes"].as_str()).collect();
+    assert_eq!(bytes, ["1", "2", "3"]);
+    let counted = decoder.totals();
+    assert_eq!((counted.datagrams, counted.lost_records, counted.unknown_version), (1, 0, 0));
+    // What stands behind a message and is none is counted.
+    decode_with(&mut decoder, &[[first, vec![0, 0, 0]].concat()]);
+    assert_eq!(decoder.totals().unknown_version, 1);
+}
+
+#[test]
+fn netflow_tells_icmp_in_the_port() {
+    let fields = [(4, 1), (11, 2)];
+    let body = Bytes::default().u8(1).u16(0x0800).u8(1).u16(0).u8(6).u16(0x0800).u8(58).u16(0x8000);
+    let rows = flows(&[v9(1, &[set(0, template(256, &fields)), set(256, body)])]);
+    let icmp = |row: &Row| {
+        let word = |name: &str| row.get(name).cloned().unwrap_or_default();
+        (word("flow.icmp.type"), word("flow.icmp.code"))
+    };
+    let told: Vec<_> = rows.iter().map(icmp).collect();
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    assert_eq!(told, [pair("8", "0"), pair("", ""), pair("", ""), pair("128", "0")]);
+    // IPFIX has fields for them: its port is a port.
+    let body = Bytes::default().u8(1).u16(0x0800);
+    let rows = flows(&[ipfix(0, &[set(2, template(256, &fields)), set(256, body)])]);
+    assert_eq!(icmp(&rows[0]), pair("", ""));
+}

@@ -1,5 +1,6 @@
 //! The flow plane from the outside: datagrams in, rows out.
 
+mod biflows;
 mod capture;
 mod common;
 mod decoding;
