@@ -154,3 +154,17 @@ test("search says how many there are when it shows fewer", async ({ page }) => {
   await page.getByRole("combobox").fill("198.51.100");
   await expect(page.getByText("Elements · showing 20 of 134")).toBeVisible();
 });
+
+test("what changed is that of the site that is chosen", async ({ page }) => {
+  await open(page, node.origin, "/topology", "Topology");
+  const { earliest, at } = await ask<Topology>(page, "/v1/topology");
+  if (!earliest) throw new Error("a mesh that runs has observed something");
+  const moments = `from=${encodeURIComponent(earliest)}&to=${encodeURIComponent(at)}`;
+  const [all, here] = [await ask<Diff>(page, `/v1/topology/diff?${moments}`), await ask<Diff>(page, `/v1/topology/diff?${moments}&site=tokyo`)];
+  expect(here.appeared.total, "one site sees less than all do").toBeLessThan(all.appeared.total);
+  expect(here.appeared.total).toBeGreaterThan(0);
+  await open(page, node.origin, `/topology?site=tokyo&diff=${encodeURIComponent(earliest)}&at=${encodeURIComponent(at)}`, "Topology");
+  const side = page.getByRole("complementary", { name: "What changed" });
+  await expect(side.getByRole("button", { name: /appeared/ }).first()).toContainText(String(here.appeared.total));
+  await expect(side.getByRole("button", { name: /vanished/ }).first()).toContainText(String(here.vanished.total));
+});

@@ -33,6 +33,14 @@ describe("what vanished", () => {
     expect(world.edges.map((each) => each.id)).toEqual(["host:a|flow|host:b"]);
     expect(withVanished(now, undefined, comparison)).toBe(now);
   });
+  it("is drawn at what its ends are called later", () => {
+    const renamed = comparisonOf(answer({ vanished: { items: ["host:a|flow|host:new"], total: 1 } }));
+    const now = topology([node("host:a"), { ...node("host:new"), aliases: ["host:old"] }], []);
+    const then = topology([node("host:a"), node("host:old")], [edge("host:a", "host:old")]);
+    const world = withVanished(now, then, renamed);
+    expect(world.nodes.map((each) => each.id)).toEqual(["host:a", "host:new"]);
+    expect(world.edges.map(({ id, from, to }) => [id, from, to])).toEqual([["host:a|flow|host:new", "host:a", "host:new"]]);
+  });
   it("is marked, and nothing else is", () => {
     const picture = { nodes: ["host:a", "host:b"].map((id) => ({ id, label: id, kind: "host" as const, look: "live" as const, sites: [], degree: 0 })), edges: [], sites: [] };
     expect(compared(picture, comparison).nodes.map((each) => each.change)).toEqual([undefined, "vanished"]);

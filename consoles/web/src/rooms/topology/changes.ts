@@ -46,10 +46,25 @@ export function withVanished(topology: Topology, earlier: Topology | undefined, 
   if (!earlier || !comparison || comparison.totals.vanished === 0) return topology;
   const gone = (id: string) => comparison.by.get(id) === "vanished";
   const there = new Set([...topology.nodes, ...topology.edges].map((each) => each.id));
-  const nodes = [...topology.nodes, ...earlier.nodes.filter((node) => gone(node.id) && !there.has(node.id))];
+  const { nodes: nodesThen, edges: edgesThen } = inLaterNames(earlier, topology);
+  const nodes = [...topology.nodes, ...nodesThen.filter((node) => gone(node.id) && !there.has(node.id))];
   const drawn = new Set(nodes.map((node) => node.id));
-  const edges = earlier.edges.filter((edge) => gone(edge.id) && !there.has(edge.id) && drawn.has(edge.from) && drawn.has(edge.to));
+  const edges = edgesThen.filter((edge) => gone(edge.id) && !there.has(edge.id) && drawn.has(edge.from) && drawn.has(edge.to));
   return { ...topology, nodes, edges: [...topology.edges, ...edges] };
+}
+
+/** The earlier elements by the names that the later moment has for them, as the node's answer names them. */
+function inLaterNames(earlier: Topology, later: Topology): Pick<Topology, "nodes" | "edges"> {
+  const names = new Map(later.nodes.flatMap((node) => node.aliases.map((alias) => [alias, node.id] as const)));
+  if (names.size === 0) return earlier;
+  const named = (id: string) => names.get(id) ?? id;
+  return {
+    nodes: earlier.nodes.map((node) => (names.has(node.id) ? { ...node, id: named(node.id) } : node)),
+    edges: earlier.edges.map((edge) => {
+      const [from, to] = [named(edge.from), named(edge.to)];
+      return from === edge.from && to === edge.to ? edge : { ...edge, id: `${from}|${edge.kind}|${to}`, from, to };
+    }),
+  };
 }
 
 /** The picture in which every element that changed says how. */
