@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
-use holm_model::{IntervalSet, Millis, NodeId, PathId, SiteId};
-use holm_moment::Moment;
+use holm_model::{IntervalSet, Millis, PathId, SiteId};
+use holm_moment::{Moment, leads};
 
 use crate::TopologyGraph;
 use crate::plans::Change;
@@ -107,12 +107,10 @@ impl TopologyGraph {
             let mut all = intervals.as_slice().iter();
             all.any(|i| i.from <= until && i.to.is_none_or(|to| since < to))
         };
-        let leads = |id: &PathId, site: &SiteId| {
-            let is_one_of = |name: &NodeId, ends: &[u32]| {
-                moment.meant_by(name, site).is_some_and(|node| ends.contains(&node))
-            };
-            let place = |ends: &[u32]| id.nodes().position(|name| is_one_of(name, ends));
-            place(from).zip(place(to)).is_some_and(|(from, to)| from < to)
+        let goes = |id: &PathId, site: &SiteId| {
+            let route: Vec<Option<u32>> =
+                id.nodes().map(|name| moment.meant_by(name, site)).collect();
+            leads(&route, from, to)
         };
         let mut found: Vec<PathView> = Vec::new();
         for path in paths.into_iter().filter_map(|path| self.paths.get(path)) {
@@ -120,7 +118,7 @@ impl TopologyGraph {
             let mut intervals = IntervalSet::new();
             for (site, record) in path.records.iter().filter(|(_, r)| seen(&r.intervals)) {
                 let site = &self.sites[site as usize];
-                if leads(&path.id, site) {
+                if goes(&path.id, site) {
                     sites.push(site.clone());
                     intervals = intervals.union(&record.intervals);
                 }

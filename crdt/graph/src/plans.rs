@@ -160,6 +160,14 @@ impl TopologyGraph {
         Plans { site: of_key(ADDRESS_PLAN), machine: of_key(MACHINE) }
     }
 
+    /// Whether a site says at `at` which machine it is on.
+    pub(crate) fn names_its_machine(&self, site: SiteIndex, at: Millis) -> bool {
+        let record = self.record_of_itself(site);
+        record.is_some_and(|r| {
+            begins(r).is_some_and(|begun| begun <= at) && r.attributes(at).get(MACHINE).is_some()
+        })
+    }
+
     /// When what sites say of their plans may change.
     pub(crate) fn plans_change_at(&self) -> impl Iterator<Item = Millis> {
         let records =

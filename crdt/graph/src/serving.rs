@@ -4,7 +4,8 @@
 //! An address that is the same everywhere leads to the one service that serves there, whoever recorded
 //! it. A private one leads to the service of the caller's own site if anything there has that address,
 //! else to that of the sites that share the caller's address plan ([`crate::plans`]): where they share
-//! none it leads to none. Loopback leads to none either.
+//! none it leads to none. Loopback leads to a service of the same machine where sites name the machine that they
+//! share, else to none.
 
 use std::net::IpAddr;
 
@@ -50,7 +51,7 @@ impl TopologyGraph {
         for (index, site, record) in self.services(at) {
             let attributes = record.attributes(at);
             let Some(ports) = attributes.get(PORT) else { continue };
-            for address in addresses(&attributes) {
+            for address in self.addresses(site, &attributes, at) {
                 serving.claimed.insert((site, address));
                 let known = serving.at.entry(address).or_default();
                 for port in ports.split(',') {
@@ -81,7 +82,7 @@ impl TopologyGraph {
             let named = attributes.get(HOST_NAME).and_then(|name| host(name));
             let named = named.filter(|(_, slot)| own(slot)).map(|(host, _)| host);
             found.hosts.extend(named.map(|host| (service, site, host)));
-            for address in addresses(&attributes) {
+            for address in self.addresses(site, &attributes, at) {
                 let host = host(&address.to_string()).map(|(host, _)| host);
                 found.hosts.extend(host.map(|host| (service, site, host)));
                 found.addresses.push((service, site, address, host));
@@ -96,6 +97,23 @@ impl TopologyGraph {
         aliases.flat_map(move |alias| said_at(&alias.records, at, &None).map(|(site, _)| site))
     }
 
+    /// The addresses at which a service serves and that mean a machine to others than itself: loopback does where
+    /// the site names its machine.
+    fn addresses<'a>(
+        &self,
+        site: SiteIndex,
+        attributes: &'a Attributes,
+        at: Millis,
+    ) -> impl Iterator<Item = IpAddr> + use<'a> {
+        let all = attributes.get(ADDRESS).into_iter().flat_map(|all| all.split(','));
+        let all = all.filter_map(|address| address.parse::<IpAddr>().ok());
+        let all = all.map(|address| address.to_canonical()).filter(|ip| !ip.is_unspecified());
+        let loops =
+            attributes.get(ADDRESS).is_some_and(|all| all.contains("127.") || all.contains("::1"));
+        let of_machine = loops && self.names_its_machine(site, at);
+        all.filter(move |address| of_machine || !address.is_loopback())
+    }
+
     /// What each site says of each service.
     fn services(&self, at: Millis) -> impl Iterator<Item = (NodeIndex, SiteIndex, &Record)> {
         let nodes = (0..).zip(&self.nodes).filter_map(|(i, node)| Some((i, node.as_ref()?)));
@@ -104,14 +122,6 @@ impl TopologyGraph {
             said_at(&node.records, at, &None).map(move |(site, record)| (index, site, record))
         })
     }
-}
-
-/// The addresses at which a service serves and that mean a machine to others than itself.
-fn addresses(attributes: &Attributes) -> impl Iterator<Item = IpAddr> {
-    let all = attributes.get(ADDRESS).into_iter().flat_map(|all| all.split(','));
-    let all = all.filter_map(|address| address.parse::<IpAddr>().ok());
-    let all = all.map(|address| address.to_canonical());
-    all.filter(|address| !address.is_loopback() && !address.is_unspecified())
 }
 
 impl Serving {

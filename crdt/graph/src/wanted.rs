@@ -16,9 +16,9 @@ pub(crate) enum Fit {
     Whole,
     /// The prefix that holds the address or prefix; longer ones first.
     Prefix { shorter_by: u8 },
-    /// The name begins so.
+    /// The name begins so, with its kind before it or without.
     Start,
-    /// It is in the name, or the address is in the prefix.
+    /// It is in the id, or the address is in the prefix.
     Part,
     /// It is in the value of an attribute.
     Attribute,
@@ -87,10 +87,11 @@ impl NodeWanted {
     /// How well a node's own name fits.
     pub(crate) fn fit(&self, node: &NodeId) -> Option<Fit> {
         let name = node.name().to_lowercase();
+        let id = node.to_string().to_lowercase();
         let is_kind = |kind: NodeKind| self.id.as_ref().is_none_or(|id| id.kind() == kind);
         let own = address(&name);
         let is_whole = name == self.text
-            || node.to_string().to_lowercase() == self.text
+            || id == self.text
             || self.id.as_ref().is_some_and(|id| id == node)
             || self.address.is_some() && own == self.address && is_kind(node.kind());
         if is_whole {
@@ -105,10 +106,13 @@ impl NodeWanted {
             own.is_some_and(|own| wanted.holds(own))
                 || own_prefix().is_some_and(|own| wanted.covers(&own))
         });
-        if name.starts_with(&self.text) {
+        // A kind is a part of an id where it is written out.
+        let by_id = self.text.contains(':') || node.kind().as_str() == self.text;
+        if name.starts_with(&self.text) || by_id && id.starts_with(&self.text) {
             Some(Fit::Start)
         } else {
-            (holds || name.contains(&self.text)).then_some(Fit::Part)
+            let within = name.contains(&self.text) || by_id && id.contains(&self.text);
+            (holds || within).then_some(Fit::Part)
         }
     }
 

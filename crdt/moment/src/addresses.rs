@@ -6,12 +6,11 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use holm_model::{AddressScope, NodeId, NodeKind, Prefix, SiteId};
 
-use crate::adjacency::Rows;
-use crate::moment::Moment;
+use crate::moment::{Moment, PrivateName};
 use crate::selector::Selection;
 
 /// A host or hop by its address, or a service at an address that no host goes by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Addressed {
     /// As IPv6; IPv4 mapped.
     address: u128,
@@ -20,19 +19,32 @@ pub(crate) struct Addressed {
     node: u32,
 }
 
-/// All that has an address.
+/// All that has an address, and which of it is one machine.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
+    /// In order of address and class.
     all: Vec<Addressed>,
-    /// By host or hop: who has the same address.
-    shared: Rows<u32>,
+    /// By node: the number of its machine, if that has other names that are nodes of their own.
+    machine: HashMap<u32, u32>,
+    /// By machine: hosts and hops that share addresses, in order.
+    mates: Vec<Vec<u32>>,
+    /// Services at addresses by which no host goes, on what has such an address.
+    pub(crate) runs_on: Vec<(u32, u32)>,
 }
 
+/// Machines of more names than this are held together by the first of them alone.
+const MOST_PAIRED: usize = 16;
+
 impl Addresses {
-    fn of(moment: &Moment) -> Self {
-        let Moment { nodes, private, .. } = moment;
+    /// Of the nodes in order, their other names, what private names mean, and services at addresses.
+    pub(crate) fn of(
+        nodes: &[NodeId],
+        also_called: &[(NodeId, u32)],
+        private: &[PrivateName],
+        serving: &[(IpAddr, Option<u32>, u32)],
+    ) -> Self {
         let own = nodes.iter().zip(0..);
-        let names = own.chain(moment.also_called.iter().map(|(name, node)| (name, *node)));
+        let names = own.chain(also_called.iter().map(|(name, node)| (name, *node)));
         let address = |name: &NodeId| {
             let has = matches!(name.kind(), NodeKind::Host | NodeKind::Hop);
             has.then(|| name.name().parse().ok().map(number)).flatten()
@@ -49,38 +61,81 @@ impl Addresses {
             let (address, class) = (address(&private.name)?, Some(private.class));
             Some(Addressed { address, class, node: private.node })
         });
-        let serving = moment.serving.iter().map(|&(address, class, node)| {
+        let serving = serving.iter().map(|&(address, class, node)| {
             let address = number(address);
             Addressed { address, class, node }
         });
-        let all: Vec<Addressed> = known.chain(of_classes).chain(serving).collect();
-        // Mostly an address is of one: only others are listed.
-        let mut first: HashMap<(u128, Option<u32>), u32> = HashMap::with_capacity(all.len());
-        let mut several: HashMap<(u128, Option<u32>), Vec<u32>> = HashMap::new();
-        for each in &all {
-            let key = (each.address, each.class);
-            let known = *first.entry(key).or_insert(each.node);
-            if known != each.node {
-                several.entry(key).or_insert_with(|| vec![known]).push(each.node);
-            }
-        }
-        let is_service = |node: u32| nodes[node as usize].kind() == NodeKind::Service;
-        let mut shared: Vec<(u32, u32)> = Vec::new();
-        for same in several.values() {
-            for &own in same.iter().filter(|own| !is_service(**own)) {
-                let others = same.iter().filter(|other| **other != own);
-                shared.extend(others.map(|other| (own, *other)));
-            }
-        }
-        shared.sort_unstable();
-        shared.dedup();
-        Self { all, shared: Rows::group(nodes.len(), shared.into_iter()) }
+        let mut all: Vec<Addressed> = known.chain(of_classes).chain(serving).collect();
+        all.sort_unstable();
+        all.dedup();
+        let mut found = Self { all, ..Self::default() };
+        found.find_machines(|node| nodes[node as usize].kind() == NodeKind::Service);
+        found
     }
 
-    /// What has an address of `node`, and fails with it.
-    pub(crate) fn shared_with(&self, node: u32) -> &[u32] {
-        self.shared.of(node)
+    /// One address is one machine, and so is all that is tied together by several.
+    fn find_machines(&mut self, is_service: impl Fn(u32) -> bool) {
+        let mut above: HashMap<u32, u32> = HashMap::new();
+        for same in self.all.chunk_by(|a, b| (a.address, a.class) == (b.address, b.class)) {
+            let mut machines = same.iter().map(|each| each.node).filter(|node| !is_service(*node));
+            let Some(first) = machines.next() else { continue };
+            for other in machines {
+                let (one, other) = (top(&mut above, first), top(&mut above, other));
+                if one != other {
+                    above.insert(one.max(other), one.min(other));
+                    above.entry(one.min(other)).or_insert(one.min(other));
+                }
+            }
+            let services = same.iter().map(|each| each.node).filter(|node| is_service(*node));
+            self.runs_on.extend(services.map(|service| (service, first)));
+        }
+        let mut known: Vec<u32> = above.keys().copied().collect();
+        known.sort_unstable();
+        let mut number: HashMap<u32, u32> = HashMap::new();
+        for node in known {
+            let next = self.mates.len() as u32;
+            let machine = *number.entry(top(&mut above, node)).or_insert(next);
+            if machine == next {
+                self.mates.push(Vec::new());
+            }
+            self.mates[machine as usize].push(node);
+            self.machine.insert(node, machine);
+        }
     }
+
+    /// The hosts and hops that are one machine, in order; of several names only.
+    pub(crate) fn machines(&self) -> &[Vec<u32>] {
+        &self.mates
+    }
+
+    /// All that is one machine with `node`, itself among it; nothing if it has no other names.
+    pub(crate) fn one_with(&self, node: u32) -> &[u32] {
+        self.machine.get(&node).map_or(&[], |&machine| &self.mates[machine as usize])
+    }
+
+    /// What packets get from to there without an edge: to the other names of the same machine.
+    pub(crate) fn links(&self) -> Vec<(u32, u32)> {
+        let of = |mates: &Vec<u32>| -> Vec<(u32, u32)> {
+            let hubs = if mates.len() > MOST_PAIRED { &mates[..1] } else { &mates[..] };
+            let pairs = hubs.iter().flat_map(|&hub| mates.iter().map(move |&mate| (hub, mate)));
+            pairs.filter(|(a, b)| a != b).flat_map(|(a, b)| [(a, b), (b, a)]).collect()
+        };
+        let mut links: Vec<(u32, u32)> = self.mates.iter().flat_map(of).collect();
+        links.sort_unstable();
+        links.dedup();
+        links
+    }
+}
+
+/// The first of those that a node was put together with.
+fn top(above: &mut HashMap<u32, u32>, mut node: u32) -> u32 {
+    while let Some(&next) = above.get(&node).filter(|&&next| next != node) {
+        if let Some(&over) = above.get(&next) {
+            above.insert(node, over);
+        }
+        node = next;
+    }
+    node
 }
 
 fn number(address: IpAddr) -> u128 {
@@ -91,24 +146,23 @@ fn number(address: IpAddr) -> u128 {
 }
 
 impl Moment {
-    pub(crate) fn addresses(&self) -> &Addresses {
-        self.addresses.get_or_init(|| Addresses::of(self))
-    }
-
-    /// Adds what has an address of any of these nodes: a router that is probed is a host and a hop.
-    pub(crate) fn add_same_address(&self, nodes: &mut Vec<u32>) {
-        let others: Vec<u32> =
-            nodes.iter().flat_map(|&node| self.addresses().shared_with(node)).copied().collect();
-        nodes.extend(others);
+    /// Adds the other names of the machines among these nodes: a router that is probed is a host and a hop.
+    pub(crate) fn add_same_machine(&self, nodes: &mut Vec<u32>) {
+        let machine = |node: &u32| self.addresses.machine.get(node).copied();
+        let mut machines: Vec<u32> = nodes.iter().filter_map(machine).collect();
+        machines.sort_unstable();
+        machines.dedup();
+        let mates = machines.iter().flat_map(|&machine| &self.addresses.mates[machine as usize]);
+        nodes.extend(mates);
     }
 
     /// All whose address lies in a prefix that nobody spoke of, whoever means it.
     pub fn lying_in(&self, prefix: &Prefix) -> Selection {
-        let all = self.addresses().all.iter();
+        let all = self.addresses.all.iter();
         let within =
             all.filter(|each| prefix.holds(IpAddr::V6(each.address.into()).to_canonical()));
         let mut nodes: Vec<u32> = within.map(|each| each.node).collect();
-        self.add_same_address(&mut nodes);
+        self.add_same_machine(&mut nodes);
         nodes.sort_unstable();
         nodes.dedup();
         Selection { nodes, edges: Vec::new() }
@@ -161,7 +215,7 @@ impl Moment {
         named.for_each(|(prefix, node)| wanted.entry(prefix).or_default().push(node));
         let lengths: BTreeSet<u32> = wanted.keys().map(Prefix::length).collect();
         let mut holding: Vec<u32> = Vec::new();
-        for &Addressed { address, class, node } in &self.addresses().all {
+        for &Addressed { address, class, node } in &self.addresses.all {
             let address = IpAddr::V6(address.into()).to_canonical();
             let around = lengths.iter().map(|&length| Prefix::around(address, length));
             holding.clear();

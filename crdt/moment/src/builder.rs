@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use hashbrown::{HashMap, HashSet};
 use holm_model::{EdgeKind, NodeId, NodeKind, SiteId};
 
+use crate::addresses::Addresses;
 use crate::adjacency::Layer;
 use crate::flow_paths::FlowPaths;
-use crate::moment::{Moment, NO_EDGE, NO_NODE, NO_WEIGHT, PrivateName};
+use crate::moment::{Kinds, Moment, NO_EDGE, NO_NODE, NO_WEIGHT, PrivateName};
 
 /// Collects what holds at one moment. Handles are numbers of this builder; [`Moment`] has its own.
 #[derive(Debug, Default)]
@@ -212,9 +213,19 @@ impl MomentBuilder {
             pairs.dedup();
             pairs
         };
-        let runs_on = pairs(&self.runs_on);
+        let addresses = Addresses::of(&nodes, &also_called, &private, &serving);
+        let mut runs_on = pairs(&self.runs_on);
+        runs_on.extend_from_slice(&addresses.runs_on);
+        runs_on.sort_unstable();
+        runs_on.dedup();
+        let mut kinds = vec![Kinds::default(); count];
+        nodes.iter().zip(&mut kinds).for_each(|(name, kinds)| kinds.add(name.kind()));
+        also_called.iter().for_each(|(name, node)| kinds[*node as usize].add(name.kind()));
+        runs_on.iter().for_each(|&(_, host)| kinds[host as usize].is_target = true);
+        let links = addresses.links();
         let mut ties = pairs(&self.seen_from);
         ties.extend_from_slice(&runs_on);
+        ties.extend(links.iter().filter(|(a, b)| a < b));
         ties.sort_unstable();
         ties.dedup();
         let calls = edges.iter().zip(0..).filter(|((_, kind, ..), _)| *kind == EdgeKind::Flow);
@@ -235,11 +246,19 @@ impl MomentBuilder {
                 place_of.entry(*node).or_insert_with(|| site.clone());
             }
         }
-        let path = layer(Some(EdgeKind::Path));
+        let path_edges = numbered()
+            .filter(|&(_, from, kind, to)| kind == EdgeKind::Path && is_link(from, kind, to))
+            .map(|(i, from, _, to)| (i, from, to));
+        let links = untold(&links);
+        let path_edge_count = path_edges.clone().count();
+        let path = Layer::of(count, path_edges.chain(links.iter().copied()));
         let is_link = |a: u32, b: u32| path.out.of(a).iter().any(|hop| hop.node == b);
-        let gaps = untold(&paths.gaps(is_link));
+        let gaps = paths.gaps(is_link);
+        let gap_hops = gaps.iter().map(|&(_, _, hops)| hops).collect();
+        let gaps = (0..).zip(&gaps).map(|(number, &(from, to, _))| (number, from, to));
         let mut moment = Moment {
-            gaps: Layer::of(count, gaps.iter().copied()),
+            gaps: Layer::of(count, gaps),
+            gap_hops,
             place_of,
             called_at,
             private,
@@ -258,8 +277,9 @@ impl MomentBuilder {
             routing: layer(Some(EdgeKind::Routing)),
             device: layer(Some(EdgeKind::Device)),
             paths,
-            addresses: std::sync::OnceLock::new(),
-            serving,
+            addresses,
+            kinds,
+            path_edges: path_edge_count,
             sole_site: sole_sites(recorded),
             located,
             agents,

@@ -100,8 +100,9 @@ impl FlowPaths {
     }
 
     /// Between which nodes packets went over hops at which nobody ever answered, or may have gone over one of
-    /// several; in order. `is_link` tells what is a link anyway.
-    pub(crate) fn gaps(&self, is_link: impl Fn(u32, u32) -> bool) -> Vec<(u32, u32)> {
+    /// several, and how many hops it is from the one to the other at least; in order. `is_link` tells what is a
+    /// link anyway.
+    pub(crate) fn gaps(&self, is_link: impl Fn(u32, u32) -> bool) -> Vec<(u32, u32, u32)> {
         let mut gaps = Vec::new();
         // Flows of one pair mostly leave the same gaps.
         let mut done = HashSet::new();
@@ -117,14 +118,15 @@ impl FlowPaths {
                     if !is_told && done.insert((last, route[last], hop, route[hop])) {
                         let (before, here) = (self.at_hop(path, last), self.at_hop(path, hop));
                         let pairs = before.iter().flat_map(|&a| here.iter().map(move |&b| (a, b)));
-                        gaps.extend(pairs.filter(|&(a, b)| a != b && !(is_next && is_link(a, b))));
+                        let open = pairs.filter(|&(a, b)| a != b && !(is_next && is_link(a, b)));
+                        gaps.extend(open.map(|(a, b)| (a, b, as_index(hop - last))));
                     }
                     last = hop;
                 }
             }
         }
         gaps.sort_unstable();
-        gaps.dedup();
+        gaps.dedup_by_key(|(a, b, _)| (*a, *b));
         gaps
     }
 

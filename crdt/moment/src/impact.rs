@@ -138,6 +138,19 @@ pub struct Impact {
 }
 
 impl Impact {
+    /// The same with at most `items` of each list; totals stay.
+    pub fn cut(&mut self, items: usize) {
+        self.broken_paths.items.truncate(items);
+        self.rerouted_paths.items.truncate(items);
+        self.stranded_paths.items.truncate(items);
+        self.impacted_services.items.truncate(items);
+        self.impacted_prefixes.items.truncate(items);
+        self.disconnected.items.truncate(items);
+        if let Some(slos) = &mut self.impacted_slos {
+            slos.items.truncate(items);
+        }
+    }
+
     /// Every node that the lists name, some of them several times.
     pub fn nodes(&self) -> impl Iterator<Item = &Named> {
         let chosen = self.failed.iter().chain(&self.drained).flat_map(|element| match element {

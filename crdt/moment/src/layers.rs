@@ -3,7 +3,7 @@
 
 use holm_model::{EdgeKind, NodeKind, SiteId};
 
-use crate::moment::Moment;
+use crate::moment::{Moment, NO_NODE};
 use crate::routes::{Effort, Metric, ObservedPath, Route, RouteQuery};
 use crate::search::Scratch;
 
@@ -20,7 +20,8 @@ type Ends = (u32, u32);
 pub enum RouteLayer {
     /// Where packets go: path, routing and device edges. What is no point of the network stands for where
     /// it is: a service for the hosts that it runs on, at the start also for the agents beside it; a
-    /// site or an agent for the addresses of its nodes, these at the start for their agent.
+    /// site or an agent for the addresses of its nodes, these at the start for their agent; a host or hop for the
+    /// other names of the same machine.
     Network,
     /// Who calls whom: flow edges, and never through an address: what is called there and what calls from
     /// there need not be one.
@@ -178,15 +179,15 @@ impl Moment {
     /// `to`, and how many there are.
     pub fn observed_between(&self, from: u32, to: u32, limit: usize) -> (Vec<ObservedPath>, u64) {
         let (starts, ends) = self.stands_for(from, to);
-        let leads = |path: u32, start: u32| {
-            let route = self.paths.route(path);
-            let Some(at) = route.iter().position(|&hop| hop == start) else { return false };
-            let (before, after) = route.split_at(at + 1);
-            after.iter().any(|hop| ends.contains(hop) && !before.contains(hop))
+        let goes = |path: u32, start: u32| {
+            let route = self.paths.route(path).iter();
+            let route: Vec<Option<u32>> =
+                route.map(|&hop| (hop != NO_NODE).then_some(hop)).collect();
+            leads(&route, &[start], &ends)
         };
         let of_start = |&start: &u32| {
             let paths = self.paths.through.of(start).iter().copied();
-            paths.filter(move |&path| leads(path, start)).collect::<Vec<_>>()
+            paths.filter(|&path| goes(path, start)).collect::<Vec<_>>()
         };
         let mut seen: Vec<u32> = starts.iter().flat_map(of_start).collect();
         seen.sort_unstable();
@@ -210,19 +211,23 @@ impl Moment {
             self.find(&agent)
         };
         match self.kind_of(node) {
-            NodeKind::Service => Box::new(self.agents_with(node).chain(self.hosts_of(node))),
+            NodeKind::Service => Box::new(self.agents_with(node).chain(self.machines_of(node))),
             NodeKind::Site => Box::new(self.site_of(node).and_then(|s| agent_of(&s)).into_iter()),
             NodeKind::Host => {
                 let at = self.located.iter().filter(move |(_, nodes)| nodes.contains(&node));
-                Box::new(at.filter_map(move |(site, _)| agent_of(site)))
+                Box::new(
+                    at.filter_map(move |(site, _)| agent_of(site)).chain(self.other_names(node)),
+                )
             }
+            NodeKind::Hop => Box::new(self.other_names(node)),
             _ => Box::new(std::iter::empty()),
         }
     }
 
     fn ends_beside(&self, node: u32) -> Box<dyn Iterator<Item = u32> + '_> {
         match self.kind_of(node) {
-            NodeKind::Service => Box::new(self.hosts_of(node)),
+            NodeKind::Service => Box::new(self.machines_of(node)),
+            NodeKind::Host | NodeKind::Hop => Box::new(self.other_names(node)),
             NodeKind::Agent | NodeKind::Site => {
                 let located = self.site_of(node).and_then(|site| self.located.get(&site));
                 Box::new(located.into_iter().flatten().copied())
@@ -231,9 +236,29 @@ impl Moment {
         }
     }
 
+    /// The hosts that a service runs on, by all of their names.
+    fn machines_of(&self, service: u32) -> impl Iterator<Item = u32> {
+        self.hosts_of(service).flat_map(|host| std::iter::once(host).chain(self.other_names(host)))
+    }
+
+    /// The other names of a machine.
+    fn other_names(&self, node: u32) -> impl Iterator<Item = u32> {
+        self.addresses.one_with(node).iter().copied().filter(move |&other| other != node)
+    }
+
     fn site_of(&self, node: u32) -> Option<SiteId> {
         SiteId::new(self.node(node).name()).ok()
     }
+}
+
+/// Whether a route goes from one of `starts` to one of `ends` that it did not meet before: `None` is a hop that is
+/// not known.
+pub fn leads(route: &[Option<u32>], starts: &[u32], ends: &[u32]) -> bool {
+    let place = |start: &u32| route.iter().position(|hop| hop.as_ref() == Some(start));
+    starts.iter().filter_map(place).any(|at| {
+        let (before, after) = route.split_at(at + 1);
+        after.iter().flatten().any(|hop| ends.contains(hop) && !before.contains(&Some(*hop)))
+    })
 }
 
 /// Whether a way of so many hops comes after the first `count` of those found.

@@ -28,7 +28,7 @@ pub use impact::{
     BrokenPath, Coverage, Impact, ImpactDiff, ImpactedPrefix, ImpactedService, Listed, PrefixLoss,
     ReroutedPath, RouteStatus, Side, SloIndex, impact_diff, impact_diff_by,
 };
-pub use layers::{LayeredRoute, LayeredRoutes, RouteLayer};
+pub use layers::{LayeredRoute, LayeredRoutes, RouteLayer, leads};
 pub use moment::Moment;
 pub use named::{Named, NamedElement};
 pub use names::nearest;

@@ -1,7 +1,6 @@
 //! What holds at one moment.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
@@ -48,7 +47,10 @@ pub struct Moment {
     pub(crate) all: Layer,
     /// Path edges that are no links: see [`crate::MomentBuilder::probed`].
     pub(crate) probes: Layer,
+    /// Path edges that are links, and from name to name of one machine ([`NO_EDGE`]).
     pub(crate) path: Layer,
+    /// How many path edges are links.
+    pub(crate) path_edges: usize,
     /// Who needs whom: calls of services, and services on the hosts that they run on ([`NO_EDGE`]). What a
     /// host calls is left out: of what runs there it is not known which does.
     pub(crate) flow: Layer,
@@ -56,15 +58,17 @@ pub struct Moment {
     /// What is where something else is, without an edge: services on their hosts, and with the agents
     /// of the sites that see them.
     pub(crate) ties: Layer,
-    /// What packets were seen to go between, over hops that did not answer.
+    /// What packets were seen to go between, over hops that did not answer; numbered in `gap_hops`.
     pub(crate) gaps: Layer,
+    /// By gap: how many hops it is from the one to the other at least.
+    pub(crate) gap_hops: Vec<u32>,
     pub(crate) routing: Layer,
     pub(crate) device: Layer,
     pub(crate) paths: FlowPaths,
-    /// Who has which address: found by the first question that needs it.
-    pub(crate) addresses: OnceLock<Addresses>,
-    /// Services at addresses by which no host goes, and to which class these mean that.
-    pub(crate) serving: Vec<(IpAddr, Option<u32>, u32)>,
+    /// Who has which address.
+    pub(crate) addresses: Addresses,
+    /// By node: what it is, by all of its names.
+    pub(crate) kinds: Vec<Kinds>,
     /// Nodes of kind agent, in order.
     pub(crate) agents: Vec<u32>,
     /// By target: the agents that have observed flow paths to it, one bit each.
@@ -78,6 +82,24 @@ pub struct Moment {
     pub(crate) ranking: OnceLock<Ranks>,
     /// What is connected while nothing has failed: see [`Self::find_home`].
     pub(crate) home: Vec<bool>,
+}
+
+/// The kinds of a node's names.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Kinds {
+    named: u8,
+    pub(crate) is_target: bool,
+}
+
+impl Kinds {
+    pub(crate) const fn add(&mut self, kind: NodeKind) {
+        self.named |= 1 << kind as u8;
+        self.is_target |= matches!(kind, NodeKind::Host | NodeKind::Service);
+    }
+
+    const fn has(self, kind: NodeKind) -> bool {
+        self.named >> kind as u8 & 1 == 1
+    }
 }
 
 /// What a private address or prefix means to the sites of one class.
@@ -175,7 +197,8 @@ impl Moment {
 
     /// All that is next to a node: by edges of any kind, by where it is, and over hops that did not answer.
     pub(crate) fn beside(&self, node: u32) -> impl Iterator<Item = Hop> {
-        self.all.around(node).chain(self.ties.around(node)).chain(self.gaps.around(node))
+        let gaps = self.gaps.around(node).map(|hop| Hop { edge: NO_EDGE, ..hop });
+        self.all.around(node).chain(self.ties.around(node)).chain(gaps)
     }
 
     /// All names of a node, the one that it is shown by first.
@@ -237,9 +260,15 @@ impl Moment {
         self.probes.out.of(from).iter().any(|hop| hop.edge == edge && hop.node == to)
     }
 
-    /// Whether probes are sent to such a node to learn whether it is there.
+    /// Whether a node is of a kind by any of its names.
+    pub(crate) fn is_any(&self, node: u32, kind: NodeKind) -> bool {
+        self.kinds[node as usize].has(kind)
+    }
+
+    /// Whether it is of interest that a node is reached: a host or a service by any of its names, and what a
+    /// service runs on.
     pub(crate) fn is_target(&self, node: u32) -> bool {
-        matches!(self.kind_of(node), NodeKind::Host | NodeKind::Service)
+        self.kinds[node as usize].is_target
     }
 
     pub(crate) fn ids_of(&self, nodes: &[u32]) -> Vec<NodeId> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 
 use holm_model::{EdgeKind, NodeId, NodeKind};
 
-use crate::adjacency::{Hop, Rows};
+use crate::adjacency::Hop;
 use crate::moment::{Moment, NO_NODE, NO_WEIGHT};
 use crate::named::Named;
 use crate::search::Scratch;
@@ -223,16 +223,15 @@ impl Moment {
     /// How wide the load balancing is that was seen: the most nodes that lie side by side, as many hops from
     /// the one end, on the shortest routes along path edges as they point, and over hops that did not answer. 1 where
     /// there is but one; 0 if there is no route.
-    pub fn ecmp_width(&self, from: u32, to: u32, scratch: &mut Scratch) -> usize {
-        self.distances(from, [&self.path.out, &self.gaps.out], scratch);
-        let ahead = std::mem::take(&mut scratch.depth);
-        self.distances(to, [&self.path.into, &self.gaps.into], scratch);
+    pub fn ecmp_width(&self, from: u32, to: u32) -> usize {
+        let ahead = self.hops_along_paths(from, true);
+        let behind = self.hops_along_paths(to, false);
         let length = ahead[to as usize];
         if length == u32::MAX || from == to {
             return 0;
         }
         let mut side_by_side = vec![0; length as usize + 1];
-        for (&before, &after) in ahead.iter().zip(&scratch.depth) {
+        for (&before, &after) in ahead.iter().zip(&behind) {
             if before != u32::MAX && after != u32::MAX && before + after == length {
                 side_by_side[before as usize] += 1;
             }
@@ -267,24 +266,30 @@ impl Moment {
         }
     }
 
-    /// Distances from `root` into `scratch.depth`; the greatest number where there is no way.
-    fn distances(&self, root: u32, rows: [&Rows<Hop>; 2], scratch: &mut Scratch) {
-        let Scratch { depth, queue, .. } = scratch;
-        depth.clear();
-        depth.resize(self.nodes.len(), u32::MAX);
-        depth[root as usize] = 0;
-        queue.clear();
-        queue.push(root);
-        let mut at = 0;
-        while let Some(&node) = queue.get(at) {
-            at += 1;
-            for hop in rows.into_iter().flat_map(|rows| rows.of(node)) {
-                if depth[hop.node as usize] == u32::MAX {
-                    depth[hop.node as usize] = depth[node as usize] + 1;
-                    queue.push(hop.node);
+    /// How many hops it is at least from `root` to each node along path edges and gaps, or from each to it; the
+    /// greatest number where there is no way.
+    fn hops_along_paths(&self, root: u32, forward: bool) -> Vec<u32> {
+        let [links, gaps] =
+            [&self.path, &self.gaps].map(|layer| if forward { &layer.out } else { &layer.into });
+        let mut hops = vec![u32::MAX; self.nodes.len()];
+        hops[root as usize] = 0;
+        let mut heap = BinaryHeap::from([Reverse((0, root))]);
+        while let Some(Reverse((so_far, node))) = heap.pop() {
+            if so_far > hops[node as usize] {
+                continue;
+            }
+            let steps = links.of(node).iter().map(|hop| (hop.node, 1));
+            let jumps = gaps.of(node).iter();
+            let jumps = jumps.map(|hop| (hop.node, self.gap_hops[hop.edge as usize]));
+            for (other, length) in steps.chain(jumps) {
+                let there = so_far + length;
+                if there < hops[other as usize] {
+                    hops[other as usize] = there;
+                    heap.push(Reverse((there, other)));
                 }
             }
         }
+        hops
     }
 
     /// Dijkstra against the edges from the query's end until its start is reached: what is left to

@@ -164,11 +164,13 @@ impl Moment {
     }
 
     /// Everything that hangs on `node`: no agent gets there by any edges, whatever their direction,
-    /// once `node` is gone. Without an agent: all that is cut off from the largest part that
-    /// remains. In order of id; `node` itself is not among it.
+    /// once `node` is gone with all that fails with it ([`Self::select`]). Without an agent: all that is cut off from the largest part that
+    /// remains. In order of id; what fails is not among it.
     pub fn hangs_on(&self, node: u32, scratch: &mut Scratch) -> Vec<u32> {
         scratch.clear_gone(self);
-        scratch.gone_nodes.add(node);
+        for node in self.whole(node).nodes {
+            scratch.gone_nodes.add(node);
+        }
         self.disconnected(scratch)
     }
 

@@ -67,7 +67,8 @@ impl Moment {
     /// - `as:N` is the AS, and what it alone originates: by the longest prefix that holds an address
     ///   (`as:N|routing|prefix:…`).
     /// - `device:D` is the device and the interfaces (hops) that device edges attach to it.
-    /// - A host and a hop of the same address are one machine: they fail together.
+    /// - Hosts and hops of the same address are one machine, and so is all that is tied together by several
+    ///   addresses: they fail together.
     ///
     /// # Errors
     /// [`UnknownTarget`] with the nearest names if it is not there.
@@ -77,16 +78,15 @@ impl Moment {
             Selector::Element(id) => self.add(id, &mut selection)?,
             Selector::Placed { node, site } => {
                 let unknown = || self.unknown(&format!("{node}@{site}"));
-                let index = self.meant_by(node, site).ok_or_else(unknown)?;
-                selection.nodes.push(index);
-                for name in self.names(index) {
-                    self.add_parts(&name, index, &mut selection);
-                }
+                self.add_whole(self.meant_by(node, site).ok_or_else(unknown)?, &mut selection);
             }
             Selector::Listed { name, elements } => {
                 for (id, site) in elements {
                     match id {
-                        ElementId::Node(id) => selection.nodes.extend(self.meant_by(id, site)),
+                        ElementId::Node(id) => self
+                            .meant_by(id, site)
+                            .into_iter()
+                            .for_each(|node| self.add_whole(node, &mut selection)),
                         ElementId::Edge(id) => selection.edges.extend(self.edge_meant_by(id, site)),
                         ElementId::Path(_) | ElementId::Alias(_) => {}
                     }
@@ -96,7 +96,7 @@ impl Moment {
                 }
             }
         }
-        self.add_same_address(&mut selection.nodes);
+        self.add_same_machine(&mut selection.nodes);
         for list in [&mut selection.nodes, &mut selection.edges] {
             list.sort_unstable();
             list.dedup();
@@ -107,13 +107,29 @@ impl Moment {
     fn add(&self, id: &ElementId, selection: &mut Selection) -> Result<(), UnknownTarget> {
         self.add_plain(id, selection)?;
         let ElementId::Node(node) = id else { return Ok(()) };
-        for &index in self.find_all(node) {
-            // Whichever of its names it was asked for by.
-            for name in self.names(index) {
-                self.add_parts(&name, index, selection);
+        self.find_all(node).iter().for_each(|&index| self.add_whole(index, selection));
+        Ok(())
+    }
+
+    /// A node with all that fails with it, and nothing else.
+    pub(crate) fn whole(&self, node: u32) -> Selection {
+        let mut selection = Selection::default();
+        self.add_whole(node, &mut selection);
+        self.add_same_machine(&mut selection.nodes);
+        selection.nodes.sort_unstable();
+        selection.nodes.dedup();
+        selection
+    }
+
+    /// A node with its parts, by whichever of its names it has some.
+    fn add_whole(&self, node: u32, selection: &mut Selection) {
+        selection.nodes.push(node);
+        let has_parts = [NodeKind::Site, NodeKind::Prefix, NodeKind::As, NodeKind::Device];
+        if has_parts.iter().any(|&kind| self.is_any(node, kind)) {
+            for name in self.names(node) {
+                self.add_parts(&name, node, selection);
             }
         }
-        Ok(())
     }
 
     /// What is a part of a node.
@@ -130,7 +146,7 @@ impl Moment {
             }
             NodeKind::Device => {
                 let attached = self.device.around(index).map(|hop| hop.node);
-                selection.nodes.extend(attached.filter(|&n| self.kind_of(n) == NodeKind::Hop));
+                selection.nodes.extend(attached.filter(|&n| self.is_any(n, NodeKind::Hop)));
             }
             NodeKind::Agent | NodeKind::Hop | NodeKind::Host | NodeKind::Service => {}
         }

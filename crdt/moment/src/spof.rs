@@ -15,7 +15,8 @@ use dominators::Dominators;
 const MOST_STEPS: usize = 1_000_000_000;
 
 /// What breaks if one node fails: the totals of a what-if of its name. A site, a prefix, an AS and a device fail
-/// with all that belongs to them ([`Moment::select`]).
+/// with all that belongs to them ([`Moment::select`]), and a machine with all of its names: it is there once, by the
+/// host that it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spof {
     /// The node.
@@ -58,8 +59,9 @@ pub struct SpofRanking {
     pub items: Vec<Spof>,
     /// How many nodes break something.
     pub total: u64,
-    /// Sites, prefixes, ASes and devices that are ranked by their node alone: those with the fewest parts,
-    /// where there are too many to look at all that belongs to each.
+    /// Sites, prefixes, ASes, devices and machines with several names that are ranked by their node alone: those
+    /// with the fewest parts, and machines that break least, where there are too many to look at all that
+    /// belongs to each.
     pub as_one_node: u64,
     /// Of how many agents the pairs were counted, and how many there are: all but in very large topologies.
     pub agents: (usize, usize),
@@ -98,7 +100,6 @@ impl Moment {
         let steps = self.agents.len().saturating_mul(self.path.out.len());
         let each = steps.div_ceil(most_steps).max(1);
         let broken = self.broken_by_node(each);
-        let (wholes, as_one_node) = self.wholes();
         let services = self.services_by_node();
         let disconnected = self.disconnected_by_node();
         let mut nodes: Vec<Ranked> = (0..as_index(self.nodes.len()))
@@ -109,13 +110,18 @@ impl Moment {
                 disconnected: disconnected[node as usize],
             })
             .collect();
-        for whole in wholes {
+        let wholes = self.wholes(|node| nodes[node as usize].blast_radius());
+        for whole in wholes.ranked {
             nodes[whole.node as usize] = whole;
+        }
+        // It is there by its first name, with all that fails with it.
+        for node in wholes.other_names {
+            nodes[node as usize] = Ranked { node, broken: 0, services: 0, disconnected: 0 };
         }
         nodes.retain(|ranked| ranked.blast_radius() > 0);
         nodes
             .sort_unstable_by_key(|ranked| (std::cmp::Reverse(ranked.blast_radius()), ranked.node));
-        Ranks { nodes, as_one_node, agents: self.agents.len().div_ceil(each) }
+        Ranks { nodes, as_one_node: wholes.left_out, agents: self.agents.len().div_ceil(each) }
     }
 
     /// Pairs that break with each node, by those of every `each`-th agent.

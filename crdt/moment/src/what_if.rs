@@ -105,7 +105,7 @@ impl Moment {
     pub fn coverage(&self) -> Coverage {
         Coverage {
             flow_paths: self.paths.len(),
-            path_edges: self.path.out.len(),
+            path_edges: self.path_edges,
             flow_edges: self.flow_edges,
             routing_edges: self.routing.out.len(),
             device_edges: self.device.out.len(),

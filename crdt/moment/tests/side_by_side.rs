@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Plan, plan};
-use holm_model::{EdgeKind, NodeId};
+use holm_model::{EdgeKind, ElementId, NodeId};
 use holm_moment::{
     BrokenPath, Impact, Limits, Moment, MomentBuilder, Named, Scratch, Selection, Selector,
     SloIndex, WhatIf, impact_diff,
@@ -71,8 +71,8 @@ proptest! {
         let n = n % plan.names.len();
         let moment = plan.moment();
         let mut scratch = Scratch::default();
-        let failed = select(&moment, &plan, &[n].into());
-        let node = failed.nodes[0];
+        let failed = moment.select(&Selector::Element(ElementId::Node(plan.id(n)))).expect("there");
+        let node = moment.find(&plan.id(n)).expect("there");
         let question = WhatIf { failed, ..WhatIf::default() };
         let impact = moment.what_if(&question, ALL, None, &mut scratch);
         let hanging = moment.hangs_on(node, &mut scratch);

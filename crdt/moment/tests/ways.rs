@@ -80,16 +80,34 @@ proptest! {
         let (from, to) = (from % plan.names.len(), to % plan.names.len());
         let moment = plan.moment();
         let number = |n: usize| moment.find(&plan.id(n)).expect("there");
-        let width = moment.ecmp_width(number(from), number(to), &mut Scratch::default());
-        // Also over hops that did not answer.
+        let width = moment.ecmp_width(number(from), number(to));
+        // From name to name of one machine, and over hops that did not answer, too.
+        let mut steps = gaps(&plan);
+        let edges = plan.edges.iter().filter(|(_, kind, _)| *kind == EdgeKind::Path);
+        for (a, b) in edges.map(|&(a, _, b)| (a, b)).chain(plan.mates()) {
+            steps.insert((a, b), 1);
+        }
         let mut linked = plan.clone();
-        linked.edges.extend(gaps(&plan).into_iter().map(|(a, b)| (a, EdgeKind::Path, b)));
-        let all = ways(&linked, from, to);
-        let least = all.iter().map(Vec::len).min().unwrap_or(0);
+        linked.edges = steps.keys().map(|&(a, b)| (a, EdgeKind::Path, b)).collect();
+        let places = |way: &Vec<usize>| {
+            let mut place = 0;
+            let mut places = vec![(0, way[0])];
+            places.extend(way.windows(2).map(|step| {
+                place += steps[&(step[0], step[1])];
+                (place, step[1])
+            }));
+            places
+        };
+        let all: Vec<_> = ways(&linked, from, to).iter().map(places).collect();
+        let length = |way: &Vec<(usize, usize)>| way[way.len() - 1].0;
+        let least = all.iter().map(length).min().unwrap_or(0);
         let shortest: Vec<_> =
-            all.iter().filter(|way| way.len() == least && from != to).collect();
-        let at = |place: usize| shortest.iter().map(|way| way[place]).collect::<BTreeSet<_>>();
-        let most = (0..least).map(|place| at(place).len()).max();
+            all.iter().filter(|way| length(way) == least && from != to).collect();
+        let at = |place: usize| {
+            let on = shortest.iter().copied().flatten().filter(|(at, _)| *at == place);
+            on.collect::<BTreeSet<_>>()
+        };
+        let most = (0..=least).map(|place| at(place).len()).max();
         prop_assert_eq!(width, if shortest.is_empty() { 0 } else { most.unwrap_or(0) });
     }
 

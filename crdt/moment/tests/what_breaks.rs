@@ -45,6 +45,12 @@ impl Naive<'_> {
                         next.push(b);
                     }
                 }
+                for mate in self.plan.machine(node) {
+                    if (all || !self.nodes.contains(&mate)) && !found.contains_key(&mate) {
+                        found.insert(mate, found[&node] + 1);
+                        next.push(mate);
+                    }
+                }
             }
             ring = next;
         }
@@ -116,9 +122,7 @@ impl Naive<'_> {
         for agent in self.plan.of_kind(NodeKind::Agent) {
             let after = self.distances(agent, false);
             for target in self.distances(agent, true).into_keys() {
-                let kind = self.plan.kind(target);
-                let is_target = matches!(kind, NodeKind::Host | NodeKind::Service);
-                if !is_target || observed.contains_key(&(agent, target)) {
+                if !self.plan.is_target(target) || observed.contains_key(&(agent, target)) {
                     continue;
                 }
                 if !after.contains_key(&target) {
@@ -142,7 +146,9 @@ impl Naive<'_> {
                     }
                 }
             }
-            for (a, b) in self.plan.ties().chain(gaps(self.plan)) {
+            for (a, b) in
+                self.plan.ties().chain(gaps(self.plan).into_keys()).chain(self.plan.mates())
+            {
                 let gone = self.nodes.contains(&a) || self.nodes.contains(&b);
                 for (x, y) in [(a, b), (b, a)] {
                     if x == node && (all || !gone) && found.insert(y) {
@@ -181,7 +187,7 @@ impl Naive<'_> {
     fn services(&self) -> BTreeMap<usize, u32> {
         let mut distance: BTreeMap<usize, u32> = self.nodes.iter().map(|&n| (n, 0)).collect();
         for target in 0..self.plan.names.len() {
-            if !matches!(self.plan.kind(target), NodeKind::Host | NodeKind::Service) {
+            if !self.plan.is_target(target) {
                 continue;
             }
             let agents = self.plan.of_kind(NodeKind::Agent);
@@ -348,6 +354,13 @@ proptest! {
         let ranking = moment.spof(usize::MAX);
         let mut expected = Vec::new();
         for n in 0..plan.names.len() {
+            // A machine is there by its first name; devices are there by themselves.
+            let mut machine = Vec::from_iter(plan.machine(n));
+            machine.retain(|&n| plan.kind(n) != NodeKind::Device);
+            machine.sort_by_key(|&n| (plan.kind(n) != NodeKind::Host, plan.id(n)));
+            if machine.contains(&n) && machine[0] != n {
+                continue;
+            }
             let failed = moment.select(&Selector::Element(ElementId::Node(plan.id(n)))).expect("it is there");
             let question = WhatIf { failed, ..WhatIf::default() };
             let impact = moment.what_if(&question, ALL, None, &mut scratch);

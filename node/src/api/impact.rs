@@ -54,7 +54,7 @@ pub(super) struct Question {
     failed: Vec<String>,
     drained: Vec<String>,
     pub(super) at: Option<Millis>,
-    limit: usize,
+    pub(super) limit: usize,
 }
 
 impl Question {
@@ -80,7 +80,12 @@ impl Question {
         Ok(Self { failed, drained, at, limit })
     }
 
-    pub(super) fn ask(&self, asked: &Asked) -> Result<Impact, ApiError> {
+    fn ask(&self, asked: &Asked) -> Result<Impact, ApiError> {
+        self.ask_for(asked, self.limit)
+    }
+
+    /// The answer with so many items of each list.
+    pub(super) fn ask_for(&self, asked: &Asked, items: usize) -> Result<Impact, ApiError> {
         let moment = asked.moment(self.at)?;
         let failed = select(asked, &moment, &self.failed, self.at)?;
         let drained = select(asked, &moment, &self.drained, self.at)?;
@@ -95,7 +100,7 @@ impl Question {
         }
         let question = WhatIf { failed: together(failed), drained: together(drained) };
         asked.go_on()?;
-        let limits = Limits { items: self.limit };
+        let limits = Limits { items };
         let slos = Slos(asked);
         Ok(asked.tenant.search(|scratch| moment.what_if(&question, limits, Some(&slos), scratch)))
     }
@@ -136,7 +141,7 @@ pub(crate) async fn spof(
         let mut coverage = asked.coverage(at);
         if ranking.as_one_node > 0 {
             coverage.notes.push(format!(
-                "{} prefixes and others with few parts are ranked by their own node alone, which mostly breaks nothing",
+                "{} prefixes, machines with several names and others that break least are ranked by their own node alone",
                 ranking.as_one_node
             ));
         }

@@ -181,20 +181,31 @@ request_type!(
 );
 
 api_type!(
-    /// Of one list, what only the one answer has, and what both have.
+    /// Of one list, what only the one answer has, and what both have; `totals` count all.
     SideBySide {
         only_left: Vec<String>,
         only_right: Vec<String>,
         both: Vec<String>,
+        totals: SideTotals,
     }
 );
 
 api_type!(
-    /// Of pairs of agent and target, what only the one answer has, and what both have.
+    /// How many there are, whatever the limit.
+    SideTotals {
+        only_left: u64,
+        only_right: u64,
+        both: u64,
+    }
+);
+
+api_type!(
+    /// Of pairs of agent and target, what only the one answer has, and what both have; `totals` count all.
     PairsSideBySide {
         only_left: Vec<AgentTarget>,
         only_right: Vec<AgentTarget>,
         both: Vec<AgentTarget>,
+        totals: SideTotals,
     }
 );
 
@@ -218,7 +229,8 @@ api_type!(
         impacted_prefixes: SideBySide,
         disconnected: SideBySide,
         impacted_slos: SideBySide,
-        /// Whether every list was compared whole; `false` means that a limit cut one short.
+        /// Whether every list was compared whole, whatever the limit of what is shown: of lists with more than 20,000
+        /// items only so many are compared, and what is on one side only may be on both.
         complete: bool,
     }
 );

@@ -137,7 +137,7 @@ pub(crate) async fn paths(
         }
         let LayeredRoutes { found, complete } = found;
         let core = found.first().map_or(ends, LayeredRoute::ends);
-        let ecmp_width = asked.tenant.search(|scratch| moment.ecmp_width(core.0, core.1, scratch));
+        let ecmp_width = moment.ecmp_width(core.0, core.1);
         asked.go_on()?;
         let (observed, observed_total) = moment.observed_between(ends.0, ends.1, limit);
         let view = |route| route_view(&moment, ends, query.kind, layer, route);

@@ -7,7 +7,7 @@ use crate::api::attribute_view::AttributeView;
 use crate::api::impact_types::{
     AgentTarget, BrokenPathView, ChangeList, CompareView, ComponentList, DependentList, DiffView,
     FoundList, ImpactView, ImpactedServiceView, LayerView, NeighbourList, RouteStatusView,
-    RouteView, SpofList, WaysView,
+    RouteView, SideTotals, SpofList, WaysView,
 };
 use crate::api::topology_types::{CoverageView, DirectionView, FreshnessView};
 use crate::api::types::SiteStateView;
@@ -270,8 +270,8 @@ pub(super) fn compare_text(compare: &CompareView) -> String {
         ("rerouted paths", &compare.rerouted_paths),
         ("stranded paths", &compare.stranded_paths),
     ] {
-        let sides = [pairs(&sides.only_left), pairs(&sides.only_right), pairs(&sides.both)];
-        side_by_side(&mut text, what, &sides);
+        let lists = [pairs(&sides.only_left), pairs(&sides.only_right), pairs(&sides.both)];
+        side_by_side(&mut text, what, &lists, &sides.totals);
     }
     for (what, sides) in [
         ("impacted services", &compare.impacted_services),
@@ -279,11 +279,11 @@ pub(super) fn compare_text(compare: &CompareView) -> String {
         ("disconnected", &compare.disconnected),
         ("impacted SLOs", &compare.impacted_slos),
     ] {
-        let sides = [sides.only_left.clone(), sides.only_right.clone(), sides.both.clone()];
-        side_by_side(&mut text, what, &sides);
+        let lists = [sides.only_left.clone(), sides.only_right.clone(), sides.both.clone()];
+        side_by_side(&mut text, what, &lists, &sides.totals);
     }
     if !compare.complete {
-        text.push_str("note: a list was cut short by the limit: ask with a greater --limit\n");
+        text.push_str("note: a list is too long to be compared whole: what is on one side only may be on both\n");
     }
     for note in
         compare.left.coverage.notes.iter().filter(|n| !compare.right.coverage.notes.contains(n))
@@ -294,13 +294,17 @@ pub(super) fn compare_text(compare: &CompareView) -> String {
     text
 }
 
-fn side_by_side(text: &mut String, what: &str, sides: &[Vec<String>; 3]) {
+fn side_by_side(text: &mut String, what: &str, sides: &[Vec<String>; 3], totals: &SideTotals) {
     let [left, right, both] = sides;
-    let (l, r, b) = (left.len(), right.len(), both.len());
+    let (l, r, b) = (totals.only_left, totals.only_right, totals.both);
     let _ = writeln!(text, "{what}: {l} on the left only, {r} on the right only, {b} on both");
-    for (sign, list) in [('<', left), ('>', right), ('=', both)] {
+    for (sign, list, total) in [('<', left, l), ('>', right, r), ('=', both, b)] {
         for item in list {
             let _ = writeln!(text, "  {sign} {}", clean(item));
+        }
+        let left_out = total.saturating_sub(list.len() as u64);
+        if left_out > 0 {
+            let _ = writeln!(text, "  {sign} and {left_out} more: --limit shows them");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::{EdgeId, EdgeKind, NodeId, NodeKind};
 use holm_moment::{Moment, MomentBuilder};
@@ -35,6 +35,8 @@ pub struct Plan {
     pub runs_on: Vec<(usize, usize)>,
     /// What is where an agent is.
     pub seen_from: Vec<(usize, usize)>,
+    /// Other names, all of them addresses of hosts.
+    pub also: Vec<(usize, NodeId)>,
     order: Option<u64>,
 }
 
@@ -89,6 +91,10 @@ impl Plan {
                 path.hops.iter().map(|hop| hop.map(|hop| builder.node(self.id(hop)))).collect();
             builder.path(agent, target, &path.flow, &hops);
         }
+        for (node, name) in &self.also {
+            let node = builder.node(self.id(*node));
+            builder.also_called(node, name);
+        }
         for &(service, host) in &self.runs_on {
             let (service, host) = (builder.node(self.id(service)), builder.node(self.id(host)));
             builder.runs_on(service, host);
@@ -98,6 +104,42 @@ impl Plan {
             builder.seen_from(node, agent);
         }
         builder.build()
+    }
+
+    /// The nodes that share addresses, also over others, `n` among them: one machine.
+    pub fn machine(&self, n: usize) -> BTreeSet<usize> {
+        let of = |n: usize| -> BTreeSet<&str> {
+            let also = self.also.iter().filter(|(node, _)| *node == n).map(|(_, name)| name);
+            let names = std::iter::once(&self.names[n]).chain(also);
+            names
+                .filter(|name| matches!(name.kind(), NodeKind::Host | NodeKind::Hop))
+                .map(NodeId::name)
+                .filter(|name| name.contains('.'))
+                .collect()
+        };
+        let mut machine = BTreeSet::from([n]);
+        loop {
+            let known: BTreeSet<&str> = machine.iter().flat_map(|&n| of(n)).collect();
+            let more = (0..self.names.len()).filter(|&m| !of(m).is_disjoint(&known));
+            let next: BTreeSet<usize> = machine.iter().copied().chain(more).collect();
+            if next == machine {
+                return machine;
+            }
+            machine = next;
+        }
+    }
+
+    /// Pairs of names of one machine, both ways.
+    pub fn mates(&self) -> Vec<(usize, usize)> {
+        let of = |n: usize| self.machine(n).into_iter().map(move |m| (n, m));
+        (0..self.names.len()).flat_map(of).filter(|(a, b)| a != b).collect()
+    }
+
+    pub fn is_target(&self, n: usize) -> bool {
+        let kind = self.kind(n);
+        matches!(kind, NodeKind::Host | NodeKind::Service)
+            || self.also.iter().any(|(node, _)| *node == n)
+            || self.runs_on.iter().any(|(_, host)| *host == n)
     }
 
     /// What is in one place though no edge says so.
@@ -125,7 +167,7 @@ fn names() -> impl Strategy<Value = Vec<NodeId>> {
                 // Prefixes that hold the addresses, each in the one before.
                 NodeKind::Prefix => format!("203.0.113.0/{}", 30 + i),
                 NodeKind::Host if i.is_multiple_of(2) => format!("203.0.113.{i}"),
-                NodeKind::Hop if !i.is_multiple_of(2) => format!("203.0.113.{i}"),
+                NodeKind::Hop => format!("203.0.113.{i}"),
                 _ => format!("n{i}"),
             };
             let one = |(kind, count)| {
@@ -152,7 +194,15 @@ pub fn plan() -> impl Strategy<Value = Plan> {
         let edges = proptest::collection::btree_set(edge, 0..24);
         let paths = proptest::collection::vec(path, 0..5);
         let ties = proptest::collection::vec((0..count, 0..count), 0..5);
-        (Just(names), edges, paths, ties).prop_map(|(names, edges, paths, ties)| {
+        // Addresses that no host has as its first name.
+        let also = proptest::collection::btree_map(prop_oneof![Just(1), Just(3)], 0..count, 0..3);
+        (Just(names), edges, paths, ties, also).prop_map(|(names, edges, paths, ties, also)| {
+            let has_more = |&(_, node): &(i32, usize)| {
+                matches!(names[node].kind(), NodeKind::Host | NodeKind::Device)
+            };
+            let address = |i: i32| format!("host:203.0.113.{i}").parse().expect("valid");
+            let also = also.into_iter().filter(has_more);
+            let also = also.map(|(i, node)| (node, address(i))).collect();
             let between = |from: NodeKind, to: NodeKind| {
                 let these =
                     |&(a, b): &(usize, usize)| (names[a].kind(), names[b].kind()) == (from, to);
@@ -161,6 +211,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             Plan {
                 runs_on: between(NodeKind::Service, NodeKind::Host),
                 seen_from: between(NodeKind::Service, NodeKind::Agent),
+                also,
                 names,
                 edges: edges.into_iter().collect(),
                 paths: flow_paths(paths),
@@ -194,9 +245,10 @@ pub fn at_hop(path: &FlowPath, all: &[FlowPath], hop: usize) -> BTreeSet<usize> 
     there.collect()
 }
 
-/// What packets went between without an edge that says so.
-pub fn gaps(plan: &Plan) -> BTreeSet<(usize, usize)> {
-    let mut gaps = BTreeSet::new();
+/// What packets went between without an edge that says so, and how many hops it is at least.
+pub fn gaps(plan: &Plan) -> BTreeMap<(usize, usize), usize> {
+    let mut gaps = BTreeMap::new();
+    let mates = plan.mates();
     for path in &plan.paths {
         let route = path.route();
         let mut last: Option<usize> = None;
@@ -210,9 +262,11 @@ pub fn gaps(plan: &Plan) -> BTreeSet<(usize, usize)> {
                 for a in at_hop(path, &plan.paths, before) {
                     for &b in here.iter().filter(|&&b| b != a) {
                         let known = route[before].is_some() && route[hop].is_some();
-                        let link = plan.edges.contains(&(a, EdgeKind::Path, b));
+                        let link =
+                            plan.edges.contains(&(a, EdgeKind::Path, b)) || mates.contains(&(a, b));
                         if !next || (!known && !link) {
-                            gaps.insert((a, b));
+                            let least = gaps.entry((a, b)).or_insert(hop - before);
+                            *least = (*least).min(hop - before);
                         }
                     }
                 }

@@ -48,7 +48,7 @@ function Lists({ answer }: { answer: SideBySide }) {
   const [chosen, setChosen] = useState<[List, Part] | null>(null);
   const cells = LISTS.flatMap(([list]) => PARTS.map(([part]): [List, Part] => [list, part]));
   // Until a number is chosen: the first that is not zero.
-  const [list, part] = chosen ?? cells.find(([of, side]) => answer[of][side].length > 0) ?? ["broken_paths", "both"];
+  const [list, part] = chosen ?? cells.find(([of, side]) => answer[of].totals[side] > 0) ?? ["broken_paths", "both"];
   const rows = answer[list][part].map((each) => (typeof each === "string" ? { id: each, name: each } : { id: each.to, name: `${each.from} → ${each.to}` }));
   return (
     <>
@@ -60,7 +60,7 @@ function Lists({ answer }: { answer: SideBySide }) {
             <tr key={of}>
               <th scope="row">{name}</th>
               {PARTS.map(([side, where]) => {
-                const n = answer[of][side].length;
+                const n = answer[of].totals[side];
                 return (
                   <td key={side} className="num">
                     {n === 0 ? <span className="faint">0</span> : <button type="button" className="number" aria-pressed={of === list && side === part} aria-label={`${name}, ${where}: ${count(n)}`} onClick={() => setChosen([of, side])}>{count(n)}</button>}
@@ -71,6 +71,7 @@ function Lists({ answer }: { answer: SideBySide }) {
           ))}
         </tbody>
       </table>
+      {rows.length < answer[list].totals[part] && <p className="faint side-note">showing {count(rows.length)} of {count(answer[list].totals[part])}</p>}
       {rows.length === 0 && <p className="side-note">Neither breaks anything that was observed.</p>}
       <PickList
         label={`${LISTS.find(([of]) => of === list)?.[1] ?? ""}, ${PARTS.find(([side]) => side === part)?.[1] ?? ""}`}
