@@ -10,7 +10,7 @@ use crate::moment::{Moment, PrivateName};
 use crate::selector::Selection;
 
 /// A host or hop by its address, or a service at an address that no host goes by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Addressed {
     /// As IPv6; IPv4 mapped.
     address: u128,
@@ -22,7 +22,6 @@ pub(crate) struct Addressed {
 /// All that has an address, and which of it is one machine.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    /// In order of address and class.
     all: Vec<Addressed>,
     /// By node: the number of its machine, if that has other names that are nodes of their own.
     machine: HashMap<u32, u32>,
@@ -43,20 +42,16 @@ impl Addresses {
         private: &[PrivateName],
         serving: &[(IpAddr, Option<u32>, u32)],
     ) -> Self {
-        let own = nodes.iter().zip(0..);
-        let names = own.chain(also_called.iter().map(|(name, node)| (name, *node)));
         let address = |name: &NodeId| {
             let has = matches!(name.kind(), NodeKind::Host | NodeKind::Hop);
             has.then(|| name.name().parse().ok().map(number)).flatten()
         };
-        let is_private = |name: &NodeId| {
-            !private.is_empty()
-                && private.binary_search_by(|private| private.name.cmp(name)).is_ok()
-        };
-        let known = names
-            .filter_map(|(name, node)| Some((name, address(name)?, node)))
-            .filter(|(name, ..)| !is_private(name))
-            .map(|(_, address, node)| Addressed { address, class: None, node });
+        let own = public(nodes.iter().zip(0..), private);
+        let others = also_called.iter().map(|(name, node)| (name, *node));
+        let known = own
+            .chain(public(others, private))
+            .filter_map(|(name, node)| Some((address(name)?, node)))
+            .map(|(address, node)| Addressed { address, class: None, node });
         let of_classes = private.iter().filter_map(|private| {
             let (address, class) = (address(&private.name)?, Some(private.class));
             Some(Addressed { address, class, node: private.node })
@@ -65,9 +60,8 @@ impl Addresses {
             let address = number(address);
             Addressed { address, class, node }
         });
-        let mut all: Vec<Addressed> = known.chain(of_classes).chain(serving).collect();
-        all.sort_unstable();
-        all.dedup();
+        let mut all: Vec<Addressed> = Vec::with_capacity(nodes.len());
+        all.extend(known.chain(of_classes).chain(serving));
         let mut found = Self { all, ..Self::default() };
         found.find_machines(|node| nodes[node as usize].kind() == NodeKind::Service);
         found
@@ -76,19 +70,23 @@ impl Addresses {
     /// One address is one machine, and so is all that is tied together by several.
     fn find_machines(&mut self, is_service: impl Fn(u32) -> bool) {
         let mut above: HashMap<u32, u32> = HashMap::new();
-        for same in self.all.chunk_by(|a, b| (a.address, a.class) == (b.address, b.class)) {
-            let mut machines = same.iter().map(|each| each.node).filter(|node| !is_service(*node));
-            let Some(first) = machines.next() else { continue };
-            for other in machines {
-                let (one, other) = (top(&mut above, first), top(&mut above, other));
-                if one != other {
-                    above.insert(one.max(other), one.min(other));
-                    above.entry(one.min(other)).or_insert(one.min(other));
-                }
+        // Mostly an address is of one.
+        let mut of: HashMap<(u128, Option<u32>), u32> = HashMap::with_capacity(self.all.len());
+        let mut services = Vec::new();
+        for &Addressed { address, class, node } in &self.all {
+            if is_service(node) {
+                services.push((node, (address, class)));
+                continue;
             }
-            let services = same.iter().map(|each| each.node).filter(|node| is_service(*node));
-            self.runs_on.extend(services.map(|service| (service, first)));
+            let first = *of.entry((address, class)).or_insert(node);
+            if first != node {
+                let (one, other) = (top(&mut above, first), top(&mut above, node));
+                above.insert(one.max(other), one.min(other));
+                above.entry(one.min(other)).or_insert(one.min(other));
+            }
         }
+        let at = |(service, key)| of.get(&key).map(|&machine| (service, machine));
+        self.runs_on = services.into_iter().filter_map(at).collect();
         let mut known: Vec<u32> = above.keys().copied().collect();
         known.sort_unstable();
         let mut number: HashMap<u32, u32> = HashMap::new();
@@ -125,6 +123,18 @@ impl Addresses {
         links.dedup();
         links
     }
+}
+
+/// Names without those that mean one thing to some sites only; both are in order.
+fn public<'a>(
+    names: impl Iterator<Item = (&'a NodeId, u32)>,
+    private: &[PrivateName],
+) -> impl Iterator<Item = (&'a NodeId, u32)> {
+    let mut private = private.iter().peekable();
+    names.filter(move |(name, _)| {
+        while private.next_if(|private| private.name < **name).is_some() {}
+        private.peek().is_none_or(|private| private.name != **name)
+    })
 }
 
 /// The first of those that a node was put together with.
