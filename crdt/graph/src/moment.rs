@@ -1,6 +1,7 @@
 //! The graph at one moment, laid out for questions about routes and failures.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -32,6 +33,7 @@ impl TopologyGraph {
         laying.nodes();
         laying.paths();
         laying.edges();
+        laying.machines();
         laying.places();
         laying.private_names();
         laying.builder.build()
@@ -267,6 +269,28 @@ impl<'a> Laying<'a> {
         let attributes = record.attributes(self.at);
         if let Some(Ok(peer)) = attributes.get(PEER_SITE).map(|site| SiteId::new(site)) {
             self.builder.located_at(target, &peer);
+        }
+    }
+
+    /// Hosts of which nobody speaks, but that have the address of a hop by what a site says of them: they tie the
+    /// hops of one machine together.
+    fn machines(&mut self) {
+        let graph = self.graph;
+        for alias in graph.aliases.iter() {
+            for (site, _) in said_at(&alias.records, self.at, &None) {
+                let is_hop = |end: &NodeId| {
+                    let address = end.name().parse::<IpAddr>().is_ok();
+                    let hop =
+                        address.then(|| NodeId::new(NodeKind::Hop, end.name()).ok()).flatten();
+                    let hop = hop.and_then(|hop| graph.node_named(&hop));
+                    hop.is_some_and(|(hop, _)| self.there(hop, site).is_some())
+                };
+                if alias.id.ends().iter().any(|end| is_hop(end)) {
+                    for end in alias.id.ends() {
+                        graph.node_named(end).and_then(|(node, _)| self.node(node, site));
+                    }
+                }
+            }
         }
     }
 

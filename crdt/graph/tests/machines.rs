@@ -34,7 +34,6 @@ fn gateway() -> TopologyGraph {
         "hop:192.0.2.1|path|host:198.51.100.1",
         "agent:berlin|path|hop:192.0.2.2",
         "hop:192.0.2.2|path|host:198.51.100.2",
-        "host:gw",
         "host:192.0.2.1|alias|host:gw",
         "host:192.0.2.2|alias|host:gw",
     ])
@@ -209,4 +208,47 @@ fn loopback_leads_to_a_service_where_sites_say_that_they_share_the_machine() {
     };
     assert!(written(&[]).is_empty(), "each has its own");
     assert_eq!(written(&[("holm.site.machine", "lab")]), ["service:payments"]);
+}
+
+#[test]
+fn a_gateway_that_is_entered_at_two_interfaces_is_ranked_before_what_breaks_less() {
+    // More machines than are looked at, and one that nothing breaks alone.
+    let mut graph = TopologyGraph::new();
+    let mut put = |element: &str| put(&mut graph, "berlin", element, (1, None));
+    for side in [1, 2] {
+        put(&format!("agent:berlin|path|hop:192.0.2.{side}"));
+        put(&format!("host:192.0.2.{side}|alias|host:gw"));
+        for host in 0..200 {
+            put(&format!("hop:192.0.2.{side}|path|host:203.0.113.{host}"));
+        }
+    }
+    for small in 0..1_500 {
+        let address = format!("198.18.{}.{}", small / 250, small % 250);
+        put(&format!("agent:berlin|path|hop:{address}"));
+        put(&format!("hop:{address}|path|host:{address}"));
+    }
+    let moment = graph.moment(NOW);
+    let ranking = moment.spof(2);
+    assert!(ranking.as_one_node > 0, "too many to look at all");
+    let ids: Vec<String> = ranking.items.iter().map(|row| row.id.to_string()).collect();
+    assert_eq!(ids, ["agent:berlin", "host:gw"]);
+    assert_eq!(ranking.items[1].broken_paths, 201);
+}
+
+#[test]
+fn a_silent_flow_beside_very_many_does_not_take_the_room_of_all_pairs() {
+    let mut builder = holm_moment::MomentBuilder::new();
+    let mut node = |name: &str| builder.node(node(name));
+    let (agent, target) = (node("agent:berlin"), node("host:198.51.100.1"));
+    let hops: Vec<[u32; 2]> =
+        (0..20_000).map(|n| [node(&format!("hop:a{n}")), node(&format!("hop:b{n}"))]).collect();
+    for (flow, [a, b]) in hops.iter().enumerate() {
+        builder.path(agent, target, &format!("udp-{flow}"), &[Some(*a), Some(*b)]);
+    }
+    builder.path(agent, target, "udp-silent", &[None, None]);
+    let moment = builder.build();
+    let impact = fails(&moment, "hop:a7");
+    assert_eq!((impact.broken_paths.total, impact.rerouted_paths.total), (0, 1));
+    assert_eq!(impact.disconnected.total, 0);
+    assert_eq!(moment.components().1, 1);
 }

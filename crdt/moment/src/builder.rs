@@ -252,7 +252,13 @@ impl MomentBuilder {
         let links = untold(&links);
         let path_edge_count = path_edges.clone().count();
         let path = Layer::of(count, path_edges.chain(links.iter().copied()));
-        let is_link = |a: u32, b: u32| path.out.of(a).iter().any(|hop| hop.node == b);
+        // Edges are in order of (from, kind, to).
+        let is_link = |a: u32, b: u32| {
+            let key = |edge: &(u32, EdgeKind, u32, u32)| (edge.0, edge.1, edge.2);
+            let known =
+                edges.binary_search_by(|edge| key(edge).cmp(&(a, EdgeKind::Path, b))).is_ok();
+            known && !probed.contains(&(a, b)) || addresses.one_with(a).contains(&b)
+        };
         let gaps = paths.gaps(is_link);
         let gap_hops = gaps.iter().map(|&(_, _, hops)| hops).collect();
         let gaps = (0..).zip(&gaps).map(|(number, &(from, to, _))| (number, from, to));

@@ -117,7 +117,7 @@ impl FlowPaths {
                     let is_told = is_next && route[last] != NO_NODE && route[hop] != NO_NODE;
                     if !is_told && done.insert((last, route[last], hop, route[hop])) {
                         let (before, here) = (self.at_hop(path, last), self.at_hop(path, hop));
-                        let pairs = before.iter().flat_map(|&a| here.iter().map(move |&b| (a, b)));
+                        let pairs = pairs(before, here);
                         let open = pairs.filter(|&(a, b)| a != b && !(is_next && is_link(a, b)));
                         gaps.extend(open.map(|(a, b)| (a, b, as_index(hop - last))));
                     }
@@ -143,6 +143,18 @@ impl FlowPaths {
     fn paths_of(&self, pair: u32) -> Range<u32> {
         self.pair_start[pair as usize]..self.pair_start[pair as usize + 1]
     }
+}
+
+/// Most nodes on one side of a gap each of which leads to each on the other.
+const MOST_SIDE_BY_SIDE: usize = 64;
+
+/// Everyone of `before` with everyone of `here`. Of very many each leads to the first of the other side only: as
+/// long as one of those is left, all hang together as they would.
+fn pairs<'a>(before: &'a [u32], here: &'a [u32]) -> impl Iterator<Item = (u32, u32)> + 'a {
+    let some = |side: &'a [u32]| &side[..side.len().min(MOST_SIDE_BY_SIDE)];
+    let forward = before.iter().flat_map(move |&a| some(here).iter().map(move |&b| (a, b)));
+    let rest = &here[some(here).len()..];
+    forward.chain(rest.iter().flat_map(move |&b| some(before).iter().map(move |&a| (a, b))))
 }
 
 /// By hop: who answered there to any of these flows. The target at the end is no hop.

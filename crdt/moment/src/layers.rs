@@ -213,13 +213,14 @@ impl Moment {
         match self.kind_of(node) {
             NodeKind::Service => Box::new(self.agents_with(node).chain(self.machines_of(node))),
             NodeKind::Site => Box::new(self.site_of(node).and_then(|s| agent_of(&s)).into_iter()),
-            NodeKind::Host => {
-                let at = self.located.iter().filter(move |(_, nodes)| nodes.contains(&node));
-                Box::new(
-                    at.filter_map(move |(site, _)| agent_of(site)).chain(self.other_names(node)),
-                )
+            NodeKind::Host | NodeKind::Hop => {
+                let is_there = move |nodes: &[u32]| {
+                    nodes.contains(&node) || self.other_names(node).any(|n| nodes.contains(&n))
+                };
+                let at = self.located.iter().filter(move |(_, nodes)| is_there(nodes));
+                let agents = at.filter_map(move |(site, _)| agent_of(site));
+                Box::new(agents.chain(self.other_names(node)))
             }
-            NodeKind::Hop => Box::new(self.other_names(node)),
             _ => Box::new(std::iter::empty()),
         }
     }
@@ -230,7 +231,8 @@ impl Moment {
             NodeKind::Host | NodeKind::Hop => Box::new(self.other_names(node)),
             NodeKind::Agent | NodeKind::Site => {
                 let located = self.site_of(node).and_then(|site| self.located.get(&site));
-                Box::new(located.into_iter().flatten().copied())
+                let located = located.into_iter().flatten().copied();
+                Box::new(located.flat_map(|n| std::iter::once(n).chain(self.other_names(n))))
             }
             _ => Box::new(std::iter::empty()),
         }

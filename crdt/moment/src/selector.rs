@@ -81,16 +81,15 @@ impl Moment {
                 self.add_whole(self.meant_by(node, site).ok_or_else(unknown)?, &mut selection);
             }
             Selector::Listed { name, elements } => {
+                let mut found = Vec::new();
                 for (id, site) in elements {
                     match id {
-                        ElementId::Node(id) => self
-                            .meant_by(id, site)
-                            .into_iter()
-                            .for_each(|node| self.add_whole(node, &mut selection)),
+                        ElementId::Node(id) => found.extend(self.meant_by(id, site)),
                         ElementId::Edge(id) => selection.edges.extend(self.edge_meant_by(id, site)),
                         ElementId::Path(_) | ElementId::Alias(_) => {}
                     }
                 }
+                self.add_wholes(found, &mut selection);
                 if selection == Selection::default() {
                     return Err(UnknownTarget { target: name.clone(), near: Vec::new() });
                 }
@@ -123,32 +122,44 @@ impl Moment {
 
     /// A node with its parts, by whichever of its names it has some.
     fn add_whole(&self, node: u32, selection: &mut Selection) {
-        selection.nodes.push(node);
-        let has_parts = [NodeKind::Site, NodeKind::Prefix, NodeKind::As, NodeKind::Device];
-        if has_parts.iter().any(|&kind| self.is_any(node, kind)) {
-            for name in self.names(node) {
-                self.add_parts(&name, node, selection);
+        self.add_wholes(vec![node], selection);
+    }
+
+    /// The same of many, in one go.
+    fn add_wholes(&self, mut nodes: Vec<u32>, selection: &mut Selection) {
+        nodes.sort_unstable();
+        nodes.dedup();
+        selection.nodes.extend(&nodes);
+        let of_kind = |kind| nodes.iter().copied().filter(move |&node| self.is_any(node, kind));
+        self.each_held(of_kind(NodeKind::Prefix), &mut |_, node| selection.nodes.push(node));
+        if of_kind(NodeKind::As).next().is_some() {
+            let own = self.originated().into_iter();
+            let own = own.filter(|(by, _)| nodes.binary_search(by).is_ok());
+            selection.nodes.extend(own.map(|(_, node)| node));
+        }
+        for kind in [NodeKind::Site, NodeKind::Device] {
+            for node in of_kind(kind) {
+                for name in self.names(node) {
+                    self.add_parts(&name, node, selection);
+                }
             }
         }
     }
 
-    /// What is a part of a node.
+    /// What is a part of a site or device.
     pub(crate) fn add_parts(&self, node: &NodeId, index: u32, selection: &mut Selection) {
         match node.kind() {
             NodeKind::Site => self.add_site(node.name(), selection),
-            NodeKind::Prefix => {
-                let prefix = std::iter::once(index);
-                self.each_held(prefix, &mut |_, node| selection.nodes.push(node));
-            }
-            NodeKind::As => {
-                let own = self.originated().into_iter().filter(|(by, _)| *by == index);
-                selection.nodes.extend(own.map(|(_, node)| node));
-            }
             NodeKind::Device => {
                 let attached = self.device.around(index).map(|hop| hop.node);
                 selection.nodes.extend(attached.filter(|&n| self.is_any(n, NodeKind::Hop)));
             }
-            NodeKind::Agent | NodeKind::Hop | NodeKind::Host | NodeKind::Service => {}
+            NodeKind::Agent
+            | NodeKind::As
+            | NodeKind::Hop
+            | NodeKind::Host
+            | NodeKind::Prefix
+            | NodeKind::Service => {}
         }
     }
 

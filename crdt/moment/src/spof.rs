@@ -1,5 +1,6 @@
 //! Single points of failure: every node by what breaks if it alone fails.
 
+mod below;
 mod callers;
 mod circles;
 mod dominators;
@@ -60,7 +61,7 @@ pub struct SpofRanking {
     /// How many nodes break something.
     pub total: u64,
     /// Sites, prefixes, ASes, devices and machines with several names that are ranked by their node alone: those
-    /// with the fewest parts, and machines that break least, where there are too many to look at all that
+    /// with the fewest parts, and machines that the least may hang on, where there are too many to look at all that
     /// belongs to each.
     pub as_one_node: u64,
     /// Of how many agents the pairs were counted, and how many there are: all but in very large topologies.
@@ -110,7 +111,7 @@ impl Moment {
                 disconnected: disconnected[node as usize],
             })
             .collect();
-        let wholes = self.wholes(|node| nodes[node as usize].blast_radius());
+        let wholes = self.wholes();
         for whole in wholes.ranked {
             nodes[whole.node as usize] = whole;
         }

@@ -194,8 +194,19 @@ pub(super) fn no_centre(asked: &Asked, at: Option<Millis>, centre: &NodeId) -> A
 pub(super) fn never_recorded(asked: &Asked, id: &ElementId) -> ApiError {
     let text = id.to_string();
     match asked.moment(None) {
+        Ok(moment) if is_worked_out(&moment, id) => ApiError::not_found(format!(
+            "{text} was recorded by no site: it is worked out from calls to an address at which that service serves; `holm whatif` takes it"
+        )),
         Ok(moment) => missing(&text, "was never recorded by any site", &near(&moment, &text)),
         Err(error) => error,
+    }
+}
+
+/// Whether an edge is there that no site recorded.
+fn is_worked_out(moment: &Moment, id: &ElementId) -> bool {
+    match id {
+        ElementId::Edge(edge) => moment.find_edges(edge).next().is_some(),
+        ElementId::Node(_) | ElementId::Path(_) | ElementId::Alias(_) => false,
     }
 }
 

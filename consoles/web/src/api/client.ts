@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { PairMatrix, ResultsPage, TestCheck, TestDetail, TestList, TestRun, TestsApplied, AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
+import type { DnsTrace, PairMatrix, ResultsPage, TestCheck, TestDetail, TestList, TestRun, TestsApplied, TlsPosture, AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -101,8 +101,10 @@ export interface TopologyQuery {
 const MOST_ELEMENTS = 50_000;
 /** Most elements of each list of a comparison. */
 const MOST_CHANGES = 10_000;
-/** Most items of each list of each of two failures. */
-const MOST_IMPACTS = 2_000;
+/** Most items of each list of a failure: all of them are drawn. */
+const MOST_IMPACTS = 10_000;
+/** The same of each of two failures. */
+const MOST_COMPARED = 2_000;
 export const MOST_FOUND = 20;
 
 function path(of: string, query: Record<string, string | number | undefined>): string {
@@ -173,9 +175,14 @@ export interface IncidentAct {
   with?: string;
 }
 
+/** The question of one failure, the same for the request and for "the same by API". */
+export function whatIfBody(target: string, at: string | undefined): object {
+  return { target, limit: MOST_IMPACTS, ...(at ? { at } : {}) };
+}
+
 /** The question of two failures, the same for the request and for "the same by API". */
 export function sideBySideBody(left: string, right: string, at: string | undefined): object {
-  const side = (target: string) => ({ target, limit: MOST_IMPACTS, ...(at ? { at } : {}) });
+  const side = (target: string) => ({ target, limit: MOST_COMPARED, ...(at ? { at } : {}) });
   return { left: side(left), right: side(right) };
 }
 
@@ -213,7 +220,7 @@ export const api = {
   ranking: (at: string | undefined, limit: number, signal?: AbortSignal) => get<Ranking>(rankingPath(at, limit), signal),
   diff: (from: string, to: string | undefined, site: string | undefined, signal?: AbortSignal) => get<Diff>(diffPath(from, to, site), signal),
   search: (q: string, at: string | undefined, signal?: AbortSignal) => get<Found>(path("/v1/topology/search", { q, at, limit: MOST_FOUND }), signal),
-  whatIf: (target: string, at: string | undefined, signal?: AbortSignal) => post<Impact>("/v1/topology/whatif", at ? { target, at } : { target }, signal),
+  whatIf: (target: string, at: string | undefined, signal?: AbortSignal) => post<Impact>("/v1/topology/whatif", whatIfBody(target, at), signal),
   sideBySide: (left: string, right: string, at: string | undefined, signal?: AbortSignal) => post<SideBySide>("/v1/topology/whatif/compare", sideBySideBody(left, right, at), signal),
   forget: (site: string) => post<Gone>("/v1/mesh/gone", { site }),
   recordedChanges: (query: RecordedChangesQuery, signal?: AbortSignal) => get<RecordedChangeList>(recordedChangesPath(query), signal),
@@ -235,6 +242,8 @@ export const api = {
   removeTest: (name: string) => remove(`/v1/tests/${encodeURIComponent(name)}`),
   runTest: (name: string, sites: readonly string[]) => post<TestRun>(`/v1/tests/${encodeURIComponent(name)}/run`, { sites }),
   testResults: (query: { test: string; from: string; to: string; limit: number }, signal?: AbortSignal) => get<ResultsPage>(path("/v1/results", query), signal),
+  tlsPosture: (signal?: AbortSignal) => get<TlsPosture>(`/v1/tls/posture?limit=${MOST_ALERTS}`, signal),
+  dnsTrace: (name: string, type: string) => post<DnsTrace>("/v1/dns/trace", { name, type }),
   matrix: (signal?: AbortSignal) => get<PairMatrix>("/v1/mesh/matrix", signal),
   silences: (signal?: AbortSignal) => get<SilenceList>("/v1/alerts/silences", signal),
   createSilence: (silence: { matchers: Record<string, string>; until: string; comment: string }) => post<Silence>("/v1/alerts/silences", silence),

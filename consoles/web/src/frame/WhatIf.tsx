@@ -1,8 +1,8 @@
 // What breaks if the open element fails: paths, services, prefixes, what is cut off. Asking changes nothing.
 import { Link } from "@tanstack/react-router";
-import { useState, type ReactNode } from "react";
+import { Children, useState, type ReactNode } from "react";
 
-import { ApiError, isLoggedOut } from "../api/client";
+import { ApiError, isLoggedOut, whatIfBody } from "../api/client";
 import { useWhatIf } from "../api/queries";
 import type { Impact } from "../api/types";
 import { Button, ElementLink, Failure, SameBy, Waiting } from "../parts/basics";
@@ -63,12 +63,12 @@ function Lists({ impact, id, at }: { impact: Impact; id: string; at: string | un
     <div className="impact">
       {totals.failed > 1 && <p className="faint">{plural(totals.failed, "element")} belong to it and fail with it.</p>}
       {nothing && <p>Nothing that was observed hangs on it.</p>}
-      <Group title="Paths that break" total={totals.broken_paths} shown={impact.broken_paths.length}>
+      <Group title="Paths that break" total={totals.broken_paths}>
         {impact.broken_paths.map((path) => (
           <li key={`${path.from} ${path.to}`}><Ends from={path.from} to={path.to} /><Way label={path.status} route={path.route} /></li>
         ))}
       </Group>
-      <Group title="Paths that go another way" total={totals.rerouted_paths} shown={impact.rerouted_paths.length}>
+      <Group title="Paths that go another way" total={totals.rerouted_paths}>
         {impact.rerouted_paths.map((path) => (
           <li key={`${path.from} ${path.to}`}>
             <Ends from={path.from} to={path.to} />
@@ -76,18 +76,18 @@ function Lists({ impact, id, at }: { impact: Impact; id: string; at: string | un
           </li>
         ))}
       </Group>
-      <Group title="Services that need it" total={totals.impacted_services} shown={impact.impacted_services.length}>
+      <Group title="Services that need it" total={totals.impacted_services}>
         {impact.impacted_services.map((each) => (
           <li key={each.id} className="row"><ElementLink id={each.id} /><span className="faint">{each.distance === 1 ? "directly" : `${each.distance} steps away`}</span></li>
         ))}
       </Group>
-      <Group title="Prefixes behind it" total={totals.impacted_prefixes} shown={impact.impacted_prefixes.length}>
+      <Group title="Prefixes behind it" total={totals.impacted_prefixes}>
         {impact.impacted_prefixes.map((each) => <li key={each.id} className="row"><ElementLink id={each.id} /><span className="faint">{each.loss}</span></li>)}
       </Group>
-      <Group title="Cut off" total={totals.disconnected} shown={impact.disconnected.length}>
+      <Group title="Cut off" total={totals.disconnected}>
         {impact.disconnected.map((each) => <li key={each}><ElementLink id={each} /></li>)}
       </Group>
-      <Group title="SLOs that it touches" total={totals.impacted_slos} shown={impact.impacted_slos?.length ?? 0}>
+      <Group title="SLOs that it touches" total={totals.impacted_slos}>
         {(impact.impacted_slos ?? []).map((name) => <li key={name}><Link to="/slos" search={(search) => ({ ...search, slo: name })} className="link mono">{name}</Link></li>)}
       </Group>
       {impact.coverage.notes.length > 0 && (
@@ -96,17 +96,25 @@ function Lists({ impact, id, at }: { impact: Impact; id: string; at: string | un
           <ul>{impact.coverage.notes.map((note) => <li key={note} className="faint">{note}</li>)}</ul>
         </details>
       )}
-      <SameBy path="/v1/topology/whatif" body={at ? { target: id, at } : { target: id }} cli={`holm whatif '${id}'${at ? ` --at ${at}` : ""}`} />
+      <SameBy path="/v1/topology/whatif" body={whatIfBody(id, at)} cli={`holm whatif '${id}'${at ? ` --at ${at}` : ""}`} />
     </div>
   );
 }
 
-function Group({ title, total, shown, children }: { title: string; total: number; shown: number; children: ReactNode }) {
+/** Rows that are shown at first, and more at each word. */
+const MORE = 100;
+
+/** What is listed, some at a time: the picture shows all of it. */
+function Group({ title, total, children }: { title: string; total: number; children: ReactNode }) {
+  const [most, setMost] = useState(MORE);
   if (total === 0) return null;
+  const rows = Children.toArray(children);
+  const listed = Math.min(rows.length, most);
   return (
     <>
-      <h4>{title} <span className="faint">{shown < total ? `showing ${count(shown)} of ${count(total)}` : count(total)}</span></h4>
-      <ul>{children}</ul>
+      <h4>{title} <span className="faint">{listed < total ? `showing ${count(listed)} of ${count(total)}` : count(total)}</span></h4>
+      <ul>{rows.slice(0, most)}</ul>
+      {listed < rows.length && <Button onClick={() => setMost(most + MORE)}>Show {count(Math.min(MORE, rows.length - listed))} more</Button>}
     </>
   );
 }

@@ -48,14 +48,16 @@ pub(super) struct Wholes {
 }
 
 impl Moment {
-    /// What those break that stand for more than themselves: of machines those first of which a name alone breaks
-    /// most, as `alone` has it, of all others those with the most parts; prefixes last.
-    pub(super) fn wholes(&self, alone: impl Fn(u32) -> u64) -> Wholes {
+    /// What those break that stand for more than themselves: of machines those first that the most may hang on, of
+    /// all others those with the most parts; prefixes last.
+    pub(super) fn wholes(&self) -> Wholes {
         let mut wholes = self.with_parts();
+        let has_machines = wholes.iter().any(|whole| whole.class == Class::Machine);
+        let below = if has_machines { self.below() } else { Vec::new() };
         wholes.sort_by_cached_key(|whole| {
             let weight = match whole.class {
-                Class::Machine => whole.fails.iter().map(|&node| alone(node)).max(),
-                Class::Named | Class::Prefix => Some(whole.fails.len() as u64),
+                Class::Machine => whole.fails.iter().map(|&node| below[node as usize]).sum(),
+                Class::Named | Class::Prefix => whole.fails.len() as u64,
             };
             (whole.class, Reverse(weight), whole.node)
         });
