@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use holm_change::{Headers, MAX_BODY_BYTES, Malformed, Provider, Refusal, Signed, Source};
 use holm_model::Millis;
 
+use super::bodies::too_long;
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::ingest::{Refused, Unread, count, text_of};
 use super::recorded_changes_types::DeliveryAccepted;
@@ -61,10 +62,7 @@ pub(crate) async fn ingest(
         Err(Unread::TooLong) => {
             count(&refused.size);
             count_of(&of, |count| count.refused_size += 1);
-            let message = format!(
-                "the body is longer than {MAX_BODY_BYTES} bytes; send fewer changes at once"
-            );
-            return Ok((StatusCode::PAYLOAD_TOO_LARGE, message).into_response());
+            return Ok(too_long(MAX_BODY_BYTES, "send fewer changes at once"));
         }
         Err(Unread::Broken) => return Err(state.ingest.broken()),
         Err(Unread::Busy) => return Err(state.ingest.busy()),
@@ -78,7 +76,8 @@ pub(crate) async fn ingest(
     let Some((tenant, source)) = of else {
         return Err(ApiError::internal("a delivery without a source"));
     };
-    let read = holm_change::read(provider, &signed, &header, body, now).map_err(|error| {
+    let bounds = (tenant.oldest_change(now), now);
+    let read = holm_change::read(provider, &signed, &header, body, bounds).map_err(|error| {
         count(&refused.body);
         tenant.changes.count(&source.id, |count| count.refused_body += 1);
         let code = match error {

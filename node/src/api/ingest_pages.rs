@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use holm_model::Millis;
 use holm_page::{Connector, HeardError, MAX_BODY_BYTES, Refusal, Verified, is_name};
 
+use super::bodies::too_long;
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::ingest::{Unread, count, text_of};
 use super::pages_types::PageHeard;
@@ -43,8 +43,7 @@ pub(crate) async fn hear(
         Ok(whole) => whole,
         Err(Unread::TooLong) => {
             count(&refused.size);
-            let message = format!("the body is longer than {MAX_BODY_BYTES} bytes");
-            return Ok((StatusCode::PAYLOAD_TOO_LARGE, message).into_response());
+            return Ok(too_long(MAX_BODY_BYTES, "send less of the text"));
         }
         Err(Unread::Broken) => return Err(state.ingest_pages.broken()),
         Err(Unread::Busy) => return Err(state.ingest_pages.busy()),
@@ -53,10 +52,9 @@ pub(crate) async fn hear(
     let body = whole.body.clone();
     let now = Millis::now();
     let header = |name: &str| text_of(&parts.headers, name);
-    let (tenant, connector, verified) = verified(&state, &name, &header, &body, now)?;
+    let verified = verified(&state, &name, &header, &body, now)?;
     let at = Arc::clone(&state);
-    let work =
-        tokio::task::spawn_blocking(move || tenant.hear(&at, &connector, &verified, &body, now));
+    let work = tokio::task::spawn_blocking(move || heard_by_one(&at, &verified, &body, now));
     let hearing = work.await.map_err(ApiError::internal)?.map_err(|error| {
         let (counter, code) = match &error {
             HearError::Malformed(HeardError::NotJson(_)) => (&refused.body, ErrorCode::BadRequest),
@@ -82,33 +80,55 @@ pub(crate) async fn hear(
     Ok(Json(answer).into_response())
 }
 
-/// The tenant whose connector's secret signed a request. Two tenants may call theirs alike.
+/// A tenant whose connector's secret signed a request.
+type Of = (Arc<Tenant>, Connector, Verified);
+
+/// Says it to each tenant whose secret signed it, until one remembers the incident: two may have connectors of
+/// one name and one secret.
+fn heard_by_one(
+    state: &NodeState,
+    verified: &[Of],
+    body: &[u8],
+    now: Millis,
+) -> Result<Hearing, HearError> {
+    let mut nothing = None;
+    for (tenant, connector, verified) in verified {
+        match tenant.hear(state, connector, verified, body, now)? {
+            Hearing::Nothing(why) => nothing = nothing.or(Some((tenant, why))),
+            hearing => return Ok(hearing),
+        }
+    }
+    let (tenant, why) = nothing.ok_or_else(|| HeardError::NotJson("nobody reads it".into()))?;
+    tenant.count_heard_nothing();
+    Ok(Hearing::Nothing(why))
+}
+
+/// The tenants whose connector's secret signed a request, one at least. Two may call theirs alike.
 fn verified(
     state: &NodeState,
     name: &str,
     header: &holm_change::Headers<'_>,
     body: &[u8],
     now: Millis,
-) -> Result<(Arc<Tenant>, Connector, Verified), ApiError> {
+) -> Result<Vec<Of>, ApiError> {
     let refused = &state.ingest_pages.refused;
     let mut refusal = Refusal::Signature;
-    let mut found = None;
+    let mut found = Vec::new();
     let tenants = if is_name(name) { state.tenants.all() } else { Vec::new() };
     // All of them, also when one was found: how long it takes says nothing of whose it is.
     for tenant in tenants {
         match tenant.verify_hearing(name, header, body, now) {
-            (Some(connector), Ok(verified)) if found.is_none() => {
-                found = Some((tenant, connector, verified));
-            }
+            (Some(connector), Ok(verified)) => found.push((tenant, connector, verified)),
             (Some(_), Err(stale @ Refusal::Stale { .. })) => refusal = stale,
             _ => {}
         }
     }
-    found.ok_or_else(|| {
-        count(match refusal {
-            Refusal::Signature => &refused.signature,
-            Refusal::Stale { .. } => &refused.stale,
-        });
-        ApiError::new(ErrorCode::Unauthorized, refusal.to_string())
-    })
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    count(match refusal {
+        Refusal::Signature => &refused.signature,
+        Refusal::Stale { .. } => &refused.stale,
+    });
+    Err(ApiError::new(ErrorCode::Unauthorized, refusal.to_string()))
 }

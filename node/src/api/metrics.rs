@@ -26,6 +26,7 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
         ("holm_http_connections_refused_address_total", &served.refused_address),
         ("holm_http_handshakes_failed_total", &served.failed_handshakes),
         ("holm_http_accepts_failed_total", &served.failed_accepts),
+        ("holm_http_bodies_too_long_total", &served.bodies_too_long),
     ] {
         text.put(name, &[], counter.load(Ordering::Relaxed));
     }

@@ -54,6 +54,8 @@ pub(crate) struct ServeCounters {
     pub(crate) refused_address: AtomicU64,
     pub(crate) failed_handshakes: AtomicU64,
     pub(crate) failed_accepts: AtomicU64,
+    /// Requests whose body was longer than it may be.
+    pub(crate) bodies_too_long: AtomicU64,
 }
 
 /// Where the TLS configuration of the next connection comes from: it changes at renewal.

@@ -4,7 +4,7 @@
 //! ([`super::alerts_judge`], [`super::alerts_rows`]).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -36,6 +36,8 @@ const MAX_GROUP_BYTES: usize = 400;
 /// What a tenant's node knows of alert rules.
 pub(crate) struct Alerts {
     pub(super) writer: Writer,
+    /// Since when this node takes rows of the tenant without a pause.
+    pub(super) since: Millis,
     policies: Mutex<PolicyBook>,
     defined: Mutex<Arc<Vec<AlertRule>>>,
     silences: Mutex<Arc<Vec<AlertSilence>>>,
@@ -120,9 +122,10 @@ impl View {
 
 impl Alerts {
     /// With what the documents hold.
-    pub(super) fn open(writer: Writer, replica: &Replica) -> Self {
+    pub(super) fn open(writer: Writer, replica: &Replica, now: Millis) -> Self {
         let alerts = Self {
             writer,
+            since: now,
             policies: Mutex::default(),
             defined: Mutex::default(),
             silences: Mutex::default(),
@@ -356,14 +359,20 @@ impl Tenant {
         self.edit_policies(state, RULES, contents.collect(), by, now)
     }
 
-    /// Rules that this node cannot judge, by name, and why.
+    /// Rules that this node cannot judge, by name, and why: beside each other, and beside those that there are.
     pub(crate) fn unjudged(&self, rules: &[Rule]) -> Vec<(String, String)> {
         let tables = super::alerts_rows::shapes(&self.rows.store);
         let limits = holm_alert::Limits::default();
         let now = Millis::now();
-        let all = rules.iter().cloned().map(Arc::new);
-        let engine = holm_alert::Engine::new(all, &tables, limits, now, now);
-        let standings = engine.standings(0).into_iter();
+        let new: BTreeSet<&str> = rules.iter().map(|rule| &*rule.name).collect();
+        let defined = self.alerts.defined();
+        let known = defined.iter().filter_map(|rule| rule.rule.clone());
+        let known = known.filter(|rule| !new.contains(&*rule.name));
+        let all = rules.iter().cloned().map(Arc::new).chain(known);
+        let mut engine = holm_alert::Engine::new(all, &tables, limits, now, now);
+        // Whether there are the rules that a composite looks at shows when it is judged.
+        engine.judge(now);
+        let standings = engine.standings(0).into_iter().take(rules.len());
         standings.filter_map(|s| Some((s.rule.name.to_string(), s.problem?))).collect()
     }
 
@@ -463,6 +472,7 @@ impl Tenant {
                 })
                 .collect();
             self.alerts.take_records(&records);
+            self.notice_edits(&records);
             committed.versions
         };
         versions.into_iter().for_each(|version| state.publish(version));

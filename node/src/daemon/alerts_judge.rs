@@ -11,7 +11,7 @@ use holm_model::{DocVersion, Millis, NodeId, SIGNAL_KEY, Signal};
 use holm_replica::{NewRecord, Record, Shelf};
 
 use super::alerts::{KIND, PLANE, View};
-use super::alerts_rows::{Past, shapes};
+use super::alerts_rows::{Past, shapes, watched};
 use super::alerts_state::StateRecord;
 use super::slo::lock;
 use super::state::{Change, NodeState, Topic};
@@ -282,7 +282,8 @@ impl Tenant {
         let mut engine = Engine::new(rules.clone(), &tables, Limits::default(), now, now);
         let back = engine.seasonal().into_iter().map(|(_, back)| back).max()?;
         let from = now - back;
-        engine = Engine::new(rules.clone(), &tables, Limits::default(), from, Millis(0));
+        let watched = watched(snapshots, self.alerts.since);
+        engine = Engine::new(rules.clone(), &tables, Limits::default(), from, watched);
         let mut past = Past::open(&engine.wanted(), snapshots, from);
         let done = past.feed(&mut engine, (from, now), &|| self.has_ended());
         done.then(|| (rules, engine.learnt()))
@@ -386,16 +387,17 @@ impl Tenant {
         };
         let tables = shapes(&self.rows.store);
         let mut back = rules.iter().map(|rule| rule.looks_back_ms()).max().unwrap_or(0);
-        let mut engine = Engine::new(rules.clone(), &tables, Limits::default(), from, Millis(0));
+        let mut engine = Engine::new(rules.clone(), &tables, Limits::default(), from, from);
         for (_, season) in engine.seasonal() {
             back = back.max(season + back);
         }
         let begin = from - back;
-        engine = Engine::new(rules, &tables, Limits::default(), begin, Millis(0));
-        engine.record(&name, from, every_ms);
         let store = &self.rows.store;
         let snapshots: Vec<Snapshot> =
             store.tables().into_iter().filter_map(|t| store.snapshot(t.name())).collect();
+        let watched = watched(&snapshots, self.alerts.since);
+        engine = Engine::new(rules, &tables, Limits::default(), begin, watched);
+        engine.record(&name, from, every_ms);
         let mut past = Past::open(&engine.wanted(), &snapshots, begin);
         let until = Instant::now() + PREVIEW_TIME;
         let whole = past.feed(&mut engine, (begin, to), &|| Instant::now() > until);

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
-use holm_alert::{Engine, LAG_MS, TableShape};
+use holm_alert::{Engine, LAG_MS, TableShape, Watched, span_of};
 use holm_events::{EventStore, FileScan, Snapshot, Table};
 use holm_model::Millis;
 use holm_query::RecordBatch;
 
 const HOUR_MS: u64 = 60 * 60 * 1_000;
+/// A node that has rows writes some of them in this time, whatever their table, in milliseconds.
+const SILENT_MS: u64 = 15 * 60 * 1_000;
 
 /// The tables of a store as rules ask them.
 pub(super) fn shapes(store: &EventStore) -> BTreeMap<Box<str>, TableShape> {
@@ -19,6 +21,16 @@ pub(super) fn shapes(store: &EventStore) -> BTreeMap<Box<str>, TableShape> {
 
 fn shape(table: &Table) -> TableShape {
     TableShape { schema: Arc::clone(table.schema()), time: table.time_column().into() }
+}
+
+/// When this node took rows: where it has some of any table, and since it runs.
+pub(super) fn watched(snapshots: &[Snapshot], since: Millis) -> Watched {
+    let files = snapshots.iter().flat_map(|snapshot| &snapshot.files).map(|file| file.times());
+    let waiting = snapshots.iter().flat_map(|snapshot| {
+        let time = snapshot.table.time_column();
+        snapshot.batches.iter().filter_map(move |batch| span_of(batch, time))
+    });
+    Watched::of(files.chain(waiting).chain([(since, Millis(u64::MAX))]), SILENT_MS)
 }
 
 /// Rows of the past.

@@ -412,8 +412,13 @@ impl Tenant {
         }
     }
 
+    /// What happened before this is not remembered.
+    pub(crate) fn oldest_change(&self, now: Millis) -> Millis {
+        now - self.replica.limits().retention_ms
+    }
+
     fn write_seen(&self, state: &NodeState, now: Millis) -> Result<(), CommitError> {
-        let horizon = now - self.replica.limits().retention_ms;
+        let horizon = self.oldest_change(now);
         lock(&self.changes.book).forget(horizon);
         self.take_drafts(state, self.edits_of_policies(horizon), now)?;
         self.take_drafts(state, self.acts_due(state, horizon, now), now)?;

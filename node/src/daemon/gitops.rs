@@ -77,6 +77,8 @@ pub(crate) struct FolderView {
     pub(crate) files: Vec<FolderFile>,
     /// Why the folder itself is not read.
     pub(crate) problem: Option<String>,
+    /// It was read once since the start.
+    read: bool,
 }
 
 /// What the node knows of its folder.
@@ -96,6 +98,22 @@ impl GitOps {
         let view = self.view();
         let file = view.files.iter().find(|f| f.tenant == *tenant && f.policies.contains(&key))?;
         Some(file.path.clone())
+    }
+
+    /// The file that may hold what this node's folder said last by the name `by`: after a start it is not known of a
+    /// file that is refused what it said before, nor of any before the folder was read.
+    fn may_hold(&self, tenant: &TenantId, by: &str) -> Option<String> {
+        let view = self.view();
+        let mut files = view.files.iter().filter(|file| file.tenant == *tenant);
+        let said = by.strip_prefix(MARK)?;
+        if !view.read {
+            return Some(said.to_owned());
+        }
+        if let Some(file) = files.clone().find(|file| by_of(&file.path) == by) {
+            return (!file.problems.is_empty()).then(|| file.path.clone());
+        }
+        // Its file is gone: it may have moved to one that cannot be read.
+        files.find(|file| file.known.is_none()).map(|file| file.path.clone())
     }
 }
 
@@ -328,7 +346,7 @@ impl NodeState {
                 return Some(known);
             }
         }
-        let mut view = FolderView::default();
+        let mut view = FolderView { read: true, ..FolderView::default() };
         let mut contents: Vec<(usize, Arc<Tenant>, Content)> = Vec::new();
         let mut taken: BTreeMap<(TenantId, String), String> = BTreeMap::new();
         for file in &found {
@@ -509,6 +527,10 @@ impl Tenant {
         }
         match last.strip_prefix(MARK) {
             Some(path) if writer != own && !self.is_gone(writer) => held(path.to_owned(), writer),
+            // A folder that is not set any more holds nothing.
+            Some(_) if writer == own && !state.config.policies.folder.as_os_str().is_empty() => {
+                state.gitops.may_hold(&self.id, last).map_or(Ok(()), |path| held(path, &own))
+            }
             _ => Ok(()),
         }
     }
@@ -533,6 +555,39 @@ mod tests {
         assert!(
             matches!(read("# nothing\n", Millis(0)), Ok(Content::Rules(rules)) if rules.is_empty())
         );
+    }
+
+    #[test]
+    fn what_a_refused_file_said_before_a_start_is_held() {
+        let (acme, other) =
+            (TenantId::new("acme").expect("valid"), TenantId::new("other").expect("valid"));
+        let file = |path: &str, problem: Option<&str>, known: bool| FolderFile {
+            path: path.to_owned(),
+            tenant: acme.clone(),
+            policies: Vec::new(),
+            problems: problem.map(str::to_owned).into_iter().collect(),
+            known: known.then(Vec::new),
+        };
+        let holds = |view: FolderView, tenant: &TenantId, path: &str| {
+            let gitops = GitOps::default();
+            *gitops.view.lock().expect("held") = Arc::new(view);
+            gitops.may_hold(tenant, &by_of(path))
+        };
+        let held = |path: &str| Some(path.to_owned());
+        assert_eq!(holds(FolderView::default(), &acme, "a.yaml"), held("a.yaml"), "not read yet");
+        let read = |files: Vec<FolderFile>| FolderView { files, problem: None, read: true };
+        assert_eq!(holds(read(Vec::new()), &acme, "a.yaml"), None, "the file is gone");
+        let refused =
+            || read(vec![file("a.yaml", Some("line 1"), false), file("b.yaml", None, true)]);
+        assert_eq!(holds(refused(), &acme, "a.yaml"), held("a.yaml"));
+        assert_eq!(holds(refused(), &acme, "b.yaml"), None, "what it holds is known");
+        assert_eq!(holds(refused(), &acme, "moved.yaml"), held("a.yaml"), "it may stand there now");
+        assert_eq!(holds(refused(), &other, "a.yaml"), None, "another tenant's");
+        let double = read(vec![file("a.yaml", Some("stands in b.yaml as well"), true)]);
+        assert_eq!(holds(double, &acme, "a.yaml"), held("a.yaml"));
+        let long = format!("{}.yaml", "x".repeat(90));
+        let refused = read(vec![file(&long, Some("line 1"), false)]);
+        assert_eq!(holds(refused, &acme, &long), Some(long), "a long name is cut in the edit");
     }
 
     #[test]

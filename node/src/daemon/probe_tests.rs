@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use holm_active::{
-    Member, Pair, Pairs, Said, Standings, State, Test, TestRunner, Turned, range_text, runs_at,
+    Member, Pair, Pairs, ProbeKind, Said, Standings, State, Test, TestRunner, Turned, range_text,
+    runs_at,
 };
 use holm_mesh_link::MemberState;
 use holm_model::{
@@ -126,8 +127,8 @@ impl ProbeTests {
         for shelf in [Shelf::Policies, Shelf::Tests] {
             tests.take_records(&replica.records_on(shelf));
         }
-        for probe in ["dns", "http", "icmp", "tcp"] {
-            let kind = format!("{probe}_failed");
+        for probe in ProbeKind::ALL {
+            let kind = format!("{}_failed", probe.as_str());
             // Only signals of tests have a key.
             for (name, target) in incidents.firing_targets(&kind) {
                 lock(&tests.standings).restore(&name, now);
@@ -619,7 +620,9 @@ impl Tenant {
                 key,
                 values: vec![value],
             });
-            self.tests.take_records(&records.collect::<Vec<_>>());
+            let records: Vec<Record> = records.collect();
+            self.tests.take_records(&records);
+            self.notice_edits(&records);
             committed.versions
         };
         versions.into_iter().for_each(|version| state.publish(version));

@@ -13,7 +13,7 @@ use holm_model::{
 use holm_replica::{CommitError, PolicyBook, PolicyError, Record, Replica, Shelf};
 use holm_slo::{
     Alarm, BudgetPoint, Definition, Latches, Ledger, MINUTE_MS, MeasureId, Refused, Standing, Tier,
-    Turn, Writer,
+    Writer,
 };
 
 use super::policy_edit::{PolicyEdit, holder, says_nothing_new, standing};
@@ -44,6 +44,8 @@ pub(crate) struct Slos {
     unsaid: Mutex<Vec<Signal>>,
     /// The last judgement.
     judged: Mutex<Arc<Judgement>>,
+    /// Held while it is judged and told: what one judgement says may not overtake what another one ends.
+    telling: Mutex<()>,
     pub(super) wake: tokio::sync::Notify,
 }
 
@@ -127,12 +129,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Slos {
-    /// With what the documents hold; `firing` are the keys of what was reported to burn before.
+    /// With what the documents hold; `firing` is what was reported to burn before: its key, and what it is about.
     pub(super) fn open(
         site: &SiteId,
         node: &NodeName,
         replica: &Replica,
-        firing: &[String],
+        firing: Vec<(String, NodeId)>,
         now: Millis,
     ) -> Self {
         let slos = Self {
@@ -145,14 +147,15 @@ impl Slos {
             waiting: Mutex::default(),
             unsaid: Mutex::default(),
             judged: Mutex::default(),
+            telling: Mutex::default(),
             wake: tokio::sync::Notify::new(),
         };
         for shelf in [Shelf::Policies, Shelf::LedgerDays, Shelf::LedgerHours, Shelf::LedgerMinutes]
         {
             slos.take_records(&replica.records_on(shelf), now);
         }
-        let held = firing.iter().filter_map(|key| Alarm::parse(key));
-        held.for_each(|alarm| lock(&slos.latches).restore(alarm));
+        let held = firing.into_iter().filter_map(|(key, about)| Some((Alarm::parse(&key)?, about)));
+        held.for_each(|(alarm, about)| lock(&slos.latches).restore(alarm, about));
         // Shown at once, as it was known before.
         let signals = slos.judge(now);
         *lock(&slos.unsaid) = signals;
@@ -219,7 +222,7 @@ impl Slos {
     }
 
     /// Looks how they stand now; what turned, as signals.
-    pub(super) fn judge(&self, now: Millis) -> Vec<Signal> {
+    fn judge(&self, now: Millis) -> Vec<Signal> {
         let at = Millis((now - LAG_MS).0 / MINUTE_MS * MINUTE_MS);
         let defined = self.defined();
         let ledger = lock(&self.ledger);
@@ -255,9 +258,8 @@ impl Slos {
             }
             slos.push(judged);
         }
-        for alarm in latches.gone(|alarm| known.contains(alarm)) {
-            signals.extend(signal(&alarm, None, None, false, now));
-        }
+        let gone = latches.gone(|alarm| known.contains(alarm)).into_iter();
+        signals.extend(gone.map(|(alarm, target)| over(&alarm, target, now)));
         *lock(&self.judged) = Arc::new(Judgement { at, slos });
         signals
     }
@@ -275,13 +277,17 @@ impl Slos {
     ) -> Vec<Alarm> {
         let own = standing.sites.iter().find(|site| site.writer == self.writer);
         let alarm = |tier| Alarm { slo: definition.name.clone(), objective, tier };
+        let target = NodeId::new(NodeKind::Service, &definition.service).ok();
         for (number, burn) in standing.burns.into_iter().enumerate() {
             let alarm = alarm(burn.tier);
             let seen = own.is_some_and(|own| own.bad_lately[number] > 0);
-            let turn = latches.take(alarm.clone(), burn, seen);
-            let raised = latches.holds(&alarm);
-            if raised || turn == Some(Turn::Rearmed) {
-                signals.extend(signal(&alarm, Some(definition), Some(standing), raised, now));
+            latches.take(alarm.clone(), burn, seen);
+            let Some(target) = &target else { continue };
+            // What was said before and does not burn any more, or is said of another service now, is over.
+            let ended = latches.turn_to(&alarm, target).into_iter();
+            signals.extend(ended.map(|before| over(&alarm, before, now)));
+            if latches.holds(&alarm) {
+                signals.extend(raised(&alarm, definition, standing, target, now));
             }
         }
         Tier::ALL.into_iter().map(alarm).collect()
@@ -337,38 +343,45 @@ fn read(name: &str, content: &str, now: Millis) -> (Option<Arc<Definition>>, Opt
     }
 }
 
-/// What is said of an alarm.
-fn signal(
+/// What is said of an alarm that is held.
+fn raised(
     alarm: &Alarm,
-    definition: Option<&Definition>,
-    standing: Option<&Standing>,
-    raised: bool,
+    definition: &Definition,
+    standing: &Standing,
+    target: &NodeId,
     now: Millis,
 ) -> Option<Signal> {
-    let service = definition.map_or(&*alarm.slo, |definition| &*definition.service);
-    let target = NodeId::new(NodeKind::Service, service).ok()?;
+    let mut signal = signal(alarm, target.clone(), true, now);
+    let objective = definition.objectives.get(alarm.objective)?;
+    let burn = standing.burns.iter().find(|burn| burn.tier == alarm.tier)?;
+    let long = burn.long.unwrap_or_default();
+    let mut note = |name: &str, text: String| signal.attributes.insert(name.into(), text.into());
+    note("target", objective.target.to_string());
+    note("burn", format!("{long:.1}"));
+    signal.text = format!(
+        "{}: the budget of {} burns {long:.1} times too fast over {}, {:.1} % of it is left",
+        definition.service,
+        definition.title(),
+        length(alarm.tier.windows_min().0),
+        100.0 * standing.attained.budget_left
+    )
+    .into();
+    Some(signal)
+}
+
+/// What is said of an alarm that is over, or is about something else now.
+fn over(alarm: &Alarm, target: NodeId, now: Millis) -> Signal {
+    signal(alarm, target, false, now)
+}
+
+fn signal(alarm: &Alarm, target: NodeId, raised: bool, now: Millis) -> Signal {
     let mut signal = Signal::new(PLANE, BURN, target, raised, now);
     signal.severity = if alarm.tier.pages() { Severity::Critical } else { Severity::Warning };
     let mut note = |name: &str, text: String| signal.attributes.insert(name.into(), text.into());
     note(SIGNAL_KEY, alarm.text());
     note("slo", alarm.slo.to_string());
     note("tier", alarm.tier.as_str().to_owned());
-    let of = definition.and_then(|definition| definition.objectives.get(alarm.objective));
-    if let (Some(definition), Some(objective), Some(standing)) = (definition, of, standing) {
-        note("target", objective.target.to_string());
-        let burn = standing.burns.iter().find(|burn| burn.tier == alarm.tier)?;
-        let long = burn.long.unwrap_or_default();
-        note("burn", format!("{long:.1}"));
-        signal.text = format!(
-            "{}: the budget of {} burns {long:.1} times too fast over {}, {:.1} % of it is left",
-            service,
-            definition.title(),
-            length(alarm.tier.windows_min().0),
-            100.0 * standing.attained.budget_left
-        )
-        .into();
-    }
-    Some(signal)
+    signal
 }
 
 /// A length of time for people.
@@ -450,17 +463,20 @@ impl Tenant {
                 })
                 .collect();
             self.slos.take_records(&records, now);
+            self.notice_edits(&records);
             committed.versions
         };
         versions.into_iter().for_each(|version| state.publish(version));
         // Shown at once, by what is counted so far.
-        self.tell_burns(self.slos.judge(Millis::now()));
+        self.tell_burns();
         state.tell(Change::of(&self.id, Topic::Slos));
         Ok(applied)
     }
 
-    /// Signals of objectives on their way to incidents.
-    pub(super) fn tell_burns(&self, signals: Vec<Signal>) {
+    /// Looks how objectives stand now, and tells incidents what turned.
+    pub(super) fn tell_burns(&self) {
+        let _turn = lock(&self.slos.telling);
+        let signals = self.slos.judge(Millis::now());
         signals.into_iter().for_each(|signal| self.signal(signal));
     }
 }
@@ -486,5 +502,79 @@ mod tests {
         assert!(!touched("service:shop") && !touched("host:host-9") && !touched("host:checkout"));
         let (_, problem) = read("other", text, Millis(0));
         assert_eq!(problem.as_deref(), Some("its policy is of another SLO"));
+    }
+
+    /// An SLO of the service, as OpenSLO says it.
+    fn policy(service: &str) -> String {
+        format!(
+            r#"{{ "apiVersion": "openslo/v1", "kind": "SLO", "metadata": {{ "name": "shop" }}, "spec": {{
+            "service": "{service}", "budgetingMethod": "Occurrences",
+            "timeWindow": [{{ "duration": "30d", "isRolling": true }}], "objectives": [{{ "target": 0.99 }}],
+            "indicator": {{ "metadata": {{ "name": "up" }}, "spec": {{ "ratioMetric": {{
+                "good": {{ "metricSource": {{ "type": "holm", "spec": {{ "table": "active_results", "where": "success" }} }} }},
+                "total": {{ "metricSource": {{ "type": "holm", "spec": {{ "table": "active_results" }} }} }} }} }} }} }} }}"#
+        )
+    }
+
+    /// Says a policy as this node does.
+    fn edit(slos: &Slos, content: Option<String>, now: Millis) {
+        let place = (&slos.writer.site, &slos.writer.node);
+        let content = content.map(String::into_bytes);
+        let edit = lock(&slos.policies).edit((AREA, "shop"), place, "user:ops", content, now);
+        let new = edit.expect("an edit");
+        let record = Record {
+            shelf: Shelf::Policies,
+            site: slos.writer.site.clone(),
+            node: slos.writer.node.clone(),
+            key: new.key,
+            values: vec![new.value],
+        };
+        slos.take_records(&[record], now);
+    }
+
+    fn said(signals: Vec<Signal>) -> BTreeSet<(String, bool)> {
+        signals.into_iter().map(|signal| (signal.target.to_string(), signal.raised)).collect()
+    }
+
+    #[test]
+    fn what_burns_is_over_where_its_slo_is_deleted_or_is_another_services() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let now = Millis(1_795_000_000_000);
+        let (site, node): (SiteId, NodeName) =
+            ("berlin".parse().expect("valid"), "n1".parse().expect("valid"));
+        let tenant = "default".parse().expect("valid");
+        let key = holm_replica::DataKey::generate(&mut rand::rng());
+        let (replica, _) =
+            super::super::tenant::open_replica(folder.path(), &tenant, key, &site, &node, now)
+                .expect("a replica");
+        let open = |firing: Vec<(String, NodeId)>| {
+            let slos = Slos::open(&site, &node, &replica, firing, now);
+            edit(&slos, Some(policy("checkout")), now);
+            let measure = slos.defined()[0].definition.as_ref().and_then(|of| of.measure(0));
+            let measure = measure.expect("a measure").id;
+            let slot = holm_slo::minute_of(now) / holm_slo::SLOT_MIN;
+            for slot in slot - 20..slot {
+                let minutes = [holm_slo::Count::new(10, 10); holm_slo::SLOT_MIN as usize];
+                let record = holm_slo::encode_slot(&minutes);
+                let key = holm_slo::RecordKey::Slot(measure, slot).text();
+                lock(&slos.ledger).take(&slos.writer, &key, [&*record]);
+            }
+            slos
+        };
+        let raised = |service: &str| (format!("service:{service}"), true);
+        let over = |service: &str| (format!("service:{service}"), false);
+        let slos = open(Vec::new());
+        assert_eq!(said(slos.judge(now)), BTreeSet::from([raised("checkout")]));
+        // Another service: what was said of the one before is over.
+        edit(&slos, Some(policy("cart")), now + 1);
+        assert_eq!(said(slos.judge(now)), BTreeSet::from([over("checkout"), raised("cart")]));
+        assert_eq!(said(slos.judge(now)), BTreeSet::from([raised("cart")]));
+        edit(&slos, None, now + 2);
+        assert_eq!(said(slos.judge(now)), BTreeSet::from([over("cart")]));
+        assert_eq!(said(slos.judge(now)), BTreeSet::new());
+        // And so where that came while this node was down.
+        let before: NodeId = "service:till".parse().expect("an id");
+        let slos = open(vec![("shop/0/fast".to_owned(), before)]);
+        assert_eq!(said(slos.judge(now)), BTreeSet::from([over("till"), raised("checkout")]));
     }
 }

@@ -75,8 +75,7 @@ impl Tenant {
             let tenant = Arc::clone(&self);
             let judge = tokio::task::spawn_blocking(move || {
                 let written = tenant.write_counts(counted, minute, now);
-                let signals = tenant.slos.judge(Millis::now());
-                tenant.tell_burns(signals);
+                tenant.tell_burns();
                 written
             });
             let written = match judge.await {

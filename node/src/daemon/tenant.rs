@@ -151,12 +151,12 @@ impl Tenant {
         let own = (place.site.clone(), place.node.clone());
         let pages = Pages::open(own, &replica, config.pages.allowed(), now);
         let incidents = Incidents::open(place, &replica, now);
-        let burning = incidents.firing(super::slo::BURN);
+        let burning = incidents.firing_targets(super::slo::BURN);
         let writer = Writer { site: site.clone(), node: config.node.name.clone() };
-        let alerts = Alerts::open(writer.clone(), &replica);
+        let alerts = Alerts::open(writer.clone(), &replica, now);
         let runner = TestRunner::new(&config.planes.active, Arc::clone(limits_of_tests));
         let tests = ProbeTests::open(writer, &replica, runner, &incidents, now);
-        let slos = Slos::open(&site, &config.node.name, &replica, &burning, now);
+        let slos = Slos::open(&site, &config.node.name, &replica, burning, now);
         Ok(Self {
             id: id.clone(),
             site,

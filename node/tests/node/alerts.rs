@@ -162,6 +162,9 @@ fn what_is_wrong_is_refused_with_its_place_and_nothing_is_kept() {
     let all = json!({ "matchers": { "rule": "*" }, "until": "2030-01-01T00:00:00Z" });
     let answer = send_json(&admin, "/v1/alerts/silences", &all);
     assert!(answer.status == 422 && answer.body.contains("everything"), "{}", answer.body);
+    let all = json!({ "matchers": { "site": "**" }, "until": "2030-01-01T00:00:00Z" });
+    let answer = send_json(&admin, "/v1/alerts/silences", &all);
+    assert!(answer.status == 422 && answer.body.contains("everything"), "{}", answer.body);
 
     // A table that is not there is said, where it is applied and where it is judged.
     let odd = good.replace("active_results", "nowhere");
@@ -192,6 +195,31 @@ fn what_is_wrong_is_refused_with_its_place_and_nothing_is_kept() {
         "{preview}"
     );
     assert_eq!(admin.get("/v1/alerts/rules/preview").status, 404);
+    // Of the time before there was a node nobody knows anything.
+    let few = good
+        .lines()
+        .filter(|line| !["condition", "name", "by"].iter().any(|key| line.starts_with(key)))
+        .chain(["name: preview", "condition: { below: 1 }"])
+        .fold(String::new(), |text, line| format!("{text}{line}\n"));
+    let ago = |hours: u64| (holm_model::Millis::now() - hours * 60 * 60_000).0;
+    let body = json!({ "rule": few, "from": ago(24), "to": ago(1) });
+    let answer = send_json(&admin, "/v1/alerts/preview", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.json()["firings"], 0, "{}", answer.body);
+
+    // A composite of a rule that is not there is said where it is looked at and where it is applied.
+    let busy_now = send(&admin, "PUT", "/v1/alerts/rules/busy", &good);
+    assert_eq!(busy_now.status, 200, "{}", busy_now.body);
+    let composite = "kind: AlertRule\nname: both\ncomposite: { all: [busy, no-such-rule] }\n";
+    let checked = send(&admin, "POST", "/v1/alerts/check", composite).json();
+    let text = checked["warnings"][0]["text"].as_str().unwrap_or_default();
+    assert!(text.contains("there is no rule no-such-rule"), "{checked}");
+    let sound = composite.replace("no-such-rule", "busy");
+    let checked = send(&admin, "POST", "/v1/alerts/check", &sound).json();
+    assert_eq!(checked["warnings"], json!([]), "what is there already is known: {checked}");
+    let applied = send(&admin, "POST", "/v1/alerts/rules", composite).json();
+    let text = applied["items"][0]["problem"].as_str().unwrap_or_default();
+    assert!(text.contains("there is no rule no-such-rule"), "{applied}");
 
     let made = berlin.place.holm(&["api-token", "create", "--name", "eyes", "--json"]).succeeded();
     let made: Value = serde_json::from_str(&made).expect("JSON");
@@ -272,6 +300,12 @@ fn a_folder_of_files_is_applied_as_it_stands() {
         berlin.get("/v1/alerts/rules")["folder"]["refused"][0]["path"].as_str().map(drop)
     });
     assert_eq!(names(&berlin), ["busy", "other"]);
+    for (method, text) in [("PUT", rule("busy", "for: 1m\n")), ("DELETE", String::new())] {
+        let client = berlin.place.client();
+        let answer = send(&client, method, "/v1/alerts/rules/busy", &text);
+        assert_eq!(answer.status, 409, "what the refused file said stands: {}", answer.body);
+        assert!(answer.body.contains("net.yaml"), "it names the file: {}", answer.body);
+    }
 
     // Corrected, it counts; what is gone from it goes.
     write("net.yaml", &rule("new", ""));

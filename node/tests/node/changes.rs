@@ -357,3 +357,37 @@ fn of_an_incident_the_change_that_it_came_from_is_on_top() {
         assert_eq!(told_of(&hour).len(), 2, "{hour}");
     }
 }
+
+#[test]
+fn each_edit_of_a_policy_is_a_change_also_of_those_that_follow_at_once() {
+    let lab = Lab::new();
+    let berlin = lab.found("berlin").start();
+    let client = berlin.place.client();
+    let ask = |method: &str, path: &str, body: &str| {
+        let answer = client.ask(method, path, &[], body).expect("an answer");
+        assert!(answer.status < 300, "{method} {path}: {}", answer.body);
+    };
+    for above in 1..=3 {
+        let rule = format!(
+            "kind: AlertRule\nname: busy\ntable: active_results\nvalue: count\ncondition: {{ above: {above} }}\n"
+        );
+        ask("PUT", "/v1/alerts/rules/busy", &rule);
+    }
+    for port in 1..=2 {
+        let url = format!("https://hooks.example:{port}/x");
+        let secret = "0123456789abcdef0123456789abcdef";
+        let connector = json!({ "provider": "webhook", "url": url, "secret": secret });
+        ask("PUT", "/v1/paging/connectors/ops", &connector.to_string());
+    }
+    ask("DELETE", "/v1/paging/connectors/ops", "");
+    eventually("all of them are told", || {
+        let told = told(&berlin);
+        let of = |policy: &str| {
+            told.iter().filter(|change| change["attributes"]["policy"] == policy).count()
+        };
+        assert!(
+            told.iter().all(|change| change["author"].as_str().is_some_and(|by| !by.is_empty()))
+        );
+        (of("alert/busy") == 3 && of("page-connector/ops") == 3).then_some(())
+    });
+}

@@ -560,3 +560,43 @@ fn refusals(node: &Running) {
         404
     );
 }
+
+#[test]
+fn tenants_with_one_name_and_one_secret_each_hear_what_is_of_their_incidents() {
+    let lab = Lab::new();
+    let (listener, shop) = service(8);
+    let place = lab.found("berlin");
+    let toml = place.file("holm.toml");
+    let text = std::fs::read_to_string(&toml).expect("the configuration");
+    let two = text.replace("tenants = [\"default\"]", "tenants = [\"default\", \"acme\"]");
+    assert_ne!(two, text, "{text}");
+    std::fs::write(&toml, two).expect("written");
+    watches(&place, &[shop]);
+    let node = place.start_with(&PROBES);
+    let token = |tenant: &str| {
+        let make = ["api-token", "create", "--name", "x", "--role", "admin", "--tenant", tenant];
+        node.place.holm(&make).succeeded().trim().to_owned()
+    };
+    for tenant in ["default", "acme"] {
+        let client = node.place.client().with_token(&token(tenant));
+        let hook = json!({ "provider": "webhook", "url": "https://hooks.example.org/x", "secret": KEY,
+            "inbound_secret": INBOUND, "paused": true });
+        let put = client.ask("PUT", "/v1/paging/connectors/hook", &[], &hook.to_string());
+        let put = put.expect("an answer");
+        assert_eq!(put.status, 200, "{tenant}: {}", put.body);
+    }
+    drop(listener);
+    let found = within("the service is found down", LONG, || incident(&node, shop));
+    let say = |incident: &str| {
+        let body = json!({ "incident": incident, "action": "acknowledge", "by": "ada", "id": "1" });
+        let headers = [("x-holm-secret", INBOUND)];
+        let client = Client::without_token(&node.place);
+        let answer = client.ask("POST", "/ingest/pages/hook", &headers, &body.to_string());
+        let answer = answer.expect("an answer").json();
+        answer["result"].as_str().expect("a result").to_owned()
+    };
+    // Of the tenants acme is asked first, and knows nothing of it.
+    let id = found["id"].as_str().expect("an id");
+    assert_eq!((&*say(id), &*say(id)), ("done", "known"));
+    assert_eq!(say("i-0000000000000"), "ignored");
+}

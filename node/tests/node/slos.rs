@@ -182,3 +182,49 @@ fn what_is_not_evaluated_is_refused_and_nothing_is_kept() {
     assert_eq!(send(&viewer, "POST", "/v1/slos/openslo", &good).status, 403);
     assert_eq!(send(&viewer, "DELETE", "/v1/slos/shop", "").status, 403);
 }
+
+/// Whether incidents about a service fire at a node; `None` if there is none.
+fn firing(node: &Running, service: &str) -> Option<bool> {
+    let found = node.get("/v1/incidents?state=all");
+    let target = json!(format!("service:{service}"));
+    let about = |item: &&Value| item["targets"].as_array().is_some_and(|all| all.contains(&target));
+    let items = found["items"].as_array().expect("a list").clone();
+    let of: Vec<&Value> = items.iter().filter(about).collect();
+    (!of.is_empty()).then(|| of.iter().any(|item| item["firing"] == true))
+}
+
+#[test]
+fn what_burns_is_over_at_all_sites_when_its_slo_is_another_services_or_gone() {
+    let lab = Lab::new();
+    let berlin = lab.found("berlin").start_with(&PROBES);
+    let tokyo = lab.join(&berlin, "tokyo").start_with(&PROBES);
+    agree(&[&berlin, &tokyo]);
+    // No row is good.
+    let bad = |service: &str| {
+        let text = file("shop", "0.99").replace("where: success", "where: \"probe = 'none'\"");
+        text.replace("service: shop", &format!("service: {service}"))
+    };
+    let put = |text: &str| {
+        let answer = send(&berlin.place.client(), "PUT", "/v1/slos/shop", text);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    put(&bad("shop"));
+    for node in [&berlin, &tokyo] {
+        within("it burns", MINUTES, || firing(node, "shop")?.then_some(()));
+    }
+    put(&bad("cart"));
+    for node in [&berlin, &tokyo] {
+        within("it burns for the other service", MINUTES, || firing(node, "cart")?.then_some(()));
+        within("and no more for the one before", MINUTES, || {
+            (firing(node, "shop") == Some(false)).then_some(())
+        });
+    }
+    berlin.place.holm(&["slo", "delete", "shop"]).succeeded();
+    for node in [&berlin, &tokyo] {
+        for service in ["shop", "cart"] {
+            within("all of it is over", MINUTES, || {
+                (firing(node, service) == Some(false)).then_some(())
+            });
+        }
+    }
+}

@@ -86,7 +86,24 @@ fn every_answer_has_the_security_headers_and_every_error_the_one_shape() {
     let long = json!({ "name": "x".repeat(101), "role": "viewer" });
     assert_eq!(admin.post("/v1/api-tokens", &long).error().0, "validation");
     let huge = json!({ "name": "x".repeat(100_000), "role": "viewer" });
-    assert_eq!(admin.post("/v1/api-tokens", &huge).status, 413);
+    let refused = admin.post("/v1/api-tokens", &huge);
+    assert_eq!(refused.status, 413);
+    let (_, message) = refused.error();
+    assert!(
+        message.contains("longer than 65536 bytes") && message.contains("shorten"),
+        "{message}"
+    );
+    // All of it is sent before the answer is read: it comes all the same, and as much as a file may be is told.
+    let note = "x".repeat(4 << 20);
+    for (method, path, most) in
+        [("POST", "/v1/incidents/i-1/actions", "65536"), ("POST", "/v1/alerts/check", "262144")]
+    {
+        let answer = admin.ask(method, path, &[], &note).expect("an answer, and no broken pipe");
+        let (_, message) = answer.error();
+        assert!(answer.status == 413 && message.contains(most), "{path}: {message}");
+    }
+    let metrics = admin.get("/metrics").body;
+    assert!(metrics.contains("holm_http_bodies_too_long_total 3"), "{metrics}");
     let (code, message) = admin.post("/v1/join-tokens", &json!({ "site": "x", "oops": 1 })).error();
     assert!(code == "validation" && message.contains("oops"), "{message}");
     for broken in ["{", "[]", "{\"name\":1}", "\u{0}"] {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use holm_change::{ChangeId, ChangeKind, Draft, Seen, Watch};
 use holm_model::{AddressScope, Millis, NodeId, NodeKind, Row, Value};
-use holm_replica::{PolicyBook, Shelf};
+use holm_replica::{PolicyBook, Record, Shelf};
 
 use super::super::rows::RESULTS_TABLE;
 use super::super::signals::host_of;
@@ -13,6 +13,8 @@ use super::{lock, of_sources};
 
 /// Most changes that wait to be written; further ones are counted.
 const MAX_WAITING: usize = 1_000;
+/// Where changes come from that are edits of policies.
+const POLICY: &str = "policy";
 const DAY_MS: f64 = 24.0 * 60.0 * 60.0 * 1_000.0;
 
 impl Tenant {
@@ -46,32 +48,57 @@ impl Tenant {
         self.changes.wake.notify_one();
     }
 
+    /// Takes edits of policies that are made at this node now: each is a change, also where the next one comes before
+    /// it was looked what stands.
+    pub(in crate::daemon) fn notice_edits(&self, records: &[Record]) {
+        let own = format!("{}/{}", self.changes.site, self.changes.node);
+        let edits = edits_in(records, &own, Millis(0));
+        if edits.is_empty() {
+            return;
+        }
+        let mut waiting = lock(&self.changes.waiting);
+        for (id, draft) in edits {
+            if waiting.len() >= MAX_WAITING {
+                // Those of them that stand are found with the next look.
+                *lock(&self.changes.refused_waiting) += 1;
+            } else {
+                waiting.push((id, POLICY, draft));
+            }
+        }
+        self.changes.wake.notify_one();
+    }
+
     /// What was decided at this node since `horizon`: each edit of a policy that stands is a change.
     pub(super) fn edits_of_policies(&self, horizon: Millis) -> Vec<(ChangeId, String, Draft)> {
         let own = format!("{}/{}", self.changes.site, self.changes.node);
-        let records = self.replica.records_on(Shelf::Policies);
-        let mut policies = PolicyBook::new();
-        for record in records.iter().filter(|record| !of_sources(&record.key)) {
-            policies.take(record);
-        }
-        let mut drafts = Vec::new();
-        for (area, name) in records.iter().filter_map(|record| record.key.split_once('/')) {
-            for edit in policies.standing(area, name) {
-                if *edit.writer != *own || edit.at < horizon {
-                    continue;
-                }
-                let id = ChangeId::of_policy(area, name, &edit.writer, edit.number);
-                let done = if edit.content.is_some() { "edited" } else { "taken away" };
-                let mut draft =
-                    Draft::new(ChangeKind::Config, format!("policy {area}/{name} {done}"));
-                draft.at = Some(edit.at);
-                draft.author = edit.by.to_string();
-                draft.attributes.insert("policy".into(), format!("{area}/{name}"));
-                drafts.push((id, "policy".to_owned(), draft));
-            }
-        }
-        drafts
+        let edits = edits_in(&self.replica.records_on(Shelf::Policies), &own, horizon).into_iter();
+        edits.map(|(id, draft)| (id, POLICY.to_owned(), draft)).collect()
     }
+}
+
+/// The edits among records that are of node `own`, stand, and were made since `horizon`. Sources of webhooks are no
+/// policies to people.
+fn edits_in(records: &[Record], own: &str, horizon: Millis) -> Vec<(ChangeId, Draft)> {
+    let mut policies = PolicyBook::new();
+    for record in records.iter().filter(|record| !of_sources(&record.key)) {
+        policies.take(record);
+    }
+    let mut drafts = Vec::new();
+    for (area, name) in records.iter().filter_map(|record| record.key.split_once('/')) {
+        for edit in policies.standing(area, name) {
+            if *edit.writer != *own || edit.at < horizon {
+                continue;
+            }
+            let id = ChangeId::of_policy(area, name, &edit.writer, edit.number);
+            let done = if edit.content.is_some() { "edited" } else { "taken away" };
+            let mut draft = Draft::new(ChangeKind::Config, format!("policy {area}/{name} {done}"));
+            draft.at = Some(edit.at);
+            draft.author = edit.by.to_string();
+            draft.attributes.insert("policy".into(), format!("{area}/{name}"));
+            drafts.push((id, draft));
+        }
+    }
+    drafts
 }
 
 /// What a row says is different, and which plane does. Most rows say nothing of the kind: nothing is made or
@@ -225,5 +252,37 @@ mod tests {
         let (plane, title, words) = told(&watch, row).expect("a change");
         assert_eq!((plane, &*title), ("plane:path", "packets to 192.0.2.9 take another way"));
         assert_eq!(words, ["host:192.0.2.9", "hop:192.0.2.1", "hop:192.0.2.2"]);
+    }
+
+    #[test]
+    fn each_edit_of_a_policy_is_a_change_with_its_author() {
+        let (site, node) = ("berlin".parse().expect("valid"), "n1".parse().expect("valid"));
+        let mut book = PolicyBook::new();
+        let mut told = Vec::new();
+        let edits = [("ada", Some("one")), ("grace", Some("two")), ("ada", None)];
+        for (nth, (by, content)) in (0..).zip(edits) {
+            let content = content.map(|text| text.as_bytes().to_vec());
+            let edit = book.edit(("alert", "busy"), (&site, &node), by, content, START + nth);
+            let new = edit.expect("an edit");
+            let (site, node) = (site.clone(), node.clone());
+            let record = Record {
+                shelf: Shelf::Policies,
+                site,
+                node,
+                key: new.key,
+                values: vec![new.value],
+            };
+            book.take(&record);
+            told.extend(edits_in(std::slice::from_ref(&record), "berlin/n1", Millis(0)));
+            assert!(edits_in(std::slice::from_ref(&record), "tokyo/n1", Millis(0)).is_empty());
+            assert!(edits_in(&[record], "berlin/n1", START + 9).is_empty(), "forgotten");
+        }
+        let said: Vec<(&str, &str)> =
+            told.iter().map(|(_, draft)| (&*draft.title, &*draft.author)).collect();
+        let title = "policy alert/busy edited";
+        let expected = [(title, "ada"), (title, "grace"), ("policy alert/busy taken away", "ada")];
+        assert_eq!(said, expected);
+        let ids: std::collections::BTreeSet<ChangeId> = told.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids.len(), 3);
     }
 }

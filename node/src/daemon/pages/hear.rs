@@ -51,7 +51,13 @@ impl Tenant {
         (connector, verified)
     }
 
-    /// Takes what a provider says; durable when it returns.
+    /// What a provider said is of no incident that is remembered here, nor anywhere else.
+    pub(crate) fn count_heard_nothing(&self) {
+        self.pages.count(|counts| counts.heard_nothing += 1);
+    }
+
+    /// Takes what a provider says; durable when it returns. Who counts what is of nothing is the caller: it may be
+    /// another tenant's.
     pub(crate) fn hear(
         &self,
         state: &NodeState,
@@ -64,8 +70,7 @@ impl Tenant {
         self.pages.count(|counts| match &hearing {
             Ok(Hearing::Done(_)) => counts.heard += 1,
             Ok(Hearing::Known(_)) => counts.heard_again += 1,
-            Ok(Hearing::Nothing(_)) => counts.heard_nothing += 1,
-            Err(_) => {}
+            Ok(Hearing::Nothing(_)) | Err(_) => {}
         });
         if matches!(hearing, Ok(Hearing::Done(_))) {
             self.pages.wake.notify_one();

@@ -213,13 +213,15 @@ impl Tenant {
             let new = lock(&pages.policies).edit((area, name), place, by, content, now)?;
             let written = std::slice::from_ref(&new);
             let committed = self.replica.put_records_on(Shelf::Policies, written, now)?;
-            pages.take_records(&[Record {
+            let records = [Record {
                 shelf: Shelf::Policies,
                 site: pages.own.site.clone(),
                 node: pages.own.node.clone(),
                 key: new.key,
                 values: vec![new.value],
-            }]);
+            }];
+            pages.take_records(&records);
+            self.notice_edits(&records);
             committed.versions
         };
         self.tell_pages(state, versions);

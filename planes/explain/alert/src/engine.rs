@@ -17,6 +17,7 @@ use crate::record::Recorder;
 use crate::rule::{Condition, LATE_MS, Measure, Query, Rule, Subject};
 use crate::series::{GroupKey, Groups, Kept, Room, Series, SeriesKey, Taken};
 use crate::watch::Watch;
+use crate::watched::Watched;
 
 /// How far ahead of the clock rows may be, in milliseconds.
 const AHEAD_MS: u64 = 5 * 60 * 1_000;
@@ -117,8 +118,8 @@ pub(crate) struct TableEngine {
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) limits: Limits,
-    /// From when on rows are there for sure: silence before it says nothing.
-    pub(crate) watched_since: Millis,
+    /// When rows were taken: silence at other times says nothing.
+    pub(crate) watched: Watched,
     pub(crate) rules: Vec<Held>,
     pub(crate) by_name: HashMap<Box<str>, usize>,
     pub(crate) tables: Vec<TableEngine>,
@@ -135,18 +136,18 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Rules that are judged from `begin` on. Rows before `watched_since` may be missing: silence then is not
-    /// taken for silence. `tables` are those that there are.
+    /// Rules that are judged from `begin` on. Where rows were not `watched` they may be missing: silence then is
+    /// not taken for silence, nor for what is usual. `tables` are those that there are.
     pub fn new(
         rules: impl IntoIterator<Item = Arc<Rule>>,
         tables: &BTreeMap<Box<str>, TableShape>,
         limits: Limits,
         begin: Millis,
-        watched_since: Millis,
+        watched: impl Into<Watched>,
     ) -> Self {
         let mut engine = Self {
             limits,
-            watched_since,
+            watched: watched.into(),
             rules: Vec::new(),
             by_name: HashMap::new(),
             tables: Vec::new(),

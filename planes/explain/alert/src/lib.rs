@@ -28,6 +28,7 @@ mod standing;
 mod tell;
 mod turn;
 mod watch;
+mod watched;
 
 pub use engine::{Counters, Engine, Limits, TableShape};
 pub use learn::Learnt;
@@ -42,3 +43,4 @@ pub use sketch::RELATIVE_ERROR;
 pub use standing::{GroupStanding, RuleStanding, RuleState};
 pub use tell::{Quiet, Turn};
 pub use watch::Spell;
+pub use watched::{Watched, span_of};

@@ -65,7 +65,8 @@ impl Silence {
                 ));
             }
         }
-        if self.matchers.values().all(|pattern| **pattern == *"*") {
+        let any = |pattern: &str| !pattern.is_empty() && pattern.bytes().all(|byte| byte == b'*');
+        if self.matchers.values().all(|pattern| any(pattern)) {
             return Err(
                 "matchers: it would silence everything; name a rule, a site or a label".into()
             );
@@ -219,7 +220,13 @@ mod tests {
         assert!(good.is_on(Millis(1_000)) && !good.is_on(Millis(9_000)) && !good.is_on(now));
         let says = |silence: Silence, now: u64| silence.checked(Millis(now)).expect_err("bad");
         assert!(says(silence(&[]), 1).contains("at least one"));
-        assert!(says(silence(&[("rule", "*"), ("site", "*")]), 1).contains("everything"));
+        for all in ["*", "**", "****"] {
+            assert!(
+                says(silence(&[("rule", "*"), ("site", all)]), 1).contains("everything"),
+                "{all}"
+            );
+        }
+        assert!(silence(&[("site", "b**")]).checked(Millis(1)).is_ok());
         assert!(says(good.clone(), 9_000).contains("over already"));
         let long = Silence { until: Millis(2_000 + MAX_SILENCE_MS), ..good.clone() };
         assert!(says(long, 1).contains("366 days"));

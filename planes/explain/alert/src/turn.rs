@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::rule::{Condition, Direction, KNOWN_MS, LAG_MS, Query, Rule};
 use crate::series::Slot;
 use crate::watch::{MAX_OPEN, Spans, Verdict, Watch};
+use crate::watched::Watched;
 
 impl Rule {
     pub(crate) const fn spans(&self) -> Spans {
@@ -28,7 +29,7 @@ fn judge(
     slot: &Slot,
     watch: &Watch,
     (step_ms, tick): (u64, u64),
-    watched_since: Millis,
+    watched: &Watched,
 ) -> Found {
     let steps = query.window_ms / step_ms;
     let value = slot.value(&query.measure, (tick.saturating_sub(steps), tick), query.window_ms);
@@ -38,9 +39,9 @@ fn judge(
     }
     let Some(number) = value else { return verdict(Verdict::NoValue) };
     // Rows from before may be missing: too few of them say nothing.
-    let whole = tick * step_ms >= watched_since.0 + query.window_ms;
+    let whole = || is_whole(query, tick * step_ms, watched);
     let low = |breach: bool| match breach {
-        true if query.measure.counts() && !whole => Verdict::NoValue,
+        true if !whole() => Verdict::NoValue,
         true => Verdict::Breach,
         false => Verdict::Clear,
     };
@@ -76,6 +77,12 @@ fn judge(
     }
 }
 
+/// Whether all rows of the window up to `at_ms` are known that there were, as far as that matters: a measure that
+/// is 0 where there are none would take what nobody saw for nothing.
+fn is_whole(query: &Query, at_ms: u64, watched: &Watched) -> bool {
+    !query.measure.counts() || watched.covers(at_ms.saturating_sub(query.window_ms), at_ms)
+}
+
 impl Engine {
     /// Judges all moments up to `now`.
     pub fn judge(&mut self, now: Millis) {
@@ -101,7 +108,7 @@ impl Engine {
     fn advance(&mut self, step_ms: u64, before: u64, next: u64) {
         let open = Self::open_steps(step_ms);
         let settled = before.saturating_sub(open);
-        let Self { tables, rules, limits, baselines, recorder, watched_since, begin, .. } = self;
+        let Self { tables, rules, limits, baselines, recorder, watched, begin, .. } = self;
         for series in tables.iter_mut().flat_map(|table| &mut table.series) {
             if series.key.step_ms != step_ms {
                 continue;
@@ -114,9 +121,8 @@ impl Engine {
                 held.warming = None;
                 held.watches.resize_with(series.slots.len(), Watch::default);
                 for (slot, watch) in series.slots.iter().zip(&mut held.watches) {
-                    let judge = |watch: &Watch, tick| {
-                        judge(query, slot, watch, (step_ms, tick), *watched_since)
-                    };
+                    let judge =
+                        |watch: &Watch, tick| judge(query, slot, watch, (step_ms, tick), watched);
                     if let Condition::Baseline { season, .. } = query.condition
                         && watch.baseline.is_none()
                         && *baselines < limits.baselines
@@ -158,7 +164,8 @@ impl Engine {
                     if let Some(recorder) = recorder {
                         recorder.spells(*number, &slot.key, &watch.spells);
                     }
-                    settle_baseline(query, slot, watch, (settled, next - open.min(next)), step_ms);
+                    let ticks = (settled, next - open.min(next));
+                    settle_baseline(query, slot, watch, (step_ms, ticks), watched);
                     watch.settle(latest, step_ms, open as u32, spans);
                 }
             }
@@ -201,20 +208,22 @@ impl Engine {
     }
 }
 
-/// Takes the values of moments that are settled now into what is usual.
+/// Takes the values of moments that are settled now into what is usual: not of those that nobody watched, nor of
+/// those before the group was there.
 fn settle_baseline(
     query: &Query,
     slot: &Slot,
     watch: &mut Watch,
-    (settled, next): (u64, u64),
-    step_ms: u64,
+    (step_ms, (settled, next)): (u64, (u64, u64)),
+    watched: &Watched,
 ) {
     let Condition::Baseline { season, .. } = query.condition else { return };
     let Some(baseline) = &mut watch.baseline else { return };
     let steps = query.window_ms / step_ms;
     for tick in settled + 1..=next {
         let window = (tick.saturating_sub(steps), tick);
-        let value = slot.value(&query.measure, window, query.window_ms);
+        let known = slot.born < tick && is_whole(query, tick * step_ms, watched);
+        let value = slot.value(&query.measure, window, query.window_ms).filter(|_| known);
         baseline.take(tick * step_ms, value, (HOUR_MS / step_ms) as usize, season);
     }
 }

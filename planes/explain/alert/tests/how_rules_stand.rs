@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{BEGIN, MINUTE, batch, engine, feed, row, rules, tables};
-use holm_alert::{Engine, Limits, RuleState, check_together};
+use holm_alert::{Engine, Limits, RuleState, Watched, check_together};
 use holm_model::Millis;
 
 fn states(engine: &Engine) -> Vec<RuleState> {
@@ -313,6 +313,61 @@ fn what_is_not_usual_fires_once_the_hour_is_known() {
     fresh.learn(engine.learnt());
     feed_hour(&mut fresh, BEGIN + 24 * 6 * hour, 20);
     assert_eq!(fresh.standings(9)[0].state, RuleState::Firing);
+}
+
+#[test]
+fn hours_in_which_nobody_watched_are_not_learnt_as_nothing() {
+    let hour = 60 * MINUTE;
+    let day = 24 * hour;
+    let now = BEGIN + 14 * day;
+    for value in ["count", "rate", "{ sum: value }"] {
+        let text = format!(
+            "{{ kind: AlertRule, name: unusual, table: t, value: {value}, window: 5m, every: 1m, \
+             condition: {{ baseline: {{ season: day }} }} }}"
+        );
+        // What is found in fourteen days of rows, with none but those of the last eleven minutes and of six
+        // earlier days from ten to twelve.
+        let learn = |watched: Watched, days: u64| {
+            let mut past =
+                Engine::new(rules(&text), &tables(), Limits::default(), Millis(BEGIN), watched);
+            let busy = (14 - days..14)
+                .flat_map(|n| (0..120).map(move |m| n * day + 10 * hour + m * MINUTE));
+            let last = (0..11).map(|m| 14 * day - (11 - m) * MINUTE);
+            let rows: Vec<_> = busy.chain(last).map(|at| row(BEGIN + at, "a", 1.0, true)).collect();
+            for at in (0..14 * 24).map(|n| BEGIN + n * hour) {
+                let of = |row: &&common::Row| (at..at + hour).contains(&row.at);
+                let these: Vec<_> = rows.iter().filter(of).cloned().collect();
+                past.take("t", &batch(&these), (Millis(0), Millis(u64::MAX)), Millis(at + hour));
+                past.judge(Millis(at + hour));
+            }
+            past.learnt()
+        };
+        let state = |learnt, at: u64| {
+            let (text, at) = (rules(&text), Millis(at));
+            let mut engine = Engine::new(text, &tables(), Limits::default(), at - hour, at - hour);
+            engine.learn(learnt);
+            let rows: Vec<_> =
+                (0..60).map(|m| row(at.0 - hour + m * MINUTE, "a", 1.0, true)).collect();
+            feed(&mut engine, &rows, at.0);
+            engine.judge(at + 10_000);
+            let standing = engine.standings(9).remove(0);
+            (standing.state, standing.warming)
+        };
+        let eleven_minutes = Watched::since(Millis(now - 11 * MINUTE));
+        let learnt = learn(eleven_minutes, 0);
+        assert_eq!(state(learnt, now + hour), (RuleState::Warming, Some((0, 5))), "{value}");
+        // It ran from ten to twelve on six days: what is usual then is known, and nothing of midnight.
+        let on = (8..14).map(|n| BEGIN + n * day + 10 * hour);
+        let on = on.map(|at| (Millis(at), Millis(at + 2 * hour)));
+        let watched = || Watched::of(on.clone(), MINUTE);
+        let learnt = learn(watched(), 6);
+        assert_eq!(state(learnt, now + hour), (RuleState::Warming, Some((0, 5))), "{value}");
+        let learnt = learn(watched(), 6);
+        assert_eq!(state(learnt, now + 12 * hour), (RuleState::Inactive, None), "{value}");
+        // Silence that was watched is what is usual.
+        let learnt = learn(Watched::since(Millis(BEGIN)), 0);
+        assert_eq!(state(learnt, now + 12 * hour), (RuleState::Firing, None), "{value}");
+    }
 }
 
 #[test]

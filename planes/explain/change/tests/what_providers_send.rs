@@ -9,11 +9,12 @@ use sender::signed;
 use serde_json::{Value, json};
 
 const NOW: Millis = Millis(1_795_000_000_000);
+const OLDEST: Millis = Millis(NOW.0 - 30 * 24 * 60 * 60 * 1_000);
 
 fn reads(provider: Provider, event: &str, body: &Value) -> Result<holm_change::Read, Malformed> {
     let event = event.to_owned();
     let headers = move |name: &str| (name == "x-github-event").then(|| event.clone());
-    read(provider, &signed(b""), &headers, body.to_string().as_bytes(), NOW)
+    read(provider, &signed(b""), &headers, body.to_string().as_bytes(), (OLDEST, NOW))
 }
 
 fn one(provider: Provider, event: &str, body: &Value) -> Draft {
@@ -83,18 +84,18 @@ fn gitlab() {
         (ChangeKind::Commit, "two", "https://gitlab.example/c/2")
     );
     let deployment = json!({
-        "object_kind": "deployment", "status": "success", "status_changed_at": "2021-04-28 21:50:00 +0200",
+        "object_kind": "deployment", "status": "success", "status_changed_at": "2026-11-10 21:50:00 +0200",
         "environment": "staging", "ref": "main", "short_sha": "279484c0", "user": { "username": "grace" }, "project": project,
         "deployable_url": "https://gitlab.example/j/796",
     });
     let draft = one(Provider::GitLab, "", &deployment);
-    assert_eq!((draft.kind, draft.at), (ChangeKind::Deploy, Some(Millis(1_619_639_400_000))));
+    assert_eq!((draft.kind, draft.at), (ChangeKind::Deploy, Some(Millis(1_794_340_200_000))));
     assert_eq!(
         (&*draft.title, &*draft.url),
         ("deployed main to staging", "https://gitlab.example/j/796")
     );
     let release = json!({
-        "object_kind": "release", "action": "create", "tag": "v1.1", "name": "Spring", "released_at": "2020-11-02 12:55:12 UTC",
+        "object_kind": "release", "action": "create", "tag": "v1.1", "name": "Spring", "released_at": "2026-11-02 12:55:12 UTC",
         "project": project, "url": "https://gitlab.example/r/1",
     });
     assert_eq!(&*one(Provider::GitLab, "", &release).title, "Spring");
@@ -158,6 +159,61 @@ fn what_is_wrong_is_named() {
         assert!(error.starts_with(says), "{error} instead of {says}");
     }
     let headers = |_: &str| None;
-    let bad = read(Provider::Generic, &signed(b""), &headers, b"{\"kind\":", NOW);
+    let bad = read(Provider::Generic, &signed(b""), &headers, b"{\"kind\":", (OLDEST, NOW));
     assert!(matches!(bad, Err(Malformed::NotJson(_))), "{bad:?}");
+}
+
+#[test]
+fn what_happened_before_all_that_is_remembered_is_refused() {
+    let generic = |at: Value| json!({ "changes": [{ "kind": "deploy", "title": "a", "at": at }] });
+    let repository = json!({ "full_name": "acme/checkout", "pushed_at": 1_700_000_000 });
+    let project = json!({ "path_with_namespace": "acme/checkout" });
+    let old = "2023-11-21T14:03:07Z";
+    for (provider, event, body, field) in [
+        (Provider::Generic, "", generic(json!(0)), "changes[0].at"),
+        (Provider::Generic, "", generic(json!(OLDEST.0 - 1)), "changes[0].at"),
+        (Provider::Generic, "", generic(json!(old)), "changes[0].at"),
+        (
+            Provider::GitHub,
+            "push",
+            json!({ "ref": "refs/heads/main", "commits": [], "repository": repository }),
+            "repository.pushed_at",
+        ),
+        (
+            Provider::GitHub,
+            "deployment_status",
+            json!({ "deployment_status": { "state": "success", "created_at": old },
+                "deployment": { "ref": "v1" }, "repository": repository }),
+            "deployment_status.created_at",
+        ),
+        (
+            Provider::GitHub,
+            "release",
+            json!({ "action": "published", "repository": repository,
+                "release": { "tag_name": "v1", "published_at": old } }),
+            "release.published_at",
+        ),
+        (
+            Provider::GitLab,
+            "",
+            json!({ "object_kind": "deployment", "status": "success", "project": project,
+                "status_changed_at": "2023-04-28 21:50:00 +0200" }),
+            "status_changed_at",
+        ),
+        (
+            Provider::GitLab,
+            "",
+            json!({ "object_kind": "release", "action": "create", "tag": "v1", "project": project,
+                "released_at": "2023-11-02 12:55:12 UTC" }),
+            "released_at",
+        ),
+    ] {
+        let error = reads(provider, event, &body).expect_err(field).to_string();
+        let says = format!("{field}: it lies more than 30 days back");
+        assert!(error.starts_with(&says), "{error} instead of {says}");
+    }
+    let seconds = reads(Provider::Generic, "", &generic(json!(NOW.0 / 1_000))).expect_err("1970");
+    assert!(seconds.to_string().contains("is it in seconds? Write milliseconds"), "{seconds}");
+    let oldest = reads(Provider::Generic, "", &generic(json!(OLDEST.0))).expect("remembered");
+    assert_eq!(oldest.drafts[0].at, Some(OLDEST));
 }

@@ -171,11 +171,26 @@ impl Heard {
         if what == Said::Note && text.trim().is_empty() {
             return Err(wrong("text", "a note says something"));
         }
-        let mut hasher = blake3::Hasher::new_derive_key("holm page action v1");
+        let mut hasher = blake3::Hasher::new_derive_key("holm page action v2");
         match &unique {
-            Some(unique) => hasher.update(connector.name.as_bytes()).update(unique.as_bytes()),
-            None => hasher.update(&verified.fingerprint),
-        };
+            // One name for two things is two things: what is done is part of it.
+            Some(unique) => {
+                let what = [what as u8];
+                let parts = [
+                    connector.name.as_bytes(),
+                    unique.as_bytes(),
+                    incident.as_bytes(),
+                    &what,
+                    text.as_bytes(),
+                ];
+                for part in parts {
+                    hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+                }
+            }
+            None => {
+                hasher.update(&verified.fingerprint);
+            }
+        }
         let hash = hasher.finalize();
         let id = hash.as_bytes()[..8].iter().fold(0, |n, b| n << 8 | u64::from(*b));
         let by = by.as_deref().map_or("somebody".into(), clean);
@@ -386,6 +401,26 @@ mod tests {
             panic!("taken")
         };
         assert_eq!((&*incident, what, &*by), ("i-3", Said::Resolve, "opsgenie:ada@example.org"));
+    }
+
+    #[test]
+    fn one_id_for_two_things_is_two_things() {
+        let id_of = |connector: &Connector, said: &str, id: &str| {
+            let body = format!(r#"{{"incident":"i-1",{said},"id":"{id}"}}"#);
+            match read(connector, &body) {
+                Ok(Heard::Said { id, named: true, .. }) => id,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (mut hook, mut hook1) = (connector(Provider::Webhook), connector(Provider::Webhook));
+        (hook.name, hook1.name) = ("hook".into(), "hook1".into());
+        let acknowledge = r#""action":"acknowledge""#;
+        assert_eq!(id_of(&hook, acknowledge, "12"), id_of(&hook, acknowledge, "12"));
+        assert_ne!(id_of(&hook, acknowledge, "12"), id_of(&hook1, acknowledge, "2"));
+        assert_ne!(id_of(&hook, acknowledge, "1"), id_of(&hook, r#""action":"resolve""#, "1"));
+        let note = |text: &str| id_of(&hook, &format!(r#""action":"note","text":"{text}""#), "1");
+        assert_ne!(note("it is back"), note("it is not"));
+        assert_eq!(note("it is back"), note("it is back"));
     }
 
     #[test]

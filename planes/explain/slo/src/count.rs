@@ -4,7 +4,9 @@
 //! how much of it was bad, as LEB128; minutes of nothing at the end are left out. A **day** is its hours (or
 //! quarters of an hour): a version byte, the length of a cell in minutes, then for each cell one number that
 //! holds the change of what was counted against the cell before (zigzag) and whether any was bad, and how
-//! much, if so. A steady day of a busy service is thus a byte or three for each hour.
+//! much, if so. A steady day of a busy service is thus a byte or three for each hour. Where something was
+//! judged by rows, the version is the next one, and how many they were stands after each of them: in a slot
+//! as it is, in a day as its change.
 
 use std::ops::AddAssign;
 
@@ -13,6 +15,8 @@ use std::ops::AddAssign;
 pub struct Count {
     /// All of it; at most 2^53.
     pub total: u64,
+    /// How many rows it was judged by, at most 2^53; 0 where `total` says it, or nobody does.
+    pub rows: u64,
     /// What was bad of it.
     pub bad: u64,
 }
@@ -24,7 +28,13 @@ impl Count {
     /// So many of so many, the one bounded by the other.
     pub fn new(total: u64, bad: u64) -> Self {
         let total = total.min(MAX_COUNT);
-        Self { total, bad: bad.min(total) }
+        Self { total, rows: 0, bad: bad.min(total) }
+    }
+
+    /// The same, as so many rows say.
+    #[must_use]
+    pub fn judged_by(self, rows: u64) -> Self {
+        Self { rows: rows.min(MAX_COUNT), ..self }
     }
 
     /// Nothing was counted.
@@ -32,7 +42,8 @@ impl Count {
         self.total == 0
     }
 
-    /// The later view of the same rows: rows come late, and none is taken back.
+    /// The later view of the same rows: rows come late, and none is taken back. So it is the one that counted
+    /// more; of a slice, which is one however many rows it has, the one that was judged by more rows.
     #[must_use]
     pub fn joined(self, other: Self) -> Self {
         self.max(other)
@@ -42,6 +53,7 @@ impl Count {
 impl AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
         self.total = self.total.saturating_add(other.total);
+        self.rows = self.rows.saturating_add(other.rows).min(MAX_COUNT);
         self.bad = self.bad.saturating_add(other.bad);
     }
 }
@@ -52,6 +64,8 @@ pub const SLOT_MIN: u32 = 5;
 pub type Slot = [Count; SLOT_MIN as usize];
 
 const VERSION: u8 = 1;
+/// With the rows that each count was judged by.
+const VERSION_ROWS: u8 = 2;
 /// Most cells of a day: quarters of an hour.
 const MAX_CELLS: usize = 96;
 
@@ -113,8 +127,10 @@ impl Day {
 
     /// As it lies in a document.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION, u8::try_from(self.cell_min).unwrap_or(60)];
-        let mut before = 0;
+        let with_rows = self.cells.iter().any(|cell| cell.rows > 0);
+        let version = if with_rows { VERSION_ROWS } else { VERSION };
+        let mut bytes = vec![version, u8::try_from(self.cell_min).unwrap_or(60)];
+        let (mut before, mut rows_before) = (0, 0);
         for cell in &self.cells {
             let delta = zigzag(i128::from(cell.total) - i128::from(before));
             before = cell.total;
@@ -122,13 +138,17 @@ impl Day {
             if cell.bad > 0 {
                 put(&mut bytes, cell.bad);
             }
+            if with_rows {
+                put(&mut bytes, zigzag(i128::from(cell.rows) - i128::from(rows_before)));
+                rows_before = cell.rows;
+            }
         }
         bytes
     }
 
     /// What lies in a document; `None` if it is no day.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes.strip_prefix(&[VERSION])?;
+        let (with_rows, mut rest) = versioned(bytes)?;
         let (&cell_min, after) = rest.split_first()?;
         rest = after;
         if !matches!(cell_min, 15 | 60) {
@@ -136,7 +156,7 @@ impl Day {
         }
         let mut day = Self::new(u32::from(cell_min));
         let most = Self::most(day.cell_min).min(MAX_CELLS);
-        let mut before = 0_i128;
+        let (mut before, mut rows_before) = (0_i128, 0_i128);
         while !rest.is_empty() {
             let head = take(&mut rest)?;
             before += unzigzag(head >> 1);
@@ -145,7 +165,9 @@ impl Day {
             if bad > total || day.cells.len() == most {
                 return None;
             }
-            day.cells.push(Count { total, bad });
+            rows_before += if with_rows { unzigzag(take(&mut rest)?) } else { 0 };
+            let rows = u64::try_from(rows_before).ok().filter(|rows| *rows <= MAX_COUNT)?;
+            day.cells.push(Count { total, rows, bad });
         }
         Some(day)
     }
@@ -154,27 +176,38 @@ impl Day {
 /// A slot as it lies in a document.
 pub fn encode_slot(slot: &Slot) -> Vec<u8> {
     let used = slot.iter().rposition(|minute| !minute.is_empty()).map_or(0, |last| last + 1);
-    let mut bytes = vec![VERSION];
+    let with_rows = slot.iter().any(|minute| minute.rows > 0);
+    let mut bytes = vec![if with_rows { VERSION_ROWS } else { VERSION }];
     for minute in &slot[..used] {
         put(&mut bytes, minute.total);
         put(&mut bytes, minute.bad);
+        if with_rows {
+            put(&mut bytes, minute.rows);
+        }
     }
     bytes
 }
 
+/// Whether rows are told of, and what stands after the version; `None` if it is none that is known.
+fn versioned(bytes: &[u8]) -> Option<(bool, &[u8])> {
+    let (version, rest) = bytes.split_first()?;
+    matches!(*version, VERSION | VERSION_ROWS).then_some((*version == VERSION_ROWS, rest))
+}
+
 /// What lies in a document; `None` if it is no slot.
 pub fn decode_slot(bytes: &[u8]) -> Option<Slot> {
-    let mut rest = bytes.strip_prefix(&[VERSION])?;
+    let (with_rows, mut rest) = versioned(bytes)?;
     let mut slot = Slot::default();
     for minute in &mut slot {
         if rest.is_empty() {
             break;
         }
         let (total, bad) = (take(&mut rest)?, take(&mut rest)?);
-        if total > MAX_COUNT || bad > total {
+        let rows = if with_rows { take(&mut rest)? } else { 0 };
+        if total > MAX_COUNT || rows > MAX_COUNT || bad > total {
             return None;
         }
-        *minute = Count { total, bad };
+        *minute = Count { total, rows, bad };
     }
     rest.is_empty().then_some(slot)
 }
@@ -221,9 +254,12 @@ mod tests {
 
     fn counts() -> impl Strategy<Value = Count> {
         let busy = (0..=MAX_COUNT, 0..=MAX_COUNT).prop_map(|(total, bad)| Count::new(total, bad));
+        let judged = (0..9_u64, 0..3_u64, 0..=MAX_COUNT)
+            .prop_map(|(t, b, rows)| Count::new(t, b).judged_by(if t > 0 { rows } else { 0 }));
         prop_oneof![
             Just(Count::default()),
             busy,
+            judged,
             (0..500_u64, 0..3_u64).prop_map(|(t, b)| Count::new(t, b))
         ]
     }
@@ -241,12 +277,13 @@ mod tests {
 
         #[test]
         fn hostile_bytes_are_no_day_or_one_within_its_bounds(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            for first in [15, 60] {
-                let mut day = vec![VERSION, first];
+            for (version, first) in [(VERSION, 15), (VERSION, 60), (VERSION_ROWS, 15), (VERSION_ROWS, 60)] {
+                let mut day = vec![version, first];
                 day.extend(&bytes);
                 if let Some(day) = Day::decode(&day) {
                     prop_assert!(day.cells.len() <= MAX_CELLS);
                     prop_assert!(day.cells.iter().all(|c| c.bad <= c.total && c.total <= MAX_COUNT));
+                    prop_assert!(day.cells.iter().all(|c| c.rows <= MAX_COUNT));
                 }
             }
             let _ = decode_slot(&bytes);
@@ -258,6 +295,20 @@ mod tests {
         let day = Day { cell_min: 60, cells: vec![Count::new(3_600, 0); 24] };
         assert_eq!(day.encode().len(), 2 + 2 + 23);
         assert_eq!(day.sum(), Count::new(24 * 3_600, 0));
+    }
+
+    #[test]
+    fn what_was_written_before_rows_were_told_of_is_read() {
+        let slot = decode_slot(&[1, 1, 1, 0, 0, 1, 0])
+            .expect("minutes of nothing at the end are left out");
+        assert_eq!(slot[0], Count::new(1, 1));
+        assert_eq!(slot[2].total, 1);
+        let day = Day::decode(&[1, 60, 5, 1, 0]).expect("a day");
+        assert_eq!(day.cells, [Count::new(1, 1), Count::new(1, 0)]);
+        // What was judged by more rows is the later view of it.
+        let later = Count::new(1, 0).judged_by(100);
+        assert_eq!(slot[0].joined(later), later);
+        assert_eq!(later.joined(slot[0]), later);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What burns, once: a pair of windows that burns is held until its long window is below the limit, and only
 //! then can it burn anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use holm_model::NodeId;
 
 use crate::judge::{Burn, Tier};
 
@@ -44,6 +46,8 @@ pub enum Turn {
 #[derive(Debug, Clone, Default)]
 pub struct Latches {
     held: BTreeMap<Alarm, Burn>,
+    /// What others were told that an alarm is about, and not yet that it is over.
+    said: BTreeMap<Alarm, BTreeSet<NodeId>>,
 }
 
 impl Latches {
@@ -52,9 +56,11 @@ impl Latches {
         Self::default()
     }
 
-    /// Takes up what was held before a restart: it does not fire again, and is over when it is over.
-    pub fn restore(&mut self, alarm: Alarm) {
+    /// Takes up what was held before a restart, and said to be about `target`: it does not fire again, and is
+    /// over when it is over.
+    pub fn restore(&mut self, alarm: Alarm, target: NodeId) {
         let tier = alarm.tier;
+        self.said.entry(alarm.clone()).or_default().insert(target);
         let unknown = Burn { tier, long: None, short: None, burns: false, lasts: true };
         self.held.entry(alarm).or_insert(unknown);
     }
@@ -79,13 +85,27 @@ impl Latches {
         }
     }
 
-    /// The alarms that are held and are not among `known`: of objectives that are gone. They are let go.
-    pub fn gone(&mut self, known: impl Fn(&Alarm) -> bool) -> Vec<Alarm> {
-        let gone: Vec<Alarm> = self.held.keys().filter(|alarm| !known(alarm)).cloned().collect();
-        gone.iter().for_each(|alarm| {
-            self.held.remove(alarm);
-        });
-        gone
+    /// An alarm is about `target` now. What it was said to be about and is not any more, as it is not held or
+    /// its objective is another service's now: that is to be ended. What is held counts as said of `target`.
+    pub fn turn_to(&mut self, alarm: &Alarm, target: &NodeId) -> Vec<NodeId> {
+        let held = self.holds(alarm);
+        let before = self.said.remove(alarm).unwrap_or_default();
+        if held {
+            self.said.insert(alarm.clone(), BTreeSet::from([target.clone()]));
+        }
+        before.into_iter().filter(|said| !held || said != target).collect()
+    }
+
+    /// The alarms that are held and are not among `known`: of objectives that are gone. They are let go. Each
+    /// with what it was said to be about.
+    pub fn gone(&mut self, known: impl Fn(&Alarm) -> bool) -> Vec<(Alarm, NodeId)> {
+        self.held.retain(|alarm, _| known(alarm));
+        let gone: Vec<Alarm> = self.said.keys().filter(|alarm| !known(alarm)).cloned().collect();
+        let of = |alarm: Alarm| {
+            let said = self.said.remove(&alarm).unwrap_or_default();
+            said.into_iter().map(move |target| (alarm.clone(), target))
+        };
+        gone.into_iter().flat_map(of).collect()
     }
 
     /// The alarms that are held.
@@ -102,6 +122,10 @@ impl Latches {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn service(name: &str) -> NodeId {
+        NodeId::new(holm_model::NodeKind::Service, name).expect("a name")
+    }
 
     fn burn(burns: bool, lasts: bool) -> Burn {
         Burn { tier: Tier::Fast, long: None, short: None, burns, lasts }
@@ -127,10 +151,27 @@ mod tests {
     fn a_restart_fires_nothing_again() {
         let alarm = Alarm { slo: "a".into(), objective: 0, tier: Tier::Slow };
         let mut latches = Latches::new();
-        latches.restore(alarm.clone());
+        latches.restore(alarm.clone(), service("shop"));
         assert_eq!(latches.take(alarm.clone(), burn(true, true), true), None);
         assert!(latches.holds(&alarm));
-        assert_eq!(latches.gone(|_| false), [alarm]);
+        assert_eq!(latches.gone(|_| true), []);
+        assert_eq!(latches.gone(|_| false), [(alarm, service("shop"))]);
         assert_eq!(latches.held().count(), 0);
+        assert_eq!(latches.gone(|_| false), [], "once");
+    }
+
+    #[test]
+    fn what_was_said_of_another_service_is_to_be_ended() {
+        let alarm = Alarm { slo: "a".into(), objective: 0, tier: Tier::Fast };
+        let mut latches = Latches::new();
+        latches.take(alarm.clone(), burn(true, true), true);
+        assert_eq!(latches.turn_to(&alarm, &service("shop")), []);
+        assert_eq!(latches.turn_to(&alarm, &service("shop")), [], "it goes on");
+        assert_eq!(latches.turn_to(&alarm, &service("cart")), [service("shop")]);
+        assert_eq!(latches.turn_to(&alarm, &service("cart")), []);
+        latches.take(alarm.clone(), burn(false, false), true);
+        // It is over, and the service is another one at once.
+        assert_eq!(latches.turn_to(&alarm, &service("till")), [service("cart")]);
+        assert_eq!(latches.gone(|_| false), []);
     }
 }

@@ -26,8 +26,10 @@ impl Measure {
         let slice = self.slices.minutes().max(1);
         let mut counts = BTreeMap::new();
         if let Slices::None = self.slices {
+            // Where another table says what is good, its rows may come when all of the others are there.
+            let apart = self.part.table != self.total.table;
             for (minute, rows) in rows.range(from..to) {
-                let count = self.count(*rows);
+                let count = self.count(*rows).judged_by(if apart { rows.part } else { 0 });
                 if !count.is_empty() {
                     counts.insert(*minute, count);
                 }
@@ -43,7 +45,8 @@ impl Measure {
             }
             let count = self.count(sum);
             if !count.is_empty() {
-                counts.insert(begun + slice - 1, self.slice(count));
+                let judged_by = sum.total.saturating_add(sum.part);
+                counts.insert(begun + slice - 1, self.slice(count).judged_by(judged_by));
             }
             begun += slice;
         }

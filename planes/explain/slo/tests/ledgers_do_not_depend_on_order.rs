@@ -15,7 +15,10 @@ struct Written {
 }
 
 fn count() -> impl Strategy<Value = Count> {
-    (0..50_u64, 0..10_u64).prop_map(|(total, bad)| Count::new(total, bad))
+    let rows = prop_oneof![Just(0_u64), 1..200_u64];
+    (0..50_u64, 0..10_u64, rows).prop_map(|(total, bad, rows)| {
+        Count::new(total, bad).judged_by(if total > 0 { rows } else { 0 })
+    })
 }
 
 fn measure() -> impl Strategy<Value = MeasureId> {
@@ -135,4 +138,68 @@ fn minutes_become_the_days_that_are_written_when_they_are_over() {
     assert_eq!(ledger.unreadable(), 1);
     ledger.forget(Millis(u64::from(TODAY + 500) * 86_400_000));
     assert!(ledger.of(&writer, measure).is_none());
+}
+
+/// An SLO over slices of five minutes.
+fn sliced(method: &str) -> holm_slo::Definition {
+    let slice = if method == "Timeslices" { r#""timeSliceTarget": 0.9,"# } else { "" };
+    let text = format!(
+        r#"{{ "apiVersion": "openslo/v1", "kind": "SLO", "metadata": {{ "name": "shop" }}, "spec": {{
+        "service": "checkout", "budgetingMethod": "{method}",
+        "timeWindow": [{{ "duration": "30d", "isRolling": true }}],
+        "objectives": [{{ "target": 0.9, {slice} "timeSliceWindow": "5m" }}],
+        "indicator": {{ "metadata": {{ "name": "up" }}, "spec": {{ "ratioMetric": {{
+            "good": {{ "metricSource": {{ "type": "holm", "spec": {{ "table": "active_results", "where": "success" }} }} }},
+            "total": {{ "metricSource": {{ "type": "holm", "spec": {{ "table": "active_results" }} }} }} }} }} }} }} }}"#
+    );
+    holm_slo::parse(&text, Millis(0)).expect("an SLO").remove(0)
+}
+
+proptest! {
+    /// Rows come in any parts and are counted after each; records lie about in any order: the answer is that of
+    /// all rows at once.
+    #[test]
+    fn slices_come_to_what_all_their_rows_say(
+        parts in prop::collection::vec((0..10_u32, 1..60_u64, 0..60_u64), 1..8),
+        method in prop_oneof![Just("Timeslices"), Just("RatioTimeslices")],
+        seed in any::<u64>(),
+    ) {
+        let measure = sliced(method).measure(0).expect("a measure");
+        let (from, to) = (TODAY * 1_440, TODAY * 1_440 + 10);
+        let writer = Writer { site: "berlin".parse().expect("valid"), node: "n1".parse().expect("valid") };
+        let mut rows = std::collections::BTreeMap::<u32, holm_slo::Rows>::new();
+        let mut records = Vec::new();
+        for (minute, total, good) in parts {
+            let known = rows.entry(from + minute).or_default();
+            known.total += total;
+            known.part += good.min(total);
+            let mut slots = std::collections::BTreeMap::<u32, Slot>::new();
+            for (at, count) in measure.ledger(&rows, (from, to)) {
+                slots.entry(at / SLOT_MIN).or_default()[(at % SLOT_MIN) as usize] = count;
+            }
+            records.extend(slots.into_iter().map(|(slot, minutes)| {
+                (RecordKey::Slot(measure.id, slot).text(), encode_slot(&minutes))
+            }));
+        }
+        let all = measure.ledger(&rows, (from, to)).into_values().fold(Count::default(), |mut sum, count| {
+            sum += count;
+            sum
+        });
+        let mut state = seed | 1;
+        for place in (1..records.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            records.swap(place, (state >> 33) as usize % (place + 1));
+        }
+        let mut ledger = Ledger::new();
+        for (key, value) in &records {
+            ledger.take(&writer, key, [&**value]);
+            // Days are written on the way as well.
+            let day = ledger.of(&writer, measure.id).expect("there").closed_day(TODAY, 60);
+            ledger.take(&writer, &RecordKey::Day(measure.id, TODAY).text(), [&*day.encode()]);
+        }
+        let series = ledger.of(&writer, measure.id).expect("there");
+        prop_assert_eq!(series.sum(from, to + 50), all);
+        ledger.forget(Millis(u64::from(TODAY + 2) * 86_400_000));
+        prop_assert_eq!(ledger.of(&writer, measure.id).expect("there").sum(from, to + 50), all);
+    }
 }

@@ -109,6 +109,20 @@ fn thresholds_slices_raw_ratios_and_calendars_are_evaluated() {
 }
 
 #[test]
+fn a_label_with_more_values_than_are_kept_is_refused() {
+    let with = |count: usize| {
+        let values: Vec<String> = (0..count).map(|n| format!("t{n}")).collect();
+        WHOLE.replace("tier: one", &format!("team: [{}]", values.join(", ")))
+    };
+    assert_eq!(parse(&with(32), NOW).expect("good")[0].labels["team"].len(), 32);
+    let Refused(problems) = parse(&with(40), NOW).expect_err("eight of them would be lost");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let problem = &problems[0];
+    assert_eq!((&*problem.path, problem.mark.line), ("metadata.labels.team", 12));
+    assert!(problem.text.contains("40 values, and the most are 32"), "{problem:?}");
+}
+
+#[test]
 fn what_is_not_evaluated_is_refused_with_its_path_and_place() {
     for (from, to, path, says) in [
         ("openslo/v1\nkind: SLO", "openslo/v2alpha\nkind: SLO", "apiVersion", "openslo/v1 is"),

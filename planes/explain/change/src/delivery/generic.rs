@@ -5,7 +5,7 @@ use holm_model::Millis;
 use serde_json::Value;
 
 use super::json::{Object, not};
-use super::{Malformed, Read, moment};
+use super::{Malformed, Read, moment, remembered};
 use crate::change::{prefix_of, web_address};
 use crate::{
     ChangeKind, Draft, MAX_CHANGE_ATTRIBUTES, MAX_CHANGES_OF_A_DELIVERY, MAX_TARGETS,
@@ -15,7 +15,7 @@ use crate::{
 const FIELDS: [&str; 10] =
     ["attributes", "at", "author", "id", "kind", "prefix", "target", "targets", "title", "url"];
 
-pub(super) fn read(body: &Value, now: Millis) -> Result<Read, Malformed> {
+pub(super) fn read(body: &Value, bounds: (Millis, Millis)) -> Result<Read, Malformed> {
     let (path, items): (&str, &[Value]) = match body {
         Value::Array(items) => ("", items),
         Value::Object(fields) => match fields.get("changes") {
@@ -29,7 +29,7 @@ pub(super) fn read(body: &Value, now: Millis) -> Result<Read, Malformed> {
                 ));
             }
             Some(other) => return Err(Malformed::field("changes", not("a list", other))),
-            None => return Ok(Read::one(draft(&Object::of("", body)?, now)?)),
+            None => return Ok(Read::one(draft(&Object::of("", body)?, bounds)?)),
         },
         other => return Err(Malformed::field("body", not("an object or a list", other))),
     };
@@ -40,11 +40,11 @@ pub(super) fn read(body: &Value, now: Millis) -> Result<Read, Malformed> {
         ));
     }
     let each = items.iter().enumerate();
-    let drafts = each.map(|(i, item)| draft(&Object::of(&format!("{path}[{i}]"), item)?, now));
+    let drafts = each.map(|(i, item)| draft(&Object::of(&format!("{path}[{i}]"), item)?, bounds));
     Ok(Read { drafts: drafts.collect::<Result<_, _>>()?, ignored: None })
 }
 
-fn draft(object: &Object<'_>, now: Millis) -> Result<Draft, Malformed> {
+fn draft(object: &Object<'_>, bounds: (Millis, Millis)) -> Result<Draft, Malformed> {
     if let Some(odd) = object.fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
         let odd: String = odd.chars().take(80).collect();
         let known = FIELDS.join(", ");
@@ -63,7 +63,7 @@ fn draft(object: &Object<'_>, now: Millis) -> Result<Draft, Malformed> {
     }
     draft.key = bounded(object, "id", MAX_WORD_BYTES)?.map(str::to_owned);
     draft.author = bounded(object, "author", MAX_TEXT_BYTES)?.unwrap_or_default().into();
-    draft.at = at(object, now)?;
+    draft.at = at(object, bounds)?;
     draft.words.extend(bounded(object, "target", MAX_WORD_BYTES)?.map(str::to_owned));
     for (i, value) in object.list("targets")?.iter().enumerate() {
         let path = format!("{}[{i}]", object.place("targets"));
@@ -94,8 +94,9 @@ fn draft(object: &Object<'_>, now: Millis) -> Result<Draft, Malformed> {
     Ok(draft)
 }
 
-/// RFC 3339, or milliseconds since 1970. A time that lies ahead is refused: nobody knows what will be.
-fn at(object: &Object<'_>, now: Millis) -> Result<Option<Millis>, Malformed> {
+/// RFC 3339, or milliseconds since 1970. A time that lies ahead is refused: nobody knows what will be; one of
+/// which nothing is remembered as well.
+fn at(object: &Object<'_>, bounds: (Millis, Millis)) -> Result<Option<Millis>, Malformed> {
     let Some(value) = object.given("at") else { return Ok(None) };
     let at = match value {
         Value::String(text) => moment::read(text),
@@ -105,10 +106,10 @@ fn at(object: &Object<'_>, now: Millis) -> Result<Option<Millis>, Malformed> {
     let at = at.ok_or_else(|| {
         wrong("not a time; write 2026-11-21T14:03:07Z, or milliseconds since 1970")
     })?;
-    if at > now + SKEW_MS {
+    if at > bounds.1 + SKEW_MS {
         return Err(wrong("it lies more than five minutes ahead of this node's clock"));
     }
-    Ok(Some(at))
+    remembered(&object.place("at"), Some(at), bounds)
 }
 
 fn attributes(object: &Object<'_>, draft: &mut Draft) -> Result<(), Malformed> {

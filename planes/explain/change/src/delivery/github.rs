@@ -5,15 +5,19 @@ use holm_model::Millis;
 use serde_json::Value;
 
 use super::json::Object;
-use super::{Malformed, Read, moment};
+use super::{Malformed, Read, moment, remembered};
 use crate::{ChangeKind, Draft};
 
-pub(super) fn read(event: Option<&str>, body: &Value) -> Result<Read, Malformed> {
+pub(super) fn read(
+    event: Option<&str>,
+    body: &Value,
+    bounds: (Millis, Millis),
+) -> Result<Read, Malformed> {
     let body = Object::of("", body)?;
     match event.unwrap_or_default() {
-        "push" => push(&body),
-        "deployment_status" => deployed(&body),
-        "release" => released(&body),
+        "push" => push(&body, bounds),
+        "deployment_status" => deployed(&body, bounds),
+        "release" => released(&body, bounds),
         "" => Err(Malformed::field("X-GitHub-Event", "the header is missing")),
         other => Ok(Read::nothing(other)),
     }
@@ -29,7 +33,7 @@ fn of_repository(body: &Object<'_>, kind: ChangeKind, title: String) -> Result<D
     Ok(draft)
 }
 
-fn push(body: &Object<'_>) -> Result<Read, Malformed> {
+fn push(body: &Object<'_>, bounds: (Millis, Millis)) -> Result<Read, Malformed> {
     let reference = body.needed("ref")?;
     let branch = super::short_ref(reference);
     if body.fields.get("deleted") == Some(&Value::Bool(true)) {
@@ -42,7 +46,8 @@ fn push(body: &Object<'_>) -> Result<Read, Malformed> {
     let mut draft = of_repository(body, kind, title)?;
     // When it was pushed: a commit may be much older.
     let pushed = body.fields.get("repository").and_then(|r| r.get("pushed_at")?.as_u64());
-    draft.at = pushed.map(|seconds| Millis(seconds.saturating_mul(1_000)));
+    let pushed = pushed.map(|seconds| Millis(seconds.saturating_mul(1_000)));
+    draft.at = remembered("repository.pushed_at", pushed, bounds)?;
     draft.author = body.lenient(&["pusher", "name"]).into();
     draft.url = body.lenient(&["compare"]).into();
     draft.attributes.insert("branch".into(), branch.into());
@@ -52,7 +57,7 @@ fn push(body: &Object<'_>) -> Result<Read, Malformed> {
 }
 
 /// What a deployment came to: one that is only asked for has changed nothing yet.
-fn deployed(body: &Object<'_>) -> Result<Read, Malformed> {
+fn deployed(body: &Object<'_>, bounds: (Millis, Millis)) -> Result<Read, Malformed> {
     let status = body.object("deployment_status")?;
     let status = status.ok_or_else(|| Malformed::field("deployment_status", "it is missing"))?;
     let state = status.needed("state")?;
@@ -66,7 +71,8 @@ fn deployed(body: &Object<'_>) -> Result<Read, Malformed> {
     let ended = if state == "success" { "deployed" } else { "failed to deploy" };
     let title = format!("{ended} {reference} to {environment}");
     let mut draft = of_repository(body, ChangeKind::Deploy, title)?;
-    draft.at = moment::read(status.lenient(&["created_at"]));
+    let ended = moment::read(status.lenient(&["created_at"]));
+    draft.at = remembered("deployment_status.created_at", ended, bounds)?;
     draft.author = deployment.lenient(&["creator", "login"]).into();
     draft.url = status.lenient(&["target_url"]).into();
     draft.attributes.insert("environment".into(), environment.into());
@@ -75,7 +81,7 @@ fn deployed(body: &Object<'_>) -> Result<Read, Malformed> {
     Ok(Read::one(draft))
 }
 
-fn released(body: &Object<'_>) -> Result<Read, Malformed> {
+fn released(body: &Object<'_>, bounds: (Millis, Millis)) -> Result<Read, Malformed> {
     let action = body.needed("action")?;
     if action != "published" {
         return Ok(Read::nothing(&format!("release that is {action}")));
@@ -86,7 +92,8 @@ fn released(body: &Object<'_>) -> Result<Read, Malformed> {
     let name = release.lenient(&["name"]);
     let title = if name.is_empty() { format!("release {tag}") } else { name.to_owned() };
     let mut draft = of_repository(body, ChangeKind::Release, title)?;
-    draft.at = moment::read(release.lenient(&["published_at"]));
+    let published = moment::read(release.lenient(&["published_at"]));
+    draft.at = remembered("release.published_at", published, bounds)?;
     draft.author = release.lenient(&["author", "login"]).into();
     draft.url = release.lenient(&["html_url"]).into();
     draft.attributes.insert("tag".into(), tag.into());

@@ -1,18 +1,19 @@
 //! Webhooks of GitLab (docs.gitlab.com, "Webhook events"): pushes, deployments that succeeded or failed,
 //! releases.
 
+use holm_model::Millis;
 use serde_json::Value;
 
 use super::json::Object;
-use super::{Malformed, Read, moment};
+use super::{Malformed, Read, moment, remembered};
 use crate::{ChangeKind, Draft};
 
-pub(super) fn read(body: &Value) -> Result<Read, Malformed> {
+pub(super) fn read(body: &Value, bounds: (Millis, Millis)) -> Result<Read, Malformed> {
     let body = Object::of("", body)?;
     match body.needed("object_kind")? {
         "push" | "tag_push" => push(&body),
-        "deployment" => deployed(&body),
-        "release" => released(&body),
+        "deployment" => deployed(&body, bounds),
+        "release" => released(&body, bounds),
         other => Ok(Read::nothing(other)),
     }
 }
@@ -49,7 +50,7 @@ fn push(body: &Object<'_>) -> Result<Read, Malformed> {
     Ok(Read::one(draft))
 }
 
-fn deployed(body: &Object<'_>) -> Result<Read, Malformed> {
+fn deployed(body: &Object<'_>, bounds: (Millis, Millis)) -> Result<Read, Malformed> {
     let status = body.needed("status")?;
     if !matches!(status, "success" | "failed") {
         return Ok(Read::nothing(&format!("deployment that is {status}")));
@@ -59,7 +60,8 @@ fn deployed(body: &Object<'_>) -> Result<Read, Malformed> {
     let reference = super::short_ref(body.lenient(&["ref"]));
     let title = format!("{ended} {reference} to {environment}");
     let mut draft = of_project(body, ChangeKind::Deploy, title)?;
-    draft.at = moment::read(body.lenient(&["status_changed_at"]));
+    let ended = moment::read(body.lenient(&["status_changed_at"]));
+    draft.at = remembered("status_changed_at", ended, bounds)?;
     draft.author = body.lenient(&["user", "username"]).into();
     let url = body.lenient(&["deployable_url"]);
     draft.url = if url.is_empty() { draft.url } else { url.to_owned() };
@@ -69,7 +71,7 @@ fn deployed(body: &Object<'_>) -> Result<Read, Malformed> {
     Ok(Read::one(draft))
 }
 
-fn released(body: &Object<'_>) -> Result<Read, Malformed> {
+fn released(body: &Object<'_>, bounds: (Millis, Millis)) -> Result<Read, Malformed> {
     let action = body.needed("action")?;
     if action != "create" {
         return Ok(Read::nothing(&format!("release, {action}")));
@@ -78,7 +80,8 @@ fn released(body: &Object<'_>) -> Result<Read, Malformed> {
     let name = body.lenient(&["name"]);
     let title = if name.is_empty() { format!("release {tag}") } else { name.to_owned() };
     let mut draft = of_project(body, ChangeKind::Release, title)?;
-    draft.at = moment::read(body.lenient(&["released_at"]));
+    let released = moment::read(body.lenient(&["released_at"]));
+    draft.at = remembered("released_at", released, bounds)?;
     draft.url = body.lenient(&["url"]).into();
     draft.author = body.lenient(&["commit", "author", "name"]).into();
     draft.attributes.insert("tag".into(), tag.into());

@@ -52,7 +52,8 @@ impl Read {
     }
 }
 
-/// Reads a delivery of `provider`. Only what is signed comes here.
+/// Reads a delivery of `provider` at `now`. Only what is signed comes here. What happened before `oldest` is
+/// refused: it would be forgotten as it is taken.
 ///
 /// # Errors
 /// [`Malformed`]: which field, and what is wrong with it.
@@ -61,7 +62,7 @@ pub fn read(
     _: &Signed,
     headers: &Headers<'_>,
     body: &[u8],
-    now: Millis,
+    (oldest, now): (Millis, Millis),
 ) -> Result<Read, Malformed> {
     if body.len() > MAX_BODY_BYTES {
         return Err(Malformed::NotJson(format!("it is longer than {MAX_BODY_BYTES} bytes")));
@@ -69,10 +70,32 @@ pub fn read(
     let body: Value =
         serde_json::from_slice(body).map_err(|error| Malformed::NotJson(error.to_string()))?;
     match provider {
-        Provider::Generic => generic::read(&body, now),
-        Provider::GitHub => github::read(headers("x-github-event").as_deref(), &body),
-        Provider::GitLab => gitlab::read(&body),
+        Provider::Generic => generic::read(&body, (oldest, now)),
+        Provider::GitHub => {
+            github::read(headers("x-github-event").as_deref(), &body, (oldest, now))
+        }
+        Provider::GitLab => gitlab::read(&body, (oldest, now)),
     }
+}
+
+/// When it happened, as the field `path` says, if that is not so long ago that it is not remembered.
+fn remembered(
+    path: &str,
+    at: Option<Millis>,
+    (oldest, now): (Millis, Millis),
+) -> Result<Option<Millis>, Malformed> {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+    let Some(millis) = at.filter(|at| *at < oldest) else { return Ok(at) };
+    let days = now.since(oldest) / DAY_MS;
+    // As milliseconds, a time in seconds is of the seventies.
+    const EARLY_MS: u64 = 4 * 366 * DAY_MS;
+    let hint = match millis.0 < EARLY_MS {
+        true => ": is it in seconds? Write milliseconds since 1970, or 2026-11-21T14:03:07Z",
+        false => "",
+    };
+    let what =
+        format!("it lies more than {days} days back, and no change is remembered longer{hint}");
+    Err(Malformed::field(path, what))
 }
 
 /// `main` of `refs/heads/main`.

@@ -132,7 +132,15 @@ fn meta(fields: &mut Fields<'_>, needs_name: bool, problems: &mut Problems) -> O
                 for (key, _, value) in pairs {
                     let path = format!("{at}.{key}");
                     let values: Vec<&Node> = match &value.value {
-                        Value::List(items) => items.iter().take(MAX_LABELS).collect(),
+                        Value::List(items) if items.len() > MAX_LABELS => {
+                            let text = format!(
+                                "it has {} values, and the most are {MAX_LABELS}",
+                                items.len()
+                            );
+                            problems.add(&path, value.mark, text);
+                            continue;
+                        }
+                        Value::List(items) => items.iter().collect(),
                         _ => vec![value],
                     };
                     let texts =
