@@ -7,11 +7,13 @@ pub(crate) mod alerts_types;
 mod alerts_view;
 pub(crate) mod attribute_view;
 mod auth;
+mod bodies;
 mod changes;
 mod compare;
 mod console;
 mod coverage;
 mod credentials;
+pub(crate) mod dns_trace;
 mod element;
 mod enrol;
 pub(crate) mod error;
@@ -59,6 +61,8 @@ mod stream;
 mod structure;
 mod tenants;
 pub(crate) mod tenants_types;
+mod tls_posture;
+pub(crate) mod tls_posture_types;
 mod topology;
 pub(crate) mod topology_types;
 pub(crate) mod types;
@@ -193,12 +197,14 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         structure::components,
         structure::dependents,
         structure::neighbours,
+        dns_trace::dns_trace,
         element::element,
         tenants::create,
         tenants::erase,
         tenants::grant,
         tenants::list,
         tenants::revoke,
+        tls_posture::posture,
         topology::topology,
         ways::paths,
     ),
@@ -300,6 +306,8 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/tenants/{name}/grants", post(tenants::grant))
         .route("/v1/tenants/{name}/grants/{site}", delete(tenants::revoke))
         .route("/v1/planes", get(planes::list_planes))
+        .route("/v1/dns/trace", post(dns_trace::dns_trace))
+        .route("/v1/tls/posture", get(tls_posture::posture))
         .route("/v1/results", get(probe_tests::list_results))
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
@@ -339,7 +347,8 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
             "/v1/slos/openslo",
             get(slos::export_openslo)
                 .post(slos::apply_openslo)
-                .layer(DefaultBodyLimit::max(holm_slo::MAX_FILE_BYTES)),
+                .layer(DefaultBodyLimit::max(holm_slo::MAX_FILE_BYTES))
+                .layer(middleware::map_response(bodies::told::<{ holm_slo::MAX_FILE_BYTES }>)),
         )
         .route("/v1/slos/{name}", get(slos::show_slo).put(slos::put_slo).delete(slos::delete_slo))
         .merge(alert_routes())
@@ -359,6 +368,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/login-links", post(credentials::create_login_link))
         .fallback(console::file)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::map_response(bodies::told::<MAX_BODY_BYTES>))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), frame))
         .with_state(state)
 }
@@ -366,14 +376,15 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
 /// Alerts. Files of rules may be longer than other bodies.
 fn alert_routes() -> Router<Arc<NodeState>> {
     let file = DefaultBodyLimit::max(holm_policy::MAX_FILE_BYTES);
+    let told = middleware::map_response(bodies::told::<{ holm_policy::MAX_FILE_BYTES }>);
     Router::new()
         .route("/v1/alerts", get(alerts::list_alerts))
-        .route("/v1/alerts/check", post(alerts::check_alert_rules).layer(file))
+        .route("/v1/alerts/check", post(alerts::check_alert_rules).layer(file).layer(told.clone()))
         .route("/v1/alerts/export", get(alerts::export_alert_rules))
         .route("/v1/alerts/preview", post(alerts_more::preview_alert_rule))
         .route(
             "/v1/alerts/rules",
-            get(alerts::list_alert_rules).post(alerts::apply_alert_rules).layer(file),
+            get(alerts::list_alert_rules).post(alerts::apply_alert_rules).layer(file).layer(told),
         )
         .route(
             "/v1/alerts/rules/{name}",
@@ -391,16 +402,21 @@ fn alert_routes() -> Router<Arc<NodeState>> {
 /// Tests. Their files may be longer than other bodies.
 fn test_routes() -> Router<Arc<NodeState>> {
     let file = DefaultBodyLimit::max(holm_policy::MAX_FILE_BYTES);
+    let told = || middleware::map_response(bodies::told::<{ holm_policy::MAX_FILE_BYTES }>);
     Router::new()
-        .route("/v1/tests", get(probe_tests::list_tests).post(probe_tests::apply_tests).layer(file))
-        .route("/v1/tests/check", post(probe_tests::check_tests).layer(file))
-        .route("/v1/tests/run", post(probe_tests::run_unsaved).layer(file))
+        .route(
+            "/v1/tests",
+            get(probe_tests::list_tests).post(probe_tests::apply_tests).layer(file).layer(told()),
+        )
+        .route("/v1/tests/check", post(probe_tests::check_tests).layer(file).layer(told()))
+        .route("/v1/tests/run", post(probe_tests::run_unsaved).layer(file).layer(told()))
         .route(
             "/v1/tests/{name}",
             get(probe_tests::show_test)
                 .put(probe_tests::put_test)
                 .delete(probe_tests::delete_test)
-                .layer(file),
+                .layer(file)
+                .layer(told()),
         )
         .route("/v1/tests/{name}/run", post(probe_tests::run_test))
 }
@@ -420,6 +436,7 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
     let request_id = state.next_request_id();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let (request, rest) = bodies::Rest::of(request);
     let mut response = match unasked_query(request.uri()) {
         Some(error) => error.into_response(),
         None => match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
@@ -431,6 +448,10 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
         },
     };
     let status = response.status();
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        state.serve_counters.bodies_too_long.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        rest.read().await;
+    }
     if status.is_client_error() || status.is_server_error() {
         response = shape(response, &request_id).await;
         tracing::debug!(request_id, %method, path, status = status.as_u16(), "request refused");
@@ -458,7 +479,7 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 29] = [
+    const WITH_QUERY: [&str; 30] = [
         "/v1/alerts",
         "/v1/alerts/rules",
         "/v1/changes",
@@ -477,6 +498,7 @@ fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
         "/v1/rows",
         "/v1/slos",
         "/v1/tests",
+        "/v1/tls/posture",
         "/v1/topology",
         "/v1/topology/changes",
         "/v1/topology/components",

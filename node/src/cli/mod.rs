@@ -8,6 +8,7 @@ mod chaos;
 mod client;
 mod config;
 mod credentials;
+mod dns;
 mod doctor;
 mod flow;
 mod flow_decode;
@@ -21,6 +22,7 @@ mod show;
 mod slo;
 mod tenant;
 mod test;
+mod tls;
 mod trace;
 
 use std::path::PathBuf;
@@ -138,6 +140,12 @@ pub(crate) enum Command {
     /// Tests: what is probed because somebody decided so, by which sites, and how it stands there.
     #[command(subcommand)]
     Test(test::TestCommand),
+    /// DNS: a name from the root servers down to who answers.
+    #[command(subcommand)]
+    Dns(dns::DnsCommand),
+    /// TLS: certificates, versions and ciphers of the servers that are probed, and what is wrong with them.
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
     /// The rows of this site as files for other programs.
     #[command(subcommand)]
     Events(query::EventsCommand),
@@ -478,6 +486,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Alert(command) => alert::run(command).await,
         Command::Slo(command) => slo::run(command).await,
         Command::Test(command) => test::run(command).await,
+        Command::Dns(command) => dns::run(command).await,
+        Command::Tls(command) => tls::run(command).await,
         Command::Events(command) => query::events(command).await,
         Command::Flow(command) => flow::run(command).await,
         Command::Token(TokenCommand::Create { target, site }) => {

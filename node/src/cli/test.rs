@@ -319,7 +319,7 @@ fn site_line(site: &TestSite, now: Millis) -> [String; 8] {
 }
 
 /// Which sites are not in the statistics.
-fn incomplete(asked: Option<&TestAsked>) {
+pub(super) fn incomplete(asked: Option<&TestAsked>) {
     let Some(asked) = asked.filter(|asked| !asked.complete) else { return };
     let missing = asked.sites.iter().filter(|site| matches!(&*site.state, "late" | "failed"));
     for site in missing {

@@ -51,6 +51,8 @@ export const MOST_RESULTS = 2_000;
 /** Results of a test; asked for again while they are looked at, as each site has its own. */
 export const useTestResults = (name: string, hours: number) =>
   useQuery({ queryKey: ["test-results", name, hours], queryFn: ({ signal }) => api.testResults({ test: name, ...lastHours(hours), limit: MOST_RESULTS }, signal), placeholderData: keepPreviousData, refetchInterval: 15_000, refetchIntervalInBackground: false });
+/** How servers do TLS, as all sites saw it last; every site is asked, and certificates do not change by the minute. */
+export const useTlsPosture = () => useQuery({ queryKey: ["tls-posture"], queryFn: ({ signal }) => api.tlsPosture(signal), refetchInterval: 60_000, refetchIntervalInBackground: false });
 /** What every site measures to every other: nodes ask each other all the time, without an event. */
 export const useMatrix = () => useQuery({ queryKey: ["matrix"], queryFn: ({ signal }) => api.matrix(signal), refetchInterval: 10_000, refetchIntervalInBackground: false });
 

@@ -294,6 +294,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/dns/trace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Follows a name from the root servers down to who answers, at this node, now: each question is a step. Within the
+         *     guard and the budgets of tests. Nothing of it is kept.
+         */
+        post: operations["dns_trace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events": {
         parameters: {
             query?: never;
@@ -1233,6 +1253,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tls/posture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How the servers that are probed do TLS: the latest result of each test of the kinds tls and http at every site,
+         *     and what is wrong with it now. Sites that do not answer in time are named.
+         */
+        get: operations["posture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/topology": {
         parameters: {
             query?: never;
@@ -2006,7 +2046,10 @@ export interface components {
         /** @description Two what-ifs side by side. */
         CompareView: {
             broken_paths: components["schemas"]["PairsSideBySide"];
-            /** @description Whether every list was compared whole; `false` means that a limit cut one short. */
+            /**
+             * @description Whether every list was compared whole, whatever the limit of what is shown: of lists with more than 20,000
+             *     items only so many are compared, and what is on one side only may be on both.
+             */
             complete: boolean;
             disconnected: components["schemas"]["SideBySide"];
             impacted_prefixes: components["schemas"]["SideBySide"];
@@ -2162,6 +2205,53 @@ export interface components {
          * @enum {string}
          */
         DirectionView: "in" | "out";
+        /** @description One question to one server. */
+        DnsStepView: {
+            /** @description Its address and port. */
+            address: string | null;
+            /** @description What it answered, as name, type and data; of many the first twenty. */
+            answers: string[];
+            /** @description Whether the server says that it is responsible. */
+            authoritative: boolean;
+            /** Format: double */
+            duration_ms: number | null;
+            /** @description Why it did not lead on. */
+            error: string | null;
+            /** @description The name and type that were asked for. */
+            question: string;
+            rcode: string | null;
+            /** @description The zone that it refers to. */
+            referred_to: string | null;
+            server: string | null;
+            /** @description The servers of that zone. */
+            servers: string[];
+            /** @description The zone that the server is asked as a server of. */
+            zone: string;
+        };
+        /**
+         * @description How a trace ended.
+         * @enum {string}
+         */
+        DnsTraceEndView: "answered" | "no_data" | "no_such_name" | "failed";
+        /** @description What is followed. */
+        DnsTraceRequest: {
+            /** @description A name of DNS. */
+            name: string;
+            /** @description The type of records that is asked for; `A` otherwise. */
+            type?: string | null;
+        };
+        /** @description A name from the root servers down to who answers. */
+        DnsTraceView: {
+            /** @description What was answered. */
+            answers: string[];
+            end: components["schemas"]["DnsTraceEndView"];
+            /** @description Why it failed. */
+            error: string | null;
+            /** @description The site that asked. */
+            site: string;
+            /** @description The questions, in their order. */
+            steps: components["schemas"]["DnsStepView"][];
+        };
         /**
          * @description What an edge of the topology says.
          * @enum {string}
@@ -3694,11 +3784,12 @@ export interface components {
          * @enum {string}
          */
         PairState: "ok" | "lossy" | "down" | "stale" | "not_measured";
-        /** @description Of pairs of agent and target, what only the one answer has, and what both have. */
+        /** @description Of pairs of agent and target, what only the one answer has, and what both have; `totals` count all. */
         PairsSideBySide: {
             both: components["schemas"]["AgentTarget"][];
             only_left: components["schemas"]["AgentTarget"][];
             only_right: components["schemas"]["AgentTarget"][];
+            totals: components["schemas"]["SideTotals"];
         };
         /** @description An earlier value of an attribute. */
         PastValueView: {
@@ -4097,11 +4188,21 @@ export interface components {
          * @enum {string}
          */
         SeverityView: "info" | "warning" | "critical";
-        /** @description Of one list, what only the one answer has, and what both have. */
+        /** @description Of one list, what only the one answer has, and what both have; `totals` count all. */
         SideBySide: {
             both: string[];
             only_left: string[];
             only_right: string[];
+            totals: components["schemas"]["SideTotals"];
+        };
+        /** @description How many there are, whatever the limit. */
+        SideTotals: {
+            /** Format: int64 */
+            both: number;
+            /** Format: int64 */
+            only_left: number;
+            /** Format: int64 */
+            only_right: number;
         };
         /** @description The silences. */
         SilenceList: {
@@ -4650,6 +4751,100 @@ export interface components {
          * @example 2026-11-21T14:03:07.123Z
          */
         Timestamp: string;
+        /** @description A server, by the name that was asked for and its port. */
+        TlsEndpoint: {
+            /** @description Sites see different certificates: several servers share the name, or somebody stands between. */
+            differs: boolean;
+            /** @description `name:port`. */
+            endpoint: string;
+            /** @description What is wrong, the gravest first. */
+            findings: components["schemas"]["TlsFindingView"][];
+            /** Format: int32 */
+            port: number | null;
+            server_name: string;
+            severity: components["schemas"]["SeverityView"] | null;
+            /** @description What each site saw last, by each test. */
+            sights: components["schemas"]["TlsSight"][];
+        };
+        /** @description Something that is wrong. */
+        TlsFindingView: {
+            /** @description Such as `expires_soon`; docs/tls.md has all. */
+            kind: string;
+            /** @description What to do. */
+            remedy: string;
+            severity: components["schemas"]["SeverityView"];
+            /** @description The sites that see it. */
+            sites: string[];
+            text: string;
+        };
+        /** @description How the servers that are probed do TLS, as every site saw it last. */
+        TlsPosture: {
+            asked: components["schemas"]["TestAsked"];
+            /** @description More than can be looked at were probed: only the latest are here. */
+            cut: boolean;
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description The servers, those with the gravest findings first. */
+            items: components["schemas"]["TlsEndpoint"][];
+            /** @description How many have findings of each severity as the gravest, and how many have none (`none`). */
+            severities: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int32
+             * @description A certificate that ends within so many days is a finding.
+             */
+            soon_days: number;
+            /**
+             * Format: int64
+             * @description All that fit what was asked for; the rest is on later pages.
+             */
+            total: number;
+        };
+        /** @description What one site saw last. What was not looked at is absent. */
+        TlsSight: {
+            chain_complete: boolean | null;
+            /** Format: int32 */
+            chain_length: number | null;
+            cipher: string | null;
+            /**
+             * Format: double
+             * @description Days until it ends; less than none when it has ended.
+             */
+            days_left: number | null;
+            error: string | null;
+            issuer: string | null;
+            /** Format: int32 */
+            key_bits: number | null;
+            key_exchange: string | null;
+            key_type: string | null;
+            name_matches: boolean | null;
+            /** @description The names that the certificate is for, by commas; of many the first ten. */
+            names: string | null;
+            not_after: components["schemas"]["Timestamp"] | null;
+            not_before: components["schemas"]["Timestamp"] | null;
+            observed_at: components["schemas"]["Timestamp"];
+            /** @description `tls` or `http`. */
+            probe: string;
+            reason: string | null;
+            /** @description In hexadecimal digits. */
+            serial: string | null;
+            server_address: string | null;
+            /** @description The algorithm that it is signed with. */
+            signature: string | null;
+            site: string;
+            /** @description Whether it sends the certificate's status with it (OCSP). */
+            stapled: boolean | null;
+            subject: string | null;
+            success: boolean;
+            target: string;
+            test: string | null;
+            /** @description Whether the chain is trusted at the site. */
+            verified: boolean | null;
+            /** @description What was agreed on, such as `TLSv1_3`. */
+            version: string | null;
+            /** @description Versions that the server takes. */
+            versions: string[] | null;
+        };
         /** @description The merged topology at a moment. */
         Topology: {
             at: components["schemas"]["Timestamp"];
@@ -5789,6 +5984,54 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    dns_trace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DnsTraceRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DnsTraceView"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8857,6 +9100,67 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    posture: {
+        parameters: {
+            query?: {
+                /** @description Only servers whose gravest finding is of this severity; may be given again. */
+                severity?: components["schemas"]["SeverityView"][];
+                /** @description Only servers with a finding of this kind, such as `expires_soon`. */
+                finding?: string;
+                /** @description Only what this site sees; may be given again. */
+                site?: string[];
+                /** @description Only servers of this name. */
+                server?: string;
+                /** @description How far back is looked: 1s to 30d; 1d otherwise. */
+                window?: string;
+                /** @description A certificate that ends within so many days is a finding: 0 to 825; 21 otherwise. */
+                soon_days?: number;
+                /** @description How many to leave out at the beginning: the page after the first. */
+                offset?: number;
+                /** @description Most of them: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TlsPosture"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -46,7 +46,7 @@ impl LeftOut {
 
 /// So much a second, saved up for one second at most. What is spent beyond it must come in again first.
 #[derive(Debug, Clone, PartialEq)]
-struct Bucket {
+pub(crate) struct Bucket {
     per_second: f64,
     most: f64,
     level: f64,
@@ -54,7 +54,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn new(per_second: f64) -> Self {
+    pub(crate) fn new(per_second: f64) -> Self {
         // At least one at once, however seldom.
         let most = per_second.max(1.0);
         Self { per_second, most, level: most, at_ms: 0 }
@@ -64,6 +64,15 @@ impl Bucket {
         let passed = now_ms.saturating_sub(self.at_ms) as f64 / 1_000.0;
         self.at_ms = self.at_ms.max(now_ms);
         self.level = (self.level + passed * self.per_second).min(self.most);
+    }
+
+    /// Takes so much, if there is as much.
+    pub(crate) fn take(&mut self, amount: f64, now_ms: u64) -> bool {
+        let has = self.has(amount, now_ms);
+        if has {
+            self.level -= amount;
+        }
+        has
     }
 
     fn has(&mut self, amount: f64, now_ms: u64) -> bool {

@@ -1,10 +1,16 @@
 //! What is probed, and how often.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use holm_model::Prefix;
 use serde::{Deserialize, Serialize};
 
+pub use crate::target::{DnsTransport, Family, HttpVersion, ProbeKind, Target, TlsScan};
+
+/// Most client certificates, and most hosts of one.
+const MAX_IDENTITIES: usize = 64;
 /// Most configured targets.
 pub(crate) const MAX_TARGETS: usize = 10_000;
 
@@ -28,6 +34,17 @@ pub struct Config {
     pub max_concurrent: usize,
     /// PEM file of the roots that TLS targets are verified against; empty: the system's.
     pub ca_file: String,
+    /// Client certificates that targets and tests name.
+    pub identities: BTreeMap<String, Identity>,
+    /// Root servers that traces of names begin at, `address` or `address:port`, all at the first one's port; empty:
+    /// those of the Internet.
+    pub dns_roots: Vec<String>,
+    /// Where packets of STAMP (RFC 8762) are answered, such as `0.0.0.0:862`; empty: nowhere.
+    pub stamp_listen: String,
+    /// Whether they are counted by session, so that losses are told by way.
+    pub stamp_stateful: bool,
+    /// Ranges of senders that are answered; empty: all.
+    pub stamp_allow: Vec<String>,
     /// What else is probed.
     pub targets: Vec<Target>,
     /// Private ranges that tests made by policy may reach from here, such as `10.0.0.0/8`: everything else that is
@@ -59,6 +76,11 @@ impl Default for Config {
             echo_count: 3,
             max_concurrent: 64,
             ca_file: String::new(),
+            identities: BTreeMap::new(),
+            dns_roots: Vec::new(),
+            stamp_listen: String::new(),
+            stamp_stateful: true,
+            stamp_allow: Vec::new(),
             targets: Vec::new(),
             allow: Vec::new(),
             allow_granted: Vec::new(),
@@ -72,83 +94,23 @@ impl Default for Config {
     }
 }
 
-/// How a target is probed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ProbeKind {
-    /// A question to a name server (RFC 1035).
-    Dns,
-    /// A request with its phases and what TLS says.
-    Http,
-    /// Echo requests (RFC 792, RFC 4443).
-    Icmp,
-    /// The time to open a connection.
-    Tcp,
-}
-
-impl ProbeKind {
-    /// The kind as it stands in rows.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-            Self::Http => "http",
-            Self::Icmp => "icmp",
-            Self::Tcp => "tcp",
-        }
-    }
-}
-
-/// Which addresses of a name are used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Family {
-    /// The first that the resolver gives.
-    #[default]
-    #[serde(rename = "any")]
-    Any,
-    /// IPv4 only.
-    #[serde(rename = "4")]
-    V4,
-    /// IPv6 only.
-    #[serde(rename = "6")]
-    V6,
-}
-
-/// One configured target.
+/// A client certificate that probes show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
-    /// Its name in results: 1 to 200 characters, each once a kind of probe.
-    pub name: String,
-    /// How it is probed.
-    pub probe: ProbeKind,
-    /// icmp, tcp: a host name or address; http: a URL; dns: the name that is asked for.
-    pub target: String,
-    /// tcp: the port.
-    #[serde(default)]
-    pub port: u16,
-    /// How often; 0 s: as the plane's own interval.
-    #[serde(default, with = "humantime_serde")]
-    pub interval: Duration,
-    /// Which addresses of the name are used: `any`, `4` or `6`.
-    #[serde(default)]
-    pub family: Family,
-    /// http: which status codes are a success, such as `200`, `2xx` or `200-204`, by commas.
-    #[serde(default = "default_statuses")]
-    pub expect_status: String,
-    /// dns: the type that is asked for, such as `A`, `AAAA`, `MX`.
-    #[serde(default = "default_type")]
-    pub dns_type: String,
-    /// dns: `address` or `address:port` of the server; empty: the system's first.
-    #[serde(default)]
-    pub dns_server: String,
+pub struct Identity {
+    /// PEM file of the certificate and its chain.
+    pub cert: String,
+    /// PEM file of its key.
+    pub key: String,
+    /// The hosts that it is shown to, by the names or addresses that targets have: 1 to 64. Others never see it.
+    pub hosts: Vec<String>,
 }
 
-fn default_statuses() -> String {
-    "2xx,3xx".into()
-}
-
-fn default_type() -> String {
-    "A".into()
+impl Identity {
+    /// Whether it is shown to `host`.
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        self.hosts.iter().any(|of| of.eq_ignore_ascii_case(host))
+    }
 }
 
 impl Config {
@@ -174,6 +136,10 @@ impl Config {
             return Err(format!("planes.active.targets: at most {MAX_TARGETS}"));
         }
         self.check_tests()?;
+        self.check_identities()?;
+        self.stamp_address()?;
+        crate::probes::dns::trace::Start::of(&self.dns_roots)?;
+        ranges("stamp_allow", &self.stamp_allow)?;
         let mut names = std::collections::BTreeSet::new();
         for target in &self.targets {
             let name = target.name.chars().take(80).collect::<String>();
@@ -188,12 +154,52 @@ impl Config {
             if let Err(reason) = target.check() {
                 return refuse(reason);
             }
+            if !target.identity.is_empty() && !self.identities.contains_key(&target.identity) {
+                return refuse(format!(
+                    "identity: there is no [planes.active.identities.{}]",
+                    target.identity
+                ));
+            }
         }
         Ok(())
     }
 }
 
 impl Config {
+    /// Where packets of STAMP are answered.
+    pub(crate) fn stamp_address(&self) -> Result<Option<SocketAddr>, String> {
+        if self.stamp_listen.is_empty() {
+            return Ok(None);
+        }
+        self.stamp_listen.parse().map(Some).map_err(|_| {
+            format!(
+                "planes.active.stamp_listen: {} is no address:port, such as 0.0.0.0:862 or [::]:862",
+                self.stamp_listen
+            )
+        })
+    }
+
+    fn check_identities(&self) -> Result<(), String> {
+        if self.identities.len() > MAX_IDENTITIES {
+            return Err(format!("planes.active.identities: at most {MAX_IDENTITIES}"));
+        }
+        for (name, identity) in &self.identities {
+            let key = format!("planes.active.identities.{name}");
+            if !crate::parse::is_label(name) {
+                return Err(format!("{key}: its name has 1 to 63 letters, digits, - _ and ."));
+            }
+            if identity.cert.is_empty() || identity.key.is_empty() {
+                return Err(format!("{key}: cert and key name PEM files"));
+            }
+            if identity.hosts.is_empty() || identity.hosts.len() > MAX_IDENTITIES {
+                return Err(format!(
+                    "{key}.hosts: 1 to {MAX_IDENTITIES} hosts that the certificate is shown to"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn check_tests(&self) -> Result<(), String> {
         ranges("allow", &self.allow)?;
         ranges("allow_granted", &self.allow_granted)?;
@@ -233,36 +239,6 @@ pub(crate) fn ranges(key: &str, texts: &[String]) -> Result<Vec<Prefix>, String>
     texts.iter().map(read).collect()
 }
 
-impl Target {
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let length = self.name.chars().count();
-        if !(1..=200).contains(&length) || self.name.chars().any(char::is_control) {
-            return Err("name: 1 to 200 characters, none of them a control character".into());
-        }
-        if self.target.is_empty() || self.target.len() > 2_048 {
-            return Err("target: 1 to 2,048 bytes".into());
-        }
-        let interval = self.interval;
-        let day = Duration::from_secs(86_400);
-        if !interval.is_zero() && !(Duration::from_millis(100)..=day).contains(&interval) {
-            return Err("interval: it goes from 100 ms to one day".into());
-        }
-        match self.probe {
-            ProbeKind::Tcp if self.port == 0 => {
-                Err("port: a tcp target needs one, from 1 to 65535".into())
-            }
-            ProbeKind::Http => {
-                crate::probes::http::Expected::parse(&self.expect_status)?;
-                crate::probes::http::Place::parse(&self.target).map(drop)
-            }
-            ProbeKind::Dns => crate::probes::dns::Question::parse(&self.target, &self.dns_type)
-                .and_then(|_| crate::probes::dns::server(&self.dns_server))
-                .map(drop),
-            ProbeKind::Icmp | ProbeKind::Tcp => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,6 +271,26 @@ mod tests {
             ("name = \"a\"\nprobe = \"dns\"\ntarget = \"x\"\ndns_type = \"NOPE\"", "NOPE"),
             ("name = \"a\"\nprobe = \"dns\"\ntarget = \"x\"\ndns_server = \"nowhere\"", "nowhere"),
             ("name = \"a\"\nprobe = \"icmp\"\ntarget = \"x\"\ncolour = 1", "colour"),
+            (
+                "name = \"a\"\nprobe = \"http\"\ntarget = \"https://x\"\nidentity = \"none\"",
+                "identities.none",
+            ),
+            (
+                "name = \"a\"\nprobe = \"http\"\ntarget = \"https://x\"\nheaders = { Authorization = \"x\" }",
+                "header_files",
+            ),
+            (
+                "name = \"a\"\nprobe = \"http\"\ntarget = \"https://x\"\nfollow_redirects = 11",
+                "follow_redirects",
+            ),
+            ("name = \"a\"\nprobe = \"http\"\ntarget = \"https://x\"\nmethod = \"get\"", "method"),
+            ("name = \"a\"\nprobe = \"udp\"\ntarget = \"x\"", "port"),
+            ("name = \"a\"\nprobe = \"tcp\"\ntarget = \"x\"\nport = 1\nvoice = \"g711\"", "voice"),
+            (
+                "name = \"a\"\nprobe = \"udp\"\ntarget = \"x\"\nport = 7\npayload_bytes = 9",
+                "payload_bytes",
+            ),
+            ("name = \"a\"\nprobe = \"icmp\"\ntarget = \"x\"\nmethod = \"POST\"", "method"),
         ] {
             let error = with(bad).expect_err(bad);
             assert!(error.contains(named), "{error}");
@@ -309,6 +305,9 @@ mod tests {
             ("probes_per_second = 0", "probes_per_second"),
             ("tenant_bytes_per_second = nan", "tenant_bytes_per_second"),
             ("address_at_once = 0", "address_at_once"),
+            ("stamp_listen = \"862\"", "stamp_listen"),
+            ("stamp_allow = [\"x\"]", "stamp_allow: x"),
+            ("dns_roots = [\"x\"]", "dns_roots: x"),
         ] {
             let config: Config = toml::from_str(bad).expect(bad);
             let error = config.check().expect_err(bad);

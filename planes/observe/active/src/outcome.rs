@@ -32,6 +32,8 @@ pub(crate) struct Outcome {
     pub(crate) attributes: Vec<(&'static str, String)>,
     /// The guard refused its address: nothing was sent.
     pub(crate) refused: bool,
+    /// Bytes that came beyond what a probe of its kind takes about.
+    pub(crate) more_bytes: f64,
     /// It was left out: nothing was sent, and nothing is said of the target.
     pub(crate) left_out: Option<LeftOut>,
 }
@@ -63,7 +65,10 @@ impl Outcome {
         if let (None, Some(address)) = (&self.error, self.address) {
             let kind = job.probe.kind();
             // A request and a question take what the server takes besides.
-            let is_round_trip = matches!(kind, ProbeKind::Icmp | ProbeKind::Tcp);
+            let is_round_trip = matches!(
+                kind,
+                ProbeKind::Icmp | ProbeKind::Stamp | ProbeKind::Tcp | ProbeKind::Udp
+            );
             let round_trip = self.duration_ms.filter(|_| is_round_trip);
             let typical = round_trip.and_then(|ms| typicals.add(kind, address, ms, at));
             observe_path(job, context, address, typical, (at, hold_ms));
@@ -131,6 +136,9 @@ fn observe_path(
         ProbeKind::Http => ("holm.probe.http", ""),
         ProbeKind::Icmp => ("holm.probe.icmp", "holm.probe.icmp.rtt_ms"),
         ProbeKind::Tcp => ("holm.probe.tcp", "holm.probe.tcp.rtt_ms"),
+        ProbeKind::Tls => ("holm.probe.tls", ""),
+        ProbeKind::Stamp => ("holm.probe.stamp", "holm.probe.stamp.rtt_ms"),
+        ProbeKind::Udp => ("holm.probe.udp", "holm.probe.udp.rtt_ms"),
     };
     let typical = typical.map(|ms| format!("{ms:.2}"));
     let mut attributes = [(probe, "answers"), ("", ""), ("", "")];

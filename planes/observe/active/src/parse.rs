@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use holm_model::{Prefix, Severity, SiteId};
-use holm_policy::{Fields, Mark, Node, Problems, Refused, Value, objects, text_of};
+use holm_policy::{Fields, Node, Problems, Refused, Value, objects, text_of};
 
-use crate::config::{Family, ProbeKind, Target};
+use crate::target_text;
 use crate::test::{ECHO_COUNT, IN_A_ROW, ONE_ECHO_BELOW, Selector, TIMEOUT, Test, length};
 
 /// The kind of its objects.
@@ -24,15 +24,6 @@ const MAX_RANGES: usize = 16;
 const DAY: Duration = Duration::from_secs(86_400);
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(100), DAY);
 const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(300));
-
-/// What one kind of probe alone understands.
-const OF_PROBE: [(&str, ProbeKind); 5] = [
-    ("port", ProbeKind::Tcp),
-    ("expect_status", ProbeKind::Http),
-    ("dns_type", ProbeKind::Dns),
-    ("dns_server", ProbeKind::Dns),
-    ("echo_count", ProbeKind::Icmp),
-];
 
 /// The tests of a file, in its order.
 ///
@@ -85,7 +76,7 @@ fn test(node: &Node, path: &str, problems: &mut Problems) -> Option<Test> {
         true => 1,
         false => ECHO_COUNT,
     };
-    let (target, echo_count) = target(&mut fields, problems).unzip();
+    let (target, echo_count) = target_text::read(&mut fields, problems).unzip();
     let sites = sites(&mut fields, problems);
     let failures = whole(&mut fields, "failures", (1, 100), problems).unwrap_or(IN_A_ROW);
     let successes = whole(&mut fields, "successes", (1, 100), problems).unwrap_or(IN_A_ROW);
@@ -115,75 +106,6 @@ fn test(node: &Node, path: &str, problems: &mut Problems) -> Option<Test> {
         allow,
         labels,
     })
-}
-
-/// What is probed, and how many echo requests are said.
-fn target(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<(Target, Option<u16>)> {
-    let probe = fields.needed_text("probe", 20, problems).and_then(|(text, mark)| {
-        let kinds = [ProbeKind::Dns, ProbeKind::Http, ProbeKind::Icmp, ProbeKind::Tcp];
-        let found = kinds.into_iter().find(|kind| kind.as_str() == text);
-        if found.is_none() {
-            let text = format!("{text} is no probe: dns, http, icmp and tcp are");
-            problems.add(&fields.at("probe"), mark, text);
-        }
-        found
-    });
-    let mark = fields.mark;
-    let asked = fields.needed_text("target", 2_048, problems);
-    let family = fields.text("family", 10, problems).and_then(|(text, mark)| {
-        let family = match text {
-            "any" => Family::Any,
-            "4" => Family::V4,
-            "6" => Family::V6,
-            _ => {
-                problems.add(&fields.at("family"), mark, "it is any, 4 or 6");
-                return None;
-            }
-        };
-        Some(family)
-    });
-    let mut marks: BTreeMap<&str, Mark> =
-        asked.map(|(_, mark)| ("target", mark)).into_iter().collect();
-    for (key, of) in OF_PROBE {
-        let Some((node, at)) = fields.node(key) else { continue };
-        marks.insert(key, node.mark);
-        if let Some(probe) = probe.filter(|probe| *probe != of) {
-            let text =
-                format!("a probe of {} has none: one of {} has", probe.as_str(), of.as_str());
-            problems.add(&fields.at(key), at, text);
-        }
-    }
-    let port = whole(fields, "port", (1, 65_535), problems);
-    let echo_count = whole(fields, "echo_count", (1, 100), problems);
-    let text = |fields: &mut Fields<'_>, key: &str, problems: &mut Problems| {
-        fields.text(key, 255, problems).map(|(text, _)| text.to_owned())
-    };
-    let expect_status = text(fields, "expect_status", problems);
-    let dns_type = text(fields, "dns_type", problems);
-    let dns_server = text(fields, "dns_server", problems);
-    let target = Target {
-        name: "test".into(),
-        probe: probe?,
-        target: asked?.0.to_owned(),
-        port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
-        interval: Duration::ZERO,
-        family: family.unwrap_or_default(),
-        expect_status: expect_status.unwrap_or_else(|| "2xx,3xx".into()),
-        dns_type: dns_type.unwrap_or_else(|| "A".into()),
-        dns_server: dns_server.unwrap_or_default(),
-    };
-    // An error begins with the key that it is about.
-    if let Err(why) = target.check() {
-        let key = why.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).next();
-        let key = key.unwrap_or_default();
-        let mark = marks.get(key).copied().unwrap_or(mark);
-        let said = why.strip_prefix(key).unwrap_or(&why);
-        let said = said.strip_prefix(": ").unwrap_or(said).trim_start();
-        problems.add(&fields.at(key), mark, said);
-        return None;
-    }
-    let echo_count = echo_count.and_then(|count| u16::try_from(count).ok());
-    Some((target, echo_count))
 }
 
 fn sites(fields: &mut Fields<'_>, problems: &mut Problems) -> Selector {
@@ -301,7 +223,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// A whole number.
-fn whole(
+pub(crate) fn whole(
     fields: &mut Fields<'_>,
     key: &str,
     (least, most): (u32, u32),
@@ -372,6 +294,28 @@ mod tests {
         }
         let dns = "kind: Test\nname: a\nprobe: dns\ntarget: shop.example\ninterval: 1d\ndns_type: MX\ndns_server: 192.0.2.53\n";
         let icmp = "kind: Test\nname: b\nprobe: icmp\ntarget: shop.example\ninterval: 100ms\n";
+        let more = [
+            "name: d\nprobe: http\ntarget: https://a.example/\nmethod: POST\nhttp_version: auto\nfollow_redirects: 3\n\
+             headers: { x-a: b }\nidentity: probe\nexpect_header: ['a: b', 'c ~ d']\nexpect_body: up\n\
+             expect_json: ['$.a[0].b = \"c\"']",
+            "name: e\nprobe: tls\ntarget: a.example\nport: 993\nserver_name: b.example\ntls_scan: ciphers\n\
+             expect_days_left: 14",
+            "name: f\nprobe: tls\ntarget: a.example",
+            "name: g\nprobe: udp\ntarget: a.example\nport: 7\npayload_bytes: 1400\necho_count: 10\nvoice: g729",
+            "name: h\nprobe: stamp\ntarget: a.example\nvoice: g711",
+            "name: j\nprobe: dns\ntarget: a.example\ndns_transport: tls\ndns_server: 192.0.2.1\nserver_name: dns.example",
+            "name: k\nprobe: dns\ntarget: a.example\ndns_transport: https\ndns_server: https://dns.example/dns-query",
+            "name: i\nprobe: stamp\ntarget: a.example\nport: 8620\necho_count: 100",
+        ];
+        for text in more {
+            let read = parse(&format!("kind: Test\ninterval: 1m\n{text}\n")).expect(text).remove(0);
+            let written = read.to_json();
+            assert_eq!(parse(&written.to_string()).expect("its own"), [read], "{text}");
+            for line in text.lines().filter(|line| !line.starts_with(' ')) {
+                let key = line.split(':').next().expect("a key");
+                assert!(written.get(key).is_some(), "{key} is lost");
+            }
+        }
         let tcp = "[{ kind: Test, name: c, probe: tcp, target: db, port: 5432, interval: 1s }]";
         let both = parse(&format!("{dns}---\n{icmp}---\n{tcp}")).expect("several");
         assert_eq!(both.iter().map(|test| &*test.name).collect::<Vec<_>>(), ["a", "b", "c"]);
@@ -387,7 +331,16 @@ mod tests {
             ("colour: red\n", "line 6, column 1: colour: it is not evaluated here"),
             ("jitter: 20s\n", "line 6, column 9: jitter: it is from 0ms to 15s"),
             ("timeout: fast\n", "line 6, column 10: timeout: fast is no length of time"),
-            ("port: 80\n", "line 6, column 1: port: a probe of http has none: one of tcp has"),
+            (
+                "port: 80\n",
+                "line 6, column 1: port: a probe of http has none: one of tcp, tls, udp or stamp has",
+            ),
+            ("headers: { Cookie: x }\n", "line 6, column 10: headers: cookie is a secret"),
+            ("header_files: { Cookie: x }\n", "header_files: files are named in a node's own"),
+            ("http_version: 4\n", "http_version: it is auto, 1.1 or 2"),
+            ("expect_json: ['a']\n", "line 6, column 14: expect_json: \"a\": a path begins with $"),
+            ("follow_redirects: 11\n", "follow_redirects: 11: a whole number from 0 to 10"),
+            ("voice: g711\n", "voice: a probe of http has none: one of icmp, udp or stamp has"),
             ("expect_status: 9xx\n", "line 6, column 16: expect_status: \"9xx\""),
             ("sites: { count: 0 }\n", "line 6, column 17: sites.count: 0: a whole number"),
             ("sites: some\n", "line 6, column 8: sites: it is all, or a map"),

@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Target;
+use crate::config::ranges;
 use crate::outcome::Outcome;
-use crate::probes::{Probe, Resolver, Roots, Shared, dns, http, icmp};
+use crate::probes::{Probe, Resolver, Roots, Shared, dns, http, icmp, stamp, udp};
 use crate::runner::{TestRunner, job_of};
 use crate::schedule::{Job, JobKey, Schedule};
 use crate::typical::Typicals;
@@ -55,6 +56,7 @@ impl Plane for ActivePlane {
             say_what_works(&context);
             let tests = run_tests(&self.config, &self.tests, context.clone(), shutdown.clone());
             if self.own {
+                reflect(&self.config, &context, &shutdown).await;
                 let own = run_own(&self.config, context, shutdown);
                 tokio::select! {
                     ended = own => ended,
@@ -195,7 +197,7 @@ async fn run_tests(
     loop {
         if assigned.has_changed().unwrap_or(false) {
             let all = Arc::clone(&assigned.borrow_and_update());
-            let jobs: Vec<Job> = all.iter().filter_map(|test| job_of(test).ok()).collect();
+            let jobs: Vec<Job> = all.iter().filter_map(|test| job_of(test, config).ok()).collect();
             context.health.set_counter("tests", jobs.len() as u64);
             context.health.set_counter("tests_not_understood", (all.len() - jobs.len()) as u64);
             lane.sync(jobs);
@@ -246,17 +248,40 @@ fn report(job: &Job, outcome: Outcome, shared: &Shared, context: &PlaneContext) 
     outcome.report(job, context, &shared.typicals, at, hold_ms);
 }
 
+/// Answers packets of STAMP, if it is switched on.
+async fn reflect(config: &Config, context: &PlaneContext, shutdown: &CancellationToken) {
+    // A configuration that is none was refused before.
+    let Ok(Some(listen)) = config.stamp_address() else { return };
+    let rules = stamp::reflector::Rules {
+        allow: ranges("stamp_allow", &config.stamp_allow).unwrap_or_default(),
+        stateful: config.stamp_stateful,
+    };
+    match tokio::net::UdpSocket::bind(listen).await {
+        Ok(socket) => {
+            let (health, shutdown) = (context.health.clone(), shutdown.clone());
+            tokio::spawn(stamp::reflector::serve(socket, rules, health, shutdown));
+        }
+        Err(error) => context.health.degraded(
+            "all probes; no reflector of STAMP",
+            &format!("planes.active.stamp_listen: {listen} cannot be bound: {error}"),
+            "name an address of this node and a port that is free; below 1024 the node needs CAP_NET_BIND_SERVICE",
+        ),
+    }
+}
+
 /// Which kinds of probe work here, by asking the kernel.
 fn say_what_works(context: &PlaneContext) {
     match (icmp::available(false), icmp::available(true)) {
-        (Ok(v4), Ok(_)) => context.health.running(&format!("icmp ({v4} socket), tcp, http, dns")),
+        (Ok(v4), Ok(_)) => {
+            context.health.running(&format!("icmp ({v4} socket), tcp, tls, http, dns, udp, stamp"))
+        }
         (Ok(v4), Err(reason)) => context.health.degraded(
-            &format!("icmp ({v4} socket, IPv4 only), tcp, http, dns"),
+            &format!("icmp ({v4} socket, IPv4 only), tcp, tls, http, dns, udp, stamp"),
             &format!("no ICMPv6 socket: {reason}"),
             "turn on IPv6, or grant CAP_NET_RAW",
         ),
         (Err(reason), _) => context.health.degraded(
-            "tcp, http, dns",
+            "tcp, tls, http, dns, udp, stamp",
             &format!("no echo requests: this user gets no ICMP socket ({reason})"),
             icmp::REMEDY,
         ),
@@ -270,27 +295,37 @@ fn configured_jobs(config: &Config) -> Result<Vec<Job>, String> {
         .map(|target| {
             let interval =
                 if target.interval.is_zero() { config.interval } else { target.interval };
-            let probe = probe_of(target, config.echo_count)?;
+            let probe = probe_of(target, config.echo_count, config)?;
             Ok(Job { name: target.name.clone(), probe, interval, peer: None, test: None })
         })
         .collect()
 }
 
-pub(crate) fn probe_of(target: &Target, echo_count: u16) -> Result<Probe, String> {
+pub(crate) fn probe_of(target: &Target, echo_count: u16, config: &Config) -> Result<Probe, String> {
     let (host, family) = (target.target.clone(), target.family);
     Ok(match target.probe {
         ProbeKind::Dns => Probe::Dns {
             question: dns::Question::parse(&target.target, &target.dns_type)?,
-            server: dns::server(&target.dns_server)?,
+            server: target.name_server()?,
         },
         ProbeKind::Http => Probe::Http {
-            place: http::Place::parse(&target.target)?,
-            expected: http::Expected::parse(&target.expect_status)?,
+            ask: Box::new(http::Ask::of(target, config.identities.get(&target.identity))?),
             family,
             verify: true,
         },
-        ProbeKind::Icmp => Probe::Icmp { host, family, count: echo_count },
+        ProbeKind::Icmp => Probe::Icmp { host, family, count: echo_count, voice: target.voice },
+        ProbeKind::Stamp => {
+            let port = if target.port == 0 { stamp::PORT } else { target.port };
+            let session = stamp::Session { host, port, count: echo_count };
+            Probe::Stamp { session, family, voice: target.voice }
+        }
         ProbeKind::Tcp => Probe::Tcp { host, port: target.port, family },
+        ProbeKind::Udp => {
+            let (port, bytes) = (target.port, target.payload_bytes);
+            let echoes = udp::Echoes { host, port, count: echo_count, bytes };
+            Probe::Udp { echoes, family, voice: target.voice }
+        }
+        ProbeKind::Tls => Probe::Tls { look: target.tls_look(), family },
     })
 }
 
@@ -309,15 +344,15 @@ fn mesh_jobs(peer: &VantagePeer, config: &Config) -> Vec<Job> {
         host: host.clone(),
         family: Family::Any,
         count: config.echo_count,
+        voice: None,
     })];
     if let Some(port) = peer.api_port {
         jobs.push(job(Probe::Tcp { host, port, family: Family::Any }));
         let url = format!("https://{}/healthz", SocketAddr::new(peer.address, port));
         // The mesh's own certificates chain to its own root, which says nothing about the site's
         // health: they are described, not judged.
-        if let (Ok(place), Ok(expected)) = (http::Place::parse(&url), http::Expected::parse("200"))
-        {
-            jobs.push(job(Probe::Http { place, expected, family: Family::Any, verify: false }));
+        if let Ok(ask) = http::Ask::get(&url, "200") {
+            jobs.push(job(Probe::Http { ask: Box::new(ask), family: Family::Any, verify: false }));
         }
     }
     jobs

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use holm_model::{Millis, Prefix, Row};
 use tokio::sync::watch;
@@ -12,10 +12,10 @@ use crate::budget::{Budget, LeftOut, Politeness, begin};
 use crate::config::ranges;
 use crate::outcome::Outcome;
 use crate::plane::probe_of;
-use crate::probes::{Gate, Probe, Resolver, Roots, Shared};
+use crate::probes::{Dial, Gate, Probe, Resolver, Roots, Shared, dns};
 use crate::schedule::Job;
 use crate::typical::Typicals;
-use crate::{Config, Guard, Test};
+use crate::{Config, DnsTrace, Guard, Test};
 
 /// Most tests of which it is counted by name what was left out.
 const MAX_COUNTED: usize = 20_000;
@@ -24,7 +24,10 @@ const TCP_BYTES: f64 = 400.0;
 const DNS_BYTES: f64 = 600.0;
 const HTTP_BYTES: f64 = 2_000.0;
 const HTTPS_BYTES: f64 = 8_000.0;
+const TLS_HELLO_BYTES: f64 = 4_000.0;
 const ECHO_BYTES: f64 = 168.0;
+const STAMP_BYTES: f64 = 144.0;
+const UDP_HEADERS: f64 = 28.0;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -126,12 +129,35 @@ impl TestRunner {
     /// # Errors
     /// Why it was not probed.
     pub async fn once(&self, test: &Test) -> Result<Row, String> {
-        let job = job_of(&Arc::new(test.clone()))?;
+        let job = job_of(&Arc::new(test.clone()), &self.config)?;
         let outcome = self.run(&job, test, Arc::clone(self.shared())).await;
         if let Some(why) = outcome.left_out {
             return Err(format!("nothing was sent: {}", why_text(why)));
         }
         Ok(outcome.row(&job, Millis::now()).with("kind", "once"))
+    }
+
+    /// Follows a name from the root servers down to who answers. Within the budgets and past the guard like any run;
+    /// the roots that the operator chose are not refused.
+    ///
+    /// # Errors
+    /// What is no name or no type of DNS records.
+    pub async fn dns_trace(
+        &self,
+        name: &str,
+        record_type: &str,
+        limit: Duration,
+    ) -> Result<DnsTrace, String> {
+        let question = dns::Question::parse(name, record_type)?;
+        let start = dns::trace::Start::of(&self.config.dns_roots)?;
+        let gate = Gate::new(Guard::new(self.allowed.clone()), Arc::clone(&self.limits));
+        let dial = Dial::new(&self.shared().resolver, Some(&gate));
+        let may = || {
+            let now_ms = self.limits.now_ms();
+            let budgets = (&mut lock(&self.tenant), &mut lock(&self.limits.budget));
+            begin(budgets.0, budgets.1, DNS_BYTES, now_ms).map_err(|why| why_text(why).to_owned())
+        };
+        Ok(dns::trace::trace(&question, &start, Instant::now() + limit, &dial, may).await)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -162,8 +188,7 @@ impl TestRunner {
             self.count(test, why);
             return outcome;
         }
-        let more = outcome.metrics.iter().find(|(name, _)| *name == "http.body_bytes");
-        let more = more.map_or(0.0, |(_, bytes)| *bytes);
+        let more = outcome.more_bytes;
         lock(&self.tenant).spend(more);
         lock(&self.limits.budget).spend(more);
         let took = outcome.duration_ms;
@@ -215,10 +240,10 @@ pub fn why_text(why: LeftOut) -> &'static str {
 }
 
 /// A test as a job of the schedule.
-pub(crate) fn job_of(test: &Arc<Test>) -> Result<Job, String> {
+pub(crate) fn job_of(test: &Arc<Test>, config: &Config) -> Result<Job, String> {
     Ok(Job {
         name: test.target.target.clone(),
-        probe: probe_of(&test.target, test.echo_count)?,
+        probe: probe_of(&test.target, test.echo_count, config)?,
         interval: test.interval,
         peer: None,
         test: Some(Arc::clone(test)),
@@ -227,10 +252,20 @@ pub(crate) fn job_of(test: &Arc<Test>) -> Result<Job, String> {
 
 fn expected_bytes(probe: &Probe) -> f64 {
     match probe {
-        Probe::Dns { .. } => DNS_BYTES,
-        Probe::Http { place, .. } if place.is_tls() => HTTPS_BYTES,
-        Probe::Http { .. } => HTTP_BYTES,
+        Probe::Dns { server: dns::Server::Plain { .. }, .. } => DNS_BYTES,
+        Probe::Dns { .. } => HTTPS_BYTES,
+        Probe::Http { ask, .. } => {
+            let each = if ask.is_tls() { HTTPS_BYTES } else { HTTP_BYTES };
+            each * f64::from(ask.requests())
+        }
         Probe::Icmp { count, .. } => ECHO_BYTES * f64::from(*count),
+        Probe::Stamp { session, .. } => STAMP_BYTES * f64::from(session.count),
+        Probe::Udp { echoes, .. } => {
+            2.0 * (UDP_HEADERS + f64::from(echoes.bytes)) * f64::from(echoes.count)
+        }
         Probe::Tcp { .. } => TCP_BYTES,
+        Probe::Tls { look, .. } => {
+            HTTPS_BYTES + TLS_HELLO_BYTES * f64::from(look.connections() - 1)
+        }
     }
 }

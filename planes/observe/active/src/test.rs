@@ -6,7 +6,7 @@ use std::time::Duration;
 use holm_model::{Prefix, Severity};
 use serde_json::{Map, Value, json};
 
-use crate::config::{Family, ProbeKind, Target};
+use crate::config::{Family, Target};
 use crate::parse::KIND;
 
 /// How many echo requests an ICMP test sends that does not say.
@@ -80,17 +80,10 @@ impl Test {
         }
         put("probe", json!(self.target.probe.as_str()));
         put("target", json!(self.target.target));
-        match self.target.probe {
-            ProbeKind::Tcp => put("port", json!(self.target.port)),
-            ProbeKind::Http => put("expect_status", json!(self.target.expect_status)),
-            ProbeKind::Icmp => put("echo_count", json!(self.echo_count)),
-            ProbeKind::Dns => {
-                put("dns_type", json!(self.target.dns_type));
-                if !self.target.dns_server.is_empty() {
-                    put("dns_server", json!(self.target.dns_server));
-                }
-            }
+        if crate::target::understands(self.target.probe, "echo_count") {
+            put("echo_count", json!(self.echo_count));
         }
+        crate::target_text::write(&self.target, &mut put);
         match self.target.family {
             Family::Any => {}
             Family::V4 => put("family", json!("4")),

@@ -12,7 +12,7 @@ import { ExportMenu, Table, type Column } from "../../parts/table";
 import { hoursText, problemsIn, yaml } from "../alerts/alerts";
 import { TextArea } from "../alerts/Editor";
 import "../alerts/alerts.css";
-import { history, NEW_TEST, PART_WORDS, ratioText, sitesText, TEST_FIELDS, TEST_LOOKS, TEST_ORDER } from "./policies";
+import { history, NEW_TEST, newTest, PART_WORDS, PROBE_KINDS, ratioText, sitesText, TEST_FIELDS, TEST_LOOKS, TEST_ORDER } from "./policies";
 
 /** How long after the last key a text is looked at, in milliseconds. */
 const CHECK_AFTER_MS = 350;
@@ -220,6 +220,7 @@ function Text({ detail, onSaved }: { detail: TestDetail | null; onSaved: (name: 
   const would = check?.items.map((item) => `${item.name}: ${item.change}, ${item.runs_at.length > 0 ? `runs at ${item.runs_at.join(", ")}` : "no site runs it now"}`) ?? [];
   return (
     <div className="alert-one">
+      {!detail && <label>probe <select className="alert-ask" value={PROBE_KINDS.find((kind) => newTest(kind) === text) ?? ""} onChange={(event) => { if (event.target.value) { setText(newTest(event.target.value)); setError(null); } }}><option value="">as written</option>{PROBE_KINDS.map((kind) => <option key={kind} value={kind}>{kind}</option>)}</select></label>}
       <TextArea label="The test, as YAML or JSON" text={text} problems={problems} onChange={(next) => { setText(next); setError(null); }} />
       {would.length > 0 && changed && <p className="faint" role="status">{would.join("; ")}</p>}
       <div className="alert-buttons">

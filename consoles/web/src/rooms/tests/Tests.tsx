@@ -12,6 +12,8 @@ import { RESULT_LOOKS } from "../../parts/states";
 import { ExportMenu, Table, type Column } from "../../parts/table";
 import { Pairs } from "./Pairs";
 import { Policies } from "./Policies";
+import { Posture } from "./Posture";
+import { Trace } from "./Trace";
 import { matrix, metricsText, targetSite, type Cell } from "./results";
 import "./tests.css";
 
@@ -42,10 +44,12 @@ export function Tests() {
       {plane?.state === "off" && <PlaneIsOff plane={plane} />}
       {plane?.state === "degraded" && <PlaneIsDegraded plane={plane} />}
       <Policies />
+      <Posture />
       <Pairs />
       {results.error && !isLoggedOut(results.error) && <Failure error={results.error} again={() => void results.refetch()} />}
       {results.isPending && <Waiting rows={8} />}
       {results.data && sites.data && (plane?.state !== "off" || results.data.items.length > 0) && <Results results={results.data} sites={sites.data} />}
+      <Trace />
       <SameBy path="/v1/results/latest" cli="holm results" />
     </div>
   );

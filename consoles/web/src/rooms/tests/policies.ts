@@ -16,19 +16,73 @@ export const TEST_ORDER: readonly ProbeTest["state"][] = ["failing", "refused", 
 
 export const PART_WORDS: Record<ProbeTestSite["part"], string> = { runs: "runs it", in_reserve: "in reserve", away: "away" };
 
-/** What a new test begins with. */
-export const NEW_TEST = `kind: Test
-name: shop
+/** What is probed, by kind: what a new test of each begins with. */
+const PROBES: Readonly<Record<string, string>> = {
+  http: `name: shop
 probe: http
 target: https://shop.example/health
+http_version: auto
+follow_redirects: 3
 expect_status: 2xx
+expect_json: ['$.state = "up"']
 interval: 30s
-jitter: 3s
-sites: all
-`;
+`,
+  tls: `name: shop-tls
+probe: tls
+target: shop.example
+port: 443
+expect_days_left: 14
+interval: 1h
+timeout: 10s
+`,
+  dns: `name: shop-dns
+probe: dns
+target: shop.example
+dns_type: A
+dns_transport: udp
+interval: 1m
+`,
+  icmp: `name: shop-ping
+probe: icmp
+target: shop.example
+echo_count: 10
+voice: g711
+interval: 30s
+`,
+  tcp: `name: shop-port
+probe: tcp
+target: shop.example
+port: 443
+interval: 30s
+`,
+  udp: `name: shop-udp
+probe: udp
+target: shop.example
+port: 7
+echo_count: 10
+payload_bytes: 64
+interval: 30s
+`,
+  stamp: `name: shop-stamp
+probe: stamp
+target: reflector.example
+port: 862
+echo_count: 20
+interval: 30s
+`,
+};
+
+/** The kinds of probe that a test may have. */
+export const PROBE_KINDS: readonly string[] = Object.keys(PROBES);
+
+/** What a new test of a kind begins with. */
+export const newTest = (probe: string): string => `kind: Test\n${PROBES[probe] ?? PROBES["http"] ?? ""}jitter: 3s\nsites: all\n`;
+
+/** What a new test begins with. */
+export const NEW_TEST = newTest("http");
 
 /** The fields of a test in the order in which people write them. */
-export const TEST_FIELDS = ["kind", "name", "description", "probe", "target", "port", "dns_type", "dns_server", "family", "echo_count", "expect_status", "expect_within", "interval", "jitter", "timeout", "sites", "failures", "successes", "severity", "allow", "labels", "enabled"] as const;
+export const TEST_FIELDS = ["kind", "name", "description", "probe", "target", "port", "server_name", "tls_scan", "dns_type", "dns_transport", "dns_server", "family", "method", "headers", "http_version", "follow_redirects", "identity", "echo_count", "payload_bytes", "voice", "expect_status", "expect_header", "expect_body", "expect_json", "expect_days_left", "expect_within", "interval", "jitter", "timeout", "sites", "failures", "successes", "severity", "allow", "labels", "enabled"] as const;
 
 /** How a test stands at its sites, in a few words: the sites that see it failing come first. */
 export function sitesText(test: Pick<ProbeTest, "sites" | "failing">): string {

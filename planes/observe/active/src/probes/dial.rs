@@ -51,7 +51,7 @@ impl<'a> Dial<'a> {
 pub(crate) struct Gate {
     guard: Guard,
     limits: Arc<NodeLimits>,
-    held: Mutex<Option<IpAddr>>,
+    held: Mutex<Vec<IpAddr>>,
 }
 
 impl Gate {
@@ -75,12 +75,12 @@ impl Gate {
         outcome: &mut Outcome,
     ) -> Result<(), String> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.is_none() {
+        if !held.contains(&address) {
             if !self.limits.begin_address(address) {
                 outcome.left_out = Some(LeftOut::OneAddress);
                 return Err("this node's tests ask this address as often as they may".into());
             }
-            *held = Some(address);
+            held.push(address);
         }
         Ok(())
     }
@@ -88,8 +88,7 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(address) = held {
+        for address in self.held.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
             self.limits.end_address(address);
         }
     }

@@ -1,4 +1,10 @@
-//! A question to a name server (RFC 1035), over UDP, and over TCP where the answer does not fit.
+//! A question to a name server (RFC 1035): over UDP, and over TCP where the answer does not fit; over TCP, TLS or HTTPS
+//! alone.
+
+#[cfg(test)]
+mod tests;
+pub(crate) mod trace;
+mod transport;
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -6,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UdpSocket;
 
-use super::dial::Gate;
-use super::left;
-use super::tcp::connect;
+use super::{Dial, Roots};
+use crate::config::DnsTransport;
 use crate::outcome::{Outcome, elapsed_ms};
+use transport::{over_https, over_tcp, over_tls, over_udp};
 
 const PORT: u16 = 53;
+/// Of servers over TLS (RFC 7858 §3.1).
+const TLS_PORT: u16 = 853;
 /// What we say that we take over UDP (RFC 9715 §3).
 const UDP_PAYLOAD: u16 = 1_232;
 const MAX_SHOWN_ANSWERS: usize = 5;
@@ -38,19 +44,81 @@ impl Question {
         Ok(Self { name: parsed, record_type })
     }
 
+    /// The question as a message; `ad`: that the answer may say that it was validated (RFC 6840 §5.7).
+    fn query(&self) -> Message {
+        let mut query = Message::query();
+        query.metadata.recursion_desired = true;
+        query.metadata.authentic_data = true;
+        query.add_query(Query::query(self.name.clone(), self.record_type));
+        let mut edns = Edns::new();
+        edns.set_max_payload(UDP_PAYLOAD);
+        query.set_edns(edns);
+        query
+    }
+
     fn is_met_by(&self, answer: &Message) -> bool {
         let any = self.record_type == RecordType::ANY;
         answer.answers.iter().any(|record| any || record.record_type() == self.record_type)
     }
 }
 
-/// The configured server; `None`: the system's.
-pub(crate) fn server(text: &str) -> Result<Option<SocketAddr>, String> {
+/// Who is asked, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// Over UDP, and over TCP where the answer does not fit, or over TCP alone; `None`: the system's server.
+    Plain { address: Option<SocketAddr>, tcp: bool },
+    /// Over TLS (RFC 7858), with the name that the certificate must be for.
+    Tls { address: SocketAddr, name: String },
+    /// Over HTTPS (RFC 8484).
+    Https { url: String },
+}
+
+impl Server {
+    /// What `dns_server`, `dns_transport` and `server_name` of a target say.
+    pub(crate) fn parse(server: &str, transport: DnsTransport, name: &str) -> Result<Self, String> {
+        let needed = |what: &str| {
+            format!("dns_server: over {} it is {what}, and it is not said", transport.as_str())
+        };
+        if !name.is_empty() && transport != DnsTransport::Tls {
+            return Err("server_name: it is of probes over TLS: dns_transport: tls".into());
+        }
+        match transport {
+            DnsTransport::Udp | DnsTransport::Tcp => Ok(Self::Plain {
+                address: address(server, PORT)?,
+                tcp: transport == DnsTransport::Tcp,
+            }),
+            DnsTransport::Tls => {
+                let address = address(server, TLS_PORT)?;
+                let address = address.ok_or_else(|| needed("an address or address:port"))?;
+                let name = if name.is_empty() { address.ip().to_string() } else { name.to_owned() };
+                rustls::pki_types::ServerName::try_from(name.as_str()).map_err(|_| {
+                    format!("server_name \"{name}\": not a name that TLS can ask for")
+                })?;
+                Ok(Self::Tls { address, name })
+            }
+            DnsTransport::Https if server.is_empty() => Err(needed("a URL")),
+            DnsTransport::Https => {
+                let place = super::http::Ask::get(server, "200").map_err(|why| {
+                    format!("dns_server{}", why.strip_prefix("target").unwrap_or(&why))
+                })?;
+                if !place.is_tls() || server.contains('#') {
+                    return Err(format!(
+                        "dns_server \"{server}\": over https it is a URL of the form https://host/dns-query"
+                    ));
+                }
+                Ok(Self::Https { url: server.to_owned() })
+            }
+        }
+    }
+}
+
+/// An address with or without a port; `None` if nothing is said.
+fn address(text: &str, port: u16) -> Result<Option<SocketAddr>, String> {
     if text.is_empty() {
         return Ok(None);
     }
     if let Ok(ip) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        return Ok(Some(SocketAddr::new(ip, PORT)));
+        return Ok(Some(SocketAddr::new(ip, port)));
     }
     text.parse().map(Some).map_err(|_| {
         format!("dns_server \"{text}\": it is an address or address:port, such as 192.0.2.53 or [2001:db8::53]:53")
@@ -60,41 +128,115 @@ pub(crate) fn server(text: &str) -> Result<Option<SocketAddr>, String> {
 /// Asks once.
 pub(crate) async fn probe(
     question: &Question,
-    server: Option<SocketAddr>,
+    server: &Server,
+    roots: &Roots,
     limit: Duration,
-    gate: Option<&Gate>,
+    dial: &Dial<'_>,
 ) -> Outcome {
     let until = Instant::now() + limit;
     let mut outcome = Outcome::default();
     outcome.attribute("dns.question.name", question.name.to_string());
     outcome.attribute("dns.question.type", question.record_type.to_string());
-    let is_systems = server.is_none();
-    let server = match server.map_or_else(system_server, Ok) {
-        Ok(server) => server,
-        Err(error) => return outcome.failed(error),
-    };
-    outcome.address = Some(server.ip());
-    let passed = match gate {
-        None => Ok(()),
-        // Which servers the system asks, its operator decided: a test only says what is asked.
-        Some(gate) if is_systems => gate.pass_politely(server.ip(), &mut outcome),
-        Some(gate) => gate.pass(server.ip(), &mut outcome),
-    };
-    if let Err(error) = passed {
-        return outcome.failed(error);
-    }
-    outcome.attribute("dns.server", server.to_string());
     let begin = Instant::now();
-    let answer = match ask(question, server, until, &mut outcome).await {
-        Ok(answer) => answer,
-        Err(error) => return outcome.failed(error),
+    match ask(question, server, roots, until, dial, &mut outcome).await {
+        Ok((answer, server, begun)) => {
+            let ms = elapsed_ms(begun.unwrap_or(begin));
+            judge(question, &answer, &server, ms, outcome)
+        }
+        Err(error) => outcome.failed(error),
+    }
+}
+
+/// The answer, who gave it, and when it was asked for.
+async fn ask(
+    question: &Question,
+    server: &Server,
+    roots: &Roots,
+    until: Instant,
+    dial: &Dial<'_>,
+    outcome: &mut Outcome,
+) -> Result<(Message, String, Option<Instant>), String> {
+    let mut query = question.query();
+    if let Server::Https { url } = server {
+        query.metadata.id = 0;
+        outcome.attribute("dns.server", url.clone());
+        outcome.attribute("network.transport", "https");
+        let bytes = written(&query)?;
+        let answer = over_https(&bytes, question, url, roots, until, dial, outcome).await?;
+        return Ok((answer, url.clone(), None));
+    }
+    let (address, is_systems) = match server {
+        Server::Plain { address: None, .. } => (system_server()?, true),
+        Server::Plain { address: Some(address), .. } | Server::Tls { address, .. } => {
+            (*address, false)
+        }
+        Server::Https { .. } => return Err("a URL has no address".into()),
     };
-    let ms = elapsed_ms(begin);
+    outcome.address = Some(address.ip());
+    match dial.gate {
+        None => {}
+        // Which servers the system asks, its operator decided: a test only says what is asked.
+        Some(gate) if is_systems => gate.pass_politely(address.ip(), outcome)?,
+        Some(gate) => gate.pass(address.ip(), outcome)?,
+    }
+    outcome.attribute("dns.server", address.to_string());
+    let (id, bytes) = (query.metadata.id, written(&query)?);
+    let begun = Instant::now();
+    let answer = match server {
+        Server::Tls { name, .. } => {
+            outcome.attribute("network.transport", "tls");
+            let of = (address, name.as_str());
+            over_tls(&bytes, id, question, of, roots, until, outcome).await?
+        }
+        Server::Plain { tcp: true, .. } => {
+            outcome.attribute("network.transport", "tcp");
+            over_tcp(&bytes, id, question, address, until).await?
+        }
+        _ => {
+            let answer = over_udp(&bytes, id, question, address, until, outcome).await?;
+            if answer.metadata.truncation {
+                outcome.attribute("network.transport", "tcp");
+                over_tcp(&bytes, id, question, address, until).await?
+            } else {
+                outcome.attribute("network.transport", "udp");
+                answer
+            }
+        }
+    };
+    Ok((answer, address.to_string(), Some(begun)))
+}
+
+fn written(query: &Message) -> Result<Vec<u8>, String> {
+    query.to_vec().map_err(|error| format!("the question cannot be written: {error}"))
+}
+
+/// What an answer comes to.
+fn judge(
+    question: &Question,
+    answer: &Message,
+    server: &str,
+    ms: f64,
+    mut outcome: Outcome,
+) -> Outcome {
     outcome.metric("dns.query_ms", ms);
     outcome.duration_ms = Some(ms);
     outcome.metric("dns.answers", answer.answers.len() as f64);
     let code = answer.metadata.response_code;
     outcome.attribute("dns.rcode", format!("{code:?}"));
+    let flags = [
+        ("aa", answer.metadata.authoritative),
+        ("tc", answer.metadata.truncation),
+        ("rd", answer.metadata.recursion_desired),
+        ("ra", answer.metadata.recursion_available),
+        ("ad", answer.metadata.authentic_data),
+        ("cd", answer.metadata.checking_disabled),
+    ];
+    let flags: Vec<&str> = flags.iter().filter(|(_, set)| *set).map(|(flag, _)| *flag).collect();
+    outcome.attribute("dns.flags", flags.join(" "));
+    let least = answer.answers.iter().map(|record| record.ttl).min();
+    if let Some(least) = least {
+        outcome.metric("dns.ttl_s", f64::from(least));
+    }
     let shown: Vec<String> = answer
         .answers
         .iter()
@@ -106,7 +248,7 @@ pub(crate) async fn probe(
     }
     match code {
         // An alias alone is no answer: the name that it leads to may have nothing.
-        ResponseCode::NoError if !question.is_met_by(&answer) => outcome.failed(format!(
+        ResponseCode::NoError if !question.is_met_by(answer) => outcome.failed(format!(
             "{server}: the name {} has no {} records",
             question.name, question.record_type
         )),
@@ -116,96 +258,6 @@ pub(crate) async fn probe(
         }
         code => outcome.failed(format!("{server} answers {code:?}: {code}")),
     }
-}
-
-async fn ask(
-    question: &Question,
-    server: SocketAddr,
-    until: Instant,
-    outcome: &mut Outcome,
-) -> Result<Message, String> {
-    let mut query = Message::query();
-    query.metadata.recursion_desired = true;
-    query.add_query(Query::query(question.name.clone(), question.record_type));
-    let mut edns = Edns::new();
-    edns.set_max_payload(UDP_PAYLOAD);
-    query.set_edns(edns);
-    let id = query.metadata.id;
-    let bytes =
-        query.to_vec().map_err(|error| format!("the question cannot be written: {error}"))?;
-    let answer = over_udp(&bytes, id, question, server, until, outcome).await?;
-    if !answer.metadata.truncation {
-        outcome.attribute("network.transport", "udp");
-        return Ok(answer);
-    }
-    outcome.attribute("network.transport", "tcp");
-    over_tcp(&bytes, id, question, server, until).await
-}
-
-async fn over_udp(
-    query: &[u8],
-    id: u16,
-    question: &Question,
-    server: SocketAddr,
-    until: Instant,
-    outcome: &mut Outcome,
-) -> Result<Message, String> {
-    let any: SocketAddr = if server.is_ipv4() {
-        SocketAddr::from(([0, 0, 0, 0], 0))
-    } else {
-        SocketAddr::from(([0_u16; 8], 0))
-    };
-    let failed = |error: std::io::Error| format!("{server}: {error}");
-    let socket = UdpSocket::bind(any).await.map_err(failed)?;
-    socket.connect(server).await.map_err(failed)?;
-    socket.send(query).await.map_err(failed)?;
-    let mut buffer = [0; UDP_PAYLOAD as usize + 1];
-    let mut unmatched = 0.0;
-    loop {
-        let received = tokio::time::timeout(left(until), socket.recv(&mut buffer)).await;
-        let length = match received {
-            Ok(Ok(length)) => length,
-            Ok(Err(error)) => return Err(failed(error)),
-            Err(_) => {
-                let noise = if unmatched > 0.0 { ", though other answers came" } else { "" };
-                return Err(format!("{server} did not answer in time{noise}"));
-            }
-        };
-        match parse(&buffer[..length], id, question) {
-            Ok(answer) => return Ok(answer),
-            // Someone else's answer, or a forged one: ours may still come.
-            Err(_) => {
-                unmatched += 1.0;
-                outcome.metrics.retain(|(name, _)| *name != "dns.unmatched");
-                outcome.metric("dns.unmatched", unmatched);
-            }
-        }
-    }
-}
-
-async fn over_tcp(
-    query: &[u8],
-    id: u16,
-    question: &Question,
-    server: SocketAddr,
-    until: Instant,
-) -> Result<Message, String> {
-    let mut stream = connect(server, until).await?;
-    let exchange = async {
-        // RFC 1035 §4.2.2: two bytes of length before the message.
-        let length = u16::try_from(query.len()).unwrap_or(u16::MAX);
-        stream.write_all(&length.to_be_bytes()).await?;
-        stream.write_all(query).await?;
-        let length = usize::from(stream.read_u16().await?);
-        let mut answer = vec![0; length];
-        stream.read_exact(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = tokio::time::timeout(left(until), exchange)
-        .await
-        .map_err(|_| format!("{server} did not answer over TCP in time"))?
-        .map_err(|error| format!("{server} over TCP: {error}"))?;
-    parse(&answer, id, question).map_err(|reason| format!("{server} over TCP: {reason}"))
 }
 
 /// The answer, if it is one to this question (RFC 5452 §9.1).
@@ -245,180 +297,4 @@ fn first_server(text: &str) -> Option<SocketAddr> {
         // A zone, as in fe80::1%eth0, is left to the configuration.
         .find_map(|word| word.parse::<IpAddr>().ok())
         .map(|ip| SocketAddr::new(ip, PORT))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hickory_proto::rr::{RData, Record, rdata};
-    use rand::rngs::StdRng;
-    use rand::{RngExt, SeedableRng};
-    use tokio::net::TcpListener;
-
-    const LIMIT: Duration = Duration::from_secs(2);
-
-    fn question() -> Question {
-        Question::parse("shop.example", "A").expect("valid")
-    }
-
-    fn answer_to(query: &[u8]) -> Message {
-        let query = Message::from_vec(query).expect("a query");
-        let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
-        answer.queries.clone_from(&query.queries);
-        answer
-    }
-
-    fn with_address(mut answer: Message) -> Message {
-        let data = RData::A(rdata::A::new(192, 0, 2, 7));
-        answer.add_answer(Record::from_rdata(question().name, 60, data));
-        answer
-    }
-
-    async fn server_that(reply: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> SocketAddr {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
-        let address = socket.local_addr().expect("bound");
-        tokio::spawn(async move {
-            let mut buffer = [0; 2_048];
-            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-                for datagram in reply(&buffer[..length]) {
-                    let _ = socket.send_to(&datagram, from).await;
-                }
-            }
-        });
-        address
-    }
-
-    #[tokio::test]
-    async fn an_answer_is_timed_and_shown() {
-        let server =
-            server_that(|q| vec![with_address(answer_to(q)).to_vec().expect("written")]).await;
-        let outcome = probe(&question(), Some(server), LIMIT, None).await;
-        assert_eq!(outcome.error, None);
-        assert!(outcome.attributes.contains(&("dns.answer", "192.0.2.7".into())));
-        assert!(outcome.duration_ms.is_some());
-    }
-
-    #[tokio::test]
-    async fn wrong_ids_and_nonsense_are_passed_over_and_counted() {
-        let server = server_that(|q| {
-            let mut forged = with_address(answer_to(q));
-            forged.metadata.id ^= 1;
-            let good = with_address(answer_to(q)).to_vec().expect("written");
-            vec![forged.to_vec().expect("written"), b"nonsense".to_vec(), good]
-        })
-        .await;
-        let outcome = probe(&question(), Some(server), LIMIT, None).await;
-        assert_eq!(outcome.error, None);
-        assert!(outcome.metrics.contains(&("dns.unmatched", 2.0)), "{:?}", outcome.metrics);
-    }
-
-    #[tokio::test]
-    async fn a_truncated_answer_is_asked_for_again_over_tcp() {
-        let server = server_that(|q| {
-            let mut answer = answer_to(q);
-            answer.metadata.truncation = true;
-            vec![answer.to_vec().expect("written")]
-        })
-        .await;
-        let listener = TcpListener::bind(server).await.expect("the same port over TCP");
-        tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.expect("asked");
-            let length = usize::from(stream.read_u16().await.expect("a length"));
-            let mut query = vec![0; length];
-            stream.read_exact(&mut query).await.expect("a query");
-            let answer = with_address(answer_to(&query)).to_vec().expect("written");
-            stream.write_u16(answer.len() as u16).await.expect("sent");
-            stream.write_all(&answer).await.expect("sent");
-        });
-        let outcome = probe(&question(), Some(server), LIMIT, None).await;
-        assert_eq!(outcome.error, None);
-        assert!(outcome.attributes.contains(&("network.transport", "tcp".into())));
-    }
-
-    #[tokio::test]
-    async fn refusals_and_silence_say_what_they_are() {
-        let server = server_that(|q| {
-            let mut answer = answer_to(q);
-            answer.metadata.response_code = ResponseCode::NXDomain;
-            vec![answer.to_vec().expect("written")]
-        })
-        .await;
-        let outcome = probe(&question(), Some(server), LIMIT, None).await;
-        assert!(outcome.error.expect("failed").contains("does not exist"));
-        let silent = server_that(|_| Vec::new()).await;
-        let outcome = probe(&question(), Some(silent), Duration::from_millis(100), None).await;
-        assert!(outcome.error.expect("failed").contains("did not answer in time"));
-    }
-
-    #[tokio::test]
-    async fn an_alias_that_leads_nowhere_is_no_answer() {
-        let server = server_that(|q| {
-            let mut answer = answer_to(q);
-            let gone = Name::from_utf8("gone.example.").expect("valid");
-            let data = RData::CNAME(rdata::CNAME(gone));
-            answer.add_answer(Record::from_rdata(question().name, 60, data));
-            vec![answer.to_vec().expect("written")]
-        })
-        .await;
-        let outcome = probe(&question(), Some(server), LIMIT, None).await;
-        assert!(outcome.error.expect("failed").contains("has no A records"));
-        assert!(outcome.attributes.contains(&("dns.answer", "gone.example.".into())));
-    }
-
-    #[tokio::test]
-    async fn a_refusal_without_the_question_is_told_and_an_answer_without_it_is_not_taken() {
-        let server = server_that(|q| {
-            let mut bare = answer_to(q);
-            bare.queries.clear();
-            let mut refusal = bare.clone();
-            refusal.metadata.response_code = ResponseCode::FormErr;
-            let bare = with_address(bare);
-            vec![bare.to_vec().expect("written"), refusal.to_vec().expect("written")]
-        })
-        .await;
-        let outcome = probe(&question(), Some(server), LIMIT, None).await;
-        assert!(outcome.error.expect("failed").contains("FormErr"));
-        assert!(outcome.metrics.contains(&("dns.unmatched", 1.0)), "{:?}", outcome.metrics);
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_stream_of_nonsense_does_not_outlast_the_probes_time() {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
-        let server = socket.local_addr().expect("bound");
-        let flood = tokio::spawn(async move {
-            let mut buffer = [0; 2_048];
-            let (_, from) = socket.recv_from(&mut buffer).await.expect("asked");
-            loop {
-                let _ = socket.send_to(b"nonsense", from).await;
-            }
-        });
-        let outcome = probe(&question(), Some(server), Duration::from_millis(200), None).await;
-        flood.abort();
-        assert!(outcome.error.expect("failed").contains("though other answers came"));
-    }
-
-    #[test]
-    fn the_systems_first_server_is_found() {
-        let text = "# nameserver 192.0.2.1\nsearch x\nnameserver fe80::1%eth0\n\tnameserver 192.0.2.53 # ours\nnameserver ::1\n";
-        assert_eq!(first_server(text), Some(([192, 0, 2, 53], PORT).into()));
-        assert_eq!(first_server("nameservers 192.0.2.1\n"), None);
-    }
-
-    #[test]
-    fn hostile_answers_never_panic() {
-        let mut rng = StdRng::seed_from_u64(2);
-        let mut query = Message::query();
-        query.add_query(Query::query(question().name, RecordType::A));
-        let good = with_address(answer_to(&query.to_vec().expect("written")));
-        let good = good.to_vec().expect("written");
-        for _ in 0..20_000 {
-            let mut bytes = good.clone();
-            for _ in 0..rng.random_range(1..6) {
-                let at = rng.random_range(0..bytes.len());
-                bytes[at] = rng.random();
-            }
-            bytes.truncate(rng.random_range(0..=bytes.len()));
-            let _ = parse(&bytes, query.metadata.id, &question());
-        }
-    }
 }

@@ -167,7 +167,7 @@ async fn exchange(
 
 /// Between two requests: the last leaves at half the time at the latest, so that a reply has as long
 /// again. A request that leaves just before the end would be a loss that nobody measured.
-fn spacing(count: u16, limit: Duration) -> Duration {
+pub(super) fn spacing(count: u16, limit: Duration) -> Duration {
     SPACING.min(limit / (2 * u32::from(count.max(1))))
 }
 
@@ -205,17 +205,17 @@ impl Run {
     }
 }
 
-struct Statistics {
-    min: f64,
-    mean: f64,
-    max: f64,
-    deviation: f64,
+pub(super) struct Statistics {
+    pub(super) min: f64,
+    pub(super) mean: f64,
+    pub(super) max: f64,
+    pub(super) deviation: f64,
     /// Mean difference of neighbours (as RFC 3550 §6.4.1 takes it, without its smoothing).
-    jitter: Option<f64>,
+    pub(super) jitter: Option<f64>,
 }
 
 impl Statistics {
-    fn of(rtts: &[f64]) -> Option<Self> {
+    pub(super) fn of(rtts: &[f64]) -> Option<Self> {
         if rtts.is_empty() {
             return None;
         }

@@ -2,31 +2,40 @@
 
 mod dial;
 pub(crate) mod dns;
+mod files;
 pub(crate) mod http;
 pub(crate) mod icmp;
+mod json_path;
 mod resolve;
+mod series;
+pub(crate) mod stamp;
 pub(crate) mod tcp;
 mod tls;
+pub(crate) mod udp;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use dial::{Dial, Gate};
 pub(crate) use resolve::Resolver;
 pub(crate) use tls::Roots;
+pub(crate) use tls::probe::Look as TlsLook;
 
 use crate::outcome::Outcome;
 use crate::typical::Typicals;
+use crate::voice::{Codec, voice};
 use crate::{Family, ProbeKind};
 
 /// One probe with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Probe {
-    Dns { question: dns::Question, server: Option<SocketAddr> },
-    Http { place: http::Place, expected: http::Expected, family: Family, verify: bool },
-    Icmp { host: String, family: Family, count: u16 },
+    Dns { question: dns::Question, server: dns::Server },
+    Http { ask: Box<http::Ask>, family: Family, verify: bool },
+    Icmp { host: String, family: Family, count: u16, voice: Option<Codec> },
+    Stamp { session: stamp::Session, family: Family, voice: Option<Codec> },
     Tcp { host: String, port: u16, family: Family },
+    Tls { look: TlsLook, family: Family },
+    Udp { echoes: udp::Echoes, family: Family, voice: Option<Codec> },
 }
 
 /// What the probes of one run of the plane share.
@@ -43,7 +52,10 @@ impl Probe {
             Self::Dns { .. } => ProbeKind::Dns,
             Self::Http { .. } => ProbeKind::Http,
             Self::Icmp { .. } => ProbeKind::Icmp,
+            Self::Stamp { .. } => ProbeKind::Stamp,
             Self::Tcp { .. } => ProbeKind::Tcp,
+            Self::Tls { .. } => ProbeKind::Tls,
+            Self::Udp { .. } => ProbeKind::Udp,
         }
     }
 
@@ -57,16 +69,28 @@ impl Probe {
         let dial = &Dial::new(&shared.resolver, gate);
         let probe = async {
             match self {
-                Self::Dns { question, server } => dns::probe(question, *server, limit, gate).await,
-                Self::Http { place, expected, family, verify } => {
-                    let roots = verify.then_some(&shared.roots);
-                    http::probe(place, expected, *family, roots, limit, dial).await
+                Self::Dns { question, server } => {
+                    dns::probe(question, server, &shared.roots, limit, dial).await
                 }
-                Self::Icmp { host, family, count } => {
-                    icmp::probe(host, *family, *count, limit, dial).await
+                Self::Http { ask, family, verify } => {
+                    let roots = verify.then_some(&shared.roots);
+                    http::probe(ask, *family, roots, limit, dial).await
+                }
+                Self::Icmp { host, family, count, voice } => {
+                    let outcome = icmp::probe(host, *family, *count, limit, dial).await;
+                    heard(outcome, *voice)
+                }
+                Self::Stamp { session, family, voice } => {
+                    heard(stamp::probe(session, *family, limit, dial).await, *voice)
                 }
                 Self::Tcp { host, port, family } => {
                     tcp::probe(host, *port, *family, limit, dial).await
+                }
+                Self::Tls { look, family } => {
+                    tls::probe::probe(look, *family, &shared.roots, limit, dial).await
+                }
+                Self::Udp { echoes, family, voice } => {
+                    heard(udp::probe(echoes, *family, limit, dial).await, *voice)
                 }
             }
         };
@@ -76,6 +100,23 @@ impl Probe {
             Err(_) => Outcome::default().failed("it did not end in its time"),
         }
     }
+}
+
+/// With how a conversation would sound over this way, if all that it follows from was measured.
+fn heard(mut outcome: Outcome, codec: Option<Codec>) -> Outcome {
+    let found = |end: &str| {
+        let of = outcome.metrics.iter().find(|(column, _)| column.ends_with(end));
+        of.map(|(_, value)| *value)
+    };
+    let measured = (codec, found(".rtt.avg_ms"), found(".jitter_ms"), found(".loss.ratio"));
+    if let (Some(codec), Some(rtt_ms), Some(jitter_ms), Some(loss)) = measured {
+        let voice = voice(codec, rtt_ms, jitter_ms, loss);
+        outcome.attribute("voice.codec", codec.as_str());
+        outcome.metric("voice.delay_ms", voice.delay_ms);
+        outcome.metric("voice.r_factor", voice.r_factor);
+        outcome.metric("voice.mos", voice.mos);
+    }
+    outcome
 }
 
 /// What is left until `until`, at least a millisecond.

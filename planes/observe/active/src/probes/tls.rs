@@ -1,7 +1,13 @@
 //! What TLS says about a target: version, cipher, chain, and whether the chain is trusted. A chain
 //! that is not trusted is still captured; the probe then fails with the reason.
 
+mod hello;
+pub(crate) mod probe;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,9 +17,14 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use super::files::Certificate;
+use super::left;
 use crate::outcome::Outcome;
+use crate::tls_facts::{Fact, TlsFacts};
 
 /// Where Debian, Alpine, Fedora and SUSE keep the roots that the system trusts.
 const SYSTEM_ROOTS: [&str; 3] = [
@@ -21,6 +32,9 @@ const SYSTEM_ROOTS: [&str; 3] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
 ];
+
+/// Longest status of a certificate that is looked at, in bytes.
+const MAX_STAPLE: usize = 16 << 10;
 
 /// The roots that chains are verified against.
 pub(crate) struct Roots(Result<Arc<RootCertStore>, String>);
@@ -45,16 +59,54 @@ impl Roots {
     }
 }
 
+impl Roots {
+    /// Whether there are some.
+    ///
+    /// # Errors
+    /// Where they were looked for, and what to do.
+    fn usable(&self) -> Result<(), String> {
+        self.0.as_ref().map(drop).map_err(Clone::clone)
+    }
+}
+
 impl std::fmt::Debug for Roots {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Roots({:?})", self.0.as_ref().map(|store| store.len()))
     }
 }
 
-/// A client configuration that captures every chain, and what its verdict was.
-pub(super) fn client(roots: Option<&Roots>) -> Result<(ClientConfig, Verdict), String> {
+/// What is offered to a server.
+#[derive(Default)]
+pub(super) struct Offer<'a> {
+    /// Protocols, the best first; none is no extension at all.
+    pub(super) alpn: &'a [&'a [u8]],
+    /// The certificate that is shown if the server asks for one.
+    pub(super) identity: Option<Certificate>,
+}
+
+/// A handshake with `host` over a connection that stands. Any chain is taken: what is thought of it is in [`Seen`].
+pub(super) async fn handshake(
+    stream: TcpStream,
+    host: &str,
+    roots: Option<&Roots>,
+    offer: Offer<'_>,
+    until: Instant,
+) -> Result<(TlsStream<TcpStream>, Seen), String> {
+    let (config, seen) = client(roots, offer)?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| format!("{host}: not a name that TLS can ask for"))?;
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let stream = tokio::time::timeout(left(until), connecting)
+        .await
+        .map_err(|_| "the TLS handshake did not end in time".to_owned())?
+        .map_err(|error| format!("the TLS handshake failed: {error}"))?;
+    Ok((stream, seen))
+}
+
+/// A client configuration that captures every chain, and what it saw.
+fn client(roots: Option<&Roots>, offer: Offer<'_>) -> Result<(ClientConfig, Seen), String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verdict = Verdict::default();
+    let seen = Seen::default();
     let verifier = match roots {
         None => None,
         Some(Roots(Err(reason))) => return Err(reason.clone()),
@@ -65,32 +117,64 @@ pub(super) fn client(roots: Option<&Roots>) -> Result<(ClientConfig, Verdict), S
         ),
     };
     let capturing =
-        Arc::new(Capturing { verifier, verdict: verdict.clone(), provider: Arc::clone(&provider) });
-    let mut config = ClientConfig::builder_with_provider(provider)
+        Arc::new(Capturing { verifier, seen: seen.clone(), provider: Arc::clone(&provider) });
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(capturing)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        .with_custom_certificate_verifier(capturing);
+    let mut config = match offer.identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| format!("the client certificate cannot be used: {error}"))?,
+    };
+    config.alpn_protocols = offer.alpn.iter().map(|protocol| protocol.to_vec()).collect();
     config.resumption = rustls::client::Resumption::disabled();
-    Ok((config, verdict))
+    Ok((config, seen))
 }
 
-/// Whether the chain was trusted: `None` if it was not asked.
+/// What a handshake showed besides the connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Verdict(Arc<Mutex<Option<Result<(), String>>>>);
+pub(super) struct Seen(Arc<Mutex<Shown>>);
 
-impl Verdict {
-    pub(super) fn taken(&self) -> Option<Result<(), String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    /// Whether the chain was trusted: `None` if it was not asked.
+    pub(super) verdict: Option<Result<(), String>>,
+    /// The certificates that the server sent, its own first.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    /// The certificate's status that the server sent with it (OCSP, RFC 6066 §8); empty: none.
+    pub(super) staple: Vec<u8>,
+}
+
+impl Seen {
+    pub(super) fn shown(&self) -> Shown {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Writes down whether the chain is trusted.
+///
+/// # Errors
+/// Why it is not.
+pub(super) fn judge(seen: &Seen, outcome: &mut Outcome) -> Result<(), String> {
+    match seen.shown().verdict {
+        None => outcome.attribute("tls.verified", "not asked"),
+        Some(Ok(())) => outcome.attribute("tls.verified", "yes"),
+        Some(Err(reason)) => {
+            outcome.attribute("tls.verified", "no");
+            outcome.attribute("tls.verified.reason", reason.clone());
+            return Err(format!("the certificate is not trusted: {reason}"));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug)]
 struct Capturing {
     verifier: Option<Arc<WebPkiServerVerifier>>,
-    verdict: Verdict,
+    seen: Seen,
     provider: Arc<CryptoProvider>,
 }
 
@@ -109,7 +193,11 @@ impl ServerCertVerifier for Capturing {
                 .map(drop)
                 .map_err(|error| error.to_string())
         });
-        *self.verdict.0.lock().unwrap_or_else(PoisonError::into_inner) = verdict;
+        let chain = [leaf].into_iter().chain(intermediates);
+        let chain = chain.map(|one| one.clone().into_owned()).collect();
+        let staple = ocsp.get(..MAX_STAPLE).unwrap_or(ocsp).to_vec();
+        *self.seen.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Shown { verdict, chain, staple };
         Ok(ServerCertVerified::assertion())
     }
 
@@ -138,8 +226,30 @@ impl ServerCertVerifier for Capturing {
     }
 }
 
-/// Writes down what the connection says.
-pub(super) fn describe(connection: &ClientConnection, outcome: &mut Outcome) {
+/// Writes down what the connection says, and the certificates.
+pub(super) fn describe(
+    connection: &ClientConnection,
+    seen: &Seen,
+    (name, port): (&str, u16),
+    outcome: &mut Outcome,
+) {
+    describe_session(connection, outcome);
+    if let Ok(name) = ServerName::try_from(name.to_owned()) {
+        describe_asked(&name, port, outcome);
+        let facts = facts_of(&seen.shown(), &name);
+        // Whether it is trusted is told where it is judged.
+        add_facts(&TlsFacts { verified: None, reason: None, ..facts }, outcome);
+    }
+}
+
+/// What was asked for: the name and the port.
+fn describe_asked(name: &ServerName<'_>, port: u16, outcome: &mut Outcome) {
+    outcome.attribute("tls.client.server_name", name.to_str());
+    outcome.metrics.retain(|(column, _)| *column != "server.port");
+    outcome.metric("server.port", f64::from(port));
+}
+
+fn describe_session(connection: &ClientConnection, outcome: &mut Outcome) {
     if let Some(version) = connection.protocol_version() {
         outcome.attribute("tls.version", version.as_str().unwrap_or("unknown"));
     }
@@ -149,33 +259,44 @@ pub(super) fn describe(connection: &ClientConnection, outcome: &mut Outcome) {
     if let Some(group) = connection.negotiated_key_exchange_group() {
         outcome.attribute("tls.key_exchange", group.name().as_str().unwrap_or("unknown"));
     }
-    let Some(chain) = connection.peer_certificates() else { return };
-    outcome.metric("tls.chain.length", chain.len() as f64);
-    let Some((_, leaf)) = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok())
-    else {
-        return;
-    };
-    outcome.attribute("tls.server.subject", leaf.subject().to_string());
-    outcome.attribute("tls.server.issuer", leaf.issuer().to_string());
-    if let Ok(Some(names)) = leaf.subject_alternative_name() {
-        let names: Vec<String> = names.value.general_names.iter().take(10).map(shown).collect();
-        outcome.attribute("tls.server.san", names.join(", "));
-    }
-    let not_after = leaf.validity().not_after.timestamp();
-    let now = UnixTime::now().as_secs();
-    let seconds = not_after - i64::try_from(now).unwrap_or(i64::MAX);
-    outcome.metric("tls.days_to_expiry", seconds as f64 / 86_400.0);
 }
 
-fn shown(name: &GeneralName<'_>) -> String {
-    match name {
-        GeneralName::DNSName(name) => (*name).to_owned(),
-        GeneralName::URI(uri) => (*uri).to_owned(),
-        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
-            Ok(v4) => std::net::Ipv4Addr::from(v4).to_string(),
-            Err(_) => <[u8; 16]>::try_from(*bytes)
-                .map_or_else(|_| "?".into(), |v6| std::net::Ipv6Addr::from(v6).to_string()),
-        },
-        other => other.to_string(),
+/// What the chain says, and what is thought of it.
+fn facts_of(shown: &Shown, name: &ServerName<'_>) -> TlsFacts {
+    let mut facts = TlsFacts::of_chain(shown.chain.iter().map(|one| one.as_ref()));
+    facts.name_matches = shown
+        .chain
+        .first()
+        .and_then(|leaf| rustls::server::ParsedCertificate::try_from(leaf).ok())
+        .map(|leaf| rustls::client::verify_server_name(&leaf, name).is_ok());
+    facts.verified = shown.verdict.as_ref().map(Result::is_ok);
+    facts.reason = shown.verdict.as_ref().and_then(|verdict| verdict.as_ref().err().cloned());
+    if facts.verified == Some(true) {
+        facts.complete = Some(true);
+    }
+    facts
+}
+
+fn add_facts(facts: &TlsFacts, outcome: &mut Outcome) {
+    for (column, fact) in facts.columns() {
+        match fact {
+            Fact::Text(text) => outcome.attribute(column, text),
+            Fact::Number(number) => outcome.metric(column, number),
+        }
+    }
+    if let Some(end) = facts.not_after {
+        let now = UnixTime::now().as_secs() as f64;
+        outcome.metric("tls.days_to_expiry", (end.0 as f64 / 1_000.0 - now) / 86_400.0);
+    }
+}
+
+/// Whether the certificate is valid for as long as is expected.
+fn complete(outcome: &Outcome, days_left: u16) -> Result<(), String> {
+    let days = outcome.metrics.iter().find(|(column, _)| *column == "tls.days_to_expiry");
+    match days {
+        Some((_, days)) if *days < f64::from(days_left) => Err(format!(
+            "the certificate ends in {days:.1} days, and at least {days_left} are expected"
+        )),
+        _ => Ok(()),
     }
 }

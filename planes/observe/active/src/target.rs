@@ -1,0 +1,372 @@
+//! A target: what is probed, and by which kind of probe.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::probes::TlsLook;
+use crate::probes::dns::Server as NameServer;
+use crate::probes::udp::PAYLOAD;
+use crate::voice::Codec;
+
+/// Most days that a certificate is expected to be valid: none that is public is valid for longer.
+const MAX_DAYS: u16 = 825;
+
+/// How a target is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeKind {
+    /// A question to a name server (RFC 1035).
+    Dns,
+    /// A request with its phases and what TLS says.
+    Http,
+    /// Echo requests (RFC 792, RFC 4443).
+    Icmp,
+    /// Packets to a reflector (RFC 8762).
+    Stamp,
+    /// The time to open a connection.
+    Tcp,
+    /// How a server does TLS.
+    Tls,
+    /// Packets that come back as they were sent (RFC 862).
+    Udp,
+}
+
+impl ProbeKind {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Dns, Self::Http, Self::Icmp, Self::Stamp, Self::Tcp, Self::Tls, Self::Udp];
+
+    /// The kind as it stands in rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Http => "http",
+            Self::Icmp => "icmp",
+            Self::Stamp => "stamp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// Which addresses of a name are used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Family {
+    /// The first that the resolver gives.
+    #[default]
+    #[serde(rename = "any")]
+    Any,
+    /// IPv4 only.
+    #[serde(rename = "4")]
+    V4,
+    /// IPv6 only.
+    #[serde(rename = "6")]
+    V6,
+}
+
+/// The version of HTTP that is spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpVersion {
+    /// HTTP/2 where TLS agrees on it, HTTP/1.1 otherwise.
+    #[serde(rename = "auto")]
+    Auto,
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "1.1")]
+    V1,
+    /// HTTP/2; without TLS to who is known to speak it.
+    #[serde(rename = "2")]
+    V2,
+}
+
+impl HttpVersion {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::V1 => "1.1",
+            Self::V2 => "2",
+        }
+    }
+}
+
+/// How a name server is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DnsTransport {
+    /// UDP, and TCP where the answer does not fit.
+    #[default]
+    Udp,
+    /// TCP (RFC 7766).
+    Tcp,
+    /// TLS (RFC 7858).
+    Tls,
+    /// HTTPS (RFC 8484).
+    Https,
+}
+
+impl DnsTransport {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// What a probe of TLS finds out beside one handshake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsScan {
+    /// Nothing: one connection.
+    None,
+    /// Which versions it takes, and whether it takes a suite that is weak or without forward secrecy: six connections
+    /// at most.
+    #[default]
+    Versions,
+    /// All suites of TLS 1.2 as well: one connection more for each.
+    Ciphers,
+}
+
+impl TlsScan {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Versions => "versions",
+            Self::Ciphers => "ciphers",
+        }
+    }
+}
+
+/// One configured target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Its name in results: 1 to 200 characters, each once a kind of probe.
+    pub name: String,
+    /// How it is probed.
+    pub probe: ProbeKind,
+    /// icmp, stamp, tcp, tls, udp: a host name or address; http: a URL; dns: the name that is asked for.
+    pub target: String,
+    /// tcp, udp: the port; tls, stamp: the same, 443 and 862 if it is not said.
+    #[serde(default)]
+    pub port: u16,
+    /// How often; 0 s: as the plane's own interval.
+    #[serde(default, with = "humantime_serde")]
+    pub interval: Duration,
+    /// Which addresses of the name are used: `any`, `4` or `6`.
+    #[serde(default)]
+    pub family: Family,
+    /// http: the method of the request.
+    #[serde(default = "default_method")]
+    pub method: String,
+    /// http: the version that is spoken: `1.1`, `2`, or `auto`, what TLS agrees on.
+    #[serde(default)]
+    pub http_version: HttpVersion,
+    /// http: headers of the request. None of them is a secret.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// http: headers whose values stand in files of this node; only of targets of its own configuration.
+    #[serde(default)]
+    pub header_files: BTreeMap<String, String>,
+    /// http: how many redirects are followed: 0 to 10.
+    #[serde(default)]
+    pub follow_redirects: u8,
+    /// http: the client certificate that is shown, one of `planes.active.identities`.
+    #[serde(default)]
+    pub identity: String,
+    /// http: headers of the answer: `name: value`, or `name ~ part of it`.
+    #[serde(default)]
+    pub expect_header: Vec<String>,
+    /// http: a text that is in the answer's body, of which the first MiB is looked at.
+    #[serde(default)]
+    pub expect_body: String,
+    /// http: what stands in the answer's JSON: `$.items[0].state = "up"`.
+    #[serde(default)]
+    pub expect_json: Vec<String>,
+    /// http: which status codes are a success, such as `200`, `2xx` or `200-204`, by commas.
+    #[serde(default = "default_statuses")]
+    pub expect_status: String,
+    /// tls, dns over TLS: the name that is asked for, if it is not the target or the server's address.
+    #[serde(default)]
+    pub server_name: String,
+    /// tls: what else is found out: `none`, `versions`, or `ciphers`.
+    #[serde(default)]
+    pub tls_scan: TlsScan,
+    /// tls: a certificate that ends in fewer days is a failure: 0 to 825.
+    #[serde(default)]
+    pub expect_days_left: u16,
+    /// udp: bytes of a packet: 16 to 1,400.
+    #[serde(default = "default_payload")]
+    pub payload_bytes: u16,
+    /// icmp, stamp, udp: the codec of which it is told how a conversation would sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<Codec>,
+    /// dns: the type that is asked for, such as `A`, `AAAA`, `MX`.
+    #[serde(default = "default_type")]
+    pub dns_type: String,
+    /// dns: how it is asked: `udp` (and TCP where the answer does not fit), `tcp`, `tls` or `https`.
+    #[serde(default)]
+    pub dns_transport: DnsTransport,
+    /// dns: `address` or `address:port` of the server, over https its URL; empty: the system's first.
+    #[serde(default)]
+    pub dns_server: String,
+}
+
+fn default_method() -> String {
+    "GET".into()
+}
+
+fn default_payload() -> u16 {
+    crate::probes::udp::PAYLOAD_BYTES
+}
+
+fn default_statuses() -> String {
+    "2xx,3xx".into()
+}
+
+fn default_type() -> String {
+    "A".into()
+}
+
+impl Target {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let length = self.name.chars().count();
+        if !(1..=200).contains(&length) || self.name.chars().any(char::is_control) {
+            return Err("name: 1 to 200 characters, none of them a control character".into());
+        }
+        if self.target.is_empty() || self.target.len() > 2_048 {
+            return Err("target: 1 to 2,048 bytes".into());
+        }
+        let interval = self.interval;
+        let day = Duration::from_secs(86_400);
+        if !interval.is_zero() && !(Duration::from_millis(100)..=day).contains(&interval) {
+            return Err("interval: it goes from 100 ms to one day".into());
+        }
+        self.check_fields()?;
+        match self.probe {
+            ProbeKind::Tcp | ProbeKind::Udp if self.port == 0 => {
+                Err(format!("port: a {} target needs one, from 1 to 65535", self.probe.as_str()))
+            }
+            ProbeKind::Udp if !(PAYLOAD.0..=PAYLOAD.1).contains(&self.payload_bytes) => {
+                Err(format!("payload_bytes: it goes from {} to {}", PAYLOAD.0, PAYLOAD.1))
+            }
+            ProbeKind::Http => crate::probes::http::Ask::of(self, None).map(drop),
+            ProbeKind::Dns => crate::probes::dns::Question::parse(&self.target, &self.dns_type)
+                .and_then(|_| self.name_server())
+                .map(drop),
+            ProbeKind::Tls if self.expect_days_left > MAX_DAYS => {
+                Err(format!("expect_days_left: it goes from 0 to {MAX_DAYS}"))
+            }
+            ProbeKind::Tls => self.tls_look().check(),
+            ProbeKind::Icmp | ProbeKind::Stamp | ProbeKind::Tcp | ProbeKind::Udp => Ok(()),
+        }
+    }
+
+    pub(crate) fn name_server(&self) -> Result<NameServer, String> {
+        NameServer::parse(&self.dns_server, self.dns_transport, &self.server_name)
+    }
+
+    pub(crate) fn tls_look(&self) -> TlsLook {
+        TlsLook {
+            host: self.target.clone(),
+            port: if self.port == 0 { 443 } else { self.port },
+            name: self.server_name.clone(),
+            scan: self.tls_scan,
+            days_left: self.expect_days_left,
+        }
+    }
+
+    /// That nothing is said which another kind of probe alone understands. Older configurations may say what has
+    /// always been passed over.
+    fn check_fields(&self) -> Result<(), String> {
+        let plain = Self::plain(self.probe, &self.target);
+        let said = [
+            ("method", self.method != plain.method),
+            ("http_version", self.http_version != plain.http_version),
+            ("headers", !self.headers.is_empty()),
+            ("header_files", !self.header_files.is_empty()),
+            ("follow_redirects", self.follow_redirects != 0),
+            ("identity", !self.identity.is_empty()),
+            ("expect_header", !self.expect_header.is_empty()),
+            ("expect_body", !self.expect_body.is_empty()),
+            ("expect_json", !self.expect_json.is_empty()),
+            ("server_name", !self.server_name.is_empty()),
+            ("tls_scan", self.tls_scan != plain.tls_scan),
+            ("dns_transport", self.dns_transport != plain.dns_transport),
+            ("payload_bytes", self.payload_bytes != plain.payload_bytes),
+            ("voice", self.voice.is_some()),
+            ("expect_days_left", self.expect_days_left != 0),
+        ];
+        match said.into_iter().find(|(key, said)| *said && !understands(self.probe, key)) {
+            Some((key, _)) => Err(format!("{key}: a {} target has none", self.probe.as_str())),
+            None => Ok(()),
+        }
+    }
+
+    /// A target that says nothing else.
+    pub fn plain(probe: ProbeKind, target: &str) -> Self {
+        Self {
+            name: "test".into(),
+            probe,
+            target: target.to_owned(),
+            port: 0,
+            interval: Duration::ZERO,
+            family: Family::Any,
+            method: default_method(),
+            http_version: HttpVersion::default(),
+            headers: BTreeMap::new(),
+            header_files: BTreeMap::new(),
+            follow_redirects: 0,
+            identity: String::new(),
+            expect_header: Vec::new(),
+            expect_body: String::new(),
+            expect_json: Vec::new(),
+            server_name: String::new(),
+            tls_scan: TlsScan::default(),
+            expect_days_left: 0,
+            payload_bytes: default_payload(),
+            voice: None,
+            expect_status: default_statuses(),
+            dns_type: default_type(),
+            dns_server: String::new(),
+            dns_transport: DnsTransport::default(),
+        }
+    }
+}
+
+/// Fields that some kinds of probe alone understand, and which.
+pub(crate) const OF_PROBE: &[(&str, &[ProbeKind])] = &[
+    ("port", &[ProbeKind::Tcp, ProbeKind::Tls, ProbeKind::Udp, ProbeKind::Stamp]),
+    ("expect_status", &[ProbeKind::Http]),
+    ("method", &[ProbeKind::Http]),
+    ("http_version", &[ProbeKind::Http]),
+    ("headers", &[ProbeKind::Http]),
+    ("header_files", &[ProbeKind::Http]),
+    ("follow_redirects", &[ProbeKind::Http]),
+    ("identity", &[ProbeKind::Http]),
+    ("expect_header", &[ProbeKind::Http]),
+    ("expect_body", &[ProbeKind::Http]),
+    ("expect_json", &[ProbeKind::Http]),
+    ("server_name", &[ProbeKind::Tls, ProbeKind::Dns]),
+    ("tls_scan", &[ProbeKind::Tls]),
+    ("expect_days_left", &[ProbeKind::Tls]),
+    ("dns_type", &[ProbeKind::Dns]),
+    ("dns_server", &[ProbeKind::Dns]),
+    ("dns_transport", &[ProbeKind::Dns]),
+    ("echo_count", &[ProbeKind::Icmp, ProbeKind::Udp, ProbeKind::Stamp]),
+    ("payload_bytes", &[ProbeKind::Udp]),
+    ("voice", &[ProbeKind::Icmp, ProbeKind::Udp, ProbeKind::Stamp]),
+];
+
+/// Whether a kind of probe understands a field.
+pub(crate) fn understands(probe: ProbeKind, key: &str) -> bool {
+    OF_PROBE.iter().all(|(field, kinds)| *field != key || kinds.contains(&probe))
+}
