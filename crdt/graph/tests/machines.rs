@@ -252,3 +252,32 @@ fn a_silent_flow_beside_very_many_does_not_take_the_room_of_all_pairs() {
     assert_eq!(impact.disconnected.total, 0);
     assert_eq!(moment.components().1, 1);
 }
+
+#[test]
+fn a_step_from_name_to_name_of_one_machine_is_no_hop() {
+    // Two ways as long as each other to one machine: the one ends at its hop, the other at its host.
+    let moment = told(&[
+        "agent:berlin|path|hop:203.0.113.1",
+        "agent:berlin|path|hop:203.0.113.2",
+        "hop:203.0.113.1|path|host:192.0.2.1",
+        "hop:203.0.113.2|path|hop:192.0.2.1",
+        "hop:192.0.2.1|path|host:198.51.100.1",
+    ])
+    .moment(NOW);
+    let number = |name: &str| moment.find(&node(name)).expect("there");
+    assert_eq!(moment.ecmp_width(number("agent:berlin"), number("host:192.0.2.1")), 2);
+    for name in ["hop:203.0.113.1", "hop:203.0.113.2"] {
+        let impact = fails(&moment, name);
+        assert_eq!((impact.broken_paths.total, impact.rerouted_paths.total), (0, 2), "{name}");
+        // Named as it was entered, and no hop longer.
+        let far =
+            impact.rerouted_paths.items.iter().find(|p| p.to.to_string() == "host:198.51.100.1");
+        let route = &far.expect("rerouted").alt_route;
+        let route: Vec<String> = route.iter().flatten().map(ToString::to_string).collect();
+        let (by, entered) = match name {
+            "hop:203.0.113.1" => ("hop:203.0.113.2", "hop:192.0.2.1"),
+            _ => ("hop:203.0.113.1", "host:192.0.2.1"),
+        };
+        assert_eq!(route, ["agent:berlin", by, entered, "host:198.51.100.1"]);
+    }
+}

@@ -31,8 +31,8 @@ pub(crate) struct Addresses {
     pub(crate) runs_on: Vec<(u32, u32)>,
 }
 
-/// Machines of more names than this are held together by the first of them alone.
-const MOST_PAIRED: usize = 16;
+/// Machines of more names than this are not entered under all of them at once.
+const MOST_ENTERED: usize = 64;
 
 impl Addresses {
     /// Of the nodes in order, their other names, what private names mean, and services at addresses.
@@ -111,17 +111,30 @@ impl Addresses {
         self.machine.get(&node).map_or(&[], |&machine| &self.mates[machine as usize])
     }
 
-    /// What packets get from to there without an edge: to the other names of the same machine.
-    pub(crate) fn links(&self) -> Vec<(u32, u32)> {
-        let of = |mates: &Vec<u32>| -> Vec<(u32, u32)> {
-            let hubs = if mates.len() > MOST_PAIRED { &mates[..1] } else { &mates[..] };
-            let pairs = hubs.iter().flat_map(|&hub| mates.iter().map(move |&mate| (hub, mate)));
-            pairs.filter(|(a, b)| a != b).flat_map(|(a, b)| [(a, b), (b, a)]).collect()
+    /// Pairs of names that hold a machine together, each once.
+    pub(crate) fn ties(&self) -> Vec<(u32, u32)> {
+        let of = |mates: &'_ Vec<u32>| {
+            let (hub, others) = (mates[0], mates[1..].to_vec());
+            others.into_iter().map(move |mate| (hub, mate))
         };
-        let mut links: Vec<(u32, u32)> = self.mates.iter().flat_map(of).collect();
-        links.sort_unstable();
-        links.dedup();
-        links
+        self.mates.iter().flat_map(of).collect()
+    }
+
+    /// Under which names whoever is sent to `node` is entered: all that the machine has, so that the way goes on from
+    /// each. Of a machine with very many names only its own: the others are a step away ([`Self::steps`]).
+    pub(crate) fn entered(&self, node: u32) -> &[u32] {
+        let mates = self.one_with(node);
+        if mates.len() > MOST_ENTERED { &[] } else { mates }
+    }
+
+    /// Steps from name to name of machines with very many.
+    pub(crate) fn steps(&self) -> Vec<(u32, u32)> {
+        let many = self.mates.iter().filter(|mates| mates.len() > MOST_ENTERED);
+        let of = |mates: &Vec<u32>| {
+            let (hub, others) = (mates[0], mates[1..].to_vec());
+            others.into_iter().flat_map(move |mate| [(hub, mate), (mate, hub)])
+        };
+        many.flat_map(of).collect()
     }
 }
 

@@ -222,10 +222,9 @@ impl MomentBuilder {
         nodes.iter().zip(&mut kinds).for_each(|(name, kinds)| kinds.add(name.kind()));
         also_called.iter().for_each(|(name, node)| kinds[*node as usize].add(name.kind()));
         runs_on.iter().for_each(|&(_, host)| kinds[host as usize].is_target = true);
-        let links = addresses.links();
         let mut ties = pairs(&self.seen_from);
         ties.extend_from_slice(&runs_on);
-        ties.extend(links.iter().filter(|(a, b)| a < b));
+        ties.extend(addresses.ties());
         ties.sort_unstable();
         ties.dedup();
         let calls = edges.iter().zip(0..).filter(|((_, kind, ..), _)| *kind == EdgeKind::Flow);
@@ -246,12 +245,19 @@ impl MomentBuilder {
                 place_of.entry(*node).or_insert_with(|| site.clone());
             }
         }
-        let path_edges = numbered()
-            .filter(|&(_, from, kind, to)| kind == EdgeKind::Path && is_link(from, kind, to))
-            .map(|(i, from, _, to)| (i, from, to));
-        let links = untold(&links);
-        let path_edge_count = path_edges.clone().count();
-        let path = Layer::of(count, path_edges.chain(links.iter().copied()));
+        // Whoever gets to a machine is there under all of its names.
+        let mut path_edges: Vec<(u32, u32, u32)> = Vec::with_capacity(edges.len());
+        let mut path_edge_count = 0;
+        for (edge, from, kind, to) in numbered() {
+            if kind == EdgeKind::Path && is_link(from, kind, to) {
+                path_edge_count += 1;
+                path_edges.push((edge, from, to));
+                let others = addresses.entered(to).iter().filter(|&&o| o != to && o != from);
+                path_edges.extend(others.map(|&other| (edge, from, other)));
+            }
+        }
+        path_edges.extend(untold(&addresses.steps()));
+        let path = Layer::of(count, path_edges.iter().copied());
         // Edges are in order of (from, kind, to).
         let is_link = |a: u32, b: u32| {
             let key = |edge: &(u32, EdgeKind, u32, u32)| (edge.0, edge.1, edge.2);

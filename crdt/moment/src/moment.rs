@@ -47,7 +47,8 @@ pub struct Moment {
     pub(crate) all: Layer,
     /// Path edges that are no links: see [`crate::MomentBuilder::probed`].
     pub(crate) probes: Layer,
-    /// Path edges that are links, and from name to name of one machine ([`NO_EDGE`]).
+    /// Path edges that are links, each to all names of the machine that it leads to; and from name to name of machines
+    /// with very many ([`NO_EDGE`]).
     pub(crate) path: Layer,
     /// How many path edges are links.
     pub(crate) path_edges: usize,

@@ -165,9 +165,11 @@ impl Crossing {
             let (from, to) = (moment.from[edge as usize], moment.to[edge as usize]);
             let is_path = moment.kind[edge as usize] == holm_model::EdgeKind::Path;
             if is_path && !moment.is_probe(edge) {
+                let others = moment.addresses.entered(to).iter().filter(|&&o| o != to && o != from);
+                let heads = || std::iter::once(to).chain(others.clone().copied());
                 for Arrival { number: arrival, .. } in arrivals.of.of(from).iter().copied() {
-                    let next = arrivals.at(to, arrivals.distance[arrival as usize] + 1);
-                    if let Some(next) = next {
+                    let distance = arrivals.distance[arrival as usize] + 1;
+                    for next in heads().filter_map(|head| arrivals.at(head, distance)) {
                         let both = arrivals.bits(arrival).iter().zip(arrivals.bits(next));
                         self.cross(arrivals, next, both.map(|(a, b)| a & b));
                     }

@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, BinaryHeap};
 use holm_model::{EdgeKind, NodeId, NodeKind};
 
 use crate::adjacency::Hop;
-use crate::moment::{Moment, NO_NODE, NO_WEIGHT};
+use crate::moment::{Moment, NO_EDGE, NO_NODE, NO_WEIGHT};
 use crate::named::Named;
-use crate::search::Scratch;
+use crate::search::{Marks, Scratch};
 
 /// Most routes of one answer.
 const MAX_ROUTES: usize = 64;
@@ -220,7 +220,7 @@ impl Moment {
         }
     }
 
-    /// How wide the load balancing is that was seen: the most nodes that lie side by side, as many hops from
+    /// How wide the load balancing is that was seen: the most machines that lie side by side, as many hops from
     /// the one end, on the shortest routes along path edges as they point, and over hops that did not answer. 1 where
     /// there is but one; 0 if there is no route.
     pub fn ecmp_width(&self, from: u32, to: u32) -> usize {
@@ -231,8 +231,10 @@ impl Moment {
             return 0;
         }
         let mut side_by_side = vec![0; length as usize + 1];
-        for (&before, &after) in ahead.iter().zip(&behind) {
-            if before != u32::MAX && after != u32::MAX && before + after == length {
+        for (node, (&before, &after)) in (0..).zip(ahead.iter().zip(&behind)) {
+            // A machine is there once, by the first of its names.
+            let is_first = self.addresses.one_with(node).first().is_none_or(|&first| first == node);
+            if is_first && before != u32::MAX && after != u32::MAX && before + after == length {
                 side_by_side[before as usize] += 1;
             }
         }
@@ -277,6 +279,12 @@ impl Moment {
         while let Some(Reverse((so_far, node))) = heap.pop() {
             if so_far > hops[node as usize] {
                 continue;
+            }
+            for &mate in self.addresses.one_with(node) {
+                if so_far < hops[mate as usize] {
+                    hops[mate as usize] = so_far;
+                    heap.push(Reverse((so_far, mate)));
+                }
             }
             let steps = links.of(node).iter().map(|hop| (hop.node, 1));
             let jumps = gaps.of(node).iter();
@@ -502,7 +510,35 @@ impl Moment {
             if forward {
                 way.reverse();
             }
+            self.name_as_entered(&mut way, side, gone_nodes, gone_edges);
             found(end, way);
+        }
+    }
+}
+
+impl Moment {
+    /// Names each machine on a way by the name under which it was entered, as a trace would; its ends stay.
+    fn name_as_entered(&self, way: &mut [u32], side: Side, gone_nodes: &Marks, gone_edges: &Marks) {
+        if self.addresses.machines().is_empty() {
+            return;
+        }
+        let mut last = way[0];
+        for node in way.iter_mut().skip(1) {
+            let here = *node;
+            let is_open = |hop: &&Hop| {
+                hop.node == here
+                    && hop.edge != NO_EDGE
+                    && (side == Side::Before || !gone_edges.has(hop.edge))
+            };
+            let heads = self.path.out.of(last).iter().filter(is_open);
+            let heads = heads.map(|hop| self.to[hop.edge as usize]);
+            // What fails is named as it is.
+            let named = heads.min_by_key(|&head| (head != here, !gone_nodes.has(head), head));
+            *node = named.unwrap_or(here);
+            last = here;
+        }
+        if let Some(end) = way.last_mut() {
+            *end = last;
         }
     }
 }

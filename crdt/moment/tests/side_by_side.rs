@@ -34,7 +34,7 @@ proptest! {
         drained in proptest::collection::btree_set(0_usize..64, 1..3),
     ) {
         let modulo = |set: BTreeSet<usize>| -> BTreeSet<usize> {
-            set.into_iter().map(|n| n % plan.names.len()).collect()
+            set.into_iter().flat_map(|n| plan.machine(n % plan.names.len())).collect()
         };
         let (failed, drained) = (modulo(failed), modulo(drained));
         let moment = plan.moment();

@@ -81,12 +81,11 @@ proptest! {
         let moment = plan.moment();
         let number = |n: usize| moment.find(&plan.id(n)).expect("there");
         let width = moment.ecmp_width(number(from), number(to));
-        // From name to name of one machine, and over hops that did not answer, too.
+        // Over hops that did not answer, too; from name to name of one machine is no step.
         let mut steps = gaps(&plan);
         let edges = plan.edges.iter().filter(|(_, kind, _)| *kind == EdgeKind::Path);
-        for (a, b) in edges.map(|&(a, _, b)| (a, b)).chain(plan.mates()) {
-            steps.insert((a, b), 1);
-        }
+        steps.extend(edges.map(|&(a, _, b)| ((a, b), 1)));
+        steps.extend(plan.mates().into_iter().map(|mates| (mates, 0)));
         let mut linked = plan.clone();
         linked.edges = steps.keys().map(|&(a, b)| (a, EdgeKind::Path, b)).collect();
         let places = |way: &Vec<usize>| {
@@ -105,7 +104,7 @@ proptest! {
             all.iter().filter(|way| length(way) == least && from != to).collect();
         let at = |place: usize| {
             let on = shortest.iter().copied().flatten().filter(|(at, _)| *at == place);
-            on.collect::<BTreeSet<_>>()
+            on.map(|&(_, node)| plan.machine(node)).collect::<BTreeSet<_>>()
         };
         let most = (0..=least).map(|place| at(place).len()).max();
         prop_assert_eq!(width, if shortest.is_empty() { 0 } else { most.unwrap_or(0) });

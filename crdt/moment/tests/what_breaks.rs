@@ -24,31 +24,26 @@ impl Naive<'_> {
         self.edges.contains(&edge) || self.nodes.contains(&from) || self.nodes.contains(&to)
     }
 
-    /// Distances along path edges.
+    /// Distances along path edges; all names of a machine are reached at once.
     fn distances(&self, from: usize, all: bool) -> BTreeMap<usize, usize> {
         let mut found = BTreeMap::new();
         if !all && self.nodes.contains(&from) {
             return found;
         }
-        found.insert(from, 0);
-        let mut ring = vec![from];
+        let reach = |node: usize, distance: usize, found: &mut BTreeMap<usize, usize>| {
+            let names = self.plan.machine(node).into_iter();
+            let names = names.filter(|n| all || !self.nodes.contains(n));
+            let new: Vec<usize> = names.filter(|n| !found.contains_key(n)).collect();
+            found.extend(new.iter().map(|&n| (n, distance)));
+            new
+        };
+        let mut ring = reach(from, 0, &mut found);
         while !ring.is_empty() {
             let mut next = Vec::new();
             for node in ring {
                 for (i, &(a, kind, b)) in self.plan.edges.iter().enumerate() {
-                    if a == node
-                        && kind == EdgeKind::Path
-                        && (all || !self.is_gone(i))
-                        && !found.contains_key(&b)
-                    {
-                        found.insert(b, found[&node] + 1);
-                        next.push(b);
-                    }
-                }
-                for mate in self.plan.machine(node) {
-                    if (all || !self.nodes.contains(&mate)) && !found.contains_key(&mate) {
-                        found.insert(mate, found[&node] + 1);
-                        next.push(mate);
+                    if a == node && kind == EdgeKind::Path && (all || !self.is_gone(i)) {
+                        next.extend(reach(b, found[&node] + 1, &mut found));
                     }
                 }
             }
@@ -83,17 +78,25 @@ impl Naive<'_> {
             || sets.windows(2).any(|w| over(&w[0], &w[1]))
     }
 
-    /// The same of a way that was shown: an observed one, or one that is put together.
-    fn route_crosses(&self, route: &[Option<usize>]) -> bool {
-        let observed = self.plan.paths.iter().find(|path| path.route() == route);
-        let end = |node: Option<&Option<usize>>| node.copied().flatten().expect("a known end");
-        let inferred = || FlowPath {
-            agent: end(route.first()),
-            target: end(route.last()),
-            flow: String::new(),
-            hops: route[1..route.len() - 1].to_vec(),
+    /// The same of a way that was shown: an observed one, or one that is put together. Each step goes along an edge
+    /// between any names of two machines; with `after`, along one that is left.
+    fn route_crosses(&self, route: &[Option<usize>], after: bool) -> bool {
+        if let Some(observed) = self.plan.paths.iter().find(|path| path.route() == route) {
+            return self.path_crosses(observed);
+        }
+        let known: Vec<usize> = route.iter().map(|node| node.expect("a known hop")).collect();
+        let crosses_between = |step: &[usize]| {
+            let [from, to] = [0, 1].map(|end| self.plan.machine(step[end]));
+            let mut between = (0..self.plan.edges.len()).filter(|&e| {
+                let (a, kind, b) = self.plan.edges[e];
+                kind == EdgeKind::Path && from.contains(&a) && to.contains(&b)
+            });
+            match after {
+                true => between.all(|e| self.edges.contains(&e)),
+                false => between.any(|e| self.edges.contains(&e)),
+            }
         };
-        self.path_crosses(&observed.cloned().unwrap_or_else(inferred))
+        known.iter().any(|node| self.nodes.contains(node)) || known.windows(2).any(crosses_between)
     }
 
     /// Pairs that break, and those that are rerouted with what their other way stands on.
@@ -293,7 +296,9 @@ proptest! {
         plan in plan(), nodes in proptest::collection::btree_set(0_usize..64, 0..4),
         edges in proptest::collection::btree_set(0_usize..64, 0..3),
     ) {
-        let nodes: BTreeSet<usize> = nodes.into_iter().map(|n| n % plan.names.len()).collect();
+        // Machines fail whole.
+        let nodes: BTreeSet<usize> =
+            nodes.into_iter().flat_map(|n| plan.machine(n % plan.names.len())).collect();
         let edges: BTreeSet<usize> =
             edges.into_iter().filter(|e| *e < plan.edges.len()).collect();
         let moment = plan.moment();
@@ -326,10 +331,10 @@ proptest! {
             }
             let numbers: Vec<Option<usize>> =
                 path.route.iter().map(|id| id.as_ref().map(|named| plan.number(&named.id))).collect();
-            prop_assert!(naive.route_crosses(&numbers), "the way before crosses the failure");
+            prop_assert!(naive.route_crosses(&numbers, false), "the way before crosses the failure");
             let numbers: Vec<Option<usize>> =
                 path.alt_route.iter().map(|id| id.as_ref().map(|named| plan.number(&named.id))).collect();
-            prop_assert!(!naive.route_crosses(&numbers), "the way after does not");
+            prop_assert!(!naive.route_crosses(&numbers, true), "the way after does not");
         }
         for path in &impact.broken_paths.items {
             prop_assert!(path.route.len() >= 2 || path.from == path.to, "{:?}", path);
