@@ -127,8 +127,9 @@ fn what_serves_at_a_hop_is_lost_with_the_way_to_it() {
         count: 3,
     };
     let ways = moment.layered_routes(&query, RouteLayer::Network, &mut Scratch::default());
-    assert_eq!(ways.found.len(), 1, "{ways:?}");
-    assert!(ways.found[0].ends_beside);
+    let nodes: Vec<String> =
+        ways.found.iter().flat_map(|way| &way.route.nodes).map(ToString::to_string).collect();
+    assert_eq!(nodes, ["agent:berlin", "hop:192.0.2.9", "host:192.0.2.1"]);
     assert_eq!(moment.observed_between(query.from, query.to, 9).1, 1);
 }
 
@@ -251,6 +252,46 @@ fn a_silent_flow_beside_very_many_does_not_take_the_room_of_all_pairs() {
     assert_eq!((impact.broken_paths.total, impact.rerouted_paths.total), (0, 1));
     assert_eq!(impact.disconnected.total, 0);
     assert_eq!(moment.components().1, 1);
+}
+
+#[test]
+fn a_way_goes_on_from_another_name_than_it_came_in_by() {
+    let mut graph = gateway();
+    withdraw(&mut graph, "berlin", "hop:192.0.2.1|path|host:198.51.100.1");
+    withdraw(&mut graph, "berlin", "agent:berlin|path|hop:192.0.2.2");
+    let moment = graph.moment(NOW);
+    let number = |name: &str| moment.find(&node(name)).expect("there");
+    let query = |from: &str, to: &str| RouteQuery {
+        from: number(from),
+        to: number(to),
+        metric: Metric::Hops,
+        directed: true,
+        edge_kinds: None,
+        only_through: None,
+        count: 5,
+    };
+    let nodes = |from: &str, to: &str| -> Vec<Vec<String>> {
+        let ways =
+            moment.layered_routes(&query(from, to), RouteLayer::Network, &mut Scratch::default());
+        assert!(ways.complete);
+        let names = |way: &holm_moment::LayeredRoute| {
+            way.route.nodes.iter().map(ToString::to_string).collect()
+        };
+        ways.found.iter().map(names).collect()
+    };
+    let whole = ["agent:berlin", "hop:192.0.2.1", "host:198.51.100.2"];
+    assert_eq!(nodes("agent:berlin", "host:198.51.100.2"), [whole]);
+    let impact = fails(&moment, "host:gw");
+    let broken = impact.broken_paths.items.iter().find(|path| path.to.to_string() == whole[2]);
+    let route = broken.expect("broken").route.iter().flatten();
+    let route: Vec<String> = route.map(ToString::to_string).collect();
+    assert_eq!(route, whole);
+    // From any of its names, and between two of them.
+    for name in ["host:gw", "hop:192.0.2.1", "hop:192.0.2.2"] {
+        assert_eq!(nodes(name, "host:198.51.100.2"), [[name, "host:198.51.100.2"]]);
+        assert_eq!(nodes("agent:berlin", name), [["agent:berlin", name]]);
+    }
+    assert_eq!(nodes("hop:192.0.2.1", "hop:192.0.2.2"), [["hop:192.0.2.1", "hop:192.0.2.2"]]);
 }
 
 #[test]

@@ -245,6 +245,12 @@ impl MomentBuilder {
                 place_of.entry(*node).or_insert_with(|| site.clone());
             }
         }
+        let first = |node: u32| addresses.one_with(node).first().copied().unwrap_or(node);
+        let by_machine = (!addresses.machines().is_empty()).then(|| {
+            let links = numbered().filter(|&(_, from, kind, to)| is_link(from, kind, to));
+            let links = links.map(|(edge, from, _, to)| (edge, first(from), first(to)));
+            Box::new(Layer::of(count, links.filter(|(_, from, to)| from != to)))
+        });
         // Whoever gets to a machine is there under all of its names.
         let mut path_edges: Vec<(u32, u32, u32)> = Vec::with_capacity(edges.len());
         let mut path_edge_count = 0;
@@ -284,6 +290,7 @@ impl MomentBuilder {
             ties: Layer::of(count, ties.iter().copied()),
             observed_agents: observed_agents(&paths, &agents),
             all: layer(None),
+            by_machine,
             probes,
             path,
             routing: layer(Some(EdgeKind::Routing)),

@@ -20,8 +20,7 @@ type Ends = (u32, u32);
 pub enum RouteLayer {
     /// Where packets go: path, routing and device edges. What is no point of the network stands for where
     /// it is: a service for the hosts that it runs on, at the start also for the agents beside it; a
-    /// site or an agent for the addresses of its nodes, these at the start for their agent; a host or hop for the
-    /// other names of the same machine.
+    /// site or an agent for the addresses of its nodes, these at the start for their agent.
     Network,
     /// Who calls whom: flow edges, and never through an address: what is called there and what calls from
     /// there need not be one.
@@ -154,7 +153,7 @@ impl Moment {
             self.hops_from(query, of_start[0].0, scratch);
             effort.spend(self.from.len());
             for &(from, to) in of_start {
-                let hops = scratch.depth[to as usize];
+                let hops = scratch.depth[self.first_name(to) as usize];
                 let beside = u8::from(from != query.from) + u8::from(to != query.to);
                 if hops != u32::MAX {
                     near.push((hops, beside, (from, to)));
@@ -165,8 +164,19 @@ impl Moment {
         (near.into_iter().map(|(hops, _, pair)| (hops, pair)).collect(), all)
     }
 
-    /// What stands for an end in the network, itself first: for the start of a way, and for its end.
+    /// What stands for an end in the network, itself first, by all names of machines: for the start of a way, and
+    /// for its end.
     pub fn stands_for(&self, from: u32, to: u32) -> (Vec<u32>, Vec<u32>) {
+        let (starts, ends) = self.stand_in_for(from, to);
+        let named = |nodes: Vec<u32>| -> Vec<u32> {
+            let mates = nodes.iter().flat_map(|&node| self.other_names(node)).collect::<Vec<_>>();
+            nodes.into_iter().chain(mates).collect()
+        };
+        (named(starts), named(ends))
+    }
+
+    /// The same by one name each.
+    fn stand_in_for(&self, from: u32, to: u32) -> (Vec<u32>, Vec<u32>) {
         let (mut starts, mut ends) = (vec![from], vec![to]);
         if from != to {
             starts.extend(self.starts_beside(from).take(MAX_STAND_INS));
@@ -198,7 +208,7 @@ impl Moment {
     /// Pairs of ends to try, those asked for first.
     fn stand_ins(&self, from: u32, to: u32, layer: RouteLayer) -> Vec<(u32, u32)> {
         let (starts, ends) = match layer {
-            RouteLayer::Network => self.stands_for(from, to),
+            RouteLayer::Network => self.stand_in_for(from, to),
             RouteLayer::Calls => (vec![from], vec![to]),
         };
         let pairs = starts.iter().flat_map(|&from| ends.iter().map(move |&to| (from, to)));
@@ -211,15 +221,14 @@ impl Moment {
             self.find(&agent)
         };
         match self.kind_of(node) {
-            NodeKind::Service => Box::new(self.agents_with(node).chain(self.machines_of(node))),
+            NodeKind::Service => Box::new(self.agents_with(node).chain(self.hosts_of(node))),
             NodeKind::Site => Box::new(self.site_of(node).and_then(|s| agent_of(&s)).into_iter()),
             NodeKind::Host | NodeKind::Hop => {
                 let is_there = move |nodes: &[u32]| {
                     nodes.contains(&node) || self.other_names(node).any(|n| nodes.contains(&n))
                 };
                 let at = self.located.iter().filter(move |(_, nodes)| is_there(nodes));
-                let agents = at.filter_map(move |(site, _)| agent_of(site));
-                Box::new(agents.chain(self.other_names(node)))
+                Box::new(at.filter_map(move |(site, _)| agent_of(site)))
             }
             _ => Box::new(std::iter::empty()),
         }
@@ -227,20 +236,13 @@ impl Moment {
 
     fn ends_beside(&self, node: u32) -> Box<dyn Iterator<Item = u32> + '_> {
         match self.kind_of(node) {
-            NodeKind::Service => Box::new(self.machines_of(node)),
-            NodeKind::Host | NodeKind::Hop => Box::new(self.other_names(node)),
+            NodeKind::Service => Box::new(self.hosts_of(node)),
             NodeKind::Agent | NodeKind::Site => {
                 let located = self.site_of(node).and_then(|site| self.located.get(&site));
-                let located = located.into_iter().flatten().copied();
-                Box::new(located.flat_map(|n| std::iter::once(n).chain(self.other_names(n))))
+                Box::new(located.into_iter().flatten().copied())
             }
             _ => Box::new(std::iter::empty()),
         }
-    }
-
-    /// The hosts that a service runs on, by all of their names.
-    fn machines_of(&self, service: u32) -> impl Iterator<Item = u32> {
-        self.hosts_of(service).flat_map(|host| std::iter::once(host).chain(self.other_names(host)))
     }
 
     /// The other names of a machine.

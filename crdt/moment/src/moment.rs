@@ -45,6 +45,8 @@ pub struct Moment {
     pub(crate) latency_us: Vec<u32>,
     /// Links of any kind: all edges but `probes`.
     pub(crate) all: Layer,
+    /// The same between the first names of machines; `None` where there are none with several.
+    pub(crate) by_machine: Option<Box<Layer>>,
     /// Path edges that are no links: see [`crate::MomentBuilder::probed`].
     pub(crate) probes: Layer,
     /// Path edges that are links, each to all names of the machine that it leads to; and from name to name of machines
@@ -253,6 +255,31 @@ impl Moment {
             Some(hops[at].edge)
         };
         among(self.all.out.of(from)).or_else(|| among(self.probes.out.of(from)))
+    }
+
+    /// Links of any kind, between the first names of machines ([`Self::first_name`]).
+    pub(crate) fn links(&self) -> &Layer {
+        self.by_machine.as_deref().unwrap_or(&self.all)
+    }
+
+    /// The name of a machine by which ways are looked for.
+    pub(crate) fn first_name(&self, node: u32) -> u32 {
+        self.addresses.one_with(node).first().copied().unwrap_or(node)
+    }
+
+    /// Whether two nodes are names of one machine.
+    pub fn is_one_machine(&self, a: u32, b: u32) -> bool {
+        self.first_name(a) == self.first_name(b)
+    }
+
+    /// An edge of a kind from any name of the one machine to any of the other.
+    pub fn edge_between_machines(&self, from: u32, kind: EdgeKind, to: u32) -> Option<u32> {
+        self.edge_between(from, kind, to).or_else(|| {
+            let out = self.links().out.of(self.first_name(from)).iter();
+            let to = self.first_name(to);
+            let edges = out.filter(|hop| hop.node == to).map(|hop| hop.edge);
+            edges.filter(|&edge| self.kind[edge as usize] == kind).min()
+        })
     }
 
     /// Whether nothing else than a probe's own packets goes along an edge: it leads where the links do.

@@ -150,6 +150,10 @@ impl Moment {
         let count = query.count.clamp(1, MAX_ROUTES);
         scratch.clear_gone(self);
         let none = || Routes { found: Vec::new(), complete: true };
+        // Machines are looked for by the first of their names, and named as they were entered.
+        let ends = (query.from, query.to);
+        let [from, to] = [query.from, query.to].map(|end| self.first_name(end));
+        let query = &RouteQuery { from, to, ..query.clone() };
         let Some(ahead) = self.ahead(query, effort, scratch) else { return none() };
         let mut unbounded = Effort { edges_left: u64::MAX };
         let first = self.shortest(query, query.from, &[], &ahead, &mut unbounded, scratch);
@@ -186,7 +190,7 @@ impl Moment {
             }
         }
         let found: Vec<_> =
-            routes.into_iter().map(|(_, nodes)| self.route(query, &nodes)).collect();
+            routes.into_iter().map(|(_, nodes)| self.route(query, &nodes, ends)).collect();
         Routes { complete: complete || found.len() >= count, found }
     }
 
@@ -241,12 +245,13 @@ impl Moment {
         side_by_side.into_iter().max().unwrap_or(0)
     }
 
-    /// Hops from `start` along the edges of a query into `scratch.depth`; the greatest number where there
-    /// is no way. A node through which no way leads is still reached.
+    /// Hops from `start` along the edges of a query into `scratch.depth`, by the first names of machines; the
+    /// greatest number where there is no way. A node through which no way leads is still reached.
     pub(crate) fn hops_from(&self, query: &RouteQuery, start: u32, scratch: &mut Scratch) {
         let Scratch { depth, queue, .. } = scratch;
         depth.clear();
         depth.resize(self.nodes.len(), u32::MAX);
+        let start = self.first_name(start);
         depth[start as usize] = 0;
         queue.clear();
         queue.push(start);
@@ -257,8 +262,8 @@ impl Moment {
             if node != start && !through {
                 continue;
             }
-            let back = self.all.into.of(node).iter().filter(|_| !query.directed);
-            for hop in self.all.out.of(node).iter().chain(back) {
+            let back = self.links().into.of(node).iter().filter(|_| !query.directed);
+            for hop in self.links().out.of(node).iter().chain(back) {
                 let new = depth[hop.node as usize] == u32::MAX;
                 if new && self.serves(query, hop, hop.node) {
                     depth[hop.node as usize] = depth[node as usize] + 1;
@@ -329,9 +334,9 @@ impl Moment {
                     heap.push(Reverse((next, hop.node)));
                 }
             };
-            self.all.into.of(node).iter().for_each(&mut step);
+            self.links().into.of(node).iter().for_each(&mut step);
             if !query.directed {
-                self.all.out.of(node).iter().for_each(&mut step);
+                self.links().out.of(node).iter().for_each(&mut step);
             }
             effort.spend(looked_at);
         }
@@ -382,9 +387,9 @@ impl Moment {
                     heap.push(Reverse((plus(next, ahead.of(hop.node)), hop.node)));
                 }
             };
-            self.all.out.of(node).iter().for_each(&mut step);
+            self.links().out.of(node).iter().for_each(&mut step);
             if !query.directed {
-                self.all.into.of(node).iter().for_each(&mut step);
+                self.links().into.of(node).iter().for_each(&mut step);
             }
             effort.spend(looked_at);
         }
@@ -415,30 +420,49 @@ impl Moment {
     }
 
     /// The cheapest of the edges between two neighbours of a route.
-    fn best_edge(&self, query: &RouteQuery, metric: Metric, from: u32, to: u32) -> Option<Cost> {
-        let out = self.all.out.of(from).iter();
-        let into = self.all.into.of(from).iter().filter(|_| !query.directed);
+    fn best_edge(
+        &self,
+        query: &RouteQuery,
+        metric: Metric,
+        from: u32,
+        to: u32,
+    ) -> Option<(Cost, u32)> {
+        let out = self.links().out.of(from).iter();
+        let into = self.links().into.of(from).iter().filter(|_| !query.directed);
         let between = out.chain(into).filter(|hop| hop.node == to && self.serves(query, hop, to));
-        between.map(|hop| self.step_cost(metric, hop.edge)).min()
+        between.map(|hop| (self.step_cost(metric, hop.edge), hop.edge)).min()
     }
 
     fn cost(&self, query: &RouteQuery, nodes: &[u32]) -> Cost {
         let steps =
             nodes.windows(2).filter_map(|w| self.best_edge(query, query.metric, w[0], w[1]));
-        steps.fold([0; 3], plus)
+        steps.fold([0; 3], |all, (cost, _)| plus(all, cost))
     }
 
-    fn route(&self, query: &RouteQuery, nodes: &[u32]) -> Route {
-        let steps =
-            nodes.windows(2).filter_map(|w| self.best_edge(query, Metric::Latency, w[0], w[1]));
-        let [unmeasured, latency_us, _] = steps.fold([0; 3], plus);
-        let observed =
-            self.paths.through.of(nodes[0]).iter().any(|&path| {
-                self.paths.route(path).windows(nodes.len()).any(|window| window == nodes)
+    fn route(&self, query: &RouteQuery, nodes: &[u32], ends: (u32, u32)) -> Route {
+        let mut numbers = vec![ends.0];
+        let mut whole = [0; 3];
+        for step in nodes.windows(2) {
+            let best = self.best_edge(query, Metric::Latency, step[0], step[1]);
+            let entered = best.map(|(cost, edge)| {
+                whole = plus(whole, cost);
+                let heads = [self.to[edge as usize], self.from[edge as usize]];
+                heads.into_iter().find(|&head| self.first_name(head) == step[1])
             });
+            numbers.push(entered.flatten().unwrap_or(step[1]));
+        }
+        // Both ends by the names by which they were asked for, also where these are of one machine.
+        match (numbers.len(), ends.0 == ends.1) {
+            (1, false) => numbers.push(ends.1),
+            (_, _) => numbers.last_mut().into_iter().for_each(|last| *last = ends.1),
+        }
+        let [unmeasured, latency_us, _] = whole;
+        let observed = self.paths.through.of(numbers[0]).iter().any(|&path| {
+            self.paths.route(path).windows(numbers.len()).any(|window| window == numbers)
+        });
         Route {
-            nodes: self.ids_of(nodes),
-            numbers: nodes.to_vec(),
+            nodes: self.ids_of(&numbers),
+            numbers,
             latency_us,
             unmeasured: u32::try_from(unmeasured).unwrap_or(u32::MAX),
             observed,

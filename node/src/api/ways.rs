@@ -232,9 +232,12 @@ fn route_view(
 /// How `to` follows from `from`, along edges of the kinds that are `asked` for.
 fn step(moment: &Moment, asked: &impl Fn(EdgeKind) -> bool, from: u32, to: u32) -> StepView {
     let leading = |from: u32, to: u32| -> Vec<EdgeKind> {
-        let there = |kind: &EdgeKind| moment.edge_between(from, *kind, to).is_some();
+        let there = |kind: &EdgeKind| moment.edge_between_machines(from, *kind, to).is_some();
         EdgeKind::ALL.iter().copied().filter(|kind| asked(*kind)).filter(there).collect()
     };
+    if moment.is_one_machine(from, to) {
+        return StepView { direction: DirectionView::Out, kinds: Vec::new(), same_place: true };
+    }
     let kinds = leading(from, to);
     if kinds.is_empty() {
         let kinds = leading(to, from);
