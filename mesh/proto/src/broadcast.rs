@@ -13,7 +13,7 @@ use crate::{Counters, Footprint, PeerKey};
 const MAX_SEEN: usize = 8_192;
 /// Hints of which only the id is known.
 const MAX_MISSING: usize = 4_096;
-/// Announcers remembered of each of those.
+/// Announcers remembered of each of those, and who sent a hint: as many as [`Seen::holding`] has bits.
 const MAX_ANNOUNCERS: usize = 8;
 /// Ids that wait for the next tick.
 const MAX_LAZY: usize = 1_024;
@@ -72,6 +72,8 @@ struct Seen {
     heard: Vec<PeerKey>,
     /// Who was sent it.
     told: Vec<PeerKey>,
+    /// Of `heard`, by their places: who holds what it tells of.
+    holding: u8,
 }
 
 #[derive(Debug)]
@@ -197,8 +199,19 @@ impl Broadcast {
     pub(crate) fn waiting_for(&mut self, id: &HintId) -> Vec<PeerKey> {
         let Some(seen) = self.seen.get_mut(id) else { return self.eager.iter().copied().collect() };
         let told = std::mem::take(&mut seen.told);
-        let others = seen.heard.iter().filter(|peer| !told.contains(peer));
+        let holding = seen.holding;
+        let others = (0..).zip(&seen.heard).filter(|(place, _)| holding >> place & 1 == 0);
+        let others = others.map(|(_, peer)| peer).filter(|peer| !told.contains(peer));
         others.chain(&told).copied().collect()
+    }
+
+    /// The peer holds what a hint tells of: it waits for it no longer.
+    pub(crate) fn stored_at(&mut self, id: &HintId, peer: PeerKey) {
+        let Some(seen) = self.seen.get_mut(id) else { return };
+        seen.told.retain(|told| *told != peer);
+        if let Some(place) = seen.heard.iter().position(|heard| *heard == peer) {
+            seen.holding |= 1 << place;
+        }
     }
 
     /// A hint of our own.
@@ -464,7 +477,14 @@ impl Broadcast {
         self.order.push_back(id);
         self.seen.insert(
             id,
-            Seen { hint, hops, came_ms: None, heard: except.into_iter().collect(), told },
+            Seen {
+                hint,
+                hops,
+                came_ms: None,
+                heard: except.into_iter().collect(),
+                told,
+                holding: 0,
+            },
         );
         sends
     }

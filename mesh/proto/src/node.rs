@@ -2,6 +2,7 @@
 
 mod clocks;
 mod conflicts;
+mod fetches;
 mod footprint;
 mod forgotten;
 mod hints;
@@ -32,6 +33,7 @@ use crate::{
     PeerKey, Scope, SyncReport, SyncView, Target, Timing,
 };
 use conflicts::Conflicts;
+use fetches::Fetches;
 pub use footprint::Footprint;
 use forgotten::Forgotten;
 pub use forgotten::Gone;
@@ -215,6 +217,7 @@ pub struct MeshNode {
     conflicts: Conflicts,
     forgotten: Forgotten,
     known: KnownVersions,
+    fetches: Fetches,
     paused: bool,
     /// The latest protocol version that this node speaks.
     protocol_max: u32,
@@ -252,6 +255,7 @@ impl MeshNode {
             conflicts: Conflicts::default(),
             forgotten: Forgotten::default(),
             known: KnownVersions::default(),
+            fetches: Fetches::default(),
             paused: false,
             protocol_max: PROTOCOL_VERSION,
             latest: None,
@@ -388,6 +392,7 @@ impl MeshNode {
         self.send_hints(sends, store, out);
         if !self.paused {
             self.dial_due(now, out);
+            self.fetch_overdue(now.mono_ms);
             self.sync_due(now, store, out);
         }
         if self.conflicts.tick(&self.membership, &self.links, now, &self.timing) {
@@ -437,7 +442,8 @@ impl MeshNode {
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        if let Some(peer) = self.schedule.finished(ticket) {
+        if let Some((peer, tenant)) = self.schedule.finished(ticket) {
+            self.fetch_elsewhere(peer, Some(&tenant));
             match &result {
                 Ok(report) => {
                     self.counters.count("syncs");

@@ -199,9 +199,18 @@ impl Schedule {
         all.part("syncs_failing", self.failures.len(), MAX_FAILING, 34 + 8 * MAX_FAILURES);
     }
 
-    /// A reconciliation ended; whose it was.
-    pub(crate) fn finished(&mut self, ticket: u64) -> Option<PeerKey> {
-        self.running.remove(&ticket).map(|running| running.key.0)
+    /// A reconciliation ended; with whom it was, and of which tenant.
+    pub(crate) fn finished(&mut self, ticket: u64) -> Option<(PeerKey, TenantId)> {
+        self.running.remove(&ticket).map(|running| running.key)
+    }
+
+    /// Whether a document is yet to be asked for at a peer.
+    pub(crate) fn waits(&self, peer: PeerKey, tenant: &TenantId, doc: &DocId) -> bool {
+        match self.scopes.get(&(peer, tenant.clone())) {
+            Some(Scope::Documents(documents)) => documents.contains(doc),
+            Some(Scope::All | Scope::Unchanged) => true,
+            None => false,
+        }
     }
 
     /// It went well: what failed before no longer counts.

@@ -42,6 +42,7 @@ impl MeshNode {
         let hint = size_of::<Hint>() + size_of::<HintId>() + TEXT_BYTES;
         self.broadcast.footprint(&mut all, hint);
         self.schedule.footprint(&mut all, TEXT_BYTES);
+        self.fetches.footprint(&mut all, TEXT_BYTES);
         all.part("known_versions", self.known.len(), super::hints::MAX_KNOWN, 64 + TEXT_BYTES);
         let link = size_of::<super::links::Link>() + TEXT_BYTES;
         all.part("links", self.links.len(), super::links::MAX_LINKS, link);

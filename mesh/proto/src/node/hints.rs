@@ -159,11 +159,22 @@ impl MeshNode {
         out: &mut Vec<Action>,
     ) {
         self.known.note(&version, &mut self.counters);
+        self.fetches.came(&version);
         let waiting = self.broadcast.waiting_for(&Hint::id_of(&version));
+        self.tell_stored(&version, waiting.into_iter().filter(|peer| *peer != from), store, out);
+    }
+
+    /// Tells peers that a version can be had here.
+    fn tell_stored(
+        &mut self,
+        version: &DocVersion,
+        peers: impl Iterator<Item = PeerKey>,
+        store: &dyn DocumentStore,
+        out: &mut Vec<Action>,
+    ) {
         let sends = {
             let allowed = gate(&self.links, store);
-            let told = waiting.into_iter().filter(|peer| *peer != from);
-            let told = told.filter(|peer| allowed(*peer, &version.tenant));
+            let told = peers.filter(|peer| allowed(*peer, &version.tenant));
             told.map(|peer| (peer, Control::Stored(version.clone()))).collect()
         };
         self.send_hints(sends, store, out);
@@ -177,7 +188,11 @@ impl MeshNode {
         store: &dyn DocumentStore,
         out: &mut Vec<Action>,
     ) {
-        if self.may_hear(peer, &version.tenant, store) && !self.known.holds(version) {
+        if !self.may_hear(peer, &version.tenant, store) {
+            return;
+        }
+        self.broadcast.stored_at(&Hint::id_of(version), peer);
+        if !self.known.holds(version) {
             self.fetch(peer, version, out);
         }
     }
@@ -199,17 +214,53 @@ impl MeshNode {
         let (fresh, sends) =
             self.broadcast.gossip(from, hint, hops, now.mono_ms, gate, &mut self.counters);
         self.send_hints(sends, store, out);
-        let Some(hint) = fresh.filter(|hint| !self.known.holds(&hint.version)) else { return };
-        // The origin has the version for certain. Without a link to it, whoever passed the hint on
-        // may have it by now; if not, it says "stored" as soon as it does.
-        let source = if self.links.contains_key(&hint.origin) { hint.origin } else { from };
-        self.fetch(source, &hint.version, out);
+        let Some(hint) = fresh else { return };
+        if self.known.holds(&hint.version) {
+            // It came another way, before word of it: those who are told of it here find it here.
+            let waiting = self.broadcast.waiting_for(&Hint::id_of(&hint.version));
+            self.tell_stored(&hint.version, waiting.into_iter(), store, out);
+        } else if self.links.contains_key(&hint.origin) {
+            self.fetch(hint.origin, &hint.version, out);
+        }
+        // Else whoever passed the hint on says "stored" as soon as it has the version, which it mostly has not yet.
     }
 
     fn fetch(&mut self, peer: PeerKey, version: &DocVersion, out: &mut Vec<Action>) {
+        if !self.fetches.begin(peer, version, self.mono_ms()) {
+            self.counters.count("fetches_spared");
+            return;
+        }
         let scope = Scope::Documents(BTreeSet::from([version.doc]));
         self.schedule.request(peer, version.tenant.clone(), scope, &mut self.counters);
         self.start_syncs(out);
+    }
+
+    /// Nothing more comes from `peer`, of one tenant or of any: what it was asked for is asked for elsewhere.
+    pub(super) fn fetch_elsewhere(&mut self, peer: PeerKey, tenant: Option<&TenantId>) {
+        let mono_ms = self.mono_ms();
+        let Self { fetches, schedule, links, .. } = self;
+        let waits = |tenant: &TenantId, doc: &DocId| schedule.waits(peer, tenant, doc);
+        let next = fetches.ended(peer, tenant, waits, |p| links.contains_key(&p), mono_ms);
+        self.fetch_all(next);
+    }
+
+    /// What a peer did not give soon is asked for elsewhere too.
+    pub(super) fn fetch_overdue(&mut self, mono_ms: u64) {
+        let Self { fetches, links, .. } = self;
+        let next = fetches.overdue(|peer| links.contains_key(&peer), mono_ms);
+        self.counters.add("fetches_overdue", next.len() as u64);
+        self.fetch_all(next);
+    }
+
+    fn fetch_all(&mut self, all: Vec<(PeerKey, TenantId, DocId)>) {
+        for (peer, tenant, doc) in all {
+            let scope = Scope::Documents(BTreeSet::from([doc]));
+            self.schedule.request(peer, tenant, scope, &mut self.counters);
+        }
+    }
+
+    fn mono_ms(&self) -> u64 {
+        self.latest.map_or(0, |now| now.mono_ms)
     }
 
     pub(super) fn may_hear(

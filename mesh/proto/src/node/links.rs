@@ -186,6 +186,7 @@ impl MeshNode {
         self.overlay.disconnected(peer, link.left, now.mono_ms);
         self.broadcast.disconnected(peer);
         self.schedule.disconnected(peer);
+        self.fetch_elsewhere(peer, None);
         self.counters.count("disconnections");
         out.push(Action::Changed);
     }
