@@ -276,21 +276,25 @@ impl<'a> Laying<'a> {
     /// hops of one machine together.
     fn machines(&mut self) {
         let graph = self.graph;
+        let is_hop = |end: &NodeId, site: SiteIndex| {
+            let address = end.name().parse::<IpAddr>().is_ok();
+            let hop = address.then(|| NodeId::new(NodeKind::Hop, end.name()).ok()).flatten();
+            let hop = hop.and_then(|hop| graph.node_named(&hop));
+            hop.is_some_and(|(hop, _)| self.there(hop, site).is_some())
+        };
+        // All are found before any is made: what is made must not depend on the order.
+        let mut wanted: Vec<(NodeIndex, SiteIndex)> = Vec::new();
         for alias in graph.aliases.iter() {
             for (site, _) in said_at(&alias.records, self.at, &None) {
-                let is_hop = |end: &NodeId| {
-                    let address = end.name().parse::<IpAddr>().is_ok();
-                    let hop =
-                        address.then(|| NodeId::new(NodeKind::Hop, end.name()).ok()).flatten();
-                    let hop = hop.and_then(|hop| graph.node_named(&hop));
-                    hop.is_some_and(|(hop, _)| self.there(hop, site).is_some())
-                };
-                if alias.id.ends().iter().any(|end| is_hop(end)) {
-                    for end in alias.id.ends() {
-                        graph.node_named(end).and_then(|(node, _)| self.node(node, site));
-                    }
+                if alias.id.ends().iter().any(|end| is_hop(end, site)) {
+                    let ends = alias.id.ends();
+                    let ends = ends.iter().filter_map(|end| graph.node_named(end));
+                    wanted.extend(ends.map(|(node, _)| (node, site)));
                 }
             }
+        }
+        for (node, site) in wanted {
+            self.node(node, site);
         }
     }
 

@@ -322,3 +322,78 @@ fn a_step_from_name_to_name_of_one_machine_is_no_hop() {
         assert_eq!(route, ["agent:berlin", by, entered, "host:198.51.100.1"]);
     }
 }
+
+#[test]
+fn an_agents_own_address_is_where_it_is_and_no_target_of_its_own() {
+    // Three sites that trace each other over one transit hop.
+    let mut graph = TopologyGraph::new();
+    let sites = [("a", "203.0.113.1"), ("b", "203.0.113.2"), ("c", "203.0.113.3")];
+    for (from, _) in sites {
+        put(&mut graph, from, &format!("site:{from}"), (1, None));
+        put(&mut graph, from, &format!("agent:{from}|path|hop:192.0.2.1"), (1, None));
+        for (to, address) in sites.iter().filter(|(to, _)| *to != from) {
+            let peer = [("holm.peer.site", *to)];
+            let way = format!("agent:{from}|path|host:{address}|udp-1|hop:192.0.2.1");
+            put_with(&mut graph, from, &way, (1, None), &[(1, &peer)]);
+            let link = format!("hop:192.0.2.1|path|host:{address}");
+            put(&mut graph, from, &link, (1, None));
+        }
+    }
+    let moment = graph.moment(NOW);
+    let impact = fails(&moment, "hop:192.0.2.1");
+    assert_eq!((impact.broken_paths.total, impact.disconnected.total), (6, 0), "{impact:?}");
+    let rank = |name: &str| {
+        let rows = moment.spof(99).items;
+        let row = rows.iter().find(|row| row.id.to_string() == name).expect("ranked");
+        (row.broken_paths, row.disconnected)
+    };
+    assert_eq!(rank("hop:192.0.2.1"), (6, 0));
+    assert_eq!((fails(&moment, "site:a").broken_paths.total, rank("site:a").0), (4, 4));
+    assert_eq!((fails(&moment, "agent:a").broken_paths.total, rank("agent:a").0), (2, 2));
+}
+
+#[test]
+fn a_link_fails_under_all_names_of_the_addresses_at_its_ends() {
+    // A peer that is probed is also a hop on the way to another target.
+    let graph = told(&[
+        "agent:berlin|path|hop:192.0.2.1",
+        "agent:berlin|path|host:192.0.2.1",
+        "hop:192.0.2.1|path|host:198.51.100.1",
+        "agent:berlin|path|host:198.51.100.1|udp-1|hop:192.0.2.1",
+        "agent:berlin|path|host:198.51.100.1|udp-2|hop:192.0.2.1",
+    ]);
+    let moment = graph.moment(NOW);
+    for name in ["agent:berlin|path|hop:192.0.2.1", "agent:berlin|path|host:192.0.2.1"] {
+        let impact = fails(&moment, name);
+        assert_eq!(impact.failed.len(), 2, "{name}");
+        assert_eq!(impact.rerouted_paths.total, 0, "{name}: {impact:?}");
+        assert_eq!(impact.broken_paths.total, 2, "{name}");
+    }
+    // Another address of a router is another link.
+    let moment = gateway().moment(NOW);
+    let impact = fails(&moment, "agent:berlin|path|hop:192.0.2.1");
+    assert_eq!((impact.failed.len(), impact.broken_paths.total), (1, 0), "{impact:?}");
+    // What packets took is observed, by whichever name it is asked for.
+    let moment = graph.moment(NOW);
+    let number = |name: &str| moment.find(&node(name)).expect("there");
+    let query = RouteQuery {
+        from: number("agent:berlin"),
+        to: number("host:198.51.100.1"),
+        metric: Metric::Hops,
+        directed: true,
+        edge_kinds: None,
+        only_through: None,
+        count: 1,
+    };
+    let ways = moment.layered_routes(&query, RouteLayer::Network, &mut Scratch::default());
+    assert!(ways.found[0].route.observed);
+    let names: Vec<String> = ways.found[0].route.nodes.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["agent:berlin", "hop:192.0.2.1", "host:198.51.100.1"]);
+    // And what lies around the one name lies around the other.
+    for name in ["host:192.0.2.1", "hop:192.0.2.1"] {
+        let around = holm_moment::Around { depth: 1, ..holm_moment::Around::default() };
+        let found = moment.neighbourhood(number(name), &around, &mut Scratch::default());
+        let names: Vec<String> = found.iter().map(|(n, _)| moment.node(*n).to_string()).collect();
+        assert_eq!(names, ["agent:berlin", "host:198.51.100.1"], "{name}");
+    }
+}

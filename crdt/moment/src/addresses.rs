@@ -27,6 +27,8 @@ pub(crate) struct Addresses {
     machine: HashMap<u32, u32>,
     /// By machine: hosts and hops that share addresses, in order.
     mates: Vec<Vec<u32>>,
+    /// The addresses of those, in order of node.
+    keys: Vec<(u32, u128, Option<u32>)>,
     /// Services at addresses by which no host goes, on what has such an address.
     pub(crate) runs_on: Vec<(u32, u32)>,
 }
@@ -98,6 +100,29 @@ impl Addresses {
             }
             self.mates[machine as usize].push(node);
             self.machine.insert(node, machine);
+        }
+        let of_machines = self.all.iter().filter(|each| self.machine.contains_key(&each.node));
+        let mut keys: Vec<_> =
+            of_machines.map(|each| (each.node, each.address, each.class)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        self.keys = keys;
+    }
+
+    /// The names of a machine that have an address of `node`, itself among them: one interface.
+    fn one_interface(&self, node: u32) -> Vec<u32> {
+        let keys = |node: u32| {
+            let from = self.keys.partition_point(|(of, ..)| *of < node);
+            self.keys[from..]
+                .iter()
+                .take_while(move |(of, ..)| *of == node)
+                .map(|key| (key.1, key.2))
+        };
+        let shares =
+            |&other: &u32| other == node || keys(other).any(|key| keys(node).any(|own| own == key));
+        match self.one_with(node) {
+            [] => vec![node],
+            mates => mates.iter().copied().filter(shares).collect(),
         }
     }
 
@@ -177,6 +202,14 @@ impl Moment {
         machines.dedup();
         let mates = machines.iter().flat_map(|&machine| &self.addresses.mates[machine as usize]);
         nodes.extend(mates);
+    }
+
+    /// An edge with all others of its kind between the same addresses, whatever these are called: one link.
+    pub fn same_link(&self, edge: u32) -> Vec<u32> {
+        let i = edge as usize;
+        let [from, to] = [self.from[i], self.to[i]].map(|end| self.addresses.one_interface(end));
+        let ends = from.iter().flat_map(|&from| to.iter().map(move |&to| (from, to)));
+        ends.filter_map(|(from, to)| self.edge_between(from, self.kind[i], to)).collect()
     }
 
     /// All whose address lies in a prefix that nobody spoke of, whoever means it.

@@ -225,14 +225,31 @@ impl MomentBuilder {
         let mut ties = pairs(&self.seen_from);
         ties.extend_from_slice(&runs_on);
         ties.extend(addresses.ties());
-        ties.sort_unstable();
-        ties.dedup();
         let calls = edges.iter().zip(0..).filter(|((_, kind, ..), _)| *kind == EdgeKind::Flow);
         let flow_edges = calls.clone().count();
         // Of a machine that calls it is not known what there does: nothing else there needs what it calls.
         let known = |node: u32| !is_machine(nodes[node as usize].kind());
         let calls = calls.map(|(&(from, _, to, _), i)| (i, from, to));
         let calls = calls.filter(|(_, from, _)| known(*from));
+        // What is a part of a site is where its agent is.
+        let agent_of = |site: &SiteId| {
+            let agent = NodeId::new(NodeKind::Agent, site.as_str()).ok()?;
+            nodes.binary_search(&agent).ok().map(as_index)
+        };
+        let by_agent: Vec<(u32, Vec<u32>)> = located
+            .iter()
+            .filter_map(|(site, nodes)| Some((agent_of(site)?, nodes)))
+            .map(|(agent, nodes)| {
+                let all = nodes.iter().flat_map(|&node| {
+                    let mates = addresses.one_with(node).iter().copied();
+                    std::iter::once(node).chain(mates.filter(move |&mate| mate != node))
+                });
+                (agent, all.filter(|&node| node != agent).collect())
+            })
+            .collect();
+        ties.extend(by_agent.iter().flat_map(|(agent, nodes)| nodes.iter().map(|&n| (n, *agent))));
+        ties.sort_unstable();
+        ties.dedup();
         let untold = |pairs: &[(u32, u32)]| -> Vec<(u32, u32, u32)> {
             pairs.iter().map(|&(a, b)| (NO_EDGE, a, b)).collect()
         };
@@ -271,6 +288,21 @@ impl MomentBuilder {
                 edges.binary_search_by(|edge| key(edge).cmp(&(a, EdgeKind::Path, b))).is_ok();
             known && !probed.contains(&(a, b)) || addresses.one_with(a).contains(&b)
         };
+        let mut observed = observed_agents(&paths, &agents);
+        // An agent looks at others: what is where it is itself is no target of it.
+        let mut at_home: Vec<(u32, u32)> = Vec::new();
+        for (agent, nodes) in by_agent {
+            let Ok(bit) = agents.binary_search(&agent) else { continue };
+            for node in nodes {
+                let none = || vec![0; agents.len().div_ceil(64)].into();
+                let bits: &mut Box<[u64]> = observed.entry(node).or_insert_with(none);
+                if bits[bit / 64] >> (bit % 64) & 1 == 0 {
+                    bits[bit / 64] |= 1 << (bit % 64);
+                    at_home.push((agent, node));
+                }
+            }
+        }
+        at_home.sort_unstable();
         let gaps = paths.gaps(is_link);
         let gap_hops = gaps.iter().map(|&(_, _, hops)| hops).collect();
         let gaps = (0..).zip(&gaps).map(|(number, &(from, to, _))| (number, from, to));
@@ -288,7 +320,8 @@ impl MomentBuilder {
             flow_edges,
             flow: Layer::of(count, calls.chain(on_hosts.iter().copied())),
             ties: Layer::of(count, ties.iter().copied()),
-            observed_agents: observed_agents(&paths, &agents),
+            observed_agents: observed,
+            at_home,
             all: layer(None),
             by_machine,
             probes,

@@ -74,7 +74,9 @@ pub struct Moment {
     pub(crate) kinds: Vec<Kinds>,
     /// Nodes of kind agent, in order.
     pub(crate) agents: Vec<u32>,
-    /// By target: the agents that have observed flow paths to it, one bit each.
+    /// Agents with what is where they are themselves, in order: no pairs.
+    pub(crate) at_home: Vec<(u32, u32)>,
+    /// By target: the agents that have observed flow paths to it, or are at home there, one bit each.
     pub(crate) observed_agents: HashMap<u32, Box<[u64]>>,
     pub(crate) sole_site: BTreeMap<SiteId, Vec<u32>>,
     /// What is a part of each site.

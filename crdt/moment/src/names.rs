@@ -15,23 +15,39 @@ pub fn nearest<'a>(
     // `service:chekout` is near `service:checkout`, and so is `checkout` alone.
     let bare = text.split_once(':').map_or(&*text, |(_, name)| name).to_owned();
     let letters: Vec<char> = bare.chars().collect();
+    let kind = text.split_once(':').map(|(kind, _)| kind.to_owned());
+    let is_other = |lower: &str| {
+        let own = lower.split_once(':').map(|(kind, _)| kind);
+        kind.as_deref().is_some_and(|kind| own != Some(kind))
+    };
     let mut room = Vec::new();
-    let mut near: Vec<(usize, &str)> = names
-        .filter_map(|name| {
-            let lower = name.to_lowercase();
-            if !bare.is_empty() && lower.contains(&bare) {
-                return Some((0, name));
-            }
-            let own = lower.split_once(':').map_or(&*lower, |(_, own)| own);
-            let of_all = edits(&wanted, &lower, &mut room);
-            let distance = of_all.min(edits(&letters, own, &mut room));
-            (distance <= NEAR && distance * 2 <= letters.len()).then_some((distance, name))
-        })
-        .collect();
+    let (mut near, mut of_kind) = (Vec::new(), Vec::new());
+    for name in names {
+        let lower = name.to_lowercase();
+        let other = is_other(&lower);
+        if !bare.is_empty() && lower.contains(&bare) {
+            near.push((other, 0, name));
+            continue;
+        }
+        let own = lower.split_once(':').map_or(&*lower, |(_, own)| own);
+        let distance = edits(&wanted, &lower, &mut room).min(edits(&letters, own, &mut room));
+        if distance <= NEAR && distance * 2 <= letters.len() {
+            near.push((other, distance, name));
+        } else if kind.is_some() && !other {
+            of_kind.push(name);
+        }
+    }
     near.sort_unstable();
     near.dedup();
-    near.truncate(limit);
-    near.into_iter().map(|(_, name)| name).collect()
+    let mut found: Vec<&str> = near.into_iter().map(|(_, _, name)| name).collect();
+    // Nothing is near: what there is of that kind.
+    if found.is_empty() {
+        of_kind.sort_unstable();
+        of_kind.dedup();
+        found = of_kind;
+    }
+    found.truncate(limit);
+    found
 }
 
 /// Optimal string alignment distance, or anything above [`NEAR`] once it is certain to be above.
@@ -78,7 +94,12 @@ mod tests {
         assert_eq!(near("service:check"), ["service:checkout"]);
         assert_eq!(near("host:192.0.2.8"), ["host:192.0.2.7"]);
         assert_eq!(near("nothing-like-it"), [""; 0]);
-        assert_eq!(near("service:zzz"), [""; 0], "half of its letters are others");
+        // Nothing is near: what there is of the kind.
+        assert_eq!(near("service:zzz"), ["service:cart", "service:checkout"]);
+        assert_eq!(near("site:zzz"), [""; 0]);
+        // Those of the kind that is asked for come first.
+        assert_eq!(near("as:6"), ["as:64500"]);
+        assert_eq!(nearest("as:2", ["host:192.0.2.7", "as:2000"].into_iter(), 1), ["as:2000"]);
         assert_eq!(nearest("host:vm", ["host:vm", "host:vm"].into_iter(), 3), ["host:vm"]);
     }
 

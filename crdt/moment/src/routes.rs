@@ -457,9 +457,27 @@ impl Moment {
             (_, _) => numbers.last_mut().into_iter().for_each(|last| *last = ends.1),
         }
         let [unmeasured, latency_us, _] = whole;
-        let observed = self.paths.through.of(numbers[0]).iter().any(|&path| {
-            self.paths.route(path).windows(numbers.len()).any(|window| window == numbers)
-        });
+        // As packets of one flow went, by the names under which they did.
+        let firsts: Vec<u32> = nodes.to_vec();
+        let same = |window: &&[u32]| {
+            window
+                .iter()
+                .zip(&firsts)
+                .all(|(&hop, &first)| hop != NO_NODE && self.first_name(hop) == first)
+        };
+        let starts = match self.addresses.one_with(ends.0) {
+            [] => std::slice::from_ref(&ends.0),
+            mates => mates,
+        };
+        let paths = starts.iter().flat_map(|&start| self.paths.through.of(start));
+        let taken = paths
+            .filter_map(|&path| self.paths.route(path).windows(firsts.len()).find(same))
+            .next();
+        if let Some(taken) = taken.filter(|_| firsts.len() > 2) {
+            let inner = 1..firsts.len() - 1;
+            numbers[inner.clone()].copy_from_slice(&taken[inner]);
+        }
+        let observed = taken.is_some();
         Route {
             nodes: self.ids_of(&numbers),
             numbers,

@@ -91,8 +91,8 @@ pub struct Around {
 }
 
 impl Moment {
-    /// The nodes around `centre` with their distance, nearest first, in order of id at one distance.
-    /// `centre` itself is not among them.
+    /// The nodes around `centre` with their distance, nearest first, in order of id at one distance; those of a
+    /// machine of several names around any of them. `centre` itself is not among them, nor are its other names.
     pub fn neighbourhood(
         &self,
         centre: u32,
@@ -104,11 +104,16 @@ impl Moment {
             around.edge_kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
         };
         let node_ok = |node: u32| {
-            around.node_kinds.as_ref().is_none_or(|kinds| kinds.contains(&self.kind_of(node)))
+            let is_any = |kinds: &Vec<NodeKind>| kinds.iter().any(|&kind| self.is_any(node, kind));
+            around.node_kinds.as_ref().is_none_or(is_any)
         };
         scratch.seen.clear(self.nodes.len());
         scratch.seen.add(centre);
+        // A machine is there by all of its names at once.
+        let others = |node: u32| self.addresses.one_with(node).iter().copied();
         let mut found: Vec<(u32, u32)> = vec![(centre, 0)];
+        found.extend(others(centre).filter(|&name| scratch.seen.add(name)).map(|name| (name, 0)));
+        let own = found.len();
         let mut at = 0;
         while let Some(&(node, distance)) = found.get(at) {
             at += 1;
@@ -117,9 +122,13 @@ impl Moment {
             }
             let mut take = |hops: &[Hop]| {
                 for hop in hops.iter().filter(|hop| edge_ok(hop)) {
-                    if node_ok(hop.node) && scratch.seen.add(hop.node) {
-                        found.push((hop.node, distance + 1));
+                    if !node_ok(hop.node) || !scratch.seen.add(hop.node) {
+                        continue;
                     }
+                    found.push((hop.node, distance + 1));
+                    let names = others(hop.node).filter(|&name| node_ok(name));
+                    let new = names.filter(|&name| scratch.seen.add(name));
+                    found.extend(new.map(|name| (name, distance + 1)));
                 }
             };
             if around.toward != Toward::Into {
@@ -131,7 +140,7 @@ impl Moment {
                 take(self.probes.into.of(node));
             }
         }
-        found.remove(0);
+        found.drain(..own);
         found.sort_unstable_by_key(|&(node, distance)| (distance, node));
         found
     }

@@ -58,7 +58,8 @@ fn hint(near: &[String]) -> String {
 }
 
 impl Moment {
-    /// The elements that `selector` stands for. An edge and most nodes stand for themselves; a name
+    /// The elements that `selector` stands for. An edge stands for the link between the addresses of its ends, and
+    /// most nodes stand for themselves; a name
     /// that means several things stands for all of them.
     /// - `site:S` is the site, its agent, what is known as a part of it (its nodes' addresses), and the
     ///   services that only S recorded: those that run there.
@@ -96,6 +97,7 @@ impl Moment {
             }
         }
         self.add_same_machine(&mut selection.nodes);
+        selection.edges = selection.edges.iter().flat_map(|&edge| self.same_link(edge)).collect();
         for list in [&mut selection.nodes, &mut selection.edges] {
             list.sort_unstable();
             list.dedup();

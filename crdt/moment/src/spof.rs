@@ -175,6 +175,15 @@ impl Moment {
                     broken[node as usize] += u64::from(cuts);
                 }
             }
+            // What is where the agent is is no target of it.
+            let home = self.at_home.partition_point(|&(of, _)| of < agent);
+            let home = self.at_home[home..].iter().take_while(|&&(of, _)| of == agent);
+            for &(_, target) in home.filter(|&&(_, target)| self.is_target(target)) {
+                if let Some(stem) = leaves.stem(target, &tree) {
+                    weight[stem as usize] -= 1;
+                    observed_of[target as usize] += 1;
+                }
+            }
             tree.sum_up(&mut weight);
             for &node in tree.reached() {
                 broken[node as usize] += std::mem::take(&mut weight[node as usize]);

@@ -133,13 +133,14 @@ proptest! {
             .into_iter()
             .map(|(n, _)| plan.number(moment.node(n)))
             .collect();
-        let mut expected = BTreeSet::from([centre]);
+        let own = plan.machine(centre);
+        let mut expected = own.clone();
         for _ in 0..depth {
-            let next: BTreeSet<usize> =
-                expected.iter().flat_map(|&n| neighbours(&plan, n)).collect();
+            let next = expected.iter().flat_map(|&n| neighbours(&plan, n));
+            let next: BTreeSet<usize> = next.flat_map(|n| plan.machine(n)).collect();
             expected.extend(next);
         }
-        expected.remove(&centre);
+        expected.retain(|n| !own.contains(n));
         prop_assert_eq!(found, expected);
     }
 

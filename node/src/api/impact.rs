@@ -218,7 +218,7 @@ fn select<'a>(
                     }
                     (ElementId::Edge(id), _) if moment.find_edges(&id).next().is_none() => {
                         if let Some(edge) = names::edge(moment, &id) {
-                            let edges = vec![edge];
+                            let edges = moment.same_link(edge);
                             let found = Selection { edges, ..Selection::default() };
                             all.push((target.as_str(), found));
                             continue;
