@@ -278,6 +278,8 @@ fn page_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
             ("holm_page_elected_elsewhere_total", counts.elsewhere),
             ("holm_page_nobody_may_total", counts.nobody),
             ("holm_page_write_failures_total", counts.write_failures),
+            ("holm_page_incidents_ahead_total", counts.ahead),
+            ("holm_page_stood_still_total", counts.stood_still),
             ("holm_page_heard_total", counts.heard),
             ("holm_page_heard_again_total", counts.heard_again),
             ("holm_page_heard_nothing_total", counts.heard_nothing),

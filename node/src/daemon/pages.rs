@@ -47,6 +47,8 @@ pub(crate) struct Pages {
     leases: Mutex<BTreeMap<Pager, (Millis, Millis)>>,
     /// The incidents of the last judgement, as paging sees them.
     subjects: Mutex<Option<Seen>>,
+    /// Incidents that turned later than they were heard of here, and when that was.
+    ahead: Mutex<BTreeMap<(Box<str>, Millis), Millis>>,
     http: Http,
     tests: Semaphore,
     counts: Mutex<PageCounts>,
@@ -93,6 +95,10 @@ pub(crate) struct PageCounts {
     /// Times that a page waited since there were as many as there may be in a minute.
     pub(crate) over_budget: u64,
     pub(crate) write_failures: u64,
+    /// Incidents that turned later than they were heard of here: some clock is ahead.
+    pub(crate) ahead: u64,
+    /// How often this node stood still and waited to learn what others told.
+    pub(crate) stood_still: u64,
     pub(crate) heard: u64,
     pub(crate) heard_again: u64,
     pub(crate) heard_nothing: u64,
@@ -150,6 +156,7 @@ impl Pages {
             outbox: Mutex::default(),
             leases: Mutex::default(),
             subjects: Mutex::default(),
+            ahead: Mutex::default(),
             http: Http::new(may_dial(allowed)),
             tests: Semaphore::new(MAX_TESTS),
             counts: Mutex::default(),

@@ -104,11 +104,15 @@ fn expected(folder: &Path) -> Vec<Tuple> {
     tuples
 }
 
-/// What the node says of the flows that `exporter` sent.
+/// What the node says of the flows that `exporter` sent; of biflows the way there.
 fn answered(node: &Running, exporter: SocketAddr) -> Vec<Tuple> {
+    told(node, exporter, "flow.biflow IS NULL OR flow.biflow <> 'reverse'")
+}
+
+fn told(node: &Running, exporter: SocketAddr, which: &str) -> Vec<Tuple> {
     let sql = format!(
         "SELECT source.address, destination.address, source.port, destination.port, flow.io.bytes, flow.io.packets \
-         FROM flows WHERE flow.exporter.port = {} AND flow.exporter.address = ip('{}') LIMIT 1000",
+         FROM flows WHERE flow.exporter.port = {} AND flow.exporter.address = ip('{}') AND ({which}) LIMIT 1000",
         exporter.port(),
         exporter.ip()
     );
@@ -177,6 +181,13 @@ fn every_real_capture_is_answered_as_its_own_decoder_says() {
         }
         if has_flows {
             assert_eq!(found.len(), expected.len(), "{name}: {found:?}");
+        }
+        // The way back of a biflow goes between the same ends.
+        let back = told(&node, exporter, "flow.biflow = 'reverse'");
+        assert_eq!(!back.is_empty(), name == "ipfix_example", "{name}: {back:?}");
+        for way in &back {
+            let there = [&way[1], &way[0], &way[3], &way[2]];
+            assert!(found.iter().any(|ours| ours.iter().take(4).eq(there)), "{name}: {way:?}");
         }
     }
     assert!(compared > 30, "only {compared} were compared");

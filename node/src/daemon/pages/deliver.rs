@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holm_mesh_link::MemberState;
 use holm_model::{DocVersion, Millis};
@@ -18,6 +18,8 @@ use crate::daemon::state::NodeState;
 use crate::daemon::tenant::Tenant;
 
 const TICK: Duration = Duration::from_secs(1);
+/// A node that looked at nothing for so long stood still: others may be about to take its place.
+const STOOD_STILL: Duration = Duration::from_secs(15);
 /// Records that come within this time are looked at together.
 const BATCH: Duration = Duration::from_millis(100);
 /// How often what is old is carried on or forgotten, in ticks.
@@ -66,7 +68,7 @@ impl Pages {
 
     fn plan(&self, tenant: &Tenant, now: Millis) -> Plan {
         let judged = tenant.incidents.lately(now);
-        let subjects = self.subjects(&judged);
+        let subjects = self.subjects(&judged, now);
         let defined = self.defined();
         let (members, book) = (lock(&self.members), lock(&self.book));
         let outbox = lock(&self.outbox);
@@ -110,6 +112,7 @@ impl Tenant {
         let mut under_way: JoinSet<()> = JoinSet::new();
         let mut count = 0_u64;
         let mut failure: Option<String> = None;
+        let mut last = (Instant::now(), Millis::now());
         loop {
             tokio::select! {
                 () = self.pages.wake.notified() => tokio::time::sleep(BATCH).await,
@@ -118,6 +121,16 @@ impl Tenant {
                 () = self.ended().cancelled() => return,
             }
             while under_way.try_join_next().is_some() {}
+            // Whoever stood still for so long that others took its place waits, as at a start, to learn what they told.
+            let now = (Instant::now(), Millis::now());
+            let stood =
+                now.0.duration_since(last.0).max(Duration::from_millis(now.1.since(last.1)));
+            if stood >= STOOD_STILL {
+                tracing::warn!(tenant = %self.id, seconds = stood.as_secs(), "this node stood still; it pages again once it knows what others told");
+                self.pages.count(|counts| counts.stood_still += 1);
+                lock(&self.pages.members).restart(now.1);
+            }
+            last = now;
             let (tenant, of) = (Arc::clone(&self), Arc::clone(&state));
             let tend = count.is_multiple_of(TEND_TICKS);
             let work =

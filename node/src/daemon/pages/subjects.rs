@@ -1,6 +1,6 @@
 //! Incidents as paging sees them, and what a page says of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use holm_change::{Proximity, Weights, rank};
@@ -20,17 +20,39 @@ const MAX_ELEMENTS: usize = 50_000;
 
 impl Pages {
     /// The incidents of a judgement; those of the last one are kept.
-    pub(super) fn subjects(&self, judged: &Arc<Judged>) -> Arc<Vec<Arc<Subject>>> {
+    pub(super) fn subjects(&self, judged: &Arc<Judged>, now: Millis) -> Arc<Vec<Arc<Subject>>> {
         let mut kept = lock(&self.subjects);
         if let Some((of, subjects)) = &*kept
             && Arc::ptr_eq(of, judged)
         {
             return Arc::clone(subjects);
         }
-        let subjects = judged.incidents().iter().map(|incident| Arc::new(subject(incident)));
-        let subjects = Arc::new(subjects.collect::<Vec<_>>());
+        let mut subjects: Vec<Subject> = judged.incidents().iter().map(|i| subject(i)).collect();
+        self.note_ahead(&mut subjects, now);
+        let subjects = Arc::new(subjects.into_iter().map(Arc::new).collect::<Vec<_>>());
         *kept = Some((Arc::clone(judged), Arc::clone(&subjects)));
         subjects
+    }
+}
+
+impl Pages {
+    /// What was heard before its time, by the clock here, is remembered with when that was, for as long as it is there.
+    fn note_ahead(&self, subjects: &mut [Subject], now: Millis) {
+        let mut ahead = lock(&self.ahead);
+        let mut still = BTreeMap::new();
+        for subject in subjects {
+            let key = (subject.id.clone(), subject.turned_at);
+            let known = ahead.remove(&key);
+            let heard = known.or_else(|| (subject.turned_at > now).then_some(now));
+            if let Some(heard) = heard {
+                still.insert(key, heard);
+            }
+            if known.is_none() && heard.is_some() {
+                self.count(|counts| counts.ahead += 1);
+            }
+            subject.heard_at = heard;
+        }
+        *ahead = still;
     }
 }
 
@@ -48,6 +70,7 @@ fn subject(incident: &Incident) -> Subject {
         stand,
         word: incident.state.as_str(),
         turned_at: incident.state_since,
+        heard_at: None,
         opened_at: incident.opened,
         severity: incident.severity,
         title: incident.title.clone(),

@@ -278,9 +278,10 @@ impl Intake {
                 (followed.changed, followed.confirmed) = (true, true);
                 true
             }
-            (false, None) if last.from <= at => {
+            // What was raised by a clock that was ahead, and has been set right, ends too.
+            (false, None) if last.from <= at || last.from > now => {
                 if let Some(last) = report.spells.last_mut() {
-                    last.to = Some(at);
+                    last.to = Some(at.max(last.from));
                 }
                 followed.changed = true;
                 true

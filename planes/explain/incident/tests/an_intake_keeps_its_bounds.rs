@@ -127,3 +127,15 @@ fn a_recovery_after_a_start_ends_what_was_raised_before() {
     );
     assert_eq!(only(&judged([&after], 10 * MINUTE)).state, State::Resolved);
 }
+
+#[test]
+fn what_was_raised_by_a_clock_that_was_set_right_since_ends() {
+    let mut intake = intake(IntakeLimits::default());
+    take(&mut intake, signal("host:a", true, 26 * MINUTE), 26 * MINUTE);
+    assert_eq!(intake.drain(Millis(26 * MINUTE)).len(), 1);
+    // The clock was set back by 25 minutes.
+    assert!(take(&mut intake, signal("host:a", false, 2 * MINUTE), 2 * MINUTE));
+    let ended = intake.drain(Millis(3 * MINUTE));
+    assert!(!ended[0].1.is_firing());
+    assert_eq!(intake.counters().late, 0);
+}

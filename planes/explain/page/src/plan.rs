@@ -209,10 +209,10 @@ impl<'a> Planner<'a> {
             };
         }
         let gave_up = threads.iter().filter_map(|(_, thread)| thread.gave_up()).max();
-        if gave_up.is_some_and(|since| since >= subject.turned_at) {
+        if gave_up.is_some_and(|since| since >= subject.turned_here()) {
             return None;
         }
-        if self.now < subject.turned_at + rule.after_ms {
+        if self.now < subject.turned_here() + rule.after_ms {
             return None;
         }
         let over = threads.iter().find(|(_, thread)| thread.told().0 == Told::Over);
@@ -237,7 +237,7 @@ impl<'a> Planner<'a> {
             _ => return None,
         };
         // What was refused for good is a dead letter: it is told again by hand, or once the incident turns.
-        if thread.refused(event).is_some_and(|since| since >= subject.turned_at) {
+        if thread.refused(event).is_some_and(|since| since >= subject.turned_here()) {
             return None;
         }
         self.is_news(subject, record).then_some((event, record.ends))

@@ -35,8 +35,10 @@ pub struct Subject {
     pub stand: Stand,
     /// The word for it.
     pub word: &'static str,
-    /// Since when it stands there.
+    /// Since when it stands there, by the clock of who says so.
     pub turned_at: Millis,
+    /// When that was heard here, where it was to come only later: some clock is ahead.
+    pub heard_at: Option<Millis>,
     /// When it was first reported.
     pub opened_at: Millis,
     /// How grave it is.
@@ -58,6 +60,11 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Since when it stands there, by the clock here: nobody waits for a clock that is ahead.
+    pub fn turned_here(&self) -> Millis {
+        self.heard_at.map_or(self.turned_at, |heard| heard.min(self.turned_at))
+    }
+
     /// All that it goes by, the first one first.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&*self.id).chain(self.also.iter().map(|id| &**id))
@@ -75,6 +82,7 @@ pub(crate) mod tests {
             stand: Stand::Open,
             word: "open",
             turned_at: Millis(1_000),
+            heard_at: None,
             opened_at: Millis(1_000),
             severity,
             title: "https://shop.example fails".into(),

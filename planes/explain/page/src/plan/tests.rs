@@ -67,6 +67,13 @@ impl One {
         self.subjects.push(Arc::new(subject));
     }
 
+    /// One of which a site says whose clock is ahead.
+    fn open_ahead(&mut self, id: &str, severity: Severity, by_ms: u64) {
+        self.open(id, severity);
+        let subject = Arc::make_mut(self.subjects.last_mut().expect("opened"));
+        (subject.turned_at, subject.heard_at) = (self.now + by_ms, Some(self.now));
+    }
+
     fn turn(&mut self, id: &str, stand: Stand) {
         let now = self.now;
         let found = self.subjects.iter_mut().find(|s| *s.id == *id).expect("open");
@@ -146,6 +153,22 @@ fn an_incident_is_told_when_it_opens_when_somebody_looks_and_when_it_ends() {
     one.turn("i-1", Stand::Over);
     assert_eq!(one.deliver(), ["resolve i-1"]);
     assert_eq!(one.book.of_incident("i-1").len(), 5);
+}
+
+#[test]
+fn a_clock_that_is_ahead_holds_up_no_page() {
+    for after_s in [0, 60] {
+        let mut one = One::new(connector(|_| {}), route(|r| r.after_s = after_s));
+        one.open_ahead("i-1", Severity::Warning, 25 * 60_000);
+        if after_s > 0 {
+            assert!(one.deliver().is_empty(), "it waits as long as its route says");
+            one.pass(after_s * 1_000);
+        }
+        assert_eq!(one.deliver(), ["trigger i-1"]);
+        // Nor does it page again when that clock's time has come.
+        one.pass(30 * 60_000);
+        assert!(one.deliver().is_empty());
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn page(event: Event) -> Page {
         stand: if event == Event::Resolve { Stand::Over } else { Stand::Open },
         word: if event == Event::Resolve { "resolved" } else { "open" },
         turned_at: NOW,
+        heard_at: None,
         opened_at: NOW,
         severity: Severity::Critical,
         title: format!("shop fails {HOSTILE}").into(),
