@@ -96,19 +96,16 @@ fn a_site_that_fails_takes_its_probed_paths_with_it_and_any_node_can_tell() {
             .is_some_and(|n| n.iter().any(|n| n["id"] == format!("host:{host}")))
     );
     assert_eq!(near["items"][0]["distance"], 1, "{near}");
+    // Each site's own address is where its own agent is: it hangs on nobody who probes it.
     let hanging = tokyo.get("/v1/topology/dependents?id=agent:berlin");
-    assert!(
-        hanging["items"].as_array().is_some_and(|n| n.contains(&json!(format!("host:{host}")))),
-        "{hanging}"
-    );
+    assert_eq!(hanging["total"], 0, "{hanging}");
     let parts = berlin.get("/v1/topology/components?limit=2");
     assert!(parts["items"][0]["size"].as_u64() >= parts["items"][1]["size"].as_u64(), "{parts}");
     assert!(parts["total"].as_u64().is_some_and(|total| total >= 3), "sites stand alone: {parts}");
-    for args in
-        [vec!["neighbours", "agent:berlin"], vec!["dependents", "agent:berlin"], vec!["components"]]
-    {
+    for args in [vec!["neighbours", "agent:berlin"], vec!["components"]] {
         assert!(berlin.place.holm(&args).succeeded().contains("host:"), "{args:?}");
     }
+    berlin.place.holm(&["dependents", "agent:berlin"]).succeeded();
 
     let diff = berlin.get("/v1/topology/diff?from=2020-01-01T00:00:00Z");
     let appeared = diff["appeared"]["total"].as_u64();
