@@ -19,7 +19,7 @@ use holm_slo::Writer;
 
 use super::alerts_state::{Shown, States};
 use super::gitops::HeldByFolder;
-use super::policy_edit::{PolicyEdit, holder, says_nothing_new, standing};
+use super::policy_edit::{PolicyEdit, says_nothing_new, standing};
 use super::slo::{Applied, lock};
 use super::state::{Change, NodeState, Topic};
 use super::tenant::Tenant;
@@ -378,9 +378,7 @@ impl Tenant {
 
     /// The file of a folder that holds a rule.
     pub(crate) fn file_of(&self, state: &NodeState, rule: &AlertRule) -> Option<String> {
-        let edit = holder(&rule.edits)?;
-        let last = (&*edit.by, &*edit.writer);
-        let held = self.held_by_folder(state, (RULES, &rule.name), last, "").err()?;
+        let held = self.held_by_folder(state, (RULES, &rule.name), &rule.edits, "").err()?;
         Some(format!("{} at {}", held.path, held.node))
     }
 
@@ -448,10 +446,8 @@ impl Tenant {
                     applied.push(Applied::Unchanged);
                     continue;
                 }
-                if area == RULES
-                    && let Some(edit) = holder(&standing)
-                {
-                    self.held_by_folder(state, (RULES, name), (&edit.by, &edit.writer), by)?;
+                if area == RULES {
+                    self.held_by_folder(state, (RULES, name), &standing, by)?;
                 }
                 let content = content.map(String::into_bytes);
                 let known = standing.iter().any(|edit| edit.content.is_some());

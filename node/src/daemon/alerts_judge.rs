@@ -282,7 +282,7 @@ impl Tenant {
         let mut engine = Engine::new(rules.clone(), &tables, Limits::default(), now, now);
         let back = engine.seasonal().into_iter().map(|(_, back)| back).max()?;
         let from = now - back;
-        let watched = watched(snapshots, self.alerts.since);
+        let watched = watched(snapshots, (from, self.alerts.since), &|| self.has_ended());
         engine = Engine::new(rules.clone(), &tables, Limits::default(), from, watched);
         let mut past = Past::open(&engine.wanted(), snapshots, from);
         let done = past.feed(&mut engine, (from, now), &|| self.has_ended());
@@ -395,12 +395,13 @@ impl Tenant {
         let store = &self.rows.store;
         let snapshots: Vec<Snapshot> =
             store.tables().into_iter().filter_map(|t| store.snapshot(t.name())).collect();
-        let watched = watched(&snapshots, self.alerts.since);
+        let until = Instant::now() + PREVIEW_TIME;
+        let late = || Instant::now() > until;
+        let watched = watched(&snapshots, (begin, self.alerts.since), &late);
         engine = Engine::new(rules, &tables, Limits::default(), begin, watched);
         engine.record(&name, from, every_ms);
         let mut past = Past::open(&engine.wanted(), &snapshots, begin);
-        let until = Instant::now() + PREVIEW_TIME;
-        let whole = past.feed(&mut engine, (begin, to), &|| Instant::now() > until);
+        let whole = past.feed(&mut engine, (begin, to), &late);
         let standing = engine.standings(0).into_iter().next();
         let (groups, all) = engine.recorded(most);
         let mut problem = standing.as_ref().and_then(|standing| standing.problem.clone());

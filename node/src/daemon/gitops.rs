@@ -6,19 +6,19 @@
 //! is gone takes its policies away: once the folder is at rest, and all of it can be read, so that what moves between
 //! files is never lost.
 
+mod content;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use holm_active::Test;
-use holm_alert::Rule;
 use holm_model::{Millis, TenantId};
-use holm_policy::{MAX_FILE_BYTES, Refused, Value};
-use holm_slo::Definition;
+use holm_policy::MAX_FILE_BYTES;
 
+use self::content::{Content, named, read};
 use super::alerts::{AlertError, RULES};
-use super::policy_edit::{FOLDER as MARK, PolicyEdit};
+use super::policy_edit::{FOLDER as MARK, PolicyEdit, holder};
 use super::probe_tests::AREA as TESTS;
 use super::slo::{AREA as SLOS, Applied, SloError};
 use super::state::{Change, NodeState, Topic};
@@ -69,6 +69,8 @@ pub(crate) struct FolderFile {
     pub(crate) problems: Vec<String>,
     /// What it holds is known: what is refused is not taken for gone.
     known: Option<Vec<String>>,
+    /// What it names while it is refused.
+    named: Vec<String>,
 }
 
 /// The folder as it was applied last.
@@ -85,6 +87,8 @@ pub(crate) struct FolderView {
 #[derive(Debug, Default)]
 pub(crate) struct GitOps {
     view: Mutex<Arc<FolderView>>,
+    /// What files said when they were applied last, by path: it stands while they are refused.
+    said: Mutex<BTreeMap<String, Content>>,
 }
 
 impl GitOps {
@@ -92,11 +96,18 @@ impl GitOps {
         Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The file that holds a policy of a tenant.
+    fn said(&self) -> MutexGuard<'_, BTreeMap<String, Content>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file that holds a policy of a tenant: what a refused one names is that file's as well, for it counts once
+    /// the file is mended.
     fn holder(&self, tenant: &TenantId, area: &str, name: &str) -> Option<String> {
         let key = format!("{area}/{name}");
         let view = self.view();
-        let file = view.files.iter().find(|f| f.tenant == *tenant && f.policies.contains(&key))?;
+        let own = || view.files.iter().filter(|file| file.tenant == *tenant);
+        let file = own().find(|file| file.policies.contains(&key));
+        let file = file.or_else(|| own().find(|file| file.named.contains(&key)))?;
         Some(file.path.clone())
     }
 
@@ -127,50 +138,6 @@ pub(crate) fn author(name: &str) -> &str {
     name.trim_start_matches(MARK)
 }
 
-/// What a file says.
-enum Content {
-    Rules(Vec<Rule>),
-    Slos(Vec<Definition>),
-    Tests(Vec<Test>),
-}
-
-impl Content {
-    fn names(&self) -> Vec<String> {
-        match self {
-            Self::Rules(rules) => {
-                rules.iter().map(|rule| format!("{RULES}/{}", rule.name)).collect()
-            }
-            Self::Slos(slos) => slos.iter().map(|slo| format!("{SLOS}/{}", slo.name)).collect(),
-            Self::Tests(tests) => {
-                tests.iter().map(|test| format!("{TESTS}/{}", test.name)).collect()
-            }
-        }
-    }
-}
-
-fn read(text: &str, now: Millis) -> Result<Content, Refused> {
-    let nodes = holm_policy::read(text).map_err(|problem| Refused(vec![problem]))?;
-    let objects = holm_policy::documents(&nodes);
-    let is = |value: &Value, wanted: &str| match value {
-        Value::Map(pairs) => pairs.iter().any(|(key, _, node)| {
-            key == "kind" && matches!(&node.value, Value::Scalar(kind, _) if kind == wanted)
-        }),
-        _ => false,
-    };
-    let any = |wanted: &str| objects.iter().any(|(_, node)| is(&node.value, wanted));
-    if objects.is_empty() {
-        // A file that somebody emptied.
-        return Ok(Content::Rules(Vec::new()));
-    }
-    if any(holm_alert::KIND) {
-        return holm_alert::parse(text).map(Content::Rules);
-    }
-    match any(holm_active::KIND) {
-        true => holm_active::parse(text).map(Content::Tests),
-        false => holm_slo::parse(text, now).map(Content::Slos),
-    }
-}
-
 /// A file as it lies there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Found {
@@ -189,6 +156,8 @@ struct Known {
     applied_at: Millis,
     /// What is gone from it was taken away.
     swept: bool,
+    /// What files hold and did not stand all the same.
+    missing: BTreeSet<(TenantId, String)>,
 }
 
 fn files(folder: &Path, first: &TenantId) -> Result<Vec<Found>, String> {
@@ -294,6 +263,14 @@ fn content(found: &Found, now: Millis) -> Result<Content, Vec<String>> {
     read(&text, now).map_err(|refused| refused.0.iter().take(20).map(ToString::to_string).collect())
 }
 
+/// What a file names that is refused.
+fn named_in(found: &Found) -> Vec<String> {
+    if found.fault.is_some() || found.length > MAX_FILE_BYTES as u64 {
+        return Vec::new();
+    }
+    std::fs::read_to_string(&found.full).map(|text| named(&text)).unwrap_or_default()
+}
+
 impl NodeState {
     /// Applies the folder of policies until the node stops, if there is one.
     pub(crate) async fn keep_folder(self: Arc<Self>) {
@@ -342,7 +319,9 @@ impl NodeState {
         if let Some(known) = before.filter(|known| known.found == found && known.swept) {
             let refused = old.files.iter().any(|file| !file.problems.is_empty());
             let again = if refused { AGAIN_REFUSED_MS } else { AGAIN_MS };
-            if now.since(known.applied_at) < again {
+            // What another folder let go of and this one holds is put back at once.
+            let vanished = !self.missing(&old).is_subset(&known.missing);
+            if now.since(known.applied_at) < again && !vanished {
                 return Some(known);
             }
         }
@@ -362,13 +341,20 @@ impl NodeState {
                 policies: last.map(|last| last.policies.clone()).unwrap_or_default(),
                 problems: Vec::new(),
                 known: None,
+                named: Vec::new(),
             };
-            if held.is_err() {
+            let of_tenant = held.is_ok();
+            if !of_tenant {
                 // It is of no tenant here.
                 shown.known = Some(Vec::new());
             }
             match held.map_err(|why| vec![why]).and_then(|t| Ok((t, content(file, now)?))) {
-                Err(problems) => shown.problems = problems,
+                Err(problems) => {
+                    shown.problems = problems;
+                    if of_tenant {
+                        shown.named = named_in(file);
+                    }
+                }
                 Ok((tenant, content)) => {
                     let names = content.names();
                     shown.known = Some(names.clone());
@@ -377,7 +363,10 @@ impl NodeState {
                         Some(format!("{name} stands in {other} as well"))
                     });
                     match double {
-                        Some(double) => shown.problems.push(double),
+                        Some(double) => {
+                            shown.problems.push(double);
+                            shown.named = names;
+                        }
                         None => {
                             for name in &names {
                                 taken.insert((id.clone(), name.clone()), file.path.clone());
@@ -399,10 +388,16 @@ impl NodeState {
                     if changed > 0 {
                         tracing::info!(file = file.path, tenant = %tenant.id, changed, "policies of a file applied");
                     }
+                    self.gitops.said().insert(file.path.clone(), content);
                 }
-                Err(why) => file.problems.push(why),
+                Err(why) => {
+                    file.problems.push(why);
+                    file.named = content.names();
+                }
             }
         }
+        self.gitops.said().retain(|path, _| view.files.iter().any(|file| file.path == *path));
+        self.put_back(&view, &taken, now);
         for tenant in self.tenants.all().iter().filter(|_| at_rest) {
             self.take_away(tenant, &view, now);
         }
@@ -416,8 +411,65 @@ impl NodeState {
                 );
             }
         }
+        let missing = self.missing(&view);
         self.show_folder(view);
-        Some(Known { found, applied_at: now, swept: at_rest })
+        Some(Known { found, applied_at: now, swept: at_rest, missing })
+    }
+
+    /// What files hold, or would, and does not stand: each as `area/name` of its tenant.
+    fn missing(&self, view: &FolderView) -> BTreeSet<(TenantId, String)> {
+        let mut missing = BTreeSet::new();
+        for tenant in self.tenants.all() {
+            let own = view.files.iter().filter(|file| file.tenant == tenant.id);
+            let held = own.flat_map(|file| file.policies.iter().chain(&file.named));
+            // All of them are in the order of their names.
+            let (rules, slos) = (tenant.alerts.defined(), tenant.slos.defined());
+            let tests = tenant.tests.defined();
+            let stands = |key: &str| match key.split_once('/') {
+                Some((RULES, name)) => rules.binary_search_by(|r| (*r.name).cmp(name)).is_ok(),
+                Some((SLOS, name)) => slos.binary_search_by(|slo| (*slo.name).cmp(name)).is_ok(),
+                Some((TESTS, name)) => tests.binary_search_by(|t| (*t.name).cmp(name)).is_ok(),
+                _ => true,
+            };
+            let gone = held.filter(|key| !stands(key));
+            missing.extend(gone.map(|key| (tenant.id.clone(), key.clone())));
+        }
+        missing
+    }
+
+    /// Puts back what refused files said before and another node's folder took away meanwhile.
+    fn put_back(
+        &self,
+        view: &FolderView,
+        taken: &BTreeMap<(TenantId, String), String>,
+        now: Millis,
+    ) {
+        let missing = self.missing(view);
+        if missing.is_empty() {
+            return;
+        }
+        for file in view.files.iter().filter(|file| !file.problems.is_empty()) {
+            let Some(tenant) = self.tenants.of(&file.tenant) else { continue };
+            let is_wanted = |key: &str| {
+                let key = (file.tenant.clone(), key.to_owned());
+                let elsewhere = taken.get(&key).is_some_and(|path| *path != file.path);
+                missing.contains(&key) && !elsewhere
+            };
+            let said = self.gitops.said().get(&file.path).map(|said| said.only(is_wanted));
+            let Some(said) = said.filter(|said| !said.names().is_empty()) else { continue };
+            match self.apply_file(&tenant, &said, &by_of(&file.path), now) {
+                Ok(changed) => {
+                    tracing::info!(file = file.path, tenant = %tenant.id, changed, "policies that a refused file said before are put back");
+                }
+                Err(why) => {
+                    tracing::error!(
+                        file = file.path,
+                        why,
+                        "what a refused file said before could not be put back"
+                    );
+                }
+            }
+        }
     }
 
     fn show_folder(&self, view: FolderView) {
@@ -499,15 +551,17 @@ impl NodeState {
 }
 
 impl Tenant {
-    /// Refuses an edit of what a folder holds: at its own node by what the folder says now, elsewhere by what was
-    /// said last, unless that site is gone for good.
+    /// Refuses an edit of what a folder holds: at its own node by what the folder says now, whether it stands or
+    /// not, elsewhere by the edits that stand, unless that site is gone for good.
     pub(super) fn held_by_folder(
         &self,
         state: &NodeState,
         (area, name): (&str, &str),
-        (last, writer): (&str, &str),
+        standing: &[PolicyEdit],
         by: &str,
     ) -> Result<(), HeldByFolder> {
+        let last = holder(standing);
+        let (last, writer) = last.map_or(("", ""), |edit| (&*edit.by, &*edit.writer));
         let own = format!("{}/{}", state.config.node.site, state.config.node.name);
         let held = |path: String, node: &str| {
             let other = by.strip_prefix(MARK).map(|path| (path.to_owned(), own.clone()));
@@ -541,23 +595,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_read_by_what_is_in_them() {
-        let rule = "kind: AlertRule\nname: a\ntable: t\nvalue: count\ncondition: { above: 1 }\n";
-        assert!(matches!(read(rule, Millis(0)), Ok(Content::Rules(rules)) if rules.len() == 1));
-        let bad = format!("{rule}wrong: 1\n");
-        let refused = read(&bad, Millis(0)).err().expect("refused");
-        assert_eq!((refused.0[0].mark.line, refused.0[0].mark.column), (6, 1));
-        let test = "kind: Test\nname: a\nprobe: icmp\ntarget: x\ninterval: 10s\n";
-        assert!(matches!(read(test, Millis(0)), Ok(Content::Tests(tests)) if tests.len() == 1));
-        let slo = "apiVersion: openslo/v1\nkind: SLO\n";
-        let refused = read(slo, Millis(0)).err().expect("refused").to_string();
-        assert!(refused.contains("metadata"), "{refused}");
-        assert!(
-            matches!(read("# nothing\n", Millis(0)), Ok(Content::Rules(rules)) if rules.is_empty())
-        );
-    }
-
-    #[test]
     fn what_a_refused_file_said_before_a_start_is_held() {
         let (acme, other) =
             (TenantId::new("acme").expect("valid"), TenantId::new("other").expect("valid"));
@@ -567,6 +604,7 @@ mod tests {
             policies: Vec::new(),
             problems: problem.map(str::to_owned).into_iter().collect(),
             known: known.then(Vec::new),
+            named: Vec::new(),
         };
         let holds = |view: FolderView, tenant: &TenantId, path: &str| {
             let gitops = GitOps::default();
@@ -588,6 +626,29 @@ mod tests {
         let long = format!("{}.yaml", "x".repeat(90));
         let refused = read(vec![file(&long, Some("line 1"), false)]);
         assert_eq!(holds(refused, &acme, &long), Some(long), "a long name is cut in the edit");
+    }
+
+    #[test]
+    fn what_a_refused_file_names_is_its_own() {
+        let key = |area: &str, name: &str| format!("{area}/{name}");
+        let (acme, other) =
+            (TenantId::new("acme").expect("valid"), TenantId::new("other").expect("valid"));
+        let file = |path: &str, policies: &[&str], named: &[&str]| FolderFile {
+            path: path.to_owned(),
+            tenant: acme.clone(),
+            policies: policies.iter().map(|name| key(RULES, name)).collect(),
+            problems: vec!["line 4".to_owned()],
+            known: None,
+            named: named.iter().map(|name| key(RULES, name)).collect(),
+        };
+        let files = vec![file("a.yaml", &[], &["lost", "new"]), file("b.yaml", &["lost"], &[])];
+        let gitops = GitOps::default();
+        *gitops.view.lock().expect("held") =
+            Arc::new(FolderView { files, problem: None, read: true });
+        assert_eq!(gitops.holder(&acme, RULES, "lost").as_deref(), Some("b.yaml"), "applied once");
+        assert_eq!(gitops.holder(&acme, RULES, "new").as_deref(), Some("a.yaml"));
+        assert_eq!(gitops.holder(&acme, TESTS, "new"), None);
+        assert_eq!(gitops.holder(&other, RULES, "new"), None);
     }
 
     #[test]

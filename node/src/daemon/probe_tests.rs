@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use super::gitops::HeldByFolder;
 use super::incidents::Incidents;
 use super::links::Heard;
-use super::policy_edit::{PolicyEdit, holder, says_nothing_new, standing};
+use super::policy_edit::{PolicyEdit, says_nothing_new, standing};
 use super::probe_tests_states::{NODE_KEY, Node, NodeRecord, TestRecord, TestStates, test_key};
 use super::rows::RESULTS_TABLE;
 use super::slo::{Applied, lock};
@@ -603,9 +603,7 @@ impl Tenant {
                 if !may_open && (test.is_some_and(opens) || (opened && test.is_some())) {
                     return Err(TestError::Allow(name.into()));
                 }
-                if let Some(edit) = holder(edits) {
-                    self.held_by_folder(state, (AREA, name), (&edit.by, &edit.writer), by)?;
-                }
+                self.held_by_folder(state, (AREA, name), edits, by)?;
                 let content = content.map(String::into_bytes);
                 let edit =
                     lock(&self.tests.policies).edit((AREA, name), (site, node), by, content, now);

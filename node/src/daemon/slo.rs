@@ -16,7 +16,7 @@ use holm_slo::{
     Writer,
 };
 
-use super::policy_edit::{PolicyEdit, holder, says_nothing_new, standing};
+use super::policy_edit::{PolicyEdit, says_nothing_new, standing};
 use super::slo_count::Waiting;
 use super::state::{Change, NodeState, Topic};
 use super::tenant::Tenant;
@@ -441,10 +441,7 @@ impl Tenant {
                     applied.push(Applied::Unchanged);
                     continue;
                 }
-                if let Some(edit) = holder(edits) {
-                    let last = (&*edit.by, &*edit.writer);
-                    self.held_by_folder(state, (AREA, name), last, by)?;
-                }
+                self.held_by_folder(state, (AREA, name), edits, by)?;
                 let place = (&self.slos.writer.site, &self.slos.writer.node);
                 let content = content.map(String::into_bytes);
                 let edit = lock(&self.slos.policies).edit((AREA, name), place, by, content, now);

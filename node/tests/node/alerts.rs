@@ -370,6 +370,65 @@ fn folders_at_two_sites_that_say_the_same_are_no_conflict() {
 }
 
 #[test]
+fn what_one_folder_lets_go_of_and_another_holds_is_put_back_and_never_edited() {
+    let lab = Lab::new();
+    let folders = [lab.path().join("a"), lab.path().join("b")];
+    let file = |n: usize| folders[n].join("net.yaml");
+    for folder in &folders {
+        std::fs::create_dir_all(folder).expect("made");
+    }
+    std::fs::write(file(0), rule("busy", "")).expect("written");
+    let set = |n: usize| [("HOLM_POLICIES_FOLDER", folders[n].to_str().expect("a path"))];
+    let berlin = lab.found("berlin").start_with(&set(0));
+    eventually("berlin applies it", || (names(&berlin) == ["busy"]).then_some(()));
+    let tokyo = lab.join(&berlin, "tokyo").start_with(&set(1));
+    agree(&[&berlin, &tokyo]);
+    eventually("tokyo has it", || (names(&tokyo) == ["busy"]).then_some(()));
+    // Its folder says the same only now: berlin's edit stands alone.
+    let theirs = format!("{}---\n{}", rule("busy", ""), rule("theirs", ""));
+    std::fs::write(file(1), &theirs).expect("written");
+    eventually("tokyo's counts", || (names(&tokyo) == ["busy", "theirs"]).then_some(()));
+    // Nobody edits it meanwhile where a folder holds it, whether it stands or not.
+    let written_by = |node: &Running, writer: &str| {
+        within(&format!("{writer} holds it"), WHILE, || {
+            let edit = rule("busy", "severity: info\n");
+            let edited = send(&node.place.client(), "POST", "/v1/alerts/rules", &edit);
+            assert_eq!(edited.status, 409, "{}", edited.body);
+            assert!(edited.body.contains("net.yaml"), "it names the file: {}", edited.body);
+            // From the one folder to the other it may be gone for a moment.
+            let found = node.place.client().get("/v1/alerts/rules/busy");
+            let by = format!("folder:net.yaml at {writer}");
+            let is_there = found.status == 200;
+            (is_there && found.json()["edited_by"].as_str()? == by).then_some(())
+        });
+    };
+    written_by(&tokyo, "berlin/n1");
+    std::fs::remove_file(file(0)).expect("removed");
+    written_by(&tokyo, "tokyo/n1");
+    agree(&[&berlin, &tokyo]);
+    written_by(&berlin, "tokyo/n1");
+
+    // So as well if the file that holds it still is refused by then: what it said before stands.
+    let two = format!("{}---\n{}", rule("busy", ""), rule("mine", ""));
+    std::fs::write(file(0), &two).expect("written");
+    eventually("berlin's counts", || (names(&tokyo) == ["busy", "mine", "theirs"]).then_some(()));
+    std::fs::remove_file(file(1)).expect("removed");
+    std::fs::write(file(0), format!("{two}nonsense: 1\n")).expect("written");
+    written_by(&berlin, "berlin/n1");
+    eventually("berlin's is refused", || refused(&berlin, "net.yaml"));
+    for node in [&berlin, &tokyo] {
+        eventually("both stand", || (names(node) == ["busy", "mine"]).then_some(()));
+    }
+    // What a refused file names for the first time is that file's, too.
+    std::fs::write(file(0), format!("{two}nonsense: 1\n---\n{}", rule("new", "")))
+        .expect("written");
+    // The folder is looked at every 3 s.
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    let edited = send(&berlin.place.client(), "POST", "/v1/alerts/rules", &rule("new", ""));
+    assert_eq!(edited.status, 409, "{}", edited.body);
+}
+
+#[test]
 fn what_moves_between_files_of_a_folder_is_never_lost() {
     let lab = Lab::new();
     let folder = lab.path().join("policies");

@@ -43,4 +43,4 @@ pub use sketch::RELATIVE_ERROR;
 pub use standing::{GroupStanding, RuleStanding, RuleState};
 pub use tell::{Quiet, Turn};
 pub use watch::Spell;
-pub use watched::{Watched, span_of};
+pub use watched::{Watched, span_of, times_of};

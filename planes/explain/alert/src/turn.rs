@@ -33,13 +33,15 @@ fn judge(
 ) -> Found {
     let steps = query.window_ms / step_ms;
     let value = slot.value(&query.measure, (tick.saturating_sub(steps), tick), query.window_ms);
-    let verdict = |verdict| Found { value, band: None, verdict, known: None };
+    // Rows from before may be missing: too few of them say nothing.
+    let whole = || is_whole(query, tick * step_ms, watched);
+    // None where nobody watched are not nothing.
+    let shown = value.filter(|value| *value != 0.0 || whole());
+    let verdict = |verdict| Found { value: shown, band: None, verdict, known: None };
     if slot.born >= tick {
         return Found { value: None, ..verdict(Verdict::NoValue) };
     }
     let Some(number) = value else { return verdict(Verdict::NoValue) };
-    // Rows from before may be missing: too few of them say nothing.
-    let whole = || is_whole(query, tick * step_ms, watched);
     let low = |breach: bool| match breach {
         true if !whole() => Verdict::NoValue,
         true => Verdict::Breach,
@@ -60,7 +62,7 @@ fn judge(
                 Ok(usual) => usual,
                 Err(known) => {
                     return Found {
-                        value,
+                        value: shown,
                         band: None,
                         verdict: Verdict::Warming,
                         known: Some(known),
@@ -72,7 +74,7 @@ fn judge(
             let above = direction != Direction::Below && number > most;
             let below = direction != Direction::Above && number < least;
             let verdict = if above { Verdict::Breach } else { low(below) };
-            Found { value, band: Some((least, most)), verdict, known: None }
+            Found { value: shown, band: Some((least, most)), verdict, known: None }
         }
     }
 }

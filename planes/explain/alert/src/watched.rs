@@ -34,7 +34,7 @@ impl Watched {
     }
 
     /// Whether all of the time from `from_ms` to `to_ms` was.
-    pub(crate) fn covers(&self, from_ms: u64, to_ms: u64) -> bool {
+    pub fn covers(&self, from_ms: u64, to_ms: u64) -> bool {
         let after = self.spans.partition_point(|(begin, _)| *begin <= from_ms);
         after.checked_sub(1).is_some_and(|place| to_ms <= self.spans[place].1)
     }
@@ -46,9 +46,14 @@ impl From<Millis> for Watched {
     }
 }
 
+/// The times of some rows, in milliseconds since 1970 and in their order.
+pub fn times_of(batch: &RecordBatch, time: &str) -> Option<Vec<u64>> {
+    batch.column_by_name(time).and_then(times)
+}
+
 /// The time of the earliest and of the latest of some rows.
 pub fn span_of(batch: &RecordBatch, time: &str) -> Option<(Millis, Millis)> {
-    let when = batch.column_by_name(time).and_then(times)?;
+    let when = times_of(batch, time)?;
     Some((Millis(*when.iter().min()?), Millis(*when.iter().max()?)))
 }
 

@@ -392,6 +392,28 @@ fn a_preview_is_what_would_have_been() {
 }
 
 #[test]
+fn a_preview_has_no_value_for_what_nobody_watched() {
+    for value in ["count", "rate", "{ sum: value }"] {
+        let text = over("many", &format!("value: {value}, condition: {{ above: 3 }}"));
+        // Rows were taken from the tenth minute on; the first came five minutes later.
+        let since = BEGIN + 10 * MINUTE;
+        let mut engine =
+            Engine::new(rules(&text), &tables(), Limits::default(), Millis(BEGIN), Millis(since));
+        engine.record("many", Millis(BEGIN), MINUTE);
+        feed(&mut engine, &[row(since + 5 * MINUTE, "a", 1.0, true)], BEGIN + 20 * MINUTE);
+        engine.judge(Millis(BEGIN + 20 * MINUTE + 5_000));
+        let (groups, _) = engine.recorded(5);
+        let of = |minute: u64| {
+            let at = Millis(BEGIN + minute * MINUTE);
+            groups[0].points.iter().find(|point| point.at == at).map(|point| point.value)
+        };
+        assert_eq!((of(2), of(9), of(10)), (Some(None), Some(None), Some(None)), "{value}");
+        assert_eq!((of(11), of(14)), (Some(Some(0.0)), Some(Some(0.0))), "{value}: watched");
+        assert!(matches!(of(16), Some(Some(number)) if number > 0.0), "{value}");
+    }
+}
+
+#[test]
 fn another_engine_goes_on_with_what_was_said() {
     let text = over("many", "by: [who], value: count, condition: { above: 0 }");
     let mut first = engine(&text);
