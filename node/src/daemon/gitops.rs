@@ -677,7 +677,7 @@ mod tests {
         let found = files(dir.path(), &first).expect("listed");
         for path in ["e.yaml", "lima"] {
             let file = found.iter().find(|file| file.path == path).expect("it is there");
-            let problems = content(file, Millis(0)).err().expect("it cannot be read");
+            let problems = content(file, Millis(0)).expect_err("it cannot be read");
             assert!(problems[0].contains("a link that leads nowhere"), "{problems:?}");
         }
         assert_eq!(author("folder:folder:x"), "x");

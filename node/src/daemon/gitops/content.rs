@@ -106,12 +106,12 @@ mod tests {
         let rule = "kind: AlertRule\nname: a\ntable: t\nvalue: count\ncondition: { above: 1 }\n";
         assert!(matches!(read(rule, Millis(0)), Ok(Content::Rules(rules)) if rules.len() == 1));
         let bad = format!("{rule}wrong: 1\n");
-        let refused = read(&bad, Millis(0)).err().expect("refused");
+        let refused = read(&bad, Millis(0)).expect_err("refused");
         assert_eq!((refused.0[0].mark.line, refused.0[0].mark.column), (6, 1));
         let test = "kind: Test\nname: a\nprobe: icmp\ntarget: x\ninterval: 10s\n";
         assert!(matches!(read(test, Millis(0)), Ok(Content::Tests(tests)) if tests.len() == 1));
         let slo = "apiVersion: openslo/v1\nkind: SLO\n";
-        let refused = read(slo, Millis(0)).err().expect("refused").to_string();
+        let refused = read(slo, Millis(0)).expect_err("refused").to_string();
         assert!(refused.contains("metadata"), "{refused}");
         assert!(
             matches!(read("# nothing\n", Millis(0)), Ok(Content::Rules(rules)) if rules.is_empty())

@@ -68,7 +68,9 @@ fn arithmetic_does_not_wrap() {
     let text = refused("SELECT flow.io.bytes - 1 FROM flows");
     assert!(text.contains("Int64"), "{text}");
     assert_eq!(
-        one("SELECT CASE WHEN flow.io.bytes > 100 THEN 0 ELSE flow.io.bytes * flow.io.bytes END AS n FROM flows ORDER BY n"),
+        one(
+            "SELECT CASE WHEN flow.io.bytes > 100 THEN 0 ELSE flow.io.bytes * flow.io.bytes END AS n FROM flows ORDER BY n"
+        ),
         [[json!("0")], [json!("25")], [json!("49")]]
     );
 }
@@ -90,7 +92,9 @@ fn equal_expressions_one_over_the_other_are_not_one() {
         [[json!(3)]]
     );
     assert_eq!(
-        one("SELECT s + 1 AS s FROM (SELECT s + 1 AS s FROM (SELECT s + 1 AS s FROM (SELECT count(*) AS s FROM flows)))"),
+        one(
+            "SELECT s + 1 AS s FROM (SELECT s + 1 AS s FROM (SELECT s + 1 AS s FROM (SELECT count(*) AS s FROM flows)))"
+        ),
         [[json!(4)]]
     );
 }
