@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 
 use super::icmp::{Statistics, spacing};
-use super::left;
+use super::{Dial, left};
+use crate::Family;
 use crate::outcome::Outcome;
 
 /// Longest answer that is looked at, in bytes.
@@ -52,8 +53,21 @@ pub(super) struct Names {
     pub(super) jitter: &'static str,
 }
 
+/// A socket for `host` and `port` alone, after the look-up and the guard, and their address.
+pub(super) async fn open(
+    (host, port, family): (&str, u16, Family),
+    until: Instant,
+    dns_ms: &'static str,
+    dial: &Dial<'_>,
+    outcome: &mut Outcome,
+) -> Result<(UdpSocket, SocketAddr), String> {
+    let ip = dial.resolve(host, family, until, dns_ms, outcome).await?;
+    let address = SocketAddr::new(ip, port);
+    Ok((socket(address).await?, address))
+}
+
 /// A socket for `address` alone.
-pub(super) async fn socket(address: SocketAddr) -> Result<UdpSocket, String> {
+async fn socket(address: SocketAddr) -> Result<UdpSocket, String> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
         SocketAddr::V6(_) => ([0_u16; 8], 0).into(),

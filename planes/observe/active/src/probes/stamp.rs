@@ -4,7 +4,6 @@
 pub(crate) mod reflector;
 mod wire;
 
-use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -55,13 +54,10 @@ pub(crate) async fn probe(
 ) -> Outcome {
     let until = Instant::now() + limit;
     let mut outcome = Outcome::default();
-    let ip = match dial.resolve(&session.host, family, until, "stamp.dns_ms", &mut outcome).await {
-        Ok(ip) => ip,
-        Err(error) => return outcome.failed(error),
-    };
-    let address = SocketAddr::new(ip, session.port);
-    let socket = match series::socket(address).await {
-        Ok(socket) => socket,
+    let target = (&*session.host, session.port, family);
+    let opened = series::open(target, until, "stamp.dns_ms", dial, &mut outcome).await;
+    let (socket, address) = match opened {
+        Ok(opened) => opened,
         Err(error) => return outcome.failed(error),
     };
     // No session of its own has the number 0 (RFC 8972 §3).
@@ -170,6 +166,7 @@ mod tests {
     use super::super::Resolver;
     use super::*;
     use proptest::prelude::*;
+    use std::net::SocketAddr;
     use tokio::net::UdpSocket;
 
     fn metric(outcome: &Outcome, column: &str) -> Option<f64> {

@@ -1,6 +1,5 @@
 //! Packets over UDP that come back as they were sent (RFC 862), and what that takes.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -48,13 +47,10 @@ pub(crate) async fn probe(
 ) -> Outcome {
     let until = Instant::now() + limit;
     let mut outcome = Outcome::default();
-    let ip = match dial.resolve(&echoes.host, family, until, "udp.dns_ms", &mut outcome).await {
-        Ok(ip) => ip,
-        Err(error) => return outcome.failed(error),
-    };
-    let address = SocketAddr::new(ip, echoes.port);
-    let socket = match series::socket(address).await {
-        Ok(socket) => socket,
+    let target = (&*echoes.host, echoes.port, family);
+    let opened = series::open(target, until, "udp.dns_ms", dial, &mut outcome).await;
+    let (socket, address) = match opened {
+        Ok(opened) => opened,
         Err(error) => return outcome.failed(error),
     };
     let mut token = [0; TOKEN_BYTES];
@@ -101,6 +97,7 @@ mod tests {
     use super::super::Resolver;
     use super::*;
     use proptest::prelude::*;
+    use std::net::SocketAddr;
     use tokio::net::UdpSocket;
 
     async fn server(answer: impl Fn(usize, &[u8]) -> Vec<Vec<u8>> + Send + 'static) -> SocketAddr {
