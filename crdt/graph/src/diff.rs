@@ -1,9 +1,11 @@
 //! What changed between two moments, and when most of it did.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use holm_model::{EdgeId, ElementId, Interval, IntervalSet, Millis, is_measured};
+use holm_model::{ElementId, Interval, IntervalSet, Millis, is_measured};
 
+use crate::compared::Found;
 use crate::joining::Joined;
 use crate::records::{Record, Records, SiteIndex};
 use crate::snapshot::{Heard, said_at};
@@ -79,79 +81,28 @@ impl TopologyGraph {
     /// What changed from `from` to `to`, at most `limit` of each list by id; totals count all. Every name
     /// stands for itself.
     pub fn diff(&self, from: Millis, to: Millis, limit: usize) -> Diff {
-        self.compare(from, to, limit, &Part::whole(&Joined::default()))
+        self.compare(from, to, limit, &Part::default())
     }
 
-    /// As [`TopologyGraph::diff`], with the names that mean the same thing at `to` joined at both
-    /// moments: by the ids that a folded snapshot of `to` shows. Paths and aliases keep theirs.
+    /// As [`TopologyGraph::diff`], of what folded snapshots of the two moments show: by the ids of the later one, and what
+    /// vanished by those of the earlier. Things that have a name in common are one, whichever of its names each moment
+    /// shows. Paths and aliases keep theirs.
     pub fn diff_folded(&self, from: Millis, to: Millis, limit: usize) -> Diff {
-        self.compare(from, to, limit, &Part::whole(&self.joined(to, &None)))
+        let (before, joined) = (self.joined(from, &None), self.joined(to, &None));
+        self.compare(from, to, limit, &Part { before, joined, heard: None, shown: None })
     }
 
-    pub(crate) fn compare(&self, from: Millis, to: Millis, limit: usize, part: &Part<'_>) -> Diff {
-        let Part { joined, heard, shown } = part;
-        let mut diff = Diff::default();
-        let mut take = |id: ElementId, when: &IntervalSet, said: &[&Records]| {
-            if shown.as_ref().is_some_and(|shown| !shown.contains(&id)) {
-                return;
-            }
-            match (when.contains(from), when.contains(to)) {
-                (false, true) => diff.appeared.add(id),
-                (true, false) => diff.vanished.add(id),
-                (true, true) => {
-                    if when.interval_at(from) != when.interval_at(to) {
-                        diff.returned.add(id.clone());
-                    }
-                    let (attributes, unknown) = self.attribute_changes(said, heard, from, to);
-                    if let Some((known_from, keys)) = unknown {
-                        diff.unknown.push(UnknownAttributes { id: id.clone(), known_from, keys });
-                    }
-                    if !attributes.is_empty() {
-                        diff.changed.push(ChangedElement { id, attributes });
-                    }
-                }
-                (false, false) => {}
-            }
-        };
-        for (index, node) in (0..).zip(&self.nodes) {
-            let Some(node) = node.as_ref().filter(|_| joined.shown(index) == index) else {
-                continue;
-            };
-            // The shown name last: of two values written in one moment its own is the one.
-            let names = joined.others(index).iter().rev().chain([&index]);
-            let slots: Vec<&NodeSlot> =
-                names.filter_map(|&n| self.nodes[n as usize].as_ref()).collect();
-            let said: Vec<&Records> = slots.iter().map(|slot| &slot.records).collect();
-            take(ElementId::Node(node.id.clone()), &self.existence(&slots, heard), &said);
-        }
-        let mut several: BTreeMap<EdgeId, Vec<(Option<EdgeId>, &Records)>> = BTreeMap::new();
-        for edge in self.edges.iter().flatten() {
-            let (from, to) = (joined.shown(edge.from), joined.shown(edge.to));
-            let Some((from_id, to_id)) = self.id_of(from).zip(self.id_of(to)) else { continue };
-            let id = EdgeId { from: from_id.clone(), kind: edge.kind, to: to_id.clone() };
-            if joined.others(from).is_empty() && joined.others(to).is_empty() {
-                take(
-                    ElementId::Edge(id),
-                    &all_intervals(&[&edge.records], heard),
-                    &[&edge.records],
-                );
-            } else if from != to || edge.from == edge.to {
-                several.entry(id).or_default().push((self.edge_id(edge), &edge.records));
-            }
-        }
-        for (id, mut parts) in several {
-            parts.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-            let said: Vec<&Records> = parts.into_iter().map(|(_, records)| records).collect();
-            take(ElementId::Edge(id), &all_intervals(&said, heard), &said);
-        }
+    pub(crate) fn compare(&self, from: Millis, to: Millis, limit: usize, part: &Part) -> Diff {
+        let mut found = Found { graph: self, part, from, to, diff: Diff::default() };
+        found.nodes();
+        found.edges();
         for path in self.paths.iter() {
-            let id = ElementId::Path(path.id.clone());
-            take(id, &all_intervals(&[&path.records], heard), &[&path.records]);
+            found.take_one(ElementId::Path(path.id.clone()), &path.records);
         }
         for alias in self.aliases.iter() {
-            let id = ElementId::Alias(alias.id.clone());
-            take(id, &all_intervals(&[&alias.records], heard), &[&alias.records]);
+            found.take_one(ElementId::Alias(alias.id.clone()), &alias.records);
         }
+        let mut diff = found.diff;
         for list in [&mut diff.appeared, &mut diff.vanished, &mut diff.returned] {
             list.keep(limit);
         }
@@ -165,32 +116,34 @@ impl TopologyGraph {
     }
 
     /// What is different, and what may be: from when on it is known, and which keys, if not all.
-    fn attribute_changes(
+    pub(crate) fn attribute_changes(
         &self,
-        said: &[&Records],
+        (before, after): (&[&Records], &[&Records]),
         heard: &Heard,
         from: Millis,
         to: Millis,
     ) -> (Vec<AttributeChange>, Option<Forgotten>) {
-        let may_differ = said.iter().flat_map(|records| told(records, heard)).any(|(_, r)| {
-            let spoke = r.intervals.contains(from) != r.intervals.contains(to);
-            let says = !r.attributes.is_empty() || r.past.is_some();
-            (spoke && says) || r.was_written(from, to) || r.known_again(from).is_some()
-        });
+        let same = before.len() == after.len();
+        let may_differ = !same
+            || before.iter().flat_map(|records| told(records, heard)).any(|(_, r)| {
+                let spoke = r.intervals.contains(from) != r.intervals.contains(to);
+                let says = !r.attributes.is_empty() || r.past.is_some();
+                (spoke && says) || r.was_written(from, to) || r.known_again(from).is_some()
+            });
         if !may_differ || from == to {
             return (Vec::new(), None);
         }
-        let at = |at| {
-            let said = said.iter().flat_map(|records| said_at(records, at, heard));
+        let sides = [(before, from), (after, to)];
+        let [(before, known_before), (after, known_after)] = sides.map(|(records, at)| {
+            let said = records.iter().flat_map(|records| said_at(records, at, heard));
             self.merge_attributes(said, at)
-        };
-        let ((before, known_before), (after, known_after)) = (at(from), at(to));
+        });
         let known_from = known_before.max(known_after);
         let mut unknown: BTreeSet<Box<str>> = BTreeSet::new();
         let mut nothing_known = false;
         if known_from.is_some() {
-            for at in [from, to] {
-                let said = said.iter().flat_map(|records| said_at(records, at, heard));
+            for (records, at) in sides {
+                let said = records.iter().flat_map(|records| said_at(records, at, heard));
                 for past in said.filter_map(|(_, record)| record.past.as_ref()) {
                     nothing_known |= at < past.known_from();
                     unknown.extend(past.unknown_at(at).into_iter().map(Box::from));
@@ -244,7 +197,7 @@ impl TopologyGraph {
     }
 
     /// When a node was there: as any site says, or as an edge that ends in it or a path over it.
-    fn existence(&self, names: &[&NodeSlot], heard: &Heard) -> IntervalSet {
+    pub(crate) fn existence(&self, names: &[&NodeSlot], heard: &Heard) -> IntervalSet {
         let implied: Vec<_> = names.iter().flat_map(|node| self.implied(node)).collect();
         let counts = |site| heard.as_ref().is_none_or(|heard| heard.contains(site));
         let implied = implied.iter().filter(|(site, _)| counts(site));
@@ -255,17 +208,15 @@ impl TopologyGraph {
 }
 
 /// What of the topology is compared, and by whose words.
-pub(crate) struct Part<'a> {
-    pub(crate) joined: &'a Joined,
+#[derive(Default)]
+pub(crate) struct Part {
+    /// Names at the earlier moment.
+    pub(crate) before: Arc<Joined>,
+    /// Names at the later one.
+    pub(crate) joined: Arc<Joined>,
     pub(crate) heard: Heard,
     /// Only these elements; `None` for all, paths and aliases among them.
     pub(crate) shown: Option<BTreeSet<ElementId>>,
-}
-
-impl<'a> Part<'a> {
-    fn whole(joined: &'a Joined) -> Self {
-        Self { joined, heard: None, shown: None }
-    }
 }
 
 /// The records of the sites that count.
@@ -280,6 +231,6 @@ fn intervals<'a>(records: &'a Records, heard: &'a Heard) -> impl Iterator<Item =
     told(records, heard).flat_map(|(_, record)| record.intervals.as_slice()).copied()
 }
 
-fn all_intervals(said: &[&Records], heard: &Heard) -> IntervalSet {
+pub(crate) fn all_intervals(said: &[&Records], heard: &Heard) -> IntervalSet {
     IntervalSet::from_intervals(said.iter().flat_map(|records| intervals(records, heard)))
 }

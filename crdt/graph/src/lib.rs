@@ -8,6 +8,7 @@
 
 mod aliases;
 mod change;
+mod compared;
 mod diff;
 mod element;
 mod find;

@@ -26,12 +26,11 @@ impl Record {
         }
     }
 
-    /// When the attributes of `at` were written.
-    pub(crate) fn written(&self, at: Millis) -> Millis {
-        match &self.past {
-            Some(past) if at < self.attributes_at => past.written_by(at).unwrap_or_default(),
-            _ => self.attributes_at,
-        }
+    /// When what an attribute was at `at` was written: with the value before it, or else when the record began.
+    pub(crate) fn written(&self, key: &str, at: Millis) -> Millis {
+        let Some(past) = &self.past else { return self.attributes_at };
+        let began = || self.intervals.as_slice().first().map_or(self.attributes_at, |i| i.from);
+        past.key_written_by(key, at).unwrap_or_else(|| began().min(self.attributes_at))
     }
 
     /// From when on every attribute is known, if at `at` some are not any more.

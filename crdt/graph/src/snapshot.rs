@@ -1,6 +1,6 @@
 //! The graph at one moment, whole or what is near a node; with names joined or each by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -347,25 +347,37 @@ impl TopologyGraph {
         names
     }
 
-    /// Attributes as they were at `at`, and from when on all are known if not all are. Of two values
-    /// the one written later; at the same moment that of the later site by name; of one site that of
-    /// the record that comes last.
+    /// Attributes as they were at `at`, and from when on all are known if not all are. Of two values of one attribute
+    /// the one written later; at the same moment that of the later site by name; of one site that of the record that
+    /// comes last.
     pub(crate) fn merge_attributes<'a>(
         &self,
         records: impl Iterator<Item = (SiteIndex, &'a Record)>,
         at: Millis,
     ) -> (Attributes, Option<Millis>) {
         let mut known_from = None;
-        let said = records.map(|(site, r)| {
-            known_from = known_from.max(r.known_again(at));
-            (r.written(at), site, r.attributes(at))
+        let said = records.map(|(site, record)| {
+            known_from = known_from.max(record.known_again(at));
+            (site, record, record.attributes(at))
         });
-        let mut all: Vec<_> = said.filter(|(_, _, attributes)| !attributes.is_empty()).collect();
-        all.sort_by_key(|(written, site, _)| (*written, &self.sites[*site as usize]));
-        let mut merged = Attributes::new();
-        for (_, _, attributes) in all {
-            merged.extend(attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
+        let mut said: Vec<_> = said.filter(|(.., attributes)| !attributes.is_empty()).collect();
+        if said.len() <= 1 {
+            let only = said.pop().map(|(.., attributes)| attributes.into_owned());
+            return (only.unwrap_or_default(), known_from);
         }
+        let mut latest: BTreeMap<&str, (Millis, &SiteId, &str)> = BTreeMap::new();
+        for (site, record, attributes) in &said {
+            let site = &self.sites[*site as usize];
+            for (key, value) in attributes.iter() {
+                let written = record.written(key, at);
+                let known = latest.entry(key).or_insert((written, site, value));
+                if (written, site) >= (known.0, known.1) {
+                    *known = (written, site, value);
+                }
+            }
+        }
+        let merged =
+            latest.into_iter().map(|(key, (_, _, value))| (key.into(), value.into())).collect();
         (merged, known_from)
     }
 }

@@ -21,6 +21,14 @@ fn names_in(id: ElementId) -> Vec<NodeId> {
     }
 }
 
+/// What a folded picture shows.
+fn drawn(graph: &TopologyGraph, at: Millis) -> BTreeSet<ElementId> {
+    let filter = SnapshotFilter { fold_aliases: true, ..SnapshotFilter::default() };
+    let picture = graph.snapshot(at, &filter).expect("nothing is named");
+    let nodes = picture.nodes.into_iter().map(|node| ElementId::Node(node.id));
+    nodes.chain(picture.edges.into_iter().map(|edge| ElementId::Edge(edge.id))).collect()
+}
+
 fn any_past() -> impl Strategy<Value = PastValues> {
     let value =
         (1u64..40, "[ab]", proptest::option::of("[xyz]")).prop_map(|(until, key, value)| {
@@ -215,7 +223,17 @@ proptest! {
             }
             prop_assert_eq!(replayed.diff(from, to, 1_000), model.diff(from, to));
             prop_assert_eq!(replayed.diff(from, to, 1_000), shuffled.diff(from, to, 1_000));
-            prop_assert_eq!(replayed.diff_folded(from, to, 1_000), model.diff_folded(from, to));
+            let folded = replayed.diff_folded(from, to, 1_000);
+            prop_assert_eq!(&folded, &model.diff_folded(from, to));
+            // What came is drawn at the later moment only, what went at the earlier only.
+            let [then, now] = [from, to].map(|at| drawn(&replayed, at));
+            let is_pictured = |id: &&ElementId| matches!(id, ElementId::Node(_) | ElementId::Edge(_));
+            for id in folded.appeared.items.iter().filter(is_pictured) {
+                prop_assert!(now.contains(id) && !then.contains(id), "{} appeared", id);
+            }
+            for id in folded.vanished.items.iter().filter(is_pictured) {
+                prop_assert!(then.contains(id) && !now.contains(id), "{} vanished", id);
+            }
         }
         for id in model.ids() {
             prop_assert_eq!(replayed.element(&id), shuffled.element(&id));

@@ -255,3 +255,42 @@ fn a_diff_says_of_what_it_does_not_know_whether_it_changed() {
     let diff = graph.diff(known_from, Millis(2_000), 10);
     assert_eq!((diff.changed.len(), diff.unknown.len()), (1, 0));
 }
+
+#[test]
+fn of_several_sites_the_value_written_later_is_shown_and_stays() {
+    let port = |graph: &TopologyGraph, at: u64| -> Option<String> {
+        let picture =
+            graph.snapshot(Millis(at), &SnapshotFilter::default()).expect("nothing is named");
+        let attributes = picture.nodes.into_iter().next()?.attributes;
+        attributes.get("server.port").map(ToString::to_string)
+    };
+    let (name, since) = ("service:pg", [(10, None), (20, None)]);
+    let [five, six] = ["5432", "6432"].map(|port| ("server.port", port));
+    // One site rewrites its value later on: what was shown of earlier moments stays.
+    let mut graph = TopologyGraph::new();
+    put_with(&mut graph, "a", name, &since[..1], &[(10, &[five])]);
+    put_with(&mut graph, "b", name, &since[1..], &[(20, &[six])]);
+    let before = [15, 30].map(|at| port(&graph, at));
+    assert_eq!(before, [Some("5432".to_owned()), Some("6432".to_owned())]);
+    put_with(&mut graph, "b", name, &since[1..], &[(20, &[six]), (40, &[("server.port", "7777")])]);
+    assert_eq!([15, 30].map(|at| port(&graph, at)), before);
+    assert_eq!(port(&graph, 50).as_deref(), Some("7777"));
+    // One site rewrites another attribute: its older port does not come back.
+    let mut graph = TopologyGraph::new();
+    let command = |version| ("process.command", version);
+    put_with(
+        &mut graph,
+        "a",
+        name,
+        &since[..1],
+        &[(10, &[five, command("v1")]), (30, &[five, command("v2")])],
+    );
+    put_with(&mut graph, "b", name, &since[1..], &[(20, &[six])]);
+    assert_eq!(
+        [25, 35].map(|at| port(&graph, at)),
+        [Some("6432".to_owned()), Some("6432".to_owned())]
+    );
+    let diff = graph.diff(Millis(25), Millis(35), 10);
+    let keys: Vec<&str> = diff.changed[0].attributes.iter().map(|change| &*change.key).collect();
+    assert_eq!(keys, ["process.command"]);
+}

@@ -182,6 +182,37 @@ fn a_folded_diff_speaks_of_what_a_folded_picture_shows() {
 }
 
 #[test]
+fn what_vanished_with_its_name_is_told_by_the_name_it_was_drawn_by() {
+    let listed = |list: &holm_graph::ElementsOf| -> Vec<String> {
+        list.items.iter().map(ToString::to_string).collect()
+    };
+    // The name, the address and the way to it end together.
+    let mut gone = TopologyGraph::new();
+    put(&mut gone, "b", "host:192.0.2.1|alias|host:web.example", (1, Some(50)));
+    put(&mut gone, "b", "agent:a|path|host:192.0.2.1", (1, Some(50)));
+    let diff = gone.diff_folded(Millis(30), Millis(60), 10);
+    let pictured = |names: Vec<String>| -> Vec<String> {
+        names.into_iter().filter(|name| !name.contains("|alias|")).collect()
+    };
+    assert_eq!(
+        pictured(listed(&diff.vanished)),
+        ["agent:a|path|host:web.example", "agent:a", "host:web.example"]
+    );
+    // The name moves to another address: both pictures show it, and the way to it.
+    let mut moved = TopologyGraph::new();
+    for (address, when) in [("192.0.2.1", (1, Some(50))), ("192.0.2.2", (50, None))] {
+        put(&mut moved, "b", &format!("host:{address}|alias|host:web.example"), when);
+        put(&mut moved, "b", &format!("agent:a|path|host:{address}"), when);
+    }
+    let diff = moved.diff_folded(Millis(30), Millis(60), 10);
+    assert_eq!(pictured(listed(&diff.appeared)), Vec::<String>::new());
+    assert_eq!(pictured(listed(&diff.vanished)), Vec::<String>::new());
+    let part = SnapshotFilter { around: Some((node("agent:a"), 1)), ..folded() };
+    let diff = gone.diff_of_part(&part, Millis(30), Millis(60), 10);
+    assert!(listed(&diff.vanished).contains(&"host:web.example".to_owned()), "{diff:?}");
+}
+
+#[test]
 fn a_diff_of_a_part_invents_nothing_where_only_names_changed() {
     let mut graph = TopologyGraph::new();
     for host in ["10.0.0.1", "10.0.0.2"] {

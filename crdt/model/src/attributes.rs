@@ -208,6 +208,12 @@ impl PastValues {
         ended.checked_sub(1).map(|last| self.values[last].until)
     }
 
+    /// The last time at which an attribute was written over, up to `at`.
+    pub fn key_written_by(&self, key: &str, at: Millis) -> Option<Millis> {
+        let until = &self.values[..self.values.len() - self.after(at).len()];
+        until.iter().rev().find(|value| *value.key == *key).map(|value| value.until)
+    }
+
     /// What is kept says they were so at `at`.
     fn rewound(&self, at: Millis, now: &Attributes) -> Attributes {
         let mut then = now.clone();
@@ -250,6 +256,15 @@ mod tests {
         assert_eq!(past.written_by(Millis(9)), None);
         assert_eq!(past.written_by(Millis(19)), Some(Millis(10)));
         assert_eq!(past.written_by(Millis(99)), Some(Millis(20)));
+        let written = |key, at| past.key_written_by(key, Millis(at)).map(|at| at.0);
+        assert_eq!(
+            [("name", 9), ("name", 19), ("name", 99)].map(|(k, at)| written(k, at)),
+            [None, Some(10), Some(20)]
+        );
+        assert_eq!(
+            [("zone", 99), ("port", 99)].map(|(k, at)| written(k, at)),
+            [Some(10), Some(10)]
+        );
     }
 
     #[test]

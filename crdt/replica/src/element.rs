@@ -150,6 +150,11 @@ impl ElementRecord {
 
     /// Writes attributes: what they replace is remembered.
     pub(crate) fn set_attributes(&mut self, at: Millis, attributes: &Attributes) {
+        let never = self.attributes.is_empty() && self.attributes_at == Millis(0);
+        if never && self.intervals.as_slice().first().is_some_and(|first| first.from < at) {
+            // It was there without any.
+            self.past.replace(&Attributes::new(), attributes, at);
+        }
         self.past.write(&mut self.attributes, &mut self.attributes_at, attributes, at);
     }
 
@@ -297,6 +302,26 @@ mod tests {
                 unknown: if later { vec![0x4a, 2, b'h', b'i'] } else { Vec::new() },
             },
         )
+    }
+
+    #[test]
+    fn what_was_there_without_attributes_had_none_before_the_first() {
+        let open = Interval { from: Millis(10), to: None };
+        let mut bare = ElementRecord {
+            intervals: IntervalSet::from_intervals([open]),
+            attributes: Attributes::new(),
+            attributes_at: Millis(0),
+            past: PastValues::default(),
+            unknown: Vec::new(),
+        };
+        let mut opened_with = bare.clone();
+        let attributes: Attributes = [("k".into(), "v".into())].into();
+        bare.set_attributes(Millis(40), &attributes);
+        let at = |record: &ElementRecord, at| record.past.at(Millis(at), &record.attributes);
+        assert_eq!((at(&bare, 39), at(&bare, 40)), (Attributes::new(), attributes.clone()));
+        opened_with.set_attributes(Millis(10), &attributes);
+        assert_eq!(at(&opened_with, 10), attributes);
+        assert!(opened_with.past.is_empty());
     }
 
     fn joined(a: &ElementRecord, b: &ElementRecord) -> ElementRecord {

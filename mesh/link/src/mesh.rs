@@ -180,6 +180,12 @@ impl Mesh {
         self.shared.stuck()
     }
 
+    /// How far this node's clock is ahead of those of most nodes, in milliseconds, negative if it is behind; 0 if it
+    /// is less than two seconds off. `None` if too few are connected to tell, or the event loop stands still.
+    pub fn own_clock_ahead_ms(&self) -> Option<i64> {
+        self.shared.node_unless_stuck().ok()?.own_clock_ahead_ms()
+    }
+
     /// Orders two moments of two nodes, each by that node's own wall clock, in nanoseconds since 1970.
     /// [`Order::Concurrent`] when it cannot be told, because the bounds of the clocks overlap, a node
     /// is not connected, or a moment lies before the connection or before the wall clock was set.

@@ -107,24 +107,15 @@ pub(crate) fn warnings<'a>(
     let mut known: Vec<(String, i64, i64)> = all.filter_map(known).collect();
     let total = known.len();
     let mut lines = Vec::new();
-    for ahead in [true, false] {
-        let is_off = |sure_ms: i64| is_far(sure_ms) && (sure_ms < 0) == ahead;
-        let mut off: Vec<i64> =
-            known.iter().filter(|(_, sure, _)| is_off(*sure)).map(|(_, _, skew)| *skew).collect();
-        // More than half of all nodes that have a say, this one included.
-        if total < 2 || off.len() * 2 <= total + 1 {
-            continue;
-        }
-        off.sort_unstable();
-        let middle_ms = off[off.len() / 2].unsigned_abs();
-        let side = if ahead { "ahead of" } else { "behind" };
+    let skews: Vec<(i64, i64)> = known.iter().map(|(_, sure, skew)| (*sure, *skew)).collect();
+    if let Some((middle_ms, count)) = own_skew(&skews) {
+        let side = if middle_ms < 0 { "ahead of" } else { "behind" };
         lines.push(format!(
-            "this node's clock is about {} s {side} the clocks of {} of {total} connected nodes: \
+            "this node's clock is about {} s {side} the clocks of {count} of {total} connected nodes: \
              check NTP here",
-            grouped(middle_ms / 1_000),
-            off.len(),
+            grouped(middle_ms.unsigned_abs() / 1_000),
         ));
-        known.retain(|(_, sure, _)| !is_off(*sure));
+        known.retain(|(_, sure, _)| !is_off(*sure, middle_ms < 0));
     }
     lines.extend(
         known
@@ -132,6 +123,34 @@ pub(crate) fn warnings<'a>(
             .filter_map(|(who, sure_ms, skew_ms)| is_far(sure_ms).then(|| warning(&who, skew_ms))),
     );
     lines
+}
+
+/// How far the own clock is ahead of those of most nodes, in milliseconds; 0 if it is not off. `None` if there are
+/// too few peers to tell.
+pub(crate) fn own_ahead_ms<'a>(all: impl Iterator<Item = &'a PeerClock>, now: Now) -> Option<i64> {
+    let known = |clock: &PeerClock| Some((clock.sure_ms(now)?, clock.skew_ms(now)?));
+    let known: Vec<(i64, i64)> = all.filter_map(known).collect();
+    let off = own_skew(&known).map_or(0, |(middle_ms, _)| middle_ms.saturating_neg());
+    (known.len() >= 2).then_some(off)
+}
+
+/// The middle of how far the clocks of peers are ahead of ours, and how many they are, if more than half of all nodes
+/// that have a say, this one included, are off to the same side. `known`: for certain, and most likely.
+fn own_skew(known: &[(i64, i64)]) -> Option<(i64, usize)> {
+    [true, false].into_iter().find_map(|ahead| {
+        let off = known.iter().filter(|(sure, _)| is_off(*sure, ahead)).map(|(_, skew)| *skew);
+        let mut off: Vec<i64> = off.collect();
+        if known.len() < 2 || off.len() * 2 <= known.len() + 1 {
+            return None;
+        }
+        off.sort_unstable();
+        Some((off[off.len() / 2], off.len()))
+    })
+}
+
+/// Whether ours is `ahead` of a clock that is off by so much for certain, or else behind it.
+const fn is_off(sure_ms: i64, ahead: bool) -> bool {
+    is_far(sure_ms) && (sure_ms < 0) == ahead
 }
 
 const fn is_far(skew_ms: i64) -> bool {

@@ -135,6 +135,9 @@ fn leases_reach_everyone_and_a_clock_an_hour_off_is_named() {
         warnings[0].contains("site-4/a is 3,6") || warnings[0].contains("site-4/a is 3,5"),
         "{warnings:?}"
     );
+    assert_eq!(world.nodes[0].node.own_clock_ahead_ms(), Some(0));
+    let off = world.nodes[4].node.own_clock_ahead_ms().expect("there are four to compare with");
+    assert!(off.abs_diff(3_600_000) < 500, "{off}");
     // The one that is off hears the same of all others, and knows that it is the one.
     let own = world.nodes[4].node.clock_warnings();
     assert_eq!(own.len(), 1, "{own:?}");

@@ -36,8 +36,8 @@ impl From<RuleState> for AlertRuleState {
 /// Incidents by who reported which group: site, node and key.
 type Incidents = BTreeMap<(String, String, String), AlertIncident>;
 
-fn incidents(tenant: &Tenant, now: Millis) -> Incidents {
-    let judged = tenant.incidents.lately(now);
+fn incidents(tenant: &Tenant) -> Incidents {
+    let judged = tenant.incidents.lately(tenant.mesh_now());
     let mut found = Incidents::new();
     for incident in judged.incidents().iter().filter(|incident| !incident.is_resolved()) {
         for (id, report) in incident.reports.iter().filter(|(_, r)| *r.plane == *"alert") {
@@ -58,7 +58,7 @@ fn incident_of(id: FaultId, state: impl Into<IncidentState>, owner: Option<&str>
 pub(super) fn alerts_of(tenant: &Tenant, now: Millis) -> Vec<AlertView> {
     let defined = tenant.alerts.defined();
     let rules: BTreeMap<&str, &AlertRule> = defined.iter().map(|r| (&*r.name, r)).collect();
-    let incidents = incidents(tenant, now);
+    let incidents = incidents(tenant);
     let view = tenant.alerts.view();
     let silences = tenant.alerts.silences();
     let writer = (&tenant.alerts.writer().site, &tenant.alerts.writer().node);

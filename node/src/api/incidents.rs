@@ -66,7 +66,7 @@ pub(crate) async fn list_incidents(
     let limit = within("limit", query.limit.unwrap_or(100), MAX_PAGE)?;
     let wanted = wanted(&query.state)?;
     let target = query.target.map(|target| target.to_lowercase());
-    let now = Millis::now();
+    let now = tenant.mesh_now();
     let of = Arc::clone(&tenant);
     let judged = beside(move || of.incidents.lately(now)).await?;
     let fits = |incident: &&Arc<Incident>| {
@@ -131,7 +131,7 @@ pub(crate) async fn show_incident(
 ) -> Result<Json<IncidentDetail>, ApiError> {
     let tenant = state.tenant(&caller)?;
     let id = fault("id", &id)?;
-    let now = Millis::now();
+    let now = tenant.mesh_now();
     let of = Arc::clone(&tenant);
     let judged = beside(move || of.incidents.judged(now)).await?;
     let incident = judged.of_fault(id);
@@ -162,7 +162,7 @@ pub(crate) async fn act_on_incident(
     let verb = verb_of(&verb)?;
     let text = request.text.trim().to_owned();
     let deed = deed(verb, request)?;
-    let now = Millis::now();
+    let now = tenant.mesh_now();
     let (of, node, by) = (Arc::clone(&tenant), Arc::clone(&state), caller.name.clone());
     let incident =
         beside(move || of.act(&node, id, &by, deed, &text, now)).await?.map_err(refused)?;

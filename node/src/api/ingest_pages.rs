@@ -54,7 +54,7 @@ pub(crate) async fn hear(
     let header = |name: &str| text_of(&parts.headers, name);
     let verified = verified(&state, &name, &header, &body, now)?;
     let at = Arc::clone(&state);
-    let work = tokio::task::spawn_blocking(move || heard_by_one(&at, &verified, &body, now));
+    let work = tokio::task::spawn_blocking(move || heard_by_one(&at, &verified, &body));
     let hearing = work.await.map_err(ApiError::internal)?.map_err(|error| {
         let (counter, code) = match &error {
             HearError::Malformed(HeardError::NotJson(_)) => (&refused.body, ErrorCode::BadRequest),
@@ -89,11 +89,10 @@ fn heard_by_one(
     state: &NodeState,
     verified: &[Of],
     body: &[u8],
-    now: Millis,
 ) -> Result<Hearing, HearError> {
     let mut nothing = None;
     for (tenant, connector, verified) in verified {
-        match tenant.hear(state, connector, verified, body, now)? {
+        match tenant.hear(state, connector, verified, body)? {
             Hearing::Nothing(why) => nothing = nothing.or(Some((tenant, why))),
             hearing => return Ok(hearing),
         }

@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use holm_mesh_link::Reach;
-use holm_model::Millis;
 use holm_plane::PlaneState;
 
 use crate::daemon::{Caller, NodeState};
@@ -203,7 +202,7 @@ fn outlet_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
 
 fn incident_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
     let labels = [("tenant", tenant.id.as_str())];
-    let counts = tenant.incidents.counts(Millis::now());
+    let counts = tenant.incidents.counts(tenant.mesh_now());
     let taken = counts.intake;
     text.put_all(
         &labels,
@@ -227,6 +226,8 @@ fn incident_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
             ("holm_incident_unresolved", counts.unresolved as u64),
         ],
     );
+    let corrected_ms = tenant.incidents.clock.ahead_ms().unsigned_abs();
+    text.put("holm_incident_clock_corrected_ms", &labels, corrected_ms);
 }
 
 fn change_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {

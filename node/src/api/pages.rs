@@ -48,7 +48,7 @@ pub(crate) async fn list_connectors(
     caller: Caller,
 ) -> Result<Json<PageConnectorList>, ApiError> {
     let tenant = state.tenant(&caller)?;
-    let now = Millis::now();
+    let now = tenant.mesh_now();
     let (standings, defined) = (tenant.pages.standings(now), tenant.pages.defined());
     let items = defined.connectors.iter().map(|(name, held)| {
         let standing = standings.get(name).cloned().unwrap_or_default();
@@ -66,7 +66,7 @@ fn one_connector(tenant: &Tenant, name: &str, caller: &Caller) -> Result<PageCon
     let defined = tenant.pages.defined();
     let held = defined.connectors.get(name);
     let held = held.ok_or_else(|| refused(&PageError::Unknown("connector", clipped(name))))?;
-    let standing = tenant.pages.standings(Millis::now()).remove(name).unwrap_or_default();
+    let standing = tenant.pages.standings(tenant.mesh_now()).remove(name).unwrap_or_default();
     Ok(connector_view(name, held, &standing, caller))
 }
 
@@ -304,7 +304,7 @@ pub(crate) async fn list_deliveries(
 ) -> Result<Json<PageDeliveryList>, ApiError> {
     let tenant = state.tenant(&caller)?;
     let limit = within("limit", query.limit.unwrap_or(100), MAX_PAGE)?;
-    let now = Millis::now();
+    let now = tenant.mesh_now();
     let keys = query.incident.as_deref().map(|id| keys_of(&tenant, id, now));
     let fits = |delivery: &Delivery| {
         keys.as_ref().is_none_or(|keys| keys.iter().any(|key| **key == *delivery.incident))
@@ -357,7 +357,7 @@ pub(crate) async fn replay_delivery(
         id.parse().map_err(|why| ApiError::bad_request(format!("id={}: {why}", clipped(&id))))?;
     let (of, node, by) = (Arc::clone(&tenant), Arc::clone(&state), caller.name.clone());
     let replayed =
-        beside(move || of.replay(&node, id, &by, Millis::now())).await?.map_err(|error| {
+        beside(move || of.replay(&node, id, &by)).await?.map_err(|error| {
             let code = match &error {
                 ReplayError::Unknown(_) => ErrorCode::NotFound,
                 ReplayError::NotDead(..) | ReplayError::NoConnector(_) => ErrorCode::Conflict,

@@ -149,7 +149,7 @@ pub(crate) async fn changes_of_incident(
     let window_h = within("window_h", query.window_h.unwrap_or(24), MAX_WINDOW_H)?;
     answer(state, &caller, move |asked| {
         let tenant = &asked.tenant;
-        let judged = tenant.incidents.judged(asked.now);
+        let judged = tenant.incidents.judged(tenant.mesh_now());
         let incident = judged.of_fault(fault);
         let incident =
             incident.ok_or_else(|| ApiError::not_found(ActError::Unknown(fault).to_string()))?;

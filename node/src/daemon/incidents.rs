@@ -16,6 +16,7 @@ use holm_model::{Millis, NodeId, NodeKind, Row, SIGNAL_KEY, SIGNAL_NEAR, Signal,
 use holm_replica::{NewRecord, Record, Replica, Shelf};
 use tokio::sync::Notify;
 
+use super::mesh_clock::MeshClock;
 use super::signals::{outcome_of, signal_of};
 use super::signals_seen::{connection_of, way_of};
 use super::state::{Change, NodeState, Topic};
@@ -44,6 +45,8 @@ pub(crate) struct Incidents {
     /// The last judgement, and when it was looked whether it still holds.
     latest: Mutex<Option<(Arc<Judged>, Millis)>>,
     wake: Notify,
+    /// What is judged is dated by it.
+    pub(crate) clock: MeshClock,
 }
 
 /// How much there is, and what became of signals.
@@ -93,10 +96,11 @@ impl Incidents {
             book: Mutex::new(book),
             latest: Mutex::default(),
             wake: Notify::new(),
+            clock: MeshClock::default(),
         }
     }
 
-    /// The incidents now.
+    /// The incidents now, by the mesh's clock.
     pub(crate) fn judged(&self, now: Millis) -> Arc<Judged> {
         let mut book = lock(&self.book);
         let judged = book.judge(now);
@@ -205,7 +209,10 @@ impl Incidents {
             // Of each fault the first report that this node can speak to.
             let mut spoken = std::collections::BTreeSet::new();
             for (_, report) in &incident.reports {
-                let sight = self.sight(&probes, report);
+                let sight = match self.sight(&probes, report) {
+                    Sight::Fine(since) => Sight::Fine(self.clock.of(since)),
+                    sight => sight,
+                };
                 if sight == Sight::Unknown {
                     continue;
                 }
@@ -258,13 +265,15 @@ fn take_all(book: &mut Book, records: &[Record]) -> bool {
 
 impl Tenant {
     /// Takes what a plane says is wrong, or over.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, mut signal: Signal) {
         if self.has_ended() {
             return;
         }
         let said = signal.attributes.get(SIGNAL_NEAR).cloned().unwrap_or_default();
         let now = Millis::now();
-        let changed = lock(&self.incidents.intake).take(signal, now, |target| {
+        let by_mesh = self.incidents.clock.of(now);
+        signal.at = self.incidents.clock.of(signal.at);
+        let changed = lock(&self.incidents.intake).take(signal, by_mesh, |target| {
             let mut resolved = self.resolve(target, now);
             resolved.near.extend(said.split(',').filter_map(|id| id.trim().parse::<NodeId>().ok()));
             resolved
@@ -410,6 +419,7 @@ impl Tenant {
                 () = state.shutdown.cancelled() => true,
                 () = self.ended().cancelled() => return,
             };
+            self.look_at_clock(&state);
             let tenant = Arc::clone(&self);
             let tend = (count.is_multiple_of(WITNESS_TICKS), count.is_multiple_of(TEND_TICKS));
             let work =
@@ -429,11 +439,28 @@ impl Tenant {
             if stopping {
                 return;
             }
-            let judged = self.incidents.judged(Millis::now());
+            let judged = self.incidents.judged(self.mesh_now());
             if told.as_ref().is_none_or(|told| !Arc::ptr_eq(told, &judged)) {
                 told = Some(judged);
                 state.tell(Change::of(&self.id, Topic::Incidents));
             }
+        }
+    }
+
+    /// Now, by the mesh's clock: incidents, what is done to them, and pages are dated by it.
+    pub(crate) fn mesh_now(&self) -> Millis {
+        self.incidents.clock.now()
+    }
+
+    /// What is judged from now on is dated by the clocks of most nodes.
+    fn look_at_clock(&self, state: &NodeState) {
+        let ahead_ms = state.mesh().and_then(|mesh| mesh.own_clock_ahead_ms());
+        if let Some(ahead_ms) = self.incidents.clock.found(ahead_ms, Millis::now()) {
+            tracing::warn!(
+                tenant = %self.id,
+                ahead_ms,
+                "this node's clock is off by that from most nodes' (0: no longer): incidents are dated by theirs"
+            );
         }
     }
 
@@ -446,12 +473,13 @@ impl Tenant {
         if tend {
             self.tend_signals(now);
         }
-        let reports = lock(&incidents.intake).drain(now);
+        let reports = lock(&incidents.intake).drain(incidents.clock.of(now));
         let mut new: Vec<NewRecord> = reports
             .iter()
             .map(|(key, report)| NewRecord { key: (**key).into(), value: report.encode() })
             .collect();
-        let witnesses = if witness { incidents.witnesses_due(now) } else { Vec::new() };
+        let witnesses =
+            if witness { incidents.witnesses_due(incidents.clock.of(now)) } else { Vec::new() };
         new.extend(witnesses.iter().map(|witness| NewRecord {
             key: format!("w{}", witness.fault).into(),
             value: witness.encode(),
@@ -484,7 +512,7 @@ impl Tenant {
     ) -> Result<Vec<holm_model::DocVersion>, holm_replica::CommitError> {
         let incidents = &self.incidents;
         lock(&incidents.book).forget(now - self.replica.limits().retention_ms);
-        let judged = incidents.judged(now);
+        let judged = incidents.judged(incidents.clock.of(now));
         let own = incidents.record_id("");
         let mut wanted = std::collections::BTreeSet::new();
         for incident in judged.incidents().iter().take_while(|incident| !incident.is_resolved()) {

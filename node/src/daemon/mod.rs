@@ -14,6 +14,7 @@ mod freshness;
 mod gitops;
 mod incidents;
 mod links;
+mod mesh_clock;
 mod moments;
 mod pages;
 mod planes;

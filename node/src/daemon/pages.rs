@@ -354,8 +354,8 @@ impl Tenant {
         state: &NodeState,
         id: DeliveryId,
         by: &str,
-        now: Millis,
     ) -> Result<(RecordId, Arc<Delivery>), ReplayError> {
+        let now = self.mesh_now();
         let pages = &self.pages;
         let (delivery, phase, round) = {
             let book = lock(&pages.book);
@@ -403,7 +403,7 @@ impl Tenant {
         let mut page = holm_page::test_of(name, rand::random(), by, link, &sender);
         let http = &self.pages.http;
         let tell = async |page: &holm_page::Page, known: Option<&str>| {
-            let sent = holm_page::send(http, &connector, page, known, Millis::now());
+            let sent = holm_page::send(http, &connector, page, known, self.mesh_now());
             let slow = || Outcome::Retry {
                 reason: format!("no answer within {} s", TEST_LIMIT.as_secs()),
                 after_ms: None,

@@ -154,67 +154,79 @@ impl Model {
     }
 
     pub(crate) fn diff(&self, from: Millis, to: Millis) -> Diff {
-        self.compare(from, to, &Names::default())
+        self.compare((from, &Names::default()), (to, &Names::default()))
     }
 
     pub(crate) fn diff_folded(&self, from: Millis, to: Millis) -> Diff {
-        self.compare(from, to, &self.names(to))
+        self.compare((from, &self.names(from)), (to, &self.names(to)))
     }
 
-    fn compare(&self, from: Millis, to: Millis, names: &Names) -> Diff {
-        let mut shown: BTreeMap<ElementId, Vec<ElementId>> = BTreeMap::new();
+    /// What a picture with these names shows each recorded element as.
+    fn drawn(&self, names: &Names) -> BTreeMap<ElementId, BTreeSet<ElementId>> {
+        let mut drawn: BTreeMap<ElementId, BTreeSet<ElementId>> = BTreeMap::new();
         for id in self.ids() {
-            let as_shown = match &id {
-                ElementId::Node(node) => ElementId::Node(names.of(node)[0].clone()),
-                ElementId::Edge(edge) => match names.edge(edge) {
-                    Some(edge) => ElementId::Edge(edge),
-                    None => continue,
-                },
-                other => other.clone(),
-            };
-            let parts = shown.entry(as_shown.clone()).or_default();
-            match (&id, &as_shown) {
-                // The shown name counts last, the others against their order.
-                (ElementId::Node(_), _) => {
-                    let ElementId::Node(node) = &as_shown else { panic!("a node") };
-                    let group = names.of(node);
-                    *parts = group.into_iter().rev().map(ElementId::Node).collect();
+            let Some(shown) = as_shown(&id, names) else { continue };
+            let parts = drawn.entry(shown.clone()).or_default();
+            match &shown {
+                ElementId::Node(node) => {
+                    parts.extend(names.of(node).into_iter().map(ElementId::Node));
                 }
-                _ => parts.push(id),
+                _ => drop(parts.insert(id)),
             }
         }
-        let mut diff = Diff::default();
-        for (id, parts) in shown {
-            let sites: BTreeSet<&SiteId> = self.0.keys().map(|(site, _)| site).collect();
+        drawn
+    }
+
+    fn compare(&self, (from, earlier): (Millis, &Names), (to, later): (Millis, &Names)) -> Diff {
+        let [then, now] = [earlier, later].map(|names| self.drawn(names));
+        // All that the other moment draws as one with any of the parts, or by the same id.
+        let with = |id: &ElementId,
+                    parts: &BTreeSet<ElementId>,
+                    names: &Names,
+                    drawn: &BTreeMap<_, BTreeSet<_>>| {
+            let ids = parts.iter().filter_map(|part| as_shown(part, names)).chain([id.clone()]);
+            let all = ids.filter_map(|id| drawn.get(&id)).flatten().cloned();
+            all.chain(parts.iter().cloned()).collect::<BTreeSet<ElementId>>()
+        };
+        let sites: BTreeSet<&SiteId> = self.0.keys().map(|(site, _)| site).collect();
+        let when = |parts: &BTreeSet<ElementId>| {
             let each = parts.iter().flat_map(|part| sites.iter().map(move |site| (site, part)));
             let when = each.map(|(site, part)| self.when(site, part));
-            let when = when.fold(IntervalSet::new(), |a, b| a.union(&b));
-            let add = |list: &mut ElementsOf| {
-                list.items.push(id.clone());
-                list.total += 1;
-            };
-            match (when.contains(from), when.contains(to)) {
-                (false, true) => add(&mut diff.appeared),
-                (true, false) => add(&mut diff.vanished),
-                (false, false) => {}
-                (true, true) => {
-                    if gone_between(&when, from, to) {
-                        add(&mut diff.returned);
-                    }
-                    let known_from =
-                        self.known_again(&parts, from).max(self.known_again(&parts, to));
-                    if let Some(known_from) = known_from.filter(|_| from != to) {
-                        diff.unknown_total += 1;
-                        diff.unknown.push(UnknownAttributes { id, known_from, keys: Vec::new() });
-                        continue;
-                    }
-                    let attributes =
-                        changes(&self.attributes(&parts, from), &self.attributes(&parts, to));
-                    if !attributes.is_empty() {
-                        diff.changed.push(ChangedElement { id, attributes });
-                        diff.changed_total += 1;
-                    }
-                }
+            when.fold(IntervalSet::new(), |a, b| a.union(&b))
+        };
+        let mut diff = Diff::default();
+        let add = |list: &mut ElementsOf, id: &ElementId| {
+            list.items.push(id.clone());
+            list.total += 1;
+        };
+        for (id, parts) in &then {
+            let is_there = when(&with(id, parts, later, &now)).contains(to);
+            if when(parts).contains(from) && !is_there {
+                add(&mut diff.vanished, id);
+            }
+        }
+        for (id, parts) in now.iter().filter(|(_, parts)| when(parts).contains(to)) {
+            let before = with(id, parts, earlier, &then);
+            let whole = when(&before);
+            if !whole.contains(from) {
+                add(&mut diff.appeared, id);
+                continue;
+            }
+            if gone_between(&whole, from, to) {
+                add(&mut diff.returned, id);
+            }
+            let [before, after] = [&before, parts].map(|parts| in_order(id, parts));
+            let known_from = self.known_again(&before, from).max(self.known_again(&after, to));
+            if let Some(known_from) = known_from.filter(|_| from != to) {
+                diff.unknown_total += 1;
+                let (id, keys) = (id.clone(), Vec::new());
+                diff.unknown.push(UnknownAttributes { id, known_from, keys });
+                continue;
+            }
+            let attributes = changes(&self.attributes(&before, from), &self.attributes(&after, to));
+            if !attributes.is_empty() && from != to {
+                diff.changed.push(ChangedElement { id: id.clone(), attributes });
+                diff.changed_total += 1;
             }
         }
         diff
@@ -243,17 +255,20 @@ impl Model {
 
     /// Attributes of all sites that hold any of the elements to be there at `at`; the later written wins.
     fn attributes(&self, ids: &[ElementId], at: Millis) -> Attributes {
-        let mut told = Vec::new();
+        let mut told = BTreeMap::new();
         for (place, id) in ids.iter().enumerate() {
-            let of_id = self.0.iter().filter(|((_, i), e)| i == id && e.intervals.contains(at));
-            told.extend(
-                of_id.map(|((site, _), e)| {
-                    (written(e, at), site.clone(), place, attributes_of(e, at))
-                }),
-            );
+            for ((site, i), e) in &self.0 {
+                if i != id || !e.intervals.contains(at) {
+                    continue;
+                }
+                for (key, value) in attributes_of(e, at) {
+                    let said = (written(e, &key, at), site.clone(), place, value);
+                    let of_key: &mut BTreeSet<_> = told.entry(key).or_default();
+                    of_key.insert(said);
+                }
+            }
         }
-        told.sort();
-        told.into_iter().flat_map(|(_, _, _, attributes)| attributes).collect()
+        told.into_iter().filter_map(|(key, said)| Some((key, said.last()?.3.clone()))).collect()
     }
 
     /// From when on all is known, if some site that speaks at `at` has forgotten what was then.
@@ -296,13 +311,27 @@ fn attributes_of(element: &SiteElement, at: Millis) -> Attributes {
     attributes
 }
 
-fn written(element: &SiteElement, at: Millis) -> Millis {
-    let ended = element.past.as_slice().iter().map(|v| v.until).filter(|until| *until <= at);
-    if element.past.is_empty() || element.attributes_at <= at {
-        element.attributes_at
-    } else {
-        ended.max().unwrap_or_default()
+fn written(element: &SiteElement, key: &str, at: Millis) -> Millis {
+    let of_key = element.past.as_slice().iter().filter(|v| *v.key == *key && v.until <= at);
+    let first = element.intervals.as_slice()[0].from.min(element.attributes_at);
+    let never = if element.past.is_empty() { element.attributes_at } else { first };
+    of_key.map(|v| v.until).max().unwrap_or(never)
+}
+
+fn as_shown(id: &ElementId, names: &Names) -> Option<ElementId> {
+    match id {
+        ElementId::Node(node) => Some(ElementId::Node(names.of(node)[0].clone())),
+        ElementId::Edge(edge) => names.edge(edge).map(ElementId::Edge),
+        other => Some(other.clone()),
     }
+}
+
+/// Of a node the shown name counts last, the others against their order; of all else the order counts.
+fn in_order(id: &ElementId, parts: &BTreeSet<ElementId>) -> Vec<ElementId> {
+    if !matches!(id, ElementId::Node(_)) {
+        return parts.iter().cloned().collect();
+    }
+    parts.iter().rev().filter(|part| *part != id).chain([id]).cloned().collect()
 }
 
 fn changes(before: &Attributes, after: &Attributes) -> Vec<AttributeChange> {

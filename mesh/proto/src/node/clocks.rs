@@ -4,7 +4,7 @@ use holm_model::Millis;
 
 use super::MeshNode;
 use super::links::Link;
-use crate::clock::warnings;
+use crate::clock::{own_ahead_ms, warnings};
 use crate::clock_bounds::Wall;
 use crate::{ClockBounds, ClockStamp, Now, Order, PeerKey, Position, Taken, order};
 
@@ -15,6 +15,12 @@ impl MeshNode {
         let Some(now) = self.latest else { return Vec::new() };
         let named = |link: &Link| format!("{}/{}", link.hello.site, link.hello.node);
         warnings(self.links.values().map(|link| (named(link), &link.clock)), now)
+    }
+
+    /// How far this node's clock is ahead of those of most nodes, in milliseconds, negative if it is behind; 0 if it
+    /// is less than two seconds off. `None` if fewer than two peers can be compared.
+    pub fn own_clock_ahead_ms(&self) -> Option<i64> {
+        own_ahead_ms(self.links.values().map(|link| &link.clock), self.latest?)
     }
 
     /// What is certain about the clock of a connected peer.

@@ -21,7 +21,9 @@ impl Tenant {
     /// Takes what a plane's row says is different.
     pub(in crate::daemon) fn notice_change(&self, row: &Row) {
         let here = || format!("{}/{}", self.changes.site, self.changes.node);
-        let Some((plane, id, draft)) = seen_in(row, &self.changes.watch, here) else { return };
+        let Some((plane, id, mut draft)) = seen_in(row, &self.changes.watch, here) else { return };
+        // Like the incidents that it may have caused.
+        draft.at = draft.at.map(|at| self.incidents.clock.of(at));
         let mut waiting = lock(&self.changes.waiting);
         if waiting.len() >= MAX_WAITING {
             *lock(&self.changes.refused_waiting) += 1;

@@ -112,7 +112,7 @@ impl Tenant {
         let mut under_way: JoinSet<()> = JoinSet::new();
         let mut count = 0_u64;
         let mut failure: Option<String> = None;
-        let mut last = (Instant::now(), Millis::now());
+        let mut last = (Instant::now(), self.mesh_now());
         loop {
             tokio::select! {
                 () = self.pages.wake.notified() => tokio::time::sleep(BATCH).await,
@@ -122,7 +122,7 @@ impl Tenant {
             }
             while under_way.try_join_next().is_some() {}
             // Whoever stood still for so long that others took its place waits, as at a start, to learn what they told.
-            let now = (Instant::now(), Millis::now());
+            let now = (Instant::now(), self.mesh_now());
             let stood =
                 now.0.duration_since(last.0).max(Duration::from_millis(now.1.since(last.1)));
             if stood >= STOOD_STILL {
@@ -134,7 +134,7 @@ impl Tenant {
             let (tenant, of) = (Arc::clone(&self), Arc::clone(&state));
             let tend = count.is_multiple_of(TEND_TICKS);
             let work =
-                tokio::task::spawn_blocking(move || tenant.page_once(&of, tend, Millis::now()));
+                tokio::task::spawn_blocking(move || tenant.page_once(&of, tend, tenant.mesh_now()));
             let (sends, versions) = match work.await {
                 Ok(Ok(done)) => {
                     failure = None;
@@ -254,7 +254,7 @@ impl Tenant {
                 Outcome::Retry { reason: "its connector was taken away".into(), after_ms: None }
             }
         };
-        let now = Millis::now();
+        let now = self.mesh_now();
         let written = self.pages.landed(&delivery, &outcome, now);
         let Some(written) = written else { return };
         // What became of it is not lost while the disk is full.
@@ -306,8 +306,7 @@ impl Tenant {
             let mut page = page_of(delivery, due.subject.as_deref(), link, &sender);
             if delivery.event == Event::Trigger {
                 let (tenant, key) = (Arc::clone(self), page.key.clone());
-                let work =
-                    tokio::task::spawn_blocking(move || tenant.likely_changes(&key, Millis::now()));
+                let work = tokio::task::spawn_blocking(move || tenant.likely_changes(&key));
                 // A page does not wait for what may have caused it.
                 let limit = Duration::from_secs(2);
                 if let Ok(Ok(found)) = tokio::time::timeout(limit, work).await {
@@ -317,7 +316,7 @@ impl Tenant {
             page
         };
         let known = due.provider_id.as_deref();
-        holm_page::send(&self.pages.http, connector, &page, known, Millis::now()).await
+        holm_page::send(&self.pages.http, connector, &page, known, self.mesh_now()).await
     }
 }
 

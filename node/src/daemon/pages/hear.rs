@@ -64,8 +64,8 @@ impl Tenant {
         connector: &Connector,
         verified: &Verified,
         body: &[u8],
-        now: Millis,
     ) -> Result<Hearing, HearError> {
+        let now = self.mesh_now();
         let hearing = self.taken(state, connector, verified, body, now);
         self.pages.count(|counts| match &hearing {
             Ok(Hearing::Done(_)) => counts.heard += 1,

@@ -116,9 +116,9 @@ fn verdict(incident: &Incident) -> String {
 
 impl Tenant {
     /// The changes that an incident most likely comes from. Takes a while: not for an async thread.
-    pub(super) fn likely_changes(self: &Arc<Self>, key: &str, now: Millis) -> Vec<Fact> {
+    pub(super) fn likely_changes(self: &Arc<Self>, key: &str) -> Vec<Fact> {
         let Ok(fault) = key.parse() else { return Vec::new() };
-        let judged = self.incidents.lately(now);
+        let judged = self.incidents.lately(self.mesh_now());
         let Some(incident) = judged.of_fault(fault) else { return Vec::new() };
         let from = incident.opened - CHANGES_MS;
         let changes = self.changes.between(from, incident.opened + holm_change::SKEW_MS);

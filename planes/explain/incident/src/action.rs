@@ -4,6 +4,9 @@ use holm_model::{Millis, Severity};
 
 use crate::{FaultId, State};
 
+/// Most moments of reports that an action names as ahead of it: the latest.
+pub(crate) const MAX_AHEAD: usize = 256;
+
 /// Longest text of an action, in bytes.
 pub const MAX_NOTE_BYTES: usize = 4_096;
 /// Longest name of an owner or of who acted, in bytes.
@@ -108,4 +111,16 @@ pub struct Action {
     /// The actions that stood for the same field when this one was taken: it takes their place. One that
     /// is not among them was made at the same time, and both stand.
     pub seen: Vec<u64>,
+    /// The moments of the incident's reports that lay ahead of `at` when it was taken: they were there by then,
+    /// whatever the clocks of those who reported them say.
+    pub ahead: Vec<Ahead>,
+}
+
+/// A moment of a report that is later than the action that saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ahead {
+    /// The report, by [`RecordId::digest`].
+    pub report: u64,
+    /// When something of it began or ended, by its writer's clock.
+    pub moment: Millis,
 }

@@ -21,6 +21,19 @@ pub struct RecordId {
     pub key: Arc<str>,
 }
 
+impl RecordId {
+    /// A short name of it that every node gives alike.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = blake3::Hasher::new_derive_key("holm record id v1");
+        for part in [self.site.as_str(), self.node.as_str(), &*self.key] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
+        let mut number = [0; 8];
+        number.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        u64::from_be_bytes(number)
+    }
+}
+
 /// All records that are known, by whom and key. What is made of them depends on nothing else.
 #[derive(Debug, Default)]
 pub struct Book {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use holm_model::Millis;
 
-use crate::action::Field;
+use crate::action::{Ahead, Field};
 use crate::{Action, FLAPS, HOLD_MS, MAX_HOLD_MS, RecordId, Report, Spell};
 
 /// Where an incident stands.
@@ -93,9 +94,7 @@ pub(crate) fn evolve(
     actions: &[(RecordId, Arc<Action>)],
     now: Millis,
 ) -> Evolved {
-    let mut spells: Vec<Spell> =
-        reports.iter().flat_map(|(_, report)| report.spells.iter().copied()).collect();
-    spells.sort_unstable();
+    let spells = spells(reports, actions);
     let (hold, flapping) = hold(reports);
     let phases = phases(&spells, hold);
     let last = phases.last().copied();
@@ -127,6 +126,37 @@ pub(crate) fn evolve(
         evolved.step(at, &event);
     }
     evolved
+}
+
+/// The spells of all reports in order. What an action saw was there by then, though the clock of who reported it was
+/// ahead: nobody resolves what is yet to come.
+fn spells(reports: &[(RecordId, Arc<Report>)], actions: &[(RecordId, Arc<Action>)]) -> Vec<Spell> {
+    let mut there_by: HashMap<Ahead, Millis> = HashMap::new();
+    for (_, action) in actions {
+        for ahead in action.ahead.iter().filter(|ahead| ahead.moment > action.at) {
+            let by = there_by.entry(*ahead).or_insert(action.at);
+            *by = action.at.min(*by);
+        }
+    }
+    let mut spells = Vec::with_capacity(reports.len());
+    for (id, report) in reports {
+        if there_by.is_empty() {
+            spells.extend(report.spells.iter().copied());
+            continue;
+        }
+        let report_digest = id.digest();
+        let seen = |moment: Millis| {
+            there_by.get(&Ahead { report: report_digest, moment }).copied().unwrap_or(moment)
+        };
+        // What began later than it was seen to end was seen to begin as well.
+        spells.extend(report.spells.iter().map(|spell| {
+            let to = spell.to.map(seen);
+            let from = seen(spell.from);
+            Spell { from: to.map_or(from, |to| from.min(to)), to }
+        }));
+    }
+    spells.sort_unstable();
+    spells
 }
 
 impl Evolved {

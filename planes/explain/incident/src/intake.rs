@@ -238,8 +238,12 @@ impl Intake {
         }
         let mut slot = self.slot_of(AboutRef::of(&signal));
         let known = slot.and_then(|slot| self.slots[slot as usize].as_ref());
-        if signal.raised && known.is_some_and(|known| known.report.end() + WINDOW_MS < at) {
-            // It is over, and another begins.
+        // Its end was written by a clock that was ahead and has been set right since: it is over, too.
+        let ended_ahead =
+            |known: &Followed| at <= now && known.report.last().to.is_some_and(|to| to > now);
+        let over = |known: &Followed| known.report.end() + WINDOW_MS < at || ended_ahead(known);
+        if signal.raised && known.is_some_and(over) {
+            // Another begins.
             self.retire(&signal);
             slot = None;
         }

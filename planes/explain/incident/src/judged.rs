@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use holm_model::{Millis, NodeId, Severity, SiteId, VANTAGE_FAILED, VANTAGE_REACHED};
 
-use crate::action::Field;
+use crate::action::{Ahead, Field, MAX_AHEAD};
 use crate::evolve::{Evolved, Heads, evolve};
 use crate::grouping::{Group, Groups};
 use crate::{
@@ -187,15 +187,34 @@ impl Incident {
         let seen = deed.field().map(|field| self.heads[field as usize].clone());
         // Never before what was seen, whatever the clock says.
         let last = self.actions.iter().map(|(_, action)| action.at + 1).max();
+        let at = now.max(last.unwrap_or_default());
         Ok(Action {
             id,
             on: self.id,
-            at: now.max(last.unwrap_or_default()),
+            at,
             by: by.into(),
             deed,
             text: text.into(),
             seen: seen.unwrap_or_default(),
+            ahead: self.ahead_of(at),
         })
+    }
+
+    /// What is seen of its reports though it lies ahead of `at`: of too many the latest.
+    fn ahead_of(&self, at: Millis) -> Vec<Ahead> {
+        let moments = |report: &Report| {
+            let moments = report.spells.iter().flat_map(|spell| [Some(spell.from), spell.to]);
+            moments.flatten().filter(|moment| *moment > at).collect::<BTreeSet<Millis>>()
+        };
+        let of_report = |(id, report): &(RecordId, Arc<Report>)| {
+            let moments = moments(report);
+            let report = (!moments.is_empty()).then(|| id.digest());
+            moments.into_iter().filter_map(move |moment| Some(Ahead { report: report?, moment }))
+        };
+        let mut ahead: Vec<Ahead> = self.reports.iter().flat_map(of_report).collect();
+        ahead.sort_unstable_by_key(|ahead| (std::cmp::Reverse(ahead.moment), ahead.report));
+        ahead.truncate(MAX_AHEAD);
+        ahead
     }
 }
 

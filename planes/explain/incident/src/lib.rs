@@ -24,7 +24,7 @@ mod services;
 mod verdict;
 mod ways;
 
-pub use action::{Action, Deed, MAX_FAULTS_OF_A_SPLIT, MAX_NOTE_BYTES, MAX_OWNER_BYTES};
+pub use action::{Action, Ahead, Deed, MAX_FAULTS_OF_A_SPLIT, MAX_NOTE_BYTES, MAX_OWNER_BYTES};
 pub use anchor::{Anchor, FaultId, MAX_ANCHORS, Place, Resolved};
 pub use book::{Book, RecordId};
 pub use damper::{Damper, REMEMBERED_MS, UNUSUAL_FOR_MS, USUAL_FOR_MS};

@@ -3,7 +3,7 @@
 use holm_model::{Millis, NodeId, Severity};
 use prost::Message;
 
-use crate::action::{MAX_FAULTS_OF_A_SPLIT, MAX_NOTE_BYTES, MAX_OWNER_BYTES};
+use crate::action::{Ahead, MAX_AHEAD, MAX_FAULTS_OF_A_SPLIT, MAX_NOTE_BYTES, MAX_OWNER_BYTES};
 use crate::anchor::MAX_ANCHORS;
 use crate::report::set_apart;
 use crate::{Action, Anchor, Deed, FaultId, Report, Spell, Witness};
@@ -90,6 +90,16 @@ struct PackedAction {
     /// Of an assignment the owner, of a grade the severity; empty for nobody.
     #[prost(string, tag = "9")]
     value: String,
+    #[prost(message, repeated, tag = "10")]
+    ahead: Vec<PackedAhead>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct PackedAhead {
+    #[prost(fixed64, tag = "1")]
+    report: u64,
+    #[prost(uint64, tag = "2")]
+    moment: u64,
 }
 
 impl Report {
@@ -162,6 +172,11 @@ impl Action {
             seen: self.seen.clone(),
             faults,
             value: value.into(),
+            ahead: self
+                .ahead
+                .iter()
+                .map(|a| PackedAhead { report: a.report, moment: a.moment.0 })
+                .collect(),
         };
         with_tag(ACTION, &packed)
     }
@@ -237,6 +252,7 @@ fn action(packed: PackedAction) -> Option<Action> {
         && packed.by.len() <= MAX_OWNER_BYTES
         && packed.value.len() <= MAX_OWNER_BYTES
         && packed.seen.len() <= MAX_READ
+        && packed.ahead.len() <= MAX_AHEAD
         && faults.len() <= MAX_FAULTS_OF_A_SPLIT;
     if !fits {
         return None;
@@ -262,6 +278,11 @@ fn action(packed: PackedAction) -> Option<Action> {
         deed,
         text: packed.text.into(),
         seen: packed.seen,
+        ahead: packed
+            .ahead
+            .iter()
+            .map(|a| Ahead { report: a.report, moment: Millis(a.moment) })
+            .collect(),
     })
 }
 

@@ -137,5 +137,10 @@ fn what_was_raised_by_a_clock_that_was_set_right_since_ends() {
     assert!(take(&mut intake, signal("host:a", false, 2 * MINUTE), 2 * MINUTE));
     let ended = intake.drain(Millis(3 * MINUTE));
     assert!(!ended[0].1.is_firing());
+    // And it fails again before the clock is where it was.
+    assert!(take(&mut intake, signal("host:a", true, 4 * MINUTE), 4 * MINUTE));
+    let again = intake.drain(Millis(4 * MINUTE));
+    assert!(again[0].1.is_firing());
+    assert_ne!(again[0].0, ended[0].0);
     assert_eq!(intake.counters().late, 0);
 }

@@ -218,3 +218,45 @@ fn what_a_site_held_open_ends_when_it_is_gone_for_good_and_holds_again_when_it_c
     assert!(find(&judged, TARGET).firing && find(&judged, "host:192.0.2.55").firing);
     assert!(!find(&judged, TARGET).reports[0].1.lapsed);
 }
+
+#[test]
+fn who_resolves_what_a_clock_ahead_reported_is_believed() {
+    let mut berlin = raised();
+    let mut tokyo = Site::new("tokyo");
+    // An hour ahead, and the same minute in truth.
+    tokyo.raise("icmp_failed", TARGET, 70 * MINUTE);
+    let one = only(&judged([&berlin, &tokyo], 11 * MINUTE));
+    let resolved = berlin.act(&one, Deed::Resolve, "known, ignored", 11 * MINUTE);
+    assert_eq!((resolved.at, resolved.ahead.len()), (Millis(11 * MINUTE), 1));
+    for now in [12, 69, 71, 200] {
+        let one = only(&judged([&berlin, &tokyo], now * MINUTE));
+        assert_eq!(one.state, State::Resolved, "at {now}: {:?}", one.turns);
+    }
+    // What ends then changes nothing; what is raised after the action, by either clock, does.
+    tokyo.clear("icmp_failed", TARGET, 73 * MINUTE);
+    assert_eq!(only(&judged([&berlin, &tokyo], 13 * MINUTE)).state, State::Resolved);
+    let mut again = book([&berlin, &tokyo]);
+    tokyo.raise("icmp_failed", TARGET, 75 * MINUTE);
+    assert_eq!(only(&judged([&berlin, &tokyo], 15 * MINUTE)).state, State::Reopened);
+    berlin.raise("tcp_failed", TARGET, 14 * MINUTE);
+    for (id, value) in &berlin.records {
+        again.take(id.clone(), [&**value]);
+    }
+    assert_eq!(only(&again.judge(Millis(15 * MINUTE))).state, State::Reopened);
+}
+
+#[test]
+fn an_action_by_a_clock_behind_saw_what_it_saw() {
+    let mut berlin = raised();
+    berlin.clear("icmp_failed", TARGET, 12 * MINUTE);
+    berlin.raise("icmp_failed", TARGET, 18 * MINUTE);
+    let mut tokyo = Site::new("tokyo");
+    let one = only(&judged([&berlin], 19 * MINUTE));
+    assert_eq!(one.state, State::Reopened);
+    // By a clock that is a quarter of an hour behind.
+    tokyo.act(&one, Deed::Resolve, "", 4 * MINUTE);
+    assert_eq!(only(&judged([&berlin, &tokyo], 20 * MINUTE)).state, State::Resolved);
+    berlin.clear("icmp_failed", TARGET, 21 * MINUTE);
+    berlin.raise("icmp_failed", TARGET, 31 * MINUTE);
+    assert_eq!(only(&judged([&berlin, &tokyo], 32 * MINUTE)).state, State::Reopened);
+}

@@ -34,12 +34,22 @@ describe("what vanished", () => {
     expect(withVanished(now, undefined, comparison)).toBe(now);
   });
   it("is drawn at what its ends are called later", () => {
-    const renamed = comparisonOf(answer({ vanished: { items: ["host:a|flow|host:new"], total: 1 } }));
+    const renamed = comparisonOf(answer({ vanished: { items: ["host:a|flow|host:old"], total: 1 } }));
     const now = topology([node("host:a"), { ...node("host:new"), aliases: ["host:old"] }], []);
     const then = topology([node("host:a"), node("host:old")], [edge("host:a", "host:old")]);
     const world = withVanished(now, then, renamed);
     expect(world.nodes.map((each) => each.id)).toEqual(["host:a", "host:new"]);
-    expect(world.edges.map(({ id, from, to }) => [id, from, to])).toEqual([["host:a|flow|host:new", "host:a", "host:new"]]);
+    expect(world.edges.map(({ id, from, to }) => [id, from, to])).toEqual([["host:a|flow|host:old", "host:a", "host:new"]]);
+  });
+  it("is drawn by its own name where that ended with it", () => {
+    const gone = comparisonOf(answer({ vanished: { items: ["host:a|flow|host:web", "host:web"], total: 2 } }));
+    const then = topology([node("host:a"), { ...node("host:web"), aliases: ["host:192.0.2.1"] }], [edge("host:a", "host:web")]);
+    const world = withVanished(topology([node("host:a")], []), then, gone);
+    expect(world.nodes.map((each) => each.id)).toEqual(["host:a", "host:web"]);
+    expect(world.edges.map((each) => each.id)).toEqual(["host:a|flow|host:web"]);
+    // An end that lost its name is still there by its address.
+    const left = withVanished(topology([node("host:a"), node("host:192.0.2.1")], []), then, comparisonOf(answer({ vanished: { items: ["host:a|flow|host:web"], total: 1 } })));
+    expect(left.edges.map(({ from, to }) => [from, to])).toEqual([["host:a", "host:192.0.2.1"]]);
   });
   it("is marked, and nothing else is", () => {
     const picture = { nodes: ["host:a", "host:b"].map((id) => ({ id, label: id, kind: "host" as const, look: "live" as const, sites: [], degree: 0 })), edges: [], sites: [] };

@@ -44,26 +44,24 @@ export function comparisonOf(diff: Diff): Comparison {
 /** The later picture with what vanished since the earlier one; an edge only where both its ends are drawn. */
 export function withVanished(topology: Topology, earlier: Topology | undefined, comparison: Comparison | undefined): Topology {
   if (!earlier || !comparison || comparison.totals.vanished === 0) return topology;
-  const gone = (id: string) => comparison.by.get(id) === "vanished";
+  const gone = (each: { id: string }) => comparison.by.get(each.id) === "vanished";
   const there = new Set([...topology.nodes, ...topology.edges].map((each) => each.id));
-  const { nodes: nodesThen, edges: edgesThen } = inLaterNames(earlier, topology);
-  const nodes = [...topology.nodes, ...nodesThen.filter((node) => gone(node.id) && !there.has(node.id))];
+  const isGhost = (each: { id: string }) => gone(each) && !there.has(each.id);
+  const nodes = [...topology.nodes, ...earlier.nodes.filter(isGhost)];
   const drawn = new Set(nodes.map((node) => node.id));
-  const edges = edgesThen.filter((edge) => gone(edge.id) && !there.has(edge.id) && drawn.has(edge.from) && drawn.has(edge.to));
+  const now = namesNow(earlier, topology);
+  const ghosts = earlier.edges.filter(isGhost).map((edge) => ({ ...edge, from: now(edge.from), to: now(edge.to) }));
+  const edges = ghosts.filter((edge) => drawn.has(edge.from) && drawn.has(edge.to));
   return { ...topology, nodes, edges: [...topology.edges, ...edges] };
 }
 
-/** The earlier elements by the names that the later moment has for them, as the node's answer names them. */
-function inLaterNames(earlier: Topology, later: Topology): Pick<Topology, "nodes" | "edges"> {
-  const names = new Map(later.nodes.flatMap((node) => node.aliases.map((alias) => [alias, node.id] as const)));
-  if (names.size === 0) return earlier;
-  const named = (id: string) => names.get(id) ?? id;
-  return {
-    nodes: earlier.nodes.map((node) => (names.has(node.id) ? { ...node, id: named(node.id) } : node)),
-    edges: earlier.edges.map((edge) => {
-      const [from, to] = [named(edge.from), named(edge.to)];
-      return from === edge.from && to === edge.to ? edge : { ...edge, id: `${from}|${edge.kind}|${to}`, from, to };
-    }),
+/** What the later picture draws a node of the earlier one as: by a name that both have. */
+function namesNow(earlier: Topology, later: Topology): (id: string) => string {
+  const drawn = new Map(later.nodes.flatMap((node) => [node.id, ...node.aliases].map((name) => [name, node.id] as const)));
+  const aliases = new Map(earlier.nodes.map((node) => [node.id, node.aliases] as const));
+  return (id) => {
+    const known = [id, ...(aliases.get(id) ?? [])].find((name) => drawn.has(name));
+    return known === undefined ? id : (drawn.get(known) ?? id);
   };
 }
 
