@@ -73,7 +73,7 @@ pub(crate) async fn list_alerts(
     let tenant = state.tenant(&caller)?;
     let limit = within("limit", query.limit.unwrap_or(100), MAX_PAGE)?;
     let now = Millis::now();
-    let mut items = alerts_of(&tenant, now);
+    let mut items = alerts_of(&tenant);
     items.retain(|alert| {
         query.severity.is_none_or(|severity| alert.severity == severity)
             && query.site.as_ref().is_none_or(|site| alert.site.as_str() == site)
@@ -168,7 +168,7 @@ fn detail(
     let shown = tenant.alerts.shown();
     let others: Vec<&crate::daemon::Shown> = shown.iter().filter(|s| *s.rule == *name).collect();
     let now = Millis::now();
-    let mut alerts = alerts_of(tenant, now);
+    let mut alerts = alerts_of(tenant);
     alerts.retain(|alert| alert.rule == name);
     let content = rule.edits.first().and_then(|edit| edit.content.as_ref());
     Ok(AlertRuleDetail {

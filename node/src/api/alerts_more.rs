@@ -156,8 +156,8 @@ pub(crate) async fn list_silences(
     caller: Caller,
 ) -> Result<Json<SilenceList>, ApiError> {
     let tenant = state.tenant(&caller)?;
-    let now = Millis::now();
-    let alerts = alerts_of(&tenant, now);
+    let now = tenant.mesh_now();
+    let alerts = alerts_of(&tenant);
     let silences = tenant.alerts.silences();
     let shown = silences.iter().filter(|silence| !silence.silence.is_past(now));
     let mut items: Vec<SilenceView> = shown
@@ -202,7 +202,7 @@ pub(crate) async fn create_silence(
 ) -> Result<(StatusCode, Json<SilenceView>), ApiError> {
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
-    let now = Millis::now();
+    let now = tenant.mesh_now();
     let When(until) = new.until;
     let silence = Silence {
         matchers: new.matchers.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
@@ -244,7 +244,7 @@ pub(crate) async fn delete_silence(
     caller.require(Role::Editor)?;
     let tenant = state.tenant(&caller)?;
     let (node, by, of) = (Arc::clone(&state), author(&caller.name).to_owned(), id.clone());
-    beside(move || tenant.unsilence(&node, &of, &by, Millis::now()))
+    beside(move || tenant.unsilence(&node, &of, &by, tenant.mesh_now()))
         .await?
         .map_err(|error| refused(&error))?;
     tracing::info!(by = caller.name, silence = id, "silence taken away");

@@ -55,10 +55,10 @@ fn incident_of(id: FaultId, state: impl Into<IncidentState>, owner: Option<&str>
 }
 
 /// What fires or is about to, the gravest first.
-pub(super) fn alerts_of(tenant: &Tenant, now: Millis) -> Vec<AlertView> {
+pub(super) fn alerts_of(tenant: &Tenant) -> Vec<AlertView> {
     let defined = tenant.alerts.defined();
     let rules: BTreeMap<&str, &AlertRule> = defined.iter().map(|r| (&*r.name, r)).collect();
-    let incidents = incidents(tenant);
+    let (incidents, by_mesh) = (incidents(tenant), tenant.mesh_now());
     let view = tenant.alerts.view();
     let silences = tenant.alerts.silences();
     let writer = (&tenant.alerts.writer().site, &tenant.alerts.writer().node);
@@ -73,7 +73,7 @@ pub(super) fn alerts_of(tenant: &Tenant, now: Millis) -> Vec<AlertView> {
                 fired_at: group.fired_at.map(|at| at.0),
                 value: group.value,
                 inhibited_by: group.inhibited_by.clone(),
-                silenced_by: tenant.alerts.silenced(&silences, rule, &group.group, now),
+                silenced_by: tenant.alerts.silenced(&silences, rule, &group.group, by_mesh),
             };
             let mut shown = item(&rule.name, Some(rule), writer, &record, view.at, &incidents);
             (shown.least, shown.most) =

@@ -229,7 +229,7 @@ impl Alerts {
         lock(&self.policies).unreadable() + lock(&self.states).unreadable
     }
 
-    /// The silence that is on for a group of a rule at this site.
+    /// The silence that is on for a group of a rule at this site at `now` of the mesh's clock.
     pub(crate) fn silenced(
         &self,
         silences: &[AlertSilence],

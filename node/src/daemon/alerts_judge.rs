@@ -184,8 +184,9 @@ impl Tenant {
             lock(&self.alerts.states).forget(now);
         }
         let silences = self.alerts.silences();
+        let by_mesh = self.mesh_now();
         let quiet = |rule: &Rule, group: &[Box<str>]| {
-            self.alerts.silenced(&silences, rule, group, now).is_some()
+            self.alerts.silenced(&silences, rule, group, by_mesh).is_some()
         };
         let mut turns = judging.engine.turns(now, &quiet);
         for turn in turns.iter_mut().filter(|turn| turn.raised) {
@@ -319,7 +320,7 @@ impl Tenant {
         silences: &[super::alerts::AlertSilence],
         now: Millis,
     ) -> Records {
-        let writer = &self.alerts.writer;
+        let (writer, by_mesh) = (&self.alerts.writer, self.mesh_now());
         let states = lock(&self.alerts.states);
         let mut records = Vec::new();
         let mut gone: BTreeSet<Box<str>> =
@@ -327,7 +328,8 @@ impl Tenant {
         for standing in standings {
             let rule = &standing.rule;
             gone.remove(&rule.name);
-            let silenced = |group: &[Box<str>]| self.alerts.silenced(silences, rule, group, now);
+            let silenced =
+                |group: &[Box<str>]| self.alerts.silenced(silences, rule, group, by_mesh);
             let record = StateRecord::of(standing, silenced, now);
             if record.is_news(states.of(&writer.site, &writer.node, &rule.name)) {
                 records.push((rule.name.clone(), record));
