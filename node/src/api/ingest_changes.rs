@@ -69,7 +69,7 @@ pub(crate) async fn ingest(
     };
     let _place = state.ingest.place().await?;
     let body = &whole.body;
-    let now = Millis::now();
+    let now = of.as_ref().map_or_else(Millis::now, |(tenant, _)| tenant.mesh_now());
     let header = |name: &str| text_of(&parts.headers, name);
     let signed = verified(refused, &of, provider, &header, body, now)?;
     // Nothing is signed by nobody.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use holm_model::Millis;
 use holm_page::{Connector, HeardError, MAX_BODY_BYTES, Refusal, Verified, is_name};
 
 use super::bodies::too_long;
@@ -50,9 +49,8 @@ pub(crate) async fn hear(
     };
     let _place = state.ingest_pages.place().await?;
     let body = whole.body.clone();
-    let now = Millis::now();
     let header = |name: &str| text_of(&parts.headers, name);
-    let verified = verified(&state, &name, &header, &body, now)?;
+    let verified = verified(&state, &name, &header, &body)?;
     let at = Arc::clone(&state);
     let work = tokio::task::spawn_blocking(move || heard_by_one(&at, &verified, &body));
     let hearing = work.await.map_err(ApiError::internal)?.map_err(|error| {
@@ -85,11 +83,7 @@ type Of = (Arc<Tenant>, Connector, Verified);
 
 /// Says it to each tenant whose secret signed it, until one remembers the incident: two may have connectors of
 /// one name and one secret.
-fn heard_by_one(
-    state: &NodeState,
-    verified: &[Of],
-    body: &[u8],
-) -> Result<Hearing, HearError> {
+fn heard_by_one(state: &NodeState, verified: &[Of], body: &[u8]) -> Result<Hearing, HearError> {
     let mut nothing = None;
     for (tenant, connector, verified) in verified {
         match tenant.hear(state, connector, verified, body)? {
@@ -108,7 +102,6 @@ fn verified(
     name: &str,
     header: &holm_change::Headers<'_>,
     body: &[u8],
-    now: Millis,
 ) -> Result<Vec<Of>, ApiError> {
     let refused = &state.ingest_pages.refused;
     let mut refusal = Refusal::Signature;
@@ -116,7 +109,7 @@ fn verified(
     let tenants = if is_name(name) { state.tenants.all() } else { Vec::new() };
     // All of them, also when one was found: how long it takes says nothing of whose it is.
     for tenant in tenants {
-        match tenant.verify_hearing(name, header, body, now) {
+        match tenant.verify_hearing(name, header, body, tenant.mesh_now()) {
             (Some(connector), Ok(verified)) => found.push((tenant, connector, verified)),
             (Some(_), Err(stale @ Refusal::Stale { .. })) => refusal = stale,
             _ => {}

@@ -257,7 +257,9 @@ fn change_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
 fn page_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
     let labels = [("tenant", tenant.id.as_str())];
     let counts = tenant.pages.counts();
-    for (reason, value) in [("refused", counts.refused), ("retried", counts.retried)] {
+    for (reason, value) in
+        [("refused", counts.refused), ("retried", counts.retried), ("partly", counts.partly)]
+    {
         let labels = [("tenant", tenant.id.as_str()), ("reason", reason)];
         text.put("holm_page_failed_total", &labels, value);
     }

@@ -171,8 +171,8 @@ pub(crate) async fn test_connector(
         url: None,
     };
     Ok(Json(match outcome {
-        Outcome::Accepted { provider_id, url } => {
-            PageTestResult { accepted: true, passing: false, reason: None, provider_id, url }
+        Outcome::Accepted { provider_id, url, note } => {
+            PageTestResult { accepted: true, passing: false, reason: note, provider_id, url }
         }
         Outcome::Retry { reason, .. } => refusal(true, reason),
         Outcome::Refused { reason } => refusal(false, reason),
@@ -356,15 +356,14 @@ pub(crate) async fn replay_delivery(
     let id: DeliveryId =
         id.parse().map_err(|why| ApiError::bad_request(format!("id={}: {why}", clipped(&id))))?;
     let (of, node, by) = (Arc::clone(&tenant), Arc::clone(&state), caller.name.clone());
-    let replayed =
-        beside(move || of.replay(&node, id, &by)).await?.map_err(|error| {
-            let code = match &error {
-                ReplayError::Unknown(_) => ErrorCode::NotFound,
-                ReplayError::NotDead(..) | ReplayError::NoConnector(_) => ErrorCode::Conflict,
-                ReplayError::Write(_) => ErrorCode::Unavailable,
-            };
-            ApiError::new(code, error.to_string())
-        });
+    let replayed = beside(move || of.replay(&node, id, &by)).await?.map_err(|error| {
+        let code = match &error {
+            ReplayError::Unknown(_) => ErrorCode::NotFound,
+            ReplayError::NotDead(..) | ReplayError::NoConnector(_) => ErrorCode::Conflict,
+            ReplayError::Write(_) => ErrorCode::Unavailable,
+        };
+        ApiError::new(code, error.to_string())
+    });
     let (record, delivery) = replayed?;
     tracing::info!(by = caller.name, delivery = %id, "page replayed");
     Ok(Json(view(&tenant, &record, &delivery)))

@@ -69,7 +69,7 @@ pub(crate) async fn list_recorded_changes(
 ) -> Result<Json<RecordedChangeList>, ApiError> {
     let tenant = state.tenant(&caller)?;
     let limit = within("limit", query.limit.unwrap_or(100), MAX_PAGE)?;
-    let now = Millis::now();
+    let now = tenant.mesh_now();
     // One that was made by a clock ahead is listed, too.
     let to = moment("to", query.to)?.unwrap_or(now + holm_change::SKEW_MS);
     let from = query.from.unwrap_or(When(to - WINDOW_MS));

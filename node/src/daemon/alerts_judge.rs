@@ -13,6 +13,7 @@ use holm_replica::{NewRecord, Record, Shelf};
 use super::alerts::{KIND, PLANE, View};
 use super::alerts_rows::{Past, shapes, watched};
 use super::alerts_state::StateRecord;
+use super::mesh_clock::Steps;
 use super::slo::lock;
 use super::state::{Change, NodeState, Topic};
 use super::tenant::Tenant;
@@ -27,6 +28,8 @@ const MOST_BYTES: usize = 64 << 20;
 const SHOWN_GROUPS: usize = 200;
 /// How often groups and records that are old are let go of, in milliseconds.
 const TEND_MS: u64 = 60_000;
+/// A node that did not look for so long did not watch meanwhile.
+const STILL_MS: u64 = 5 * 60_000;
 /// How long it is remembered that an edit ended a rule's alerts: longer than rows are late.
 const REMEMBERED_MS: u64 = 60 * 60_000;
 
@@ -38,7 +41,9 @@ struct Judging {
     rules: Vec<Arc<Rule>>,
     /// The tables that there were: one that is new may mend a rule.
     tables: usize,
+    /// Since when it was looked at what comes: since the start, or since the clock was set or the node stood still.
     started: Millis,
+    steps: Steps,
     tended: Millis,
     rebuilt: u64,
     /// What was said before this start, and is to be said again or to be ended.
@@ -89,9 +94,9 @@ impl Tenant {
                     judging.engine.learn(learnt);
                 }
                 let (new, judged) = tenant.judge_alerts(&of, judging, learns);
-                (tenant.seasonal_past(&judging.engine, new), judged)
+                (tenant.seasonal_past(&judging.engine, new), judged, judging.started)
             });
-            let (seasonal, judged) = match work.await {
+            let (seasonal, judged, since) = match work.await {
                 Ok(done) => done,
                 Err(error) => {
                     tracing::error!(tenant = %self.id, %error, "judging alert rules panicked; it begins anew");
@@ -105,8 +110,9 @@ impl Tenant {
                     task.abort();
                 }
                 let tenant = Arc::clone(&self);
-                learning =
-                    Some(tokio::task::spawn_blocking(move || tenant.learn_past(rules, &snapshots)));
+                learning = Some(tokio::task::spawn_blocking(move || {
+                    tenant.learn_past(rules, &snapshots, since)
+                }));
             }
             let Some((records, turned)) = judged else { continue };
             let tenant = Arc::clone(&self);
@@ -137,6 +143,7 @@ impl Tenant {
             rules: Vec::new(),
             tables: 0,
             started,
+            steps: Steps::new(STILL_MS),
             tended: now,
             rebuilt: 0,
             before: self.incidents.firing(KIND).into_iter().collect(),
@@ -160,12 +167,19 @@ impl Tenant {
         let edited = rules.len() != judging.rules.len()
             || rules.iter().zip(&judging.rules).any(|(a, b)| !Arc::ptr_eq(a, b));
         let grown = tables != judging.tables;
-        let due = (now - holm_alert::LAG_MS).0 / SHORTEST_MS
-            > (self.alerts.view().at - holm_alert::LAG_MS).0 / SHORTEST_MS;
+        let stepped = judging.steps.look(now);
+        if stepped {
+            // Nobody watched what was stepped over, and what lies ahead of a clock that was set back does not stop it.
+            tracing::warn!(tenant = %self.id, "the clock was set, or this node stood still: alert rules are judged anew");
+            (judging.started, judging.tended) = (now, now);
+        }
+        let due = stepped
+            || (now - holm_alert::LAG_MS).0 / SHORTEST_MS
+                > (self.alerts.view().at - holm_alert::LAG_MS).0 / SHORTEST_MS;
         if !due && !edited && judging.follower.bytes() < EARLY_BYTES {
             return (false, None);
         }
-        let mut anew = edited || grown;
+        let mut anew = edited || grown || stepped;
         if !anew {
             let followed = judging.follower.take();
             anew = followed.missed;
@@ -173,7 +187,7 @@ impl Tenant {
             take(&mut judging.engine, &followed, now);
         }
         if anew {
-            self.judge_anew(state, judging, rules, now);
+            self.judge_anew(state, judging, rules, now, stepped);
             judging.tables = tables;
         } else {
             judging.engine.judge(now);
@@ -228,10 +242,13 @@ impl Tenant {
         judging: &mut Judging,
         rules: Vec<Arc<Rule>>,
         now: Millis,
+        stepped: bool,
     ) {
         let (rest, snapshots) = judging.follower.renew();
         take(&mut judging.engine, &rest, now);
-        judging.engine.judge(now);
+        if !stepped {
+            judging.engine.judge(now);
+        }
         let look_back = |rule: &Arc<Rule>| rule.looks_back_ms();
         let from = now - rules.iter().map(look_back).max().unwrap_or(0);
         let tables = shapes(&self.rows.store);
@@ -277,13 +294,14 @@ impl Tenant {
         &self,
         rules: Vec<Arc<Rule>>,
         snapshots: &[Snapshot],
+        since: Millis,
     ) -> Option<(Vec<Arc<Rule>>, holm_alert::Learnt)> {
         let now = Millis::now();
         let tables = shapes(&self.rows.store);
         let mut engine = Engine::new(rules.clone(), &tables, Limits::default(), now, now);
         let back = engine.seasonal().into_iter().map(|(_, back)| back).max()?;
         let from = now - back;
-        let watched = watched(snapshots, (from, self.alerts.since), &|| self.has_ended());
+        let watched = watched(snapshots, (from, since), &|| self.has_ended());
         engine = Engine::new(rules.clone(), &tables, Limits::default(), from, watched);
         let mut past = Past::open(&engine.wanted(), snapshots, from);
         let done = past.feed(&mut engine, (from, now), &|| self.has_ended());

@@ -396,7 +396,10 @@ impl Tenant {
                 () = self.ended().cancelled() => return,
             };
             let (tenant, of) = (Arc::clone(&self), Arc::clone(&state));
-            let work = tokio::task::spawn_blocking(move || tenant.write_seen(&of, Millis::now()));
+            let work = tokio::task::spawn_blocking(move || {
+                let now = tenant.mesh_now();
+                tenant.write_seen(&of, now)
+            });
             match work.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {

@@ -29,6 +29,9 @@ const TICK: Duration = Duration::from_secs(1);
 const WITNESS_TICKS: u64 = 5;
 /// How often what is old is carried on or forgotten, in ticks.
 const TEND_TICKS: u64 = 60;
+/// How long signals wait after a start for the mesh's clock, in ticks, and how many of them.
+const CLOCK_TICKS: u64 = 10;
+const MAX_HELD: usize = 10_000;
 /// How old a judgement may be that is listed, in milliseconds. It is looked at every second.
 const MAX_LATE_MS: u64 = 3_000;
 /// Most nodes around a target that are looked at.
@@ -47,6 +50,8 @@ pub(crate) struct Incidents {
     wake: Notify,
     /// What is judged is dated by it.
     pub(crate) clock: MeshClock,
+    /// Signals that wait after a start until it is known whether this node's clock is off.
+    held: Mutex<Option<Vec<Signal>>>,
 }
 
 /// How much there is, and what became of signals.
@@ -97,6 +102,7 @@ impl Incidents {
             latest: Mutex::default(),
             wake: Notify::new(),
             clock: MeshClock::default(),
+            held: Mutex::new(Some(Vec::new())),
         }
     }
 
@@ -265,10 +271,21 @@ fn take_all(book: &mut Book, records: &[Record]) -> bool {
 
 impl Tenant {
     /// Takes what a plane says is wrong, or over.
-    pub(crate) fn signal(&self, mut signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if self.has_ended() {
             return;
         }
+        {
+            let mut held = lock(&self.incidents.held);
+            if let Some(held) = held.as_mut().filter(|held| held.len() < MAX_HELD) {
+                held.push(signal);
+                return;
+            }
+        }
+        self.take_signal(signal);
+    }
+
+    fn take_signal(&self, mut signal: Signal) {
         let said = signal.attributes.get(SIGNAL_NEAR).cloned().unwrap_or_default();
         let now = Millis::now();
         let by_mesh = self.incidents.clock.of(now);
@@ -419,7 +436,7 @@ impl Tenant {
                 () = state.shutdown.cancelled() => true,
                 () = self.ended().cancelled() => return,
             };
-            self.look_at_clock(&state);
+            self.look_at_clock(&state, count, stopping);
             let tenant = Arc::clone(&self);
             let tend = (count.is_multiple_of(WITNESS_TICKS), count.is_multiple_of(TEND_TICKS));
             let work =
@@ -453,7 +470,7 @@ impl Tenant {
     }
 
     /// What is judged from now on is dated by the clocks of most nodes.
-    fn look_at_clock(&self, state: &NodeState) {
+    fn look_at_clock(&self, state: &NodeState, ticks: u64, stopping: bool) {
         let ahead_ms = state.mesh().and_then(|mesh| mesh.own_clock_ahead_ms());
         if let Some(ahead_ms) = self.incidents.clock.found(ahead_ms, Millis::now()) {
             tracing::warn!(
@@ -461,6 +478,13 @@ impl Tenant {
                 ahead_ms,
                 "this node's clock is off by that from most nodes' (0: no longer): incidents are dated by theirs"
             );
+        }
+        let alone = !self.documented_sites().iter().any(|site| *site != self.incidents.place.site);
+        if self.incidents.clock.is_known() || alone || ticks >= CLOCK_TICKS || stopping {
+            let Some(held) = lock(&self.incidents.held).take() else { return };
+            // Planes have their time to say again what they said before, by this clock.
+            lock(&self.incidents.intake).begin_grace(self.mesh_now());
+            held.into_iter().for_each(|signal| self.take_signal(signal));
         }
     }
 

@@ -85,6 +85,8 @@ pub(crate) struct PageCounts {
     /// Requests that failed and are made again.
     pub(crate) retried: u64,
     pub(crate) refused: u64,
+    /// Taken, but not for all whom they were to tell.
+    pub(crate) partly: u64,
     pub(crate) dead: u64,
     pub(crate) folded: u64,
     pub(crate) dropped: u64,

@@ -54,7 +54,7 @@ impl Tenant {
     /// it was looked what stands.
     pub(in crate::daemon) fn notice_edits(&self, records: &[Record]) {
         let own = format!("{}/{}", self.changes.site, self.changes.node);
-        let edits = edits_in(records, &own, Millis(0));
+        let edits = self.by_mesh(edits_in(records, &own, Millis(0)));
         if edits.is_empty() {
             return;
         }
@@ -70,11 +70,19 @@ impl Tenant {
         self.changes.wake.notify_one();
     }
 
+    /// Like the incidents that they may have caused.
+    fn by_mesh(&self, mut drafts: Vec<(ChangeId, Draft)>) -> Vec<(ChangeId, Draft)> {
+        for (_, draft) in &mut drafts {
+            draft.at = draft.at.map(|at| self.incidents.clock.of(at));
+        }
+        drafts
+    }
+
     /// What was decided at this node since `horizon`: each edit of a policy that stands is a change.
     pub(super) fn edits_of_policies(&self, horizon: Millis) -> Vec<(ChangeId, String, Draft)> {
         let own = format!("{}/{}", self.changes.site, self.changes.node);
-        let edits = edits_in(&self.replica.records_on(Shelf::Policies), &own, horizon).into_iter();
-        edits.map(|(id, draft)| (id, POLICY.to_owned(), draft)).collect()
+        let edits = edits_in(&self.replica.records_on(Shelf::Policies), &own, horizon);
+        self.by_mesh(edits).into_iter().map(|(id, draft)| (id, POLICY.to_owned(), draft)).collect()
     }
 }
 

@@ -326,12 +326,17 @@ impl Pages {
         let mut outbox = lock(&self.outbox);
         let attempts = outbox.attempts(delivery);
         match outcome {
-            Outcome::Accepted { provider_id, url } => {
+            Outcome::Accepted { provider_id, url, note } => {
+                if let Some(note) = note {
+                    tracing::warn!(connector = %delivery.connector, incident = %delivery.incident, note, "a page was taken, and not by all");
+                    self.count(|counts| counts.partly += 1);
+                }
                 // Under way until it is written: nobody sends it again.
                 let mut done = delivery.turned(Phase::Delivered, now);
                 done.attempts = attempts;
                 done.provider_id.clone_from(provider_id);
                 done.url.clone_from(url);
+                done.reason.clone_from(note);
                 Some(done)
             }
             Outcome::Refused { reason } => {

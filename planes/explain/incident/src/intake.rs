@@ -211,7 +211,14 @@ impl Intake {
                 }
             }
         }
-        self.lapse_at = Some(now + self.limits.grace_ms);
+        self.begin_grace(now);
+    }
+
+    /// From `now` on planes have a while to say again what they said before the start; nothing if that is over.
+    pub fn begin_grace(&mut self, now: Millis) {
+        if self.slots.iter().flatten().any(|followed| !followed.confirmed) {
+            self.lapse_at = Some(now + self.limits.grace_ms);
+        }
     }
 
     /// Takes a signal. What the topology says of its target is only asked for when it opens a report.

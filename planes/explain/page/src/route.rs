@@ -28,10 +28,10 @@ pub struct Route {
     /// there is none.
     #[serde(default)]
     pub targets: Vec<Box<str>>,
-    /// From one of these planes.
+    /// From one of these planes; `*` as in targets.
     #[serde(default)]
     pub planes: BTreeSet<Box<str>>,
-    /// With a report of one of these kinds.
+    /// With a report of one of these kinds; `*` as in targets.
     #[serde(default)]
     pub kinds: BTreeSet<Box<str>>,
     /// By these.
@@ -135,8 +135,8 @@ impl Route {
         !self.paused
             && subject.severity >= self.severity
             && (self.sites.is_empty() || !self.sites.is_disjoint(&subject.sites))
-            && (self.planes.is_empty() || !self.planes.is_disjoint(&subject.planes))
-            && (self.kinds.is_empty() || !self.kinds.is_disjoint(&subject.kinds))
+            && fits(&self.planes, &subject.planes)
+            && fits(&self.kinds, &subject.kinds)
             && (self.targets.is_empty() || about())
     }
 
@@ -149,6 +149,12 @@ impl Route {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice::<Self>(bytes).ok()?.checked().ok()
     }
+}
+
+/// Whether any of `names` is as one of `patterns`; without patterns all are.
+fn fits(patterns: &BTreeSet<Box<str>>, names: &BTreeSet<Box<str>>) -> bool {
+    let is_one = |pattern: &Box<str>| names.iter().any(|name| matches(pattern, name));
+    patterns.is_empty() || patterns.iter().any(is_one)
 }
 
 /// By which connectors an incident is told, and how.

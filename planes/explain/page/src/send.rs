@@ -28,6 +28,8 @@ pub struct Http {
     may_dial: MayDial,
     /// By the root that is trusted beside the system's, and whether a proxy is passed by.
     clients: Mutex<BTreeMap<(Box<str>, bool), reqwest::Client>>,
+    /// Who took mails that others of their recipients did not take yet.
+    mailed: smtp::Told,
 }
 
 impl Http {
@@ -38,7 +40,7 @@ impl Http {
 
     /// The same, where a request may take so long.
     pub fn with_limit(limit: Duration, may_dial: MayDial) -> Self {
-        Self { limit, may_dial, clients: Mutex::default() }
+        Self { limit, may_dial, clients: Mutex::default(), mailed: smtp::Told::default() }
     }
 
     fn client(&self, connector: &Connector, local: bool) -> Result<reqwest::Client, String> {
@@ -159,7 +161,9 @@ pub async fn send(
     let work = async {
         let call = async |message| http.call(connector, message).await;
         let result = match connector.provider {
-            Provider::Email => return smtp::deliver(&http.may_dial, connector, page, now).await,
+            Provider::Email => {
+                return smtp::deliver(&http.may_dial, &http.mailed, connector, page, now).await;
+            }
             Provider::Jira => jira::deliver(http, connector, page, known).await,
             Provider::ServiceNow => servicenow::deliver(http, connector, page).await,
             Provider::Opsgenie => call(opsgenie::message(connector, page))

@@ -1,10 +1,13 @@
 //! Mail, by SMTP with TLS (RFC 5321, 3207, 8314). Messages about one incident name it in `References`
 //! (RFC 5322, 3.6.4), so that mail programs show them as one thread.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use holm_model::Millis;
+use lettre::address::Envelope;
 use lettre::message::header::{self, ContentType};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
@@ -21,6 +24,7 @@ const MAX_ADDRESSES: usize = 3;
 
 pub(crate) async fn deliver(
     may_dial: &MayDial,
+    told: &Told,
     connector: &Connector,
     page: &Page,
     now: Millis,
@@ -43,22 +47,114 @@ pub(crate) async fn deliver(
                 Ok(transport) => transport,
                 Err(why) => return Outcome::refused(why),
             };
-            match transport.send(message.clone()).await {
-                Ok(_) => return Outcome::accepted(),
-                Err(error) => {
-                    // Who answered is not asked again at another of its addresses.
-                    let answered = error.status().is_some();
-                    said = Some(heard(connector, &error));
-                    if answered {
-                        break;
-                    }
-                }
+            let mut round = Round { transport, message: &message, connector, told, page };
+            match round.tell_all().await {
+                Ok(outcome) => return outcome,
+                // Who answered is not asked again at another of its addresses.
+                Err((outcome, true)) => return outcome,
+                Err((outcome, false)) => said = Some(outcome),
             }
         }
         said.unwrap_or_else(|| Outcome::retry("the mail server has no address"))
     };
     let late = |_| Outcome::retry("the mail server does not answer in time");
     tokio::time::timeout(LIMIT * 2, work).await.unwrap_or_else(late)
+}
+
+/// Who took messages that others of their recipients did not take yet: they are not told twice. Of so many messages
+/// the latest.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Mutex<VecDeque<(String, BTreeSet<Box<str>>)>>);
+
+const MAX_TOLD: usize = 1_000;
+
+impl Told {
+    fn of(&self, message: &str) -> BTreeSet<Box<str>> {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.iter().find(|(of, _)| of == message).map(|(_, who)| who.clone()).unwrap_or_default()
+    }
+
+    fn set(&self, message: String, who: BTreeSet<Box<str>>) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|(of, _)| *of != message);
+        if !who.is_empty() {
+            told.push_back((message, who));
+        }
+        if told.len() > MAX_TOLD {
+            told.pop_front();
+        }
+    }
+}
+
+/// One attempt at one address of a server.
+struct Round<'a> {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    message: &'a Message,
+    connector: &'a Connector,
+    told: &'a Told,
+    page: &'a Page,
+}
+
+impl Round<'_> {
+    /// Tells all at once, and one by one if the server does not take some of them. An error says whether the server
+    /// answered.
+    async fn tell_all(&mut self) -> Result<Outcome, (Outcome, bool)> {
+        let Page { key, seq, event, .. } = self.page;
+        let name = format!("{} {key} {seq} {}", self.connector.name, event.as_str());
+        let mut told = self.told.of(&name);
+        let left: Vec<&Box<str>> =
+            self.connector.to.iter().filter(|to| !told.contains(&***to)).collect();
+        match self.send(&left).await {
+            Ok(()) => {
+                self.told.set(name, BTreeSet::new());
+                return Ok(Outcome::accepted());
+            }
+            Err(error) if left.len() < 2 && told.is_empty() || !is_of_one(&error) => {
+                return Err((heard(self.connector, &error), error.status().is_some()));
+            }
+            Err(_) => {}
+        }
+        let (mut refused, mut waiting) = (Vec::new(), Vec::new());
+        for to in left {
+            match self.send(&[to]).await {
+                Ok(()) => drop(told.insert(to.clone())),
+                Err(error) => match heard(self.connector, &error) {
+                    Outcome::Refused { reason } => refused.push(format!("{to}: {reason}")),
+                    Outcome::Retry { reason, .. } => waiting.push(format!("{to}: {reason}")),
+                    accepted @ Outcome::Accepted { .. } => return Ok(accepted),
+                },
+            }
+        }
+        let some = !told.is_empty();
+        let all = crate::cut(&[waiting.as_slice(), &refused].concat().join("; "), 1_000);
+        let is_done = waiting.is_empty();
+        self.told.set(name, if is_done { BTreeSet::new() } else { told });
+        Ok(match (is_done, some) {
+            (true, true) => Outcome::Accepted {
+                provider_id: None,
+                url: None,
+                note: Some(format!("not told: {all}")),
+            },
+            (true, false) => Outcome::refused(all),
+            (false, true) => Outcome::retry(format!("not told yet: {all}")),
+            (false, false) => Outcome::retry(all),
+        })
+    }
+
+    async fn send(&self, to: &[&Box<str>]) -> Result<(), lettre::transport::smtp::Error> {
+        let to = to.iter().filter_map(|to| to.parse().ok()).collect();
+        let from = self.message.envelope().from().cloned();
+        // As it was made of the same addresses, which are valid.
+        let envelope = Envelope::new(from, to).unwrap_or_else(|_| self.message.envelope().clone());
+        self.transport.send_raw(&envelope, &self.message.formatted()).await.map(drop)
+    }
+}
+
+/// Whether an error may be of one recipient (RFC 5321, 4.2.3), and not of who sends.
+fn is_of_one(error: &lettre::transport::smtp::Error) -> bool {
+    let code = error.status().map(|code| code.to_string());
+    let of_one = ["450", "451", "452", "550", "551", "552", "553", "554", "555"];
+    code.is_some_and(|code| of_one.contains(&&*code))
 }
 
 fn heard(connector: &Connector, error: &lettre::transport::smtp::Error) -> Outcome {

@@ -183,5 +183,5 @@ pub(crate) async fn deliver(
         _ => return Ok(Outcome::accepted()),
     };
     let url = format!("{}/browse/{}", connector.base(), in_path(&key));
-    Ok(Outcome::Accepted { provider_id: Some(key), url: Some(url) })
+    Ok(Outcome::Accepted { provider_id: Some(key), url: Some(url), note: None })
 }

@@ -22,6 +22,8 @@ pub enum Outcome {
         provider_id: Option<String>,
         /// Where it is there.
         url: Option<String>,
+        /// Who of several was not told all the same, and why.
+        note: Option<String>,
     },
     /// It may be had later.
     Retry {
@@ -39,7 +41,7 @@ pub enum Outcome {
 
 impl Outcome {
     pub(crate) fn accepted() -> Self {
-        Self::Accepted { provider_id: None, url: None }
+        Self::Accepted { provider_id: None, url: None, note: None }
     }
 
     pub(crate) fn retry(reason: impl Into<String>) -> Self {

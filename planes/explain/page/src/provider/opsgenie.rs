@@ -48,7 +48,9 @@ fn alert(page: &Page) -> Value {
 
 pub(crate) fn heard(connector: &Connector, answer: &Answer) -> Outcome {
     match classify(connector, answer) {
-        Ok(()) => Outcome::Accepted { provider_id: answer.text("/requestId"), url: None },
+        Ok(()) => {
+            Outcome::Accepted { provider_id: answer.text("/requestId"), url: None, note: None }
+        }
         Err(outcome) => outcome,
     }
 }

@@ -49,7 +49,9 @@ pub(crate) fn message(connector: &Connector, page: &Page) -> Message {
 
 pub(crate) fn heard(connector: &Connector, answer: &Answer) -> Outcome {
     match classify(connector, answer) {
-        Ok(()) => Outcome::Accepted { provider_id: answer.text("/dedup_key"), url: None },
+        Ok(()) => {
+            Outcome::Accepted { provider_id: answer.text("/dedup_key"), url: None, note: None }
+        }
         Err(outcome) => outcome,
     }
 }

@@ -36,7 +36,7 @@ fn accepted(connector: &Connector, found: &Found) -> Outcome {
     let id = in_path(&found.sys_id);
     let url = format!("{}/nav_to.do?uri=incident.do?sys_id={id}", connector.base());
     let provider_id = Some(found.number.clone().unwrap_or_else(|| found.sys_id.clone()));
-    Outcome::Accepted { provider_id, url: Some(url) }
+    Outcome::Accepted { provider_id, url: Some(url), note: None }
 }
 
 pub(crate) async fn deliver(

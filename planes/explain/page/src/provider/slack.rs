@@ -69,7 +69,7 @@ pub(crate) fn heard(connector: &Connector, answer: &Answer, thread: Option<&str>
     if json["ok"] == true {
         // The first message has the thread; what is in it keeps it.
         let ts = thread.map(str::to_owned).or_else(|| answer.text("/ts"));
-        return Outcome::Accepted { provider_id: ts, url: None };
+        return Outcome::Accepted { provider_id: ts, url: None, note: None };
     }
     let Some(error) = json["error"].as_str() else {
         return Outcome::retry("slack answers 200 and does not say whether it took it");

@@ -41,7 +41,7 @@ pub(crate) fn message(connector: &Connector, page: &Page, now: Millis) -> Messag
 
 pub(crate) fn heard(connector: &Connector, answer: &Answer) -> Outcome {
     match classify(connector, answer) {
-        Ok(()) => Outcome::Accepted { provider_id: answer.text("/id"), url: None },
+        Ok(()) => Outcome::Accepted { provider_id: answer.text("/id"), url: None, note: None },
         Err(outcome) => outcome,
     }
 }

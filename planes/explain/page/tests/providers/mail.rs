@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::{Event, Outcome, Provider, SECRET, connector, tell};
-use holm_page::{Connector, Mail};
+use holm_page::{Connector, Http, Mail};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
@@ -64,6 +64,8 @@ enum Way {
     BadPassword,
     /// It has too much to do.
     Busy,
+    /// It does not know `gone…`, and takes `slow@` only when asked for the third time.
+    Choosy,
 }
 
 #[derive(Default)]
@@ -172,8 +174,14 @@ async fn session<S: AsyncRead + AsyncWrite + Unpin>(
             "MAIL" if way == Way::Busy => "451 4.3.2 try again later\r\n",
             "MAIL" => "250 ok\r\n",
             "RCPT" => {
-                heard.lock().expect("not poisoned").recipients.push(line.to_owned());
-                "250 ok\r\n"
+                let recipients = &mut heard.lock().expect("not poisoned").recipients;
+                recipients.push(line.to_owned());
+                let asked = recipients.iter().filter(|asked| **asked == *line).count();
+                match way {
+                    Way::Choosy if line.contains("<gone") => "550 5.1.1 no such user\r\n",
+                    Way::Choosy if line.contains("<slow@") && asked < 3 => "450 come again\r\n",
+                    _ => "250 ok\r\n",
+                }
             }
             "DATA" => {
                 stream.write_all(b"354 go on\r\n").await?;
@@ -247,4 +255,37 @@ async fn a_bad_password_is_refused_and_a_busy_server_is_tried_again() {
     let told = tell(&server.connector(false), Event::Trigger, None).await;
     let Outcome::Retry { reason, .. } = told else { panic!("{told:?}") };
     assert!(reason.contains("try again later"), "{reason}");
+}
+
+#[tokio::test]
+async fn who_is_refused_keeps_nobody_else_from_being_told() {
+    let server = Smtp::start(Way::Choosy).await;
+    let mut ops = server.connector(false);
+    let to = |names: &[&str]| names.iter().map(|n| format!("{n}@example.org").into()).collect();
+    let http = Http::new(super::anywhere());
+    ops.to = to(&["ada", "gone", "bob"]);
+    let Outcome::Accepted { note: Some(note), .. } =
+        super::tell_by(&http, &ops, Event::Trigger).await
+    else {
+        panic!("ada and bob take it")
+    };
+    assert!(
+        note.starts_with("not told: gone@example.org: ") && note.contains("no such user"),
+        "{note}"
+    );
+    assert_eq!(server.heard.lock().expect("not poisoned").mails.len(), 2);
+    // Who is to be asked again is, and who took it is not told twice.
+    ops.to = to(&["ada", "slow"]);
+    let Outcome::Retry { reason, .. } = super::tell_by(&http, &ops, Event::Resolve).await else {
+        panic!("slow does not take it yet")
+    };
+    assert!(reason.starts_with("not told yet: slow@example.org: "), "{reason}");
+    assert_eq!(super::tell_by(&http, &ops, Event::Resolve).await, super::accepted(None));
+    assert_eq!(server.heard.lock().expect("not poisoned").mails.len(), 4);
+    // Nobody takes it: each is named.
+    ops.to = to(&["gone", "gone.too"]);
+    let Outcome::Refused { reason } = super::tell_by(&http, &ops, Event::Trigger).await else {
+        panic!("nobody takes it")
+    };
+    assert!(reason.contains("gone@example.org: "), "{reason}");
 }

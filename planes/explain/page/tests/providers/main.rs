@@ -79,8 +79,13 @@ async fn tell(connector: &Connector, event: Event, known: Option<&str>) -> Outco
     send(&Http::new(anywhere()), connector, &page(event), known, NOW).await
 }
 
+/// By one node, which remembers who took what.
+async fn tell_by(http: &Http, connector: &Connector, event: Event) -> Outcome {
+    send(http, connector, &page(event), None, NOW).await
+}
+
 fn accepted(id: Option<&str>) -> Outcome {
-    Outcome::Accepted { provider_id: id.map(str::to_owned), url: None }
+    Outcome::Accepted { provider_id: id.map(str::to_owned), url: None, note: None }
 }
 
 #[tokio::test]

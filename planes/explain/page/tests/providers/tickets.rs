@@ -66,6 +66,7 @@ fn ticket(url: &str) -> Outcome {
     Outcome::Accepted {
         provider_id: Some("OPS-1".into()),
         url: Some(format!("{url}/browse/OPS-1")),
+        note: None,
     }
 }
 
@@ -176,6 +177,7 @@ async fn servicenow_is_found_by_its_correlation_id() {
     let taken = Outcome::Accepted {
         provider_id: Some("INC0010001".into()),
         url: Some(format!("{}/nav_to.do?uri=incident.do?sys_id=9d385017", server.url)),
+        note: None,
     };
     for event in [Event::Trigger, Event::Trigger, Event::Acknowledge, Event::Resolve, Event::Reopen]
     {
