@@ -213,7 +213,7 @@ fn loopback_leads_to_a_service_where_sites_say_that_they_share_the_machine() {
 
 #[test]
 fn a_gateway_that_is_entered_at_two_interfaces_is_ranked_before_what_breaks_less() {
-    // More machines than are looked at, and one that nothing breaks alone.
+    // Very many machines, and one that nothing breaks alone.
     let mut graph = TopologyGraph::new();
     let mut put = |element: &str| put(&mut graph, "berlin", element, (1, None));
     for side in [1, 2] {
@@ -230,7 +230,7 @@ fn a_gateway_that_is_entered_at_two_interfaces_is_ranked_before_what_breaks_less
     }
     let moment = graph.moment(NOW);
     let ranking = moment.spof(2);
-    assert!(ranking.as_one_node > 0, "too many to look at all");
+    assert_eq!(ranking.as_one_node, 0);
     let ids: Vec<String> = ranking.items.iter().map(|row| row.id.to_string()).collect();
     assert_eq!(ids, ["agent:berlin", "host:gw"]);
     assert_eq!(ranking.items[1].broken_paths, 201);

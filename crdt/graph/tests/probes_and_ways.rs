@@ -333,6 +333,18 @@ fn an_as_is_what_it_alone_originates_by_the_longest_prefix() {
     assert_eq!(selected("as:64500"), "as:64500 host:198.51.1.7");
     assert_eq!(selected("as:64501"), "as:64501 host:198.51.100.7");
     assert_eq!(selected("as:64502"), "as:64502");
+    // What two originate together fails with both.
+    let broken = |names: &[&str]| -> Vec<String> {
+        let selected = names.iter().map(|name| moment.select(&Selector::Element(id(name))));
+        let nodes = selected.flat_map(|selection| selection.expect("there").nodes).collect();
+        let failed = holm_moment::Selection { nodes, edges: Vec::new() };
+        let question = WhatIf { failed, ..WhatIf::default() };
+        let impact = moment.what_if(&question, Limits { items: 9 }, None, &mut Scratch::default());
+        impact.broken_paths.items.iter().map(|pair| pair.to.to_string()).collect()
+    };
+    assert_eq!(broken(&["as:64501"]), ["host:198.51.100.7"]);
+    assert_eq!(broken(&["as:64502"]), Vec::<String>::new());
+    assert_eq!(broken(&["as:64502", "as:64501"]), ["host:198.51.100.7", "host:203.0.113.7"]);
 }
 
 #[test]

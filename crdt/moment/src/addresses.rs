@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use holm_model::{AddressScope, NodeId, NodeKind, Prefix, SiteId};
 
+use crate::builder::as_index;
 use crate::moment::{Moment, PrivateName};
 use crate::selector::Selection;
 
@@ -23,8 +24,11 @@ pub(crate) struct Addressed {
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
     all: Vec<Addressed>,
-    /// By node: the number of its machine, if that has other names that are nodes of their own.
-    machine: HashMap<u32, u32>,
+    /// By node: the number of its machine, or [`NO_MACHINE`] if it has no other names that are nodes of their own;
+    /// nothing at all where no node has.
+    machine: Vec<u32>,
+    /// By node: the first name of its machine; nothing at all where no machine has several.
+    first: Vec<u32>,
     /// By machine: hosts and hops that share addresses, in order.
     mates: Vec<Vec<u32>>,
     /// The addresses of those, in order of node.
@@ -33,8 +37,8 @@ pub(crate) struct Addresses {
     pub(crate) runs_on: Vec<(u32, u32)>,
 }
 
-/// Machines of more names than this are not entered under all of them at once.
-const MOST_ENTERED: usize = 64;
+/// What is known by one name only.
+const NO_MACHINE: u32 = u32::MAX;
 
 impl Addresses {
     /// Of the nodes in order, their other names, what private names mean, and services at addresses.
@@ -65,12 +69,12 @@ impl Addresses {
         let mut all: Vec<Addressed> = Vec::with_capacity(nodes.len());
         all.extend(known.chain(of_classes).chain(serving));
         let mut found = Self { all, ..Self::default() };
-        found.find_machines(|node| nodes[node as usize].kind() == NodeKind::Service);
+        found.find_machines(nodes.len(), |node| nodes[node as usize].kind() == NodeKind::Service);
         found
     }
 
     /// One address is one machine, and so is all that is tied together by several.
-    fn find_machines(&mut self, is_service: impl Fn(u32) -> bool) {
+    fn find_machines(&mut self, nodes: usize, is_service: impl Fn(u32) -> bool) {
         let mut above: HashMap<u32, u32> = HashMap::new();
         // Mostly an address is of one.
         let mut of: HashMap<(u128, Option<u32>), u32> = HashMap::with_capacity(self.all.len());
@@ -91,6 +95,10 @@ impl Addresses {
         self.runs_on = services.into_iter().filter_map(at).collect();
         let mut known: Vec<u32> = above.keys().copied().collect();
         known.sort_unstable();
+        if !known.is_empty() {
+            self.machine = vec![NO_MACHINE; nodes];
+            self.first = (0..as_index(nodes)).collect();
+        }
         let mut number: HashMap<u32, u32> = HashMap::new();
         for node in known {
             let next = self.mates.len() as u32;
@@ -99,9 +107,10 @@ impl Addresses {
                 self.mates.push(Vec::new());
             }
             self.mates[machine as usize].push(node);
-            self.machine.insert(node, machine);
+            self.machine[node as usize] = machine;
+            self.first[node as usize] = self.mates[machine as usize][0];
         }
-        let of_machines = self.all.iter().filter(|each| self.machine.contains_key(&each.node));
+        let of_machines = self.all.iter().filter(|each| !self.one_with(each.node).is_empty());
         let mut keys: Vec<_> =
             of_machines.map(|each| (each.node, each.address, each.class)).collect();
         keys.sort_unstable();
@@ -133,7 +142,13 @@ impl Addresses {
 
     /// All that is one machine with `node`, itself among it; nothing if it has no other names.
     pub(crate) fn one_with(&self, node: u32) -> &[u32] {
-        self.machine.get(&node).map_or(&[], |&machine| &self.mates[machine as usize])
+        let machine = self.machine.get(node as usize).filter(|&&machine| machine != NO_MACHINE);
+        machine.map_or(&[], |&machine| &self.mates[machine as usize])
+    }
+
+    /// The name of a machine that stands for it in searches.
+    pub(crate) fn first_name(&self, node: u32) -> u32 {
+        self.first.get(node as usize).copied().unwrap_or(node)
     }
 
     /// Pairs of names that hold a machine together, each once.
@@ -143,23 +158,6 @@ impl Addresses {
             others.into_iter().map(move |mate| (hub, mate))
         };
         self.mates.iter().flat_map(of).collect()
-    }
-
-    /// Under which names whoever is sent to `node` is entered: all that the machine has, so that the way goes on from
-    /// each. Of a machine with very many names only its own: the others are a step away ([`Self::steps`]).
-    pub(crate) fn entered(&self, node: u32) -> &[u32] {
-        let mates = self.one_with(node);
-        if mates.len() > MOST_ENTERED { &[] } else { mates }
-    }
-
-    /// Steps from name to name of machines with very many.
-    pub(crate) fn steps(&self) -> Vec<(u32, u32)> {
-        let many = self.mates.iter().filter(|mates| mates.len() > MOST_ENTERED);
-        let of = |mates: &Vec<u32>| {
-            let (hub, others) = (mates[0], mates[1..].to_vec());
-            others.into_iter().flat_map(move |mate| [(hub, mate), (mate, hub)])
-        };
-        many.flat_map(of).collect()
     }
 }
 
@@ -196,12 +194,10 @@ fn number(address: IpAddr) -> u128 {
 impl Moment {
     /// Adds the other names of the machines among these nodes: a router that is probed is a host and a hop.
     pub(crate) fn add_same_machine(&self, nodes: &mut Vec<u32>) {
-        let machine = |node: &u32| self.addresses.machine.get(node).copied();
-        let mut machines: Vec<u32> = nodes.iter().filter_map(machine).collect();
-        machines.sort_unstable();
-        machines.dedup();
-        let mates = machines.iter().flat_map(|&machine| &self.addresses.mates[machine as usize]);
-        nodes.extend(mates);
+        let mut firsts: Vec<u32> = nodes.iter().map(|&node| self.first_name(node)).collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        nodes.extend(firsts.into_iter().flat_map(|first| self.addresses.one_with(first)));
     }
 
     /// An edge with all others of its kind between the same addresses, whatever these are called: one link.
@@ -237,6 +233,30 @@ impl Moment {
 
     /// What each AS alone originates, by the longest of the prefixes that hold an address (RFC 4271 §9.1.4).
     pub(crate) fn originated(&self) -> Vec<(u32, u32)> {
+        let mut found = Vec::new();
+        self.each_originated(|by, node| {
+            if let [only] = by {
+                found.push((*only, node));
+            }
+        });
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// What nobody but these ASes originates, each alone or some of them together; they are in order.
+    pub(crate) fn originated_by(&self, ases: &[u32]) -> Vec<u32> {
+        let mut found = Vec::new();
+        self.each_originated(|by, node| {
+            if by.iter().all(|by| ases.binary_search(by).is_ok()) {
+                found.push(node);
+            }
+        });
+        found
+    }
+
+    /// All that has an address, with the ASes that originate the longest of the prefixes that hold it.
+    fn each_originated(&self, mut found: impl FnMut(&[u32], u32)) {
         let originators = |prefix: u32| {
             let into = self.routing.into.of(prefix).iter().map(|hop| hop.node);
             into.filter(|&node| self.kind_of(node) == NodeKind::As)
@@ -246,17 +266,14 @@ impl Moment {
             // Who leads to everything originates nothing.
             .filter(|&prefix| !self.node(prefix).name().ends_with("/0"))
             .filter(|&prefix| originators(prefix).next().is_some());
-        let mut found = Vec::new();
+        let mut by: Vec<u32> = Vec::new();
         self.each_address(prefixes, &mut |holding, node| {
-            let by = holding.last().map(|&longest| originators(longest));
-            let mut by = by.into_iter().flatten();
-            if let (Some(only), None) = (by.next(), by.next()) {
-                found.push((only, node));
+            by.clear();
+            by.extend(holding.last().into_iter().flat_map(|&longest| originators(longest)));
+            if !by.is_empty() {
+                found(&by, node);
             }
         });
-        found.sort_unstable();
-        found.dedup();
-        found
     }
 
     /// Every address that any of `prefixes` holds: these prefixes, the longest last, and who has it.

@@ -262,31 +262,26 @@ impl MomentBuilder {
                 place_of.entry(*node).or_insert_with(|| site.clone());
             }
         }
-        let first = |node: u32| addresses.one_with(node).first().copied().unwrap_or(node);
+        // Ways are looked for between machines, each by the first of its names.
+        let first = |node: u32| addresses.first_name(node);
         let by_machine = (!addresses.machines().is_empty()).then(|| {
             let links = numbered().filter(|&(_, from, kind, to)| is_link(from, kind, to));
             let links = links.map(|(edge, from, _, to)| (edge, first(from), first(to)));
             Box::new(Layer::of(count, links.filter(|(_, from, to)| from != to)))
         });
-        // Whoever gets to a machine is there under all of its names.
-        let mut path_edges: Vec<(u32, u32, u32)> = Vec::with_capacity(edges.len());
-        let mut path_edge_count = 0;
-        for (edge, from, kind, to) in numbered() {
-            if kind == EdgeKind::Path && is_link(from, kind, to) {
-                path_edge_count += 1;
-                path_edges.push((edge, from, to));
-                let others = addresses.entered(to).iter().filter(|&&o| o != to && o != from);
-                path_edges.extend(others.map(|&other| (edge, from, other)));
-            }
-        }
-        path_edges.extend(untold(&addresses.steps()));
-        let path = Layer::of(count, path_edges.iter().copied());
+        let path_links = numbered()
+            .filter(|&(_, from, kind, to)| kind == EdgeKind::Path && is_link(from, kind, to));
+        let mut path_links: Vec<(u32, u32, u32)> =
+            path_links.map(|(edge, from, _, to)| (edge, first(from), first(to))).collect();
+        let path_edges = path_links.len();
+        path_links.retain(|(_, from, to)| from != to);
+        let path = Layer::of(count, path_links.iter().copied());
         // Edges are in order of (from, kind, to).
         let is_link = |a: u32, b: u32| {
             let key = |edge: &(u32, EdgeKind, u32, u32)| (edge.0, edge.1, edge.2);
             let known =
                 edges.binary_search_by(|edge| key(edge).cmp(&(a, EdgeKind::Path, b))).is_ok();
-            known && !probed.contains(&(a, b)) || addresses.one_with(a).contains(&b)
+            known && !probed.contains(&(a, b)) || first(a) == first(b)
         };
         let mut observed = observed_agents(&paths, &agents);
         // An agent looks at others: what is where it is itself is no target of it.
@@ -331,7 +326,7 @@ impl MomentBuilder {
             paths,
             addresses,
             kinds,
-            path_edges: path_edge_count,
+            path_edges,
             sole_site: sole_sites(recorded),
             located,
             agents,

@@ -99,6 +99,12 @@ impl FlowPaths {
             || silent.any(|hop| self.at_hop(path, hop).binary_search(&node).is_ok())
     }
 
+    /// The same of any node for which `is_it` holds.
+    pub(crate) fn may_cross_any(&self, path: u32, is_it: impl Fn(u32) -> bool) -> bool {
+        let hops = 0..self.route(path).len();
+        hops.flat_map(|hop| self.at_hop(path, hop)).any(|&node| is_it(node))
+    }
+
     /// Between which nodes packets went over hops at which nobody ever answered, or may have gone over one of
     /// several, and how many hops it is from the one to the other at least; in order. `is_link` tells what is a
     /// link anyway.

@@ -49,8 +49,7 @@ pub struct Moment {
     pub(crate) by_machine: Option<Box<Layer>>,
     /// Path edges that are no links: see [`crate::MomentBuilder::probed`].
     pub(crate) probes: Layer,
-    /// Path edges that are links, each to all names of the machine that it leads to; and from name to name of machines
-    /// with very many ([`NO_EDGE`]).
+    /// Path edges that are links, between the first names of machines, each once; one within a machine is none.
     pub(crate) path: Layer,
     /// How many path edges are links.
     pub(crate) path_edges: usize,
@@ -264,9 +263,31 @@ impl Moment {
         self.by_machine.as_deref().unwrap_or(&self.all)
     }
 
-    /// The name of a machine by which ways are looked for.
+    /// The name of a machine by which ways and arrivals are looked for.
     pub(crate) fn first_name(&self, node: u32) -> u32 {
-        self.addresses.one_with(node).first().copied().unwrap_or(node)
+        self.addresses.first_name(node)
+    }
+
+    /// All names of the machine that a node is, itself among them.
+    pub(crate) fn all_names(&self, node: u32) -> impl Iterator<Item = u32> + Clone {
+        let mates = self.addresses.one_with(node);
+        mates.is_empty().then_some(node).into_iter().chain(mates.iter().copied())
+    }
+
+    /// How many names of a machine it is of interest to reach.
+    pub(crate) fn targets_of(&self, node: u32) -> u64 {
+        match self.addresses.one_with(node) {
+            [] => u64::from(self.is_target(node)),
+            mates => mates.iter().map(|&name| u64::from(self.is_target(name))).sum(),
+        }
+    }
+
+    /// What searches from all agents begin at, each once.
+    pub(crate) fn roots(&self) -> Vec<u32> {
+        let mut roots: Vec<u32> = self.agents.iter().map(|&agent| self.first_name(agent)).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        roots
     }
 
     /// Whether two nodes are names of one machine.

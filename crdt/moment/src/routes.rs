@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, BinaryHeap};
 use holm_model::{EdgeKind, NodeId, NodeKind};
 
 use crate::adjacency::Hop;
-use crate::moment::{Moment, NO_EDGE, NO_NODE, NO_WEIGHT};
+use crate::moment::{Moment, NO_NODE, NO_WEIGHT};
 use crate::named::Named;
-use crate::search::{Marks, Scratch};
+use crate::search::Scratch;
 
 /// Most routes of one answer.
 const MAX_ROUTES: usize = 64;
@@ -225,24 +225,32 @@ impl Moment {
     }
 
     /// How wide the load balancing is that was seen: the most machines that lie side by side, as many hops from
-    /// the one end, on the shortest routes along path edges as they point, and over hops that did not answer. 1 where
-    /// there is but one; 0 if there is no route.
+    /// the one end, on the shortest ways along path edges as they point, and over hops that did not answer. 1 where
+    /// there is but one; 0 where there is neither a route along path edges nor an observed path: what only flows of
+    /// other pairs together would lead over silent hops is none.
     pub fn ecmp_width(&self, from: u32, to: u32) -> usize {
-        let ahead = self.hops_along_paths(from, true);
-        let behind = self.hops_along_paths(to, false);
-        let length = ahead[to as usize];
-        if length == u32::MAX || from == to {
+        let ends = [from, to].map(|end| self.first_name(end));
+        let ahead = self.hops_along_paths(ends[0], true, true);
+        let length = ahead[ends[1] as usize];
+        if length == u32::MAX || from == to || !self.is_known_way(from, to) {
             return 0;
         }
+        let behind = self.hops_along_paths(ends[1], false, true);
         let mut side_by_side = vec![0; length as usize + 1];
-        for (node, (&before, &after)) in (0..).zip(ahead.iter().zip(&behind)) {
-            // A machine is there once, by the first of its names.
-            let is_first = self.addresses.one_with(node).first().is_none_or(|&first| first == node);
-            if is_first && before != u32::MAX && after != u32::MAX && before + after == length {
+        for (&before, &after) in ahead.iter().zip(&behind) {
+            if before != u32::MAX && after != u32::MAX && before + after == length {
                 side_by_side[before as usize] += 1;
             }
         }
         side_by_side.into_iter().max().unwrap_or(0)
+    }
+
+    /// Whether path edges lead from one node to another, or packets were seen to go there.
+    fn is_known_way(&self, from: u32, to: u32) -> bool {
+        let [start, end] = [from, to].map(|end| self.first_name(end));
+        self.gaps.out.len() == 0
+            || self.hops_along_paths(start, true, false)[end as usize] != u32::MAX
+            || self.observed_between(from, to, 0).1 > 0
     }
 
     /// Hops from `start` along the edges of a query into `scratch.depth`, by the first names of machines; the
@@ -273,9 +281,9 @@ impl Moment {
         }
     }
 
-    /// How many hops it is at least from `root` to each node along path edges and gaps, or from each to it; the
-    /// greatest number where there is no way.
-    fn hops_along_paths(&self, root: u32, forward: bool) -> Vec<u32> {
+    /// How many hops it is at least from `root` to each machine along path edges and gaps, or from each to it, all by
+    /// their first names; the greatest number where there is no way.
+    fn hops_along_paths(&self, root: u32, forward: bool, over_gaps: bool) -> Vec<u32> {
         let [links, gaps] =
             [&self.path, &self.gaps].map(|layer| if forward { &layer.out } else { &layer.into });
         let mut hops = vec![u32::MAX; self.nodes.len()];
@@ -285,15 +293,11 @@ impl Moment {
             if so_far > hops[node as usize] {
                 continue;
             }
-            for &mate in self.addresses.one_with(node) {
-                if so_far < hops[mate as usize] {
-                    hops[mate as usize] = so_far;
-                    heap.push(Reverse((so_far, mate)));
-                }
-            }
             let steps = links.of(node).iter().map(|hop| (hop.node, 1));
-            let jumps = gaps.of(node).iter();
-            let jumps = jumps.map(|hop| (hop.node, self.gap_hops[hop.edge as usize]));
+            let names = self.all_names(node).filter(|_| over_gaps);
+            let jumps = names
+                .flat_map(|name| gaps.of(name))
+                .map(|hop| (self.first_name(hop.node), self.gap_hops[hop.edge as usize]));
             for (other, length) in steps.chain(jumps) {
                 let there = so_far + length;
                 if there < hops[other as usize] {
@@ -440,22 +444,12 @@ impl Moment {
     }
 
     fn route(&self, query: &RouteQuery, nodes: &[u32], ends: (u32, u32)) -> Route {
-        let mut numbers = vec![ends.0];
         let mut whole = [0; 3];
-        for step in nodes.windows(2) {
-            let best = self.best_edge(query, Metric::Latency, step[0], step[1]);
-            let entered = best.map(|(cost, edge)| {
-                whole = plus(whole, cost);
-                let heads = [self.to[edge as usize], self.from[edge as usize]];
-                heads.into_iter().find(|&head| self.first_name(head) == step[1])
-            });
-            numbers.push(entered.flatten().unwrap_or(step[1]));
-        }
-        // Both ends by the names by which they were asked for, also where these are of one machine.
-        match (numbers.len(), ends.0 == ends.1) {
-            (1, false) => numbers.push(ends.1),
-            (_, _) => numbers.last_mut().into_iter().for_each(|last| *last = ends.1),
-        }
+        let mut numbers = self.as_entered(nodes, ends, |from, to| {
+            let (cost, edge) = self.best_edge(query, Metric::Latency, from, to)?;
+            whole = plus(whole, cost);
+            Some(edge)
+        });
         let [unmeasured, latency_us, _] = whole;
         // As packets of one flow went, by the names under which they did.
         let firsts: Vec<u32> = nodes.to_vec();
@@ -487,7 +481,7 @@ impl Moment {
         }
     }
 
-    /// Shortest ways along path edges between `root` and each of `wanted`: from it if `forward`, else
+    /// Shortest ways along path edges between `root` and each of `wanted`, over machines: from it if `forward`, else
     /// to it. `found` gets the other end and the way in the direction of the edges.
     pub(crate) fn search_ways(
         &self,
@@ -505,15 +499,17 @@ impl Moment {
         [&mut *seen, &mut *lost, &mut *across].into_iter().for_each(|marks| marks.clear(count));
         parent.resize(count, 0);
         depth.resize(count, 0);
-        let mut missing = wanted.iter().filter(|&&node| lost.add(node)).count();
-        let mut enough = u32::MAX;
-        seen.add(root);
-        depth[root as usize] = 0;
-        if gone_nodes.has(root) {
-            across.add(root);
+        let start = self.first_name(root);
+        let mut missing = wanted.iter().filter(|&&node| lost.add(self.first_name(node))).count();
+        missing -= usize::from(lost.has(start));
+        let mut enough = if missing == 0 { 0 } else { u32::MAX };
+        seen.add(start);
+        depth[start as usize] = 0;
+        if gone_nodes.has(start) {
+            across.add(start);
         }
         queue.clear();
-        queue.push(root);
+        queue.push(start);
         let mut at = 0;
         while let Some(&node) = queue.get(at) {
             at += 1;
@@ -544,44 +540,56 @@ impl Moment {
                 parent[hop.node as usize] = node;
             }
         }
-        for &end in wanted.iter().filter(|&&end| seen.has(end)) {
-            let mut way = vec![end];
-            while way[way.len() - 1] != root {
+        // What fails is named as it is; else the edge is that of a route.
+        let edge_between = |from: u32, to: u32| {
+            if self.addresses.one_with(to).is_empty() {
+                return None;
+            }
+            let between = self.path.out.of(from).iter().filter(|hop| hop.node == to);
+            let open = between.map(|hop| hop.edge);
+            let open = open.filter(|&edge| side == Side::Before || !gone_edges.has(edge));
+            let cost = |edge| self.step_cost(Metric::Latency, edge);
+            open.min_by_key(|&edge| (!gone_edges.has(edge), cost(edge), edge))
+        };
+        for &end in wanted.iter().filter(|&&end| seen.has(self.first_name(end))) {
+            let mut way = vec![self.first_name(end)];
+            while way[way.len() - 1] != start {
                 way.push(parent[way[way.len() - 1] as usize]);
             }
+            let mut ends = (end, root);
             if forward {
                 way.reverse();
+                ends = (root, end);
             }
-            self.name_as_entered(&mut way, side, gone_nodes, gone_edges);
+            if !self.addresses.machines().is_empty() {
+                way = self.as_entered(&way, ends, edge_between);
+            }
             found(end, way);
         }
     }
-}
 
-impl Moment {
-    /// Names each machine on a way by the name under which it was entered, as a trace would; its ends stay.
-    fn name_as_entered(&self, way: &mut [u32], side: Side, gone_nodes: &Marks, gone_edges: &Marks) {
-        if self.addresses.machines().is_empty() {
-            return;
+    /// Names each machine on a way by the name under which the edge to it enters it, as a trace would, and both ends
+    /// as they were asked for.
+    fn as_entered(
+        &self,
+        machines: &[u32],
+        ends: (u32, u32),
+        mut edge_between: impl FnMut(u32, u32) -> Option<u32>,
+    ) -> Vec<u32> {
+        let mut names = vec![ends.0];
+        for step in machines.windows(2) {
+            let entered = edge_between(step[0], step[1]).and_then(|edge| {
+                let heads = [self.to[edge as usize], self.from[edge as usize]];
+                heads.into_iter().find(|&head| self.first_name(head) == step[1])
+            });
+            names.push(entered.unwrap_or(step[1]));
         }
-        let mut last = way[0];
-        for node in way.iter_mut().skip(1) {
-            let here = *node;
-            let is_open = |hop: &&Hop| {
-                hop.node == here
-                    && hop.edge != NO_EDGE
-                    && (side == Side::Before || !gone_edges.has(hop.edge))
-            };
-            let heads = self.path.out.of(last).iter().filter(is_open);
-            let heads = heads.map(|hop| self.to[hop.edge as usize]);
-            // What fails is named as it is.
-            let named = heads.min_by_key(|&head| (head != here, !gone_nodes.has(head), head));
-            *node = named.unwrap_or(here);
-            last = here;
+        // Also where both are names of one machine.
+        match (names.len(), ends.0 == ends.1) {
+            (1, false) => names.push(ends.1),
+            (_, _) => names.last_mut().into_iter().for_each(|last| *last = ends.1),
         }
-        if let Some(end) = way.last_mut() {
-            *end = last;
-        }
+        names
     }
 }
 

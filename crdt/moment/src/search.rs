@@ -27,7 +27,7 @@ pub struct Scratch {
     pub(crate) cost: Vec<Cost>,
     pub(crate) queue: Vec<u32>,
     pub(crate) crossing: Crossing,
-    /// By target: the agents that do not get there with what fails alone, where something else is
+    /// By the first name of a machine: the agents that do not get there with what fails alone, where something else is
     /// drained.
     pub(crate) broken_by_failure: BTreeMap<u32, Vec<u64>>,
     /// Nodes on a way of a search that crosses what is gone.

@@ -135,9 +135,7 @@ impl Moment {
         let of_kind = |kind| nodes.iter().copied().filter(move |&node| self.is_any(node, kind));
         self.each_held(of_kind(NodeKind::Prefix), &mut |_, node| selection.nodes.push(node));
         if of_kind(NodeKind::As).next().is_some() {
-            let own = self.originated().into_iter();
-            let own = own.filter(|(by, _)| nodes.binary_search(by).is_ok());
-            selection.nodes.extend(own.map(|(_, node)| node));
+            selection.nodes.extend(self.originated_by(&nodes));
         }
         for kind in [NodeKind::Site, NodeKind::Device] {
             for node in of_kind(kind) {

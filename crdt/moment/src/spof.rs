@@ -1,16 +1,19 @@
 //! Single points of failure: every node by what breaks if it alone fails.
 
-mod below;
 mod callers;
 mod circles;
 mod dominators;
+mod leaves;
 mod pieces;
 mod wholes;
 
+use holm_model::NodeKind;
+
 use crate::builder::as_index;
-use crate::moment::{Moment, NO_NODE};
+use crate::moment::Moment;
 use crate::named::Named;
 use dominators::Dominators;
+use leaves::Leaves;
 
 /// Most steps of all trees: agents times edges. With more, some of the agents are looked at.
 const MOST_STEPS: usize = 1_000_000_000;
@@ -60,9 +63,8 @@ pub struct SpofRanking {
     pub items: Vec<Spof>,
     /// How many nodes break something.
     pub total: u64,
-    /// Sites, prefixes, ASes, devices and machines with several names that are ranked by their node alone: those
-    /// with the fewest parts, and machines that the least may hang on, where there are too many to look at all that
-    /// belongs to each.
+    /// Sites, prefixes, ASes and devices that are ranked by their node alone: those whose parts break the least each
+    /// for itself, where there are too many to look at all that belongs to each.
     pub as_one_node: u64,
     /// Of how many agents the pairs were counted, and how many there are: all but in very large topologies.
     pub agents: (usize, usize),
@@ -81,7 +83,7 @@ impl Moment {
     /// articulation points, in place of a what-if a node. Worked out once a moment: whoever asks while
     /// that goes on waits for it.
     pub fn spof(&self, limit: usize) -> SpofRanking {
-        let ranking = self.ranking.get_or_init(|| self.rank(MOST_STEPS));
+        let ranking = self.ranking.get_or_init(|| self.rank(MOST_STEPS, wholes::MOST_WORK));
         let items = ranking.nodes.iter().take(limit).map(|ranked| Spof {
             id: self.named(ranked.node),
             broken_paths: ranked.broken,
@@ -96,7 +98,7 @@ impl Moment {
         }
     }
 
-    fn rank(&self, most_steps: usize) -> Ranks {
+    fn rank(&self, most_steps: usize, most_work: usize) -> Ranks {
         // Every n-th agent, so that all are looked at but in the largest topologies.
         let steps = self.agents.len().saturating_mul(self.path.out.len());
         let each = steps.div_ceil(most_steps).max(1);
@@ -111,13 +113,20 @@ impl Moment {
                 disconnected: disconnected[node as usize],
             })
             .collect();
-        let wholes = self.wholes();
+        let wholes = self.wholes(&nodes, most_work);
+        // A machine is there once, by the host that it is or by its first hop; a device is there by itself.
+        for machine in self.addresses.machines() {
+            let whole = nodes[machine[0] as usize];
+            machine.iter().for_each(|&node| nodes[node as usize] = Ranked { node, ..whole });
+            let names = machine.iter().copied().filter(|node| !wholes.named.contains(node));
+            let host = names.clone().find(|&node| self.is_any(node, NodeKind::Host));
+            let shown = host.or_else(|| names.clone().next());
+            for node in names.filter(|&node| Some(node) != shown) {
+                nodes[node as usize] = Ranked { node, broken: 0, services: 0, disconnected: 0 };
+            }
+        }
         for whole in wholes.ranked {
             nodes[whole.node as usize] = whole;
-        }
-        // It is there by its first name, with all that fails with it.
-        for node in wholes.other_names {
-            nodes[node as usize] = Ranked { node, broken: 0, services: 0, disconnected: 0 };
         }
         nodes.retain(|ranked| ranked.blast_radius() > 0);
         nodes
@@ -125,7 +134,7 @@ impl Moment {
         Ranks { nodes, as_one_node: wholes.left_out, agents: self.agents.len().div_ceil(each) }
     }
 
-    /// Pairs that break with each node, by those of every `each`-th agent.
+    /// Pairs that break with each node, a machine by its first name, by those of every `each`-th agent.
     fn broken_by_node(&self, each: usize) -> Vec<u64> {
         let count = self.nodes.len();
         let mut broken = vec![0_u64; count];
@@ -133,22 +142,25 @@ impl Moment {
         let mut tree = Dominators::new(count);
         let mut weight = vec![0_u64; count];
         let mut path = 0;
-        // By bunch, how many agents reach it; by node, how many of these have observed paths to it.
+        // By bunch, how many agents reach it; by machine, how many of its names these have observed paths to.
         let mut reached = vec![0_u64; leaves.bunches.len()];
         let mut observed_of = vec![0_u64; count];
         for (bit, &agent) in self.agents.iter().enumerate().step_by(each) {
-            tree.find(self, &[agent], |node| leaves.is_leaf(node));
+            tree.find(self, &[self.first_name(agent)], |node| leaves.is_leaf(node));
             // Targets that hang on each node by their last edge, and the node itself.
             for &node in tree.reached() {
-                weight[node as usize] =
-                    leaves.targets[node as usize] + u64::from(self.is_target(node));
+                weight[node as usize] = leaves.targets[node as usize] + leaves.own[node as usize];
             }
             let observed = |target: u32| {
                 let bits = self.observed_agents.get(&target);
                 bits.is_some_and(|bits| bits[bit / 64] >> (bit % 64) & 1 == 1)
             };
             for leaf in tree.reached().iter().flat_map(|&node| leaves.of.of(node)) {
-                broken[*leaf as usize] += u64::from(self.is_target(*leaf) && !observed(*leaf));
+                let pair = |name: u32| u64::from(self.is_target(name) && !observed(name));
+                broken[*leaf as usize] += match self.addresses.one_with(*leaf) {
+                    [] => pair(*leaf),
+                    names => names.iter().map(|&name| pair(name)).sum(),
+                };
             }
             for (bunch, agents) in leaves.bunches.iter().zip(&mut reached) {
                 if let Some(stem) = tree.nearest(&bunch.parents) {
@@ -164,13 +176,14 @@ impl Moment {
                 if from != agent {
                     continue;
                 }
-                let stem = leaves.stem(target, &tree);
+                let machine = self.first_name(target);
+                let stem = leaves.stem(machine, &tree);
                 if let Some(stem) = stem.filter(|_| self.is_target(target)) {
                     weight[stem as usize] -= 1;
-                    observed_of[target as usize] += 1;
+                    observed_of[machine as usize] += 1;
                 }
                 for node in on_all(self, siblings).unwrap_or_default() {
-                    let held = |stem| node == target || tree.dominates(node, stem);
+                    let held = |stem| node == machine || tree.dominates(node, stem);
                     let cuts = stem.is_none_or(held);
                     broken[node as usize] += u64::from(cuts);
                 }
@@ -179,9 +192,10 @@ impl Moment {
             let home = self.at_home.partition_point(|&(of, _)| of < agent);
             let home = self.at_home[home..].iter().take_while(|&&(of, _)| of == agent);
             for &(_, target) in home.filter(|&&(_, target)| self.is_target(target)) {
-                if let Some(stem) = leaves.stem(target, &tree) {
+                let machine = self.first_name(target);
+                if let Some(stem) = leaves.stem(machine, &tree) {
                     weight[stem as usize] -= 1;
-                    observed_of[target as usize] += 1;
+                    observed_of[machine as usize] += 1;
                 }
             }
             tree.sum_up(&mut weight);
@@ -190,8 +204,9 @@ impl Moment {
             }
         }
         for (bunch, agents) in leaves.bunches.iter().zip(reached) {
-            for &leaf in bunch.leaves.iter().filter(|&&leaf| self.is_target(leaf)) {
-                broken[leaf as usize] += agents - observed_of[leaf as usize];
+            for &leaf in &bunch.leaves {
+                broken[leaf as usize] +=
+                    agents * leaves.own[leaf as usize] - observed_of[leaf as usize];
             }
         }
         // Those that were looked at stand for the others too: one scale with what fails as a whole.
@@ -219,97 +234,22 @@ impl Moment {
     }
 }
 
-/// The nodes that lie on every one of these paths, or may; `None` if there is no path.
+/// The machines that lie on every one of these paths, or may, by their first names; `None` if there is no path.
 fn on_all(moment: &Moment, mut paths: impl Iterator<Item = u32>) -> Option<Vec<u32>> {
     let first = paths.next()?;
     let hops = 0..moment.paths.route(first).len();
     let mut common: Vec<u32> =
         hops.flat_map(|hop| moment.paths.at_hop(first, hop)).copied().collect();
+    common.iter_mut().for_each(|node| *node = moment.first_name(*node));
     common.sort_unstable();
     common.dedup();
     for path in paths {
-        common.retain(|&node| moment.paths.may_cross(path, node));
+        common.retain(|&machine| match moment.addresses.one_with(machine) {
+            [] => moment.paths.may_cross(path, machine),
+            _ => moment.paths.may_cross_any(path, |node| moment.first_name(node) == machine),
+        });
     }
     Some(common)
-}
-
-/// Nodes that lead nowhere: most targets. What every way to such a node leads through is what every way
-/// to all that it hangs on leads through, so that trees are searched without them.
-struct Leaves {
-    /// By node: the only one that it hangs on, or [`NO_NODE`].
-    parent: Vec<u32>,
-    /// The leaves that hang on each node alone.
-    of: crate::adjacency::Rows<u32>,
-    /// How many of these are targets.
-    targets: Vec<u64>,
-    /// Leaves that hang on several nodes.
-    bunches: Vec<Bunch>,
-    /// By node: its bunch, or [`NO_NODE`].
-    bunch: Vec<u32>,
-}
-
-/// Leaves that hang on the same nodes.
-struct Bunch {
-    parents: Box<[u32]>,
-    leaves: Vec<u32>,
-    targets: u64,
-}
-
-impl Leaves {
-    fn of(moment: &Moment) -> Self {
-        let count = moment.nodes.len();
-        let is_leaf = |node: u32| {
-            moment.path.out.of(node).is_empty() && moment.agents.binary_search(&node).is_err()
-        };
-        let mut parent = vec![NO_NODE; count];
-        let mut bunch = vec![NO_NODE; count];
-        let mut bunches: Vec<Bunch> = Vec::new();
-        let mut known: hashbrown::HashMap<Box<[u32]>, u32> = hashbrown::HashMap::new();
-        for node in (0..as_index(count)).filter(|&node| is_leaf(node)) {
-            match moment.path.into.of(node) {
-                [] => {}
-                [hop] => parent[node as usize] = hop.node,
-                hops => {
-                    let mut parents: Box<[u32]> = hops.iter().map(|hop| hop.node).collect();
-                    parents.sort_unstable();
-                    let new = as_index(bunches.len());
-                    let number = *known.entry(parents).or_insert_with_key(|parents| {
-                        let parents = parents.clone();
-                        bunches.push(Bunch { parents, leaves: Vec::new(), targets: 0 });
-                        new
-                    });
-                    bunch[node as usize] = number;
-                    let bunch = &mut bunches[number as usize];
-                    bunch.leaves.push(node);
-                    bunch.targets += u64::from(moment.is_target(node));
-                }
-            }
-        }
-        let hanging = (0..as_index(count)).filter(|&n| parent[n as usize] != NO_NODE);
-        let of = crate::adjacency::Rows::group(
-            count,
-            hanging.clone().map(|node| (parent[node as usize], node)),
-        );
-        let mut targets = vec![0; count];
-        for node in hanging.filter(|&node| moment.is_target(node)) {
-            targets[parent[node as usize] as usize] += 1;
-        }
-        Self { parent, of, targets, bunches, bunch }
-    }
-
-    fn is_leaf(&self, node: u32) -> bool {
-        self.parent[node as usize] != NO_NODE || self.bunch[node as usize] != NO_NODE
-    }
-
-    /// The node of the tree that stands for `node`: all that dominates it dominates `node`; `None` if it is not
-    /// reached.
-    fn stem(&self, node: u32, tree: &Dominators) -> Option<u32> {
-        match (self.parent[node as usize], self.bunch[node as usize]) {
-            (NO_NODE, NO_NODE) => Some(node).filter(|&node| tree.holds(node)),
-            (NO_NODE, bunch) => tree.nearest(&self.bunches[bunch as usize].parents),
-            (parent, _) => Some(parent).filter(|&parent| tree.holds(parent)),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -341,12 +281,45 @@ mod tests {
             let node = moment.find(&id.parse().unwrap()).unwrap();
             ranks.nodes.iter().find(|ranked| ranked.node == node).unwrap().broken
         };
-        let all = moment.rank(MOST_STEPS);
-        let some = moment.rank(10);
+        let all = moment.rank(MOST_STEPS, wholes::MOST_WORK);
+        let some = moment.rank(10, wholes::MOST_WORK);
         assert_eq!((all.agents, some.agents), (6, 2));
         for id in ["hop:192.0.2.1", "host:192.0.2.9", "site:far"] {
             assert_eq!(broken(&some, id), broken(&all, id), "{id}");
         }
         assert_eq!(broken(&all, "host:192.0.2.9"), broken(&all, "site:far"));
+    }
+
+    #[test]
+    fn of_very_many_sites_those_are_looked_at_whose_parts_break_the_most() {
+        let mut builder = MomentBuilder::new();
+        let id = |id: String| id.parse::<NodeId>().unwrap();
+        let agent = builder.node(id("agent:a".into()));
+        for site in 10..40 {
+            builder.node(id(format!("site:s{site}")));
+            let of_site = format!("s{site}").parse().unwrap();
+            // Later sites have fewer addresses, and more behind each.
+            for own in 0..=(40 - site) / 5 {
+                let hop = builder.node(id(format!("hop:10.{site}.0.{own}")));
+                builder.edge(agent, EdgeKind::Path, hop, None);
+                builder.located_at(hop, &of_site);
+                for behind in 0..site {
+                    let host = builder.node(id(format!("host:h-{site}-{own}-{behind}")));
+                    builder.edge(hop, EdgeKind::Path, host, None);
+                }
+            }
+        }
+        let moment = builder.build();
+        let sites = |ranks: &Ranks| -> Vec<Ranked> {
+            let site = |rank: &&Ranked| moment.kind_of(rank.node) == NodeKind::Site;
+            ranks.nodes.iter().filter(site).copied().collect()
+        };
+        let (all, some) = (moment.rank(MOST_STEPS, wholes::MOST_WORK), moment.rank(MOST_STEPS, 0));
+        assert_eq!((all.as_one_node, sites(&all).len()), (0, 30));
+        assert_eq!((some.as_one_node, sites(&some).len()), (22, 8));
+        let counts = |ranks: &Ranks| -> Vec<_> {
+            sites(ranks).iter().map(|rank| (rank.node, rank.broken, rank.disconnected)).collect()
+        };
+        assert_eq!(counts(&some), counts(&all)[..8]);
     }
 }

@@ -4,7 +4,7 @@ mod behind;
 mod pairs;
 
 use hashbrown::HashSet;
-use holm_model::NodeId;
+use holm_model::{NodeId, NodeKind};
 
 use crate::adjacency::Hop;
 use crate::impact::{Coverage, Impact, ImpactedService, Listed, SloIndex};
@@ -44,7 +44,8 @@ impl Moment {
     /// - pairs without observed flow paths are all (agent, host or service) that path edges connect;
     ///   such a pair is rerouted if **any** of its shortest ways crosses the failure.
     ///
-    /// A failed agent or target breaks its pairs. The moment itself is not changed.
+    /// A failed agent or target breaks its pairs, and a machine of several names fails with all of them. The moment
+    /// itself is not changed.
     pub fn what_if(
         &self,
         question: &WhatIf,
@@ -65,7 +66,7 @@ impl Moment {
         impact.coverage = self.coverage();
         let disconnected = self.disconnected(scratch);
         let lost = self.lost_targets(scratch);
-        let services = self.impacted_services(failed, &lost, scratch);
+        let services = self.impacted_services(&failed.edges, &lost, scratch);
         let prefixes = self.impacted_prefixes(scratch);
         scratch.broken_by_failure.clear();
         let has_drained = *drained != Selection::default();
@@ -77,8 +78,9 @@ impl Moment {
         self.judge_pairs(has_drained, limits, scratch, &mut impact);
         impact.impacted_slos = slos.map(|slos| {
             let callers = services.iter().map(|(_, node)| node);
-            let hit = failed.nodes.iter().chain(&disconnected).chain(&lost).chain(callers);
-            let hit: HashSet<u32> = hit.copied().collect();
+            let failed = failed.nodes.iter().flat_map(|&node| self.all_names(node));
+            let hit = disconnected.iter().chain(&lost).chain(callers);
+            let hit: HashSet<u32> = failed.chain(hit.copied()).collect();
             // An objective may be about any of the names of a thing.
             let others = self.also_called.iter().filter(|(_, node)| hit.contains(node));
             let names = hit.iter().map(|&node| self.node(node));
@@ -113,8 +115,16 @@ impl Moment {
         }
     }
 
+    /// Marks a selection as gone; of machines all names, of several ASes what they originate together as well.
     fn mark_gone(&self, selection: &Selection, scratch: &mut Scratch) {
-        let nodes = selection.nodes.iter().filter(|&&node| scratch.gone_nodes.add(node));
+        // With those that are gone already.
+        let all = selection.nodes.iter().chain(&scratch.gone_node_list).copied();
+        let mut ases: Vec<u32> = all.filter(|&node| self.is_any(node, NodeKind::As)).collect();
+        ases.sort_unstable();
+        ases.dedup();
+        let together = if ases.len() > 1 { self.originated_by(&ases) } else { Vec::new() };
+        let nodes = selection.nodes.iter().chain(&together).flat_map(|&node| self.all_names(node));
+        let nodes = nodes.filter(|&node| scratch.gone_nodes.add(node));
         scratch.gone_node_list.extend(nodes);
         let edges = selection.edges.iter().filter(|&&edge| scratch.gone_edges.add(edge));
         scratch.gone_edge_list.extend(edges);

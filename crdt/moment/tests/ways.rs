@@ -116,7 +116,14 @@ proptest! {
             on.map(|&(_, node)| plan.machine(node)).collect::<BTreeSet<_>>()
         };
         let most = (0..=least).map(|place| at(place).len()).max();
-        prop_assert_eq!(width, if shortest.is_empty() { 0 } else { most.unwrap_or(0) });
+        // Over silent hops of other pairs alone there is no way that anyone knows of.
+        let mut links = plan.clone();
+        links.edges.retain(|(_, kind, _)| *kind == EdgeKind::Path);
+        links.edges.extend(plan.mates().into_iter().map(|(a, b)| (a, EdgeKind::Path, b)));
+        let is_known = !ways(&links, from, to).is_empty()
+            || moment.observed_between(number(from), number(to), 0).1 > 0;
+        let most = if shortest.is_empty() || !is_known { 0 } else { most.unwrap_or(0) };
+        prop_assert_eq!(width, most);
     }
 
     #[test]
@@ -161,6 +168,27 @@ proptest! {
         }
         prop_assert_eq!(seen.len(), count);
     }
+}
+
+#[test]
+fn what_leads_on_over_a_silent_hop_of_another_pair_only_is_no_way() {
+    let mut builder = holm_moment::MomentBuilder::new();
+    let mut node = |name: &str| builder.node(name.parse().expect("valid"));
+    let [berlin, tokyo, near, far, of_berlin, of_tokyo] =
+        ["agent:berlin", "agent:tokyo", "hop:n", "hop:f", "host:b", "host:t"].map(&mut node);
+    builder.path(berlin, of_berlin, "f", &[Some(near), None, Some(far)]);
+    builder.path(tokyo, of_tokyo, "f", &[Some(far)]);
+    for (from, to) in
+        [(berlin, near), (far, of_berlin), (tokyo, far), (far, of_tokyo), (tokyo, near)]
+    {
+        builder.edge(from, EdgeKind::Path, to, None);
+    }
+    let moment = builder.build();
+    let find = |name: &str| moment.find(&name.parse().expect("valid")).expect("there");
+    let width = |from, to| moment.ecmp_width(find(from), find(to));
+    assert_eq!(width("agent:berlin", "host:b"), 1, "packets went there");
+    assert_eq!(width("agent:berlin", "host:t"), 0, "there is no route, and nothing was observed");
+    assert_eq!(width("agent:tokyo", "host:b"), 1, "there is a route");
 }
 
 #[test]

@@ -256,16 +256,31 @@ impl Asking {
         Ok(rows.into_iter().map(found).collect())
     }
 
-    /// What the answer stands on.
-    pub(super) fn standing(self) -> FlowStanding {
+    /// Whether this node collects flows of the tenant, and why not, or why not as it should. Its plane works for the
+    /// first tenant of the node.
+    fn collector(&self) -> (bool, String) {
         let health = {
             let planes = self.state.planes();
             planes.iter().find(|plane| plane.name() == "flow").map(|plane| plane.health())
         };
-        let (running, reason) = match health {
-            Some(health) => (health.state != PlaneState::Off, health.reason),
+        let first = self.state.config.node.tenants.first();
+        match health {
+            Some(health) if health.state == PlaneState::Off => (false, health.reason),
+            Some(health) if first == Some(&self.tenant.id) => (true, health.reason),
+            Some(_) => (
+                false,
+                format!(
+                    "this node collects flows of another tenant; send those of {0} to a node whose node.tenants begins with {0}",
+                    self.tenant.id
+                ),
+            ),
             None => (false, "this node has no flow plane for the tenant".to_owned()),
-        };
+        }
+    }
+
+    /// What the answer stands on.
+    pub(super) fn standing(self) -> FlowStanding {
+        let (running, reason) = self.collector();
         FlowStanding {
             from: Timestamp(self.from),
             to: Timestamp(self.to),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use holm_flow::ask::{Metric, Scope, interfaces_sql, series_sql, top_sql};
+use holm_flow::ask::{Metric, Scope, interfaces_sql, series_sql, top_sql, top_within_sql};
 use holm_model::{Millis, SiteId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -171,7 +171,10 @@ pub(crate) async fn series(
     let mut asking = window.asking(&state, &caller)?;
     let buckets = Buckets::of(&mut asking, bucket.as_deref(), 60, 1_000)?;
     let scope = lasting(&asking);
-    let rows = asking.ask(top_sql(&scope, &by, metric, limit, None)).await?;
+    let window = asking.scope();
+    // By what of them lies in the window, as they are shown.
+    let window = (window.from_ns, window.to_ns);
+    let rows = asking.ask(top_within_sql(&scope, &by, metric, limit, window)).await?;
     let keys: Vec<Vec<FlowKeyPart>> = rows.iter().map(|row| key(&by, row)).collect();
     let asked: Vec<_> = keys.iter().map(|key| cells(&by, key)).collect();
     let rows = asking.ask(series_sql(&scope, &by, &asked, buckets.width_ns())).await?;
@@ -366,7 +369,8 @@ pub(crate) async fn capacity(
     let buckets = Buckets::of(&mut asking, bucket.as_deref(), 20, minute)?;
     let rows = asking.ask(interfaces_sql(&lasting(&asking), inbound, buckets.width_ns())).await?;
     type Rates = (Vec<f64>, Vec<f64>);
-    let mut found: BTreeMap<(String, String, u64, bool), Rates> = BTreeMap::new();
+    type Interface = (String, String, u64, bool);
+    let mut found: BTreeMap<Interface, Rates> = BTreeMap::new();
     for row in &rows {
         let text = |name| row.text(name).unwrap_or_default().to_owned();
         let egress = row.value("egress").as_bool().unwrap_or(false);
@@ -382,9 +386,10 @@ pub(crate) async fn capacity(
         found.remove(&(site, exporter, index, false));
     }
     let known = about_interfaces(&mut asking, inbound).await?;
-    let item = |((site, exporter, interface, egress), (bytes, packets)): (_, Rates)| {
+    let item = |((site, exporter, interface, egress), (bytes, packets)): (Interface, Rates)| {
         let bps = buckets.rates(&bytes, 8.0);
-        let (name, speed) = known.get(&(exporter, interface)).cloned().unwrap_or_default();
+        let about = known.get(&(site.clone(), exporter, interface));
+        let (name, speed) = about.cloned().unwrap_or_default();
         let mut sorted = bps.clone();
         sorted.sort_by(f64::total_cmp);
         let at = (sorted.len() * 95).div_ceil(100).saturating_sub(1);
@@ -407,7 +412,7 @@ pub(crate) async fn capacity(
     };
     let mut items: Vec<FlowInterface> = found
         .into_iter()
-        .map(|(key, rates): ((String, String, u64, bool), Rates)| {
+        .map(|(key, rates): (Interface, Rates)| {
             let exporter = key.1.clone();
             FlowInterface { exporter, ..item((key, rates)) }
         })
@@ -423,7 +428,8 @@ pub(crate) async fn capacity(
     }))
 }
 
-type About = BTreeMap<(String, u64), (Option<String>, Option<u64>)>;
+/// By site, exporter and index: exporters of several sites may have one address.
+type About = BTreeMap<(String, String, u64), (Option<String>, Option<u64>)>;
 
 /// Names of interfaces as flows tell them, and speeds as sFlow's counters do.
 async fn about_interfaces(asking: &mut Asking, inbound: bool) -> Result<About, ApiError> {
@@ -434,22 +440,23 @@ async fn about_interfaces(asking: &mut Asking, inbound: bool) -> Result<About, A
         Timestamp(asking.to)
     );
     let names = format!(
-        "SELECT flow.exporter.address AS exporter, flow.{side}.interface.index AS i, \
+        "SELECT site, flow.exporter.address AS exporter, flow.{side}.interface.index AS i, \
          max(CAST(flow.{side}.interface.name AS VARCHAR)) AS name FROM flows \
          WHERE {window} AND flow.{side}.interface.name IS NOT NULL \
-         GROUP BY flow.exporter.address, flow.{side}.interface.index LIMIT 10000"
+         GROUP BY site, flow.exporter.address, flow.{side}.interface.index LIMIT 10000"
     );
     let speeds = format!(
-        "SELECT flow.exporter.address AS exporter, network.interface.index AS i, \
+        "SELECT site, flow.exporter.address AS exporter, network.interface.index AS i, \
          max(network.interface.speed) AS speed, max(CAST(network.interface.name AS VARCHAR)) AS name \
          FROM flow_interface_counters WHERE {window} \
-         GROUP BY flow.exporter.address, network.interface.index LIMIT 10000"
+         GROUP BY site, flow.exporter.address, network.interface.index LIMIT 10000"
     );
     let mut about = About::new();
     for sql in [names, speeds] {
         for row in asking.ask(sql).await? {
-            let exporter = row.text("exporter").unwrap_or_default().to_owned();
-            let known = about.entry((exporter, row.count("i"))).or_default();
+            let text = |name| row.text(name).unwrap_or_default().to_owned();
+            let key = (text("site"), text("exporter"), row.count("i"));
+            let known = about.entry(key).or_default();
             known.0 = row.text("name").map(str::to_owned).or(known.0.take());
             known.1 = row.value("speed").as_u64().or(known.1);
         }

@@ -23,6 +23,8 @@ use crate::daemon::{Caller, NodeState};
 
 /// Who says something every half minute and did not for so long is silent.
 const SILENT_MS: u64 = 120_000;
+/// Changes of what is unusual that one answer is made of, the latest.
+const MAX_CHANGES: usize = 10_000;
 /// Words of a completion.
 const MAX_WORDS: usize = 40;
 
@@ -40,7 +42,7 @@ pub(crate) struct FlowStateQuery {
     #[serde(default)]
     #[param(value_type = Vec<String>)]
     site: Vec<SiteId>,
-    /// How many: 1 to 10,000; 1,000 otherwise.
+    /// How many: 1 to 10,000; 1,000 otherwise. `cut` says whether there are more.
     limit: Option<usize>,
     timeout_ms: Option<u64>,
 }
@@ -85,9 +87,11 @@ pub(crate) async fn exporters(
     let sql = format!(
         "SELECT site, flow.exporter.address AS address, flow.exporter.port AS port, max(heard) AS heard, \
          max(flow.exporter.name) AS name, max(templates) AS known, max(templates_waiting) AS waiting, {} \
-         FROM flow_exporters WHERE {} GROUP BY site, flow.exporter.address, flow.exporter.port LIMIT {limit}",
+         FROM flow_exporters WHERE {} GROUP BY site, flow.exporter.address, flow.exporter.port \
+         ORDER BY site, address, port LIMIT {}",
         summed.join(", "),
-        between(asking.from, asking.to)
+        between(asking.from, asking.to),
+        limit + 1
     );
     let rows = asking.ask(sql).await?;
     let to = asking.to;
@@ -112,9 +116,8 @@ pub(crate) async fn exporters(
             counters,
         }
     };
-    let mut items: Vec<FlowExporter> = rows.iter().map(item).collect();
-    let key = |item: &FlowExporter| (item.site.clone(), item.address.clone(), item.port);
-    items.sort_by_cached_key(key);
+    let cut = rows.len() > limit;
+    let items: Vec<FlowExporter> = rows.iter().take(limit).map(item).collect();
     let sql = format!(
         "SELECT site, max(\"time\") AS heard, sum(kernel_drops) AS drops FROM flow_collectors WHERE {} GROUP BY site LIMIT 10000",
         between(asking.from, asking.to)
@@ -131,7 +134,7 @@ pub(crate) async fn exporters(
     };
     let mut collectors: Vec<FlowCollector> = rows.iter().map(collector).collect();
     collectors.sort_by(|a, b| a.site.cmp(&b.site));
-    Ok(Json(FlowExporters { collectors, items, stands_on: asking.standing() }))
+    Ok(Json(FlowExporters { collectors, items, cut, stands_on: asking.standing() }))
 }
 
 /// The state of an exporter by what was counted, the worst first, and the reasons in words.
@@ -193,7 +196,7 @@ pub(crate) async fn anomalies(
     let mut asking = window.asking(&state, &caller)?;
     let sql = format!(
         "SELECT site, \"time\", kind, key, state, direction, current_bps, expected_bps, sigma, baseline, since \
-         FROM flow_anomalies WHERE {} ORDER BY \"time\" DESC LIMIT 10000",
+         FROM flow_anomalies WHERE {} ORDER BY \"time\" DESC LIMIT {MAX_CHANGES}",
         between(asking.from, asking.to)
     );
     let rows = asking.ask(sql).await?;
@@ -222,6 +225,7 @@ pub(crate) async fn anomalies(
     }
     let mut items: Vec<FlowAnomaly> = latest.into_values().collect();
     items.sort_by_key(|item| (item.state != "raised", std::cmp::Reverse(item.at.0)));
+    let cut = items.len() > limit || rows.len() >= MAX_CHANGES;
     items.truncate(limit);
     let sql = format!(
         "SELECT site, \"time\", followed, warming, refused, skipped FROM flow_detectors WHERE {} ORDER BY \"time\" DESC LIMIT 10000",
@@ -247,6 +251,7 @@ pub(crate) async fn anomalies(
     let detector_running = detectors.get(&own).is_some_and(|detector| detector.running);
     Ok(Json(FlowAnomalies {
         detector_running,
+        cut,
         detectors: detectors.into_values().collect(),
         items,
         stands_on: asking.standing(),

@@ -185,7 +185,11 @@ pub(crate) struct FlowCollector {
 pub(crate) struct FlowExporters {
     pub(crate) stands_on: FlowStanding,
     pub(crate) collectors: Vec<FlowCollector>,
+    /// By site, address and port.
     pub(crate) items: Vec<FlowExporter>,
+    /// There are more than `limit`: ask for more, or for one site.
+    #[serde(default)]
+    pub(crate) cut: bool,
 }
 
 /// One interface over time.
@@ -270,6 +274,9 @@ pub(crate) struct FlowAnomalies {
     pub(crate) detectors: Vec<FlowDetector>,
     /// The latest word on each key in the window, raised ones first.
     pub(crate) items: Vec<FlowAnomaly>,
+    /// There are more than `limit`, or than one answer is made of: ask for more, a shorter window, or one site.
+    #[serde(default)]
+    pub(crate) cut: bool,
 }
 
 /// A word that may stand next.

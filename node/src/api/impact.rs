@@ -141,7 +141,7 @@ pub(crate) async fn spof(
         let mut coverage = asked.coverage(at);
         if ranking.as_one_node > 0 {
             coverage.notes.push(format!(
-                "{} prefixes, machines with several names and others that least seems to hang on are ranked by their own node alone: with all that belongs to them they may break more",
+                "{} sites, prefixes and others, those whose parts break least, are ranked by their own node alone: with all that belongs to them they may break more",
                 ranking.as_one_node
             ));
         }

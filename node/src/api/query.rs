@@ -73,7 +73,7 @@ pub(crate) struct QueryRequest {
     /// The name of a question that is known by name; or `sql`.
     #[serde(default)]
     pub(crate) name: Option<String>,
-    /// Only these sites; all otherwise.
+    /// Only these sites, one at least; all otherwise.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     pub(crate) sites: Option<Vec<SiteId>>,
@@ -215,6 +215,11 @@ impl Asked {
     ) -> Result<Self, ApiError> {
         let tenant = state.tenant(caller)?;
         let sql = sql_of(&request)?;
+        if request.sites.as_ref().is_some_and(Vec::is_empty) {
+            return Err(ApiError::bad_request(
+                "sites: it is empty, so that no site would be asked; name one at least, or leave it out to ask all",
+            ));
+        }
         let (least, most, otherwise) = TIMEOUT_MS;
         let timeout_ms = request.timeout_ms.unwrap_or(otherwise);
         if !(least..=most).contains(&timeout_ms) {

@@ -309,6 +309,9 @@ fn exporters_text(answer: &FlowExporters) -> String {
         }
     }
     let mut text = table(&rows) + &reasons;
+    if answer.cut {
+        text += "there are more exporters; ask for them with --site\n";
+    }
     for collector in &answer.collectors {
         let state = if collector.running { "collects" } else { "does not collect any more" };
         text += &format!(

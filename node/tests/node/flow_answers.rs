@@ -10,20 +10,20 @@ use crate::flows::{addresses, start};
 
 /// One flow of a test.
 #[derive(Debug, Clone, Copy)]
-struct Flow {
-    from: [u8; 4],
-    to: [u8; 4],
-    port: u16,
-    bytes: u32,
-    packets: u32,
+pub(crate) struct Flow {
+    pub(crate) from: [u8; 4],
+    pub(crate) to: [u8; 4],
+    pub(crate) port: u16,
+    pub(crate) bytes: u32,
+    pub(crate) packets: u32,
     /// In and out.
-    interfaces: (u16, u16),
-    systems: (u32, u32),
+    pub(crate) interfaces: (u16, u16),
+    pub(crate) systems: (u32, u32),
     /// How many ms ago it began and ended.
-    ago: (u64, u64),
+    pub(crate) ago: (u64, u64),
 }
 
-const FLOW: Flow = Flow {
+pub(crate) const FLOW: Flow = Flow {
     from: [10, 1, 0, 1],
     to: [192, 0, 2, 80],
     port: 443,
@@ -34,20 +34,20 @@ const FLOW: Flow = Flow {
     ago: (0, 0),
 };
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     u64::try_from(since.as_millis()).expect("in range")
 }
 
 /// An exporter that speaks IPFIX, samples one of ten, and names its interfaces.
-struct Exporter {
+pub(crate) struct Exporter {
     socket: UdpSocket,
     to: SocketAddr,
     sent: u32,
 }
 
 impl Exporter {
-    fn new(address: IpAddr, to: SocketAddr) -> Self {
+    pub(crate) fn new(address: IpAddr, to: SocketAddr) -> Self {
         let socket = UdpSocket::bind((address, 0)).expect("a socket");
         let mut made = Self { socket, to, sent: 0 };
         let template: &[u16] = &[
@@ -63,11 +63,11 @@ impl Exporter {
         made
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.socket.local_addr().expect("an address").port()
     }
 
-    fn send(&mut self, set: u16, body: &[u8], records: u32) {
+    pub(crate) fn send(&mut self, set: u16, body: &[u8], records: u32) {
         let length = u16::try_from(body.len() + 20).expect("short");
         let now = u32::try_from(now_ms() / 1_000).expect("before 2106");
         let message = [
@@ -84,12 +84,12 @@ impl Exporter {
         self.socket.send_to(&message.concat(), self.to).expect("sent");
     }
 
-    fn flow(&mut self, flow: Flow) {
+    pub(crate) fn flow(&mut self, flow: Flow) {
         self.flows(&[flow]);
     }
 
     /// In one datagram: all of them are received at the same moment.
-    fn flows(&mut self, flows: &[Flow]) {
+    pub(crate) fn flows(&mut self, flows: &[Flow]) {
         let bodies: Vec<Vec<u8>> = flows.iter().map(Flow::record).collect();
         let count = u32::try_from(flows.len()).expect("few");
         self.send(256, &bodies.concat(), count);
@@ -118,22 +118,22 @@ impl Flow {
     }
 }
 
-fn bytes(words: &[u16]) -> Vec<u8> {
+pub(crate) fn bytes(words: &[u16]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-fn get(node: &Running, path: &str, query: &[(&str, &str)]) -> Value {
+pub(crate) fn get(node: &Running, path: &str, query: &[(&str, &str)]) -> Value {
     node.get(&with(path, query))
 }
 
-fn with(path: &str, query: &[(&str, &str)]) -> String {
+pub(crate) fn with(path: &str, query: &[(&str, &str)]) -> String {
     let mut text = form_urlencoded::Serializer::new(String::new());
     text.extend_pairs(query);
     format!("{path}?{}", text.finish())
 }
 
 /// Waits until so many records are there.
-fn until(node: &Running, flows: u64) {
+pub(crate) fn until(node: &Running, flows: u64) {
     eventually(&format!("{flows} flows are there"), || {
         let top = get(node, "/v1/flows/top", &[]);
         (top["total"]["flows"] == flows).then_some(())
@@ -141,7 +141,7 @@ fn until(node: &Running, flows: u64) {
 }
 
 /// Values of the keys, and bytes.
-fn groups(top: &Value) -> Vec<(Vec<Value>, u64)> {
+pub(crate) fn groups(top: &Value) -> Vec<(Vec<Value>, u64)> {
     let items = top["items"].as_array().expect("items").iter();
     let key = |item: &Value| {
         let parts = item["key"].as_array().expect("a key").iter();

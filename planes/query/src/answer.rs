@@ -11,7 +11,8 @@ use futures::StreamExt;
 use holm_events::value_at;
 use holm_model::{SiteId, Value};
 
-use crate::engine::{Engine, QueryLimits, Tables, bounded};
+use crate::bounds::bounded;
+use crate::engine::{Engine, QueryLimits, Tables};
 use crate::error::QueryError;
 use crate::local::Missing;
 use crate::mesh_table::{Approximation, MeshTable, Notes};
@@ -128,7 +129,6 @@ impl Engine {
         let plan = splitter.split(plan)?;
         let plan = state.optimize(&plan)?;
         bounded(&plan)?;
-        let plan = crate::checked::checked(plan)?;
         let context = SessionContext::new_with_state(state);
         let mut stream = context.execute_logical_plan(plan).await?.execute_stream().await?;
         let schema = stream.schema();

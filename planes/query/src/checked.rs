@@ -1,59 +1,98 @@
 //! Arithmetic on whole numbers that does not wrap: DataFusion's gives 18446744073709551615 for 1 - 2 of
 //! unsigned columns, and says nothing.
 //!
-//! Differences of unsigned numbers are signed, decided where a question is planned, so that each site does
-//! alike. What does not fit 64 bits is an error that names the numbers, put into the plan that a site
-//! executes.
+//! Where a question is planned, its numbers become wide enough: differences are signed, and sums and products of
+//! narrow numbers have 64 bits. Once its types are settled, and before constants are folded and filters
+//! moved, each sum, difference and product becomes a function that says what does not fit. A filter that is sent to a
+//! site is written with operators, which that site checks for itself.
 
 use std::sync::Arc;
 
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, DataFusionError, Result, exec_err};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
 };
+use datafusion::optimizer::AnalyzerRule;
 
-/// Makes differences of unsigned numbers signed.
+/// Makes whole numbers that are computed with wide enough.
 #[derive(Debug)]
-pub(crate) struct SignedDifferences;
+pub(crate) struct WideNumbers;
 
-impl ExprPlanner for SignedDifferences {
+impl ExprPlanner for WideNumbers {
     fn plan_binary_op(
         &self,
         expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
-        if !matches!(expr.op, BinaryOperator::Minus) {
-            return Ok(PlannerResult::Original(expr));
-        }
         let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema))
         else {
             return Ok(PlannerResult::Original(expr));
         };
-        let whole = left.is_integer() && right.is_integer();
-        if !whole || !(left.is_unsigned_integer() || right.is_unsigned_integer()) {
+        let op = match expr.op {
+            BinaryOperator::Plus => Operator::Plus,
+            BinaryOperator::Minus => Operator::Minus,
+            BinaryOperator::Multiply => Operator::Multiply,
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        let Some(wide) = wide_enough(op, &left, &right) else {
             return Ok(PlannerResult::Original(expr));
-        }
-        let signed = |side| Box::new(cast(side, DataType::Int64));
-        let difference = BinaryExpr::new(signed(expr.left), Operator::Minus, signed(expr.right));
-        Ok(PlannerResult::Planned(Expr::BinaryExpr(difference)))
+        };
+        let widened = |side, have: DataType| {
+            Box::new(if have == wide { side } else { cast(side, wide.clone()) })
+        };
+        let done = BinaryExpr::new(widened(expr.left, left), op, widened(expr.right, right));
+        Ok(PlannerResult::Planned(Expr::BinaryExpr(done)))
     }
 }
 
-/// The plan with every sum, difference and product of whole numbers checked.
-pub(crate) fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// What both sides become before they are computed with; `None` where DataFusion makes them wide enough: a number of
+/// 64 bits beside a narrower one, and decimals where one is signed and the other is not.
+fn wide_enough(op: Operator, left: &DataType, right: &DataType) -> Option<DataType> {
+    if !left.is_integer() || !right.is_integer() {
+        return None;
+    }
+    let narrow = |side: &DataType| !matches!(side, DataType::Int64 | DataType::UInt64);
+    let both_narrow = narrow(left) && narrow(right);
+    match op {
+        Operator::Minus => {
+            let unsigned = left.is_unsigned_integer() || right.is_unsigned_integer();
+            (unsigned || both_narrow).then_some(DataType::Int64)
+        }
+        // The one product of narrow numbers that can be more than a signed number holds.
+        Operator::Multiply if *left == DataType::UInt32 && left == right => Some(DataType::UInt64),
+        _ => both_narrow.then_some(DataType::Int64),
+    }
+}
+
+/// Puts a check in the place of every sum, difference and product of whole numbers.
+#[derive(Debug)]
+pub(crate) struct CheckedArithmetic;
+
+impl AnalyzerRule for CheckedArithmetic {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        checked(plan)
+    }
+
+    fn name(&self) -> &'static str {
+        "checked_arithmetic"
+    }
+}
+
+fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(|plan| {
-        // What a table is scanned with and joined by stays as the planner knows it.
-        if matches!(plan, LogicalPlan::TableScan(_) | LogicalPlan::Join(_)) {
+        // What a table is scanned with is checked above it already.
+        if matches!(plan, LogicalPlan::TableScan(_)) {
             return Ok(Transformed::no(plan));
         }
         let schema = merge_schema(&plan.inputs());
@@ -69,19 +108,42 @@ pub(crate) fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn checked_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else {
-        return Ok(Transformed::no(expr));
+    let (which, args) = match &expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let Some(which) = Which::of(*op) else { return Ok(Transformed::no(expr)) };
+            (which, vec![left.as_ref().clone(), right.as_ref().clone()])
+        }
+        Expr::Negative(of) => (Which::Negative, vec![of.as_ref().clone()]),
+        _ => return Ok(Transformed::no(expr)),
     };
-    let Some(which) = Which::of(*op) else { return Ok(Transformed::no(expr)) };
-    let (Ok(one), Ok(other)) = (left.get_type(schema), right.get_type(schema)) else {
-        return Ok(Transformed::no(expr));
-    };
-    if one != other || !one.is_integer() {
+    let types: Result<Vec<DataType>> = args.iter().map(|arg| arg.get_type(schema)).collect();
+    let Ok(types) = types else { return Ok(Transformed::no(expr)) };
+    if !types[0].is_integer() || types.iter().any(|other| *other != types[0]) {
         return Ok(Transformed::no(expr));
     }
-    let args = vec![left.as_ref().clone(), right.as_ref().clone()];
     let function = Arc::new(ScalarUDF::from(Checked::new(which)));
     Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, args))))
+}
+
+/// The expression with operators in place of checks, as SQL has them.
+pub(crate) fn with_operators(expr: Expr) -> Result<Expr> {
+    let plain = expr.transform_up(|expr| {
+        let Expr::ScalarFunction(function) = &expr else { return Ok(Transformed::no(expr)) };
+        let inner: &dyn std::any::Any = function.func.inner().as_ref();
+        let Some(Checked { which, .. }) = inner.downcast_ref() else {
+            return Ok(Transformed::no(expr));
+        };
+        let boxed = |arg: &Expr| Box::new(arg.clone());
+        let plain = match (which.operator(), function.args.as_slice()) {
+            (Some(op), [left, right]) => {
+                Expr::BinaryExpr(BinaryExpr::new(boxed(left), op, boxed(right)))
+            }
+            (None, [of]) => Expr::Negative(boxed(of)),
+            _ => return exec_err!("{} has other arguments than it takes", function.func.name()),
+        };
+        Ok(Transformed::yes(plain))
+    })?;
+    Ok(plain.data)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,6 +151,7 @@ enum Which {
     Plus,
     Minus,
     Times,
+    Negative,
 }
 
 impl Which {
@@ -100,9 +163,19 @@ impl Which {
             _ => None,
         }
     }
+
+    /// `None` for the one that stands before its number.
+    const fn operator(self) -> Option<Operator> {
+        match self {
+            Self::Plus => Some(Operator::Plus),
+            Self::Minus => Some(Operator::Minus),
+            Self::Times => Some(Operator::Multiply),
+            Self::Negative => None,
+        }
+    }
 }
 
-/// One of the three, of two numbers of one type.
+/// One of them, of numbers of one type.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     which: Which,
@@ -111,7 +184,8 @@ struct Checked {
 
 impl Checked {
     fn new(which: Which) -> Self {
-        Self { which, signature: Signature::any(2, Volatility::Immutable) }
+        let args = if which.operator().is_some() { 2 } else { 1 };
+        Self { which, signature: Signature::any(args, Volatility::Immutable) }
     }
 }
 
@@ -121,6 +195,18 @@ impl ScalarUDFImpl for Checked {
             Which::Plus => "checked_plus",
             Which::Minus => "checked_minus",
             Which::Times => "checked_times",
+            Which::Negative => "checked_negative",
+        }
+    }
+
+    /// What the operator would be called: no column of a plan has another name than before.
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        match (self.which.operator(), args) {
+            (Some(op), [left, right]) => {
+                Ok(format!("{} {op} {}", left.schema_name(), right.schema_name()))
+            }
+            (None, [of]) => Ok(format!("(- {})", of.schema_name())),
+            _ => exec_err!("{} has other arguments than it takes", self.name()),
         }
     }
 
@@ -130,9 +216,18 @@ impl ScalarUDFImpl for Checked {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
-            [one, other] if one == other && one.is_integer() => Ok(one.clone()),
-            _ => exec_err!("{} takes two whole numbers of one type", self.name()),
+            [one, others @ ..] if one.is_integer() && others.iter().all(|other| other == one) => {
+                Ok(one.clone())
+            }
+            _ => exec_err!("{} takes whole numbers of one type", self.name()),
         }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types: Vec<DataType> =
+            args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, nullable)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -140,10 +235,21 @@ impl ScalarUDFImpl for Checked {
             Which::Plus => numeric::add,
             Which::Minus => numeric::sub,
             Which::Times => numeric::mul,
+            Which::Negative => return negative(&args.args[0]).map_err(told),
         };
         datafusion::physical_expr_common::datum::apply(&args.args[0], &args.args[1], kernel)
             .map_err(told)
     }
+}
+
+fn negative(of: &ColumnarValue) -> Result<ColumnarValue> {
+    Ok(match of {
+        ColumnarValue::Array(array) => ColumnarValue::Array(numeric::neg(array)?),
+        ColumnarValue::Scalar(value) => {
+            let array = numeric::neg(&value.to_array()?)?;
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)
+        }
+    })
 }
 
 /// The error with its way out.

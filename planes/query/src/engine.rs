@@ -11,7 +11,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::config::SpillCompression;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateDefaults;
@@ -26,6 +25,7 @@ use futures::StreamExt;
 use holm_events::{EventStore, SITE};
 use holm_model::{SiteId, TenantId};
 
+use crate::bounds::bounded;
 use crate::crews::Crews;
 use crate::error::QueryError;
 use crate::gate::admit;
@@ -229,19 +229,17 @@ impl Engine {
         options.execution.parquet.pushdown_filters = false;
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
-        let allowed = |name: &str| !crate::functions::LEFT_OUT.contains(&name);
-        let mut scalar = SessionStateDefaults::default_scalar_functions();
-        scalar.retain(|function| {
-            allowed(function.name()) && function.aliases().iter().all(|alias| allowed(alias))
-        });
-        let mut scalar = crate::grown::bounded(scalar);
+        let mut scalar = crate::functions::of_datafusion(&self.pool.memory);
+        let written = crate::grown::Written::of(&scalar);
         scalar.extend(crate::functions::all());
         let mut planners = SessionStateDefaults::default_expr_planners();
-        planners.push(Arc::new(crate::checked::SignedDifferences));
+        planners.insert(0, Arc::new(written));
+        planners.push(Arc::new(crate::checked::WideNumbers));
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.environment))
             .with_expr_planners(planners)
+            .with_analyzer_rule(Arc::new(crate::checked::CheckedArithmetic))
             .with_scalar_functions(scalar)
             .with_aggregate_functions(aggregates())
             .with_window_functions(SessionStateDefaults::default_window_functions())
@@ -273,6 +271,7 @@ impl Engine {
         only_read
             .verify_plan(&plan)
             .map_err(|error| QueryError::Refused(error.strip_backtrace()))?;
+        crate::types::bounded_types(&plan)?;
         Ok(plan)
     }
 
@@ -292,7 +291,7 @@ impl Engine {
         let plan = self.plan(&state, &tables, sql).await?;
         let plan = state.optimize(&plan)?;
         bounded(&plan)?;
-        let plan = crate::checked::checked(crate::tally::counted(plan)?)?;
+        let plan = crate::tally::counted(plan)?;
         let context = SessionContext::new_with_state(state);
         let stream = context.execute_logical_plan(plan).await?.execute_stream().await?;
         // Scans have been planned by now.
@@ -428,27 +427,4 @@ fn aggregates() -> Vec<Arc<AggregateUDF>> {
     aggregates.push(crate::sum::function());
     aggregates.extend(crate::sketch::all());
     aggregates
-}
-
-/// Rows of the smaller side of a join that compares every row with every other.
-const MAX_COMPARED: usize = 1_000;
-
-/// Refuses a join of everything with everything: it does not stop to be stopped.
-pub(crate) fn bounded(plan: &LogicalPlan) -> Result<(), QueryError> {
-    let mut endless = false;
-    plan.apply(|plan| {
-        if let LogicalPlan::Join(join) = plan
-            && join.on.is_empty()
-        {
-            let small = |side: &LogicalPlan| side.max_rows().is_some_and(|n| n <= MAX_COMPARED);
-            endless |= !small(&join.left) && !small(&join.right);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    if endless {
-        return Err(QueryError::Refused(
-            "a join compares every row with every other; give it an equality".to_owned(),
-        ));
-    }
-    Ok(())
 }

@@ -51,6 +51,11 @@ impl From<DataFusionError> for QueryError {
                 ArrowError::CastError(what)
                 | ArrowError::ParseError(what)
                 | ArrowError::ArithmeticOverflow(what) => Self::Invalid(what.clone()),
+                ArrowError::ComputeError(what) if what.to_lowercase().contains("overflow") => {
+                    Self::Invalid(format!(
+                        "{what}: more than a whole number holds; cast it to double"
+                    ))
+                }
                 ArrowError::DivideByZero => Self::Invalid("something is divided by zero".into()),
                 _ => Self::Failed(text),
             },

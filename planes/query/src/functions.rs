@@ -1,5 +1,5 @@
-//! Functions beside DataFusion's: addresses. And those of DataFusion's that are left out, because they
-//! can make values of any size out of nothing.
+//! Functions beside DataFusion's: addresses. And which of DataFusion's are there: none that makes values of any size
+//! out of nothing.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -7,15 +7,127 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryBuilder, StringBuilder};
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
+use datafusion::execution::SessionStateDefaults;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionImplementation, ScalarUDF, Volatility, create_udf,
 };
 
-/// DataFusion's functions that can make values of any size.
-pub(crate) const LEFT_OUT: &[&str] = &["lpad", "repeat", "replace", "rpad", "space"];
+/// DataFusion's functions that are not there: what can make values of any size out of a number, and what tells of files
+/// and of columns' metadata.
+#[cfg(test)]
+const LEFT_OUT: &[&str] = &[
+    "arrow_field",
+    "arrow_metadata",
+    "file_row_index",
+    "input_file_name",
+    "lpad",
+    "repeat",
+    "replace",
+    "rpad",
+    "union_extract",
+    "union_tag",
+    "with_metadata",
+];
+
+/// DataFusion's functions whose results are of a fixed size, or no larger than what they are given. What is neither here
+/// nor in [`crate::grown`] is not there: a function of another DataFusion has to be looked at first.
+const NO_LARGER: &[&str] = &[
+    "abs",
+    "acos",
+    "acosh",
+    "ascii",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "bit_length",
+    "cbrt",
+    "ceil",
+    "character_length",
+    "chr",
+    "coalesce",
+    "contains",
+    "cos",
+    "cosh",
+    "cot",
+    "current_date",
+    "current_time",
+    "date_bin",
+    "date_part",
+    "date_trunc",
+    "decode",
+    "degrees",
+    "ends_with",
+    "exp",
+    "factorial",
+    "find_in_set",
+    "floor",
+    "from_unixtime",
+    "gcd",
+    "get_field",
+    "greatest",
+    "isnan",
+    "iszero",
+    "lcm",
+    "least",
+    "levenshtein",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "make_date",
+    "make_time",
+    "nanvl",
+    "now",
+    "nullif",
+    "nvl",
+    "nvl2",
+    "octet_length",
+    "pi",
+    "power",
+    "radians",
+    "random",
+    "regexp_count",
+    "regexp_instr",
+    "regexp_like",
+    "round",
+    "signum",
+    "sin",
+    "sinh",
+    "sqrt",
+    "starts_with",
+    "strpos",
+    "tan",
+    "tanh",
+    "to_date",
+    "to_hex",
+    "to_local_time",
+    "to_time",
+    "to_timestamp",
+    "to_timestamp_micros",
+    "to_timestamp_millis",
+    "to_timestamp_nanos",
+    "to_timestamp_seconds",
+    "to_unixtime",
+    "trunc",
+    "uuid",
+    "version",
+];
 
 /// DataFusion's aggregates that are left out: `sum` is ours, the others keep every value that they are given.
 pub(crate) const AGGREGATES_LEFT_OUT: &[&str] = &["array_agg", "string_agg", "sum"];
+
+/// Those of DataFusion's functions that are there, the growing ones bounded.
+pub(crate) fn of_datafusion(pool: &Arc<dyn MemoryPool>) -> Vec<Arc<ScalarUDF>> {
+    let mut functions = SessionStateDefaults::default_scalar_functions();
+    functions.retain(|function| {
+        let name = function.name();
+        NO_LARGER.contains(&name) || crate::grown::grows(name)
+    });
+    crate::grown::bounded(functions, pool)
+}
 
 const ADDRESS: DataType = DataType::FixedSizeBinary(16);
 
@@ -131,6 +243,33 @@ mod tests {
         assert_eq!(prefix("2001:db8::/32").expect("good").1, 32);
         for bad in ["10.0.0.0", "10.0.0.0/33", "::/129", "x/8", "10.0.0.0/-1"] {
             assert!(prefix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_function_of_datafusion_was_looked_at() {
+        let growing = crate::grown::grows;
+        let mut all: Vec<String> = Vec::new();
+        for function in SessionStateDefaults::default_scalar_functions() {
+            let name = function.name();
+            let known = [NO_LARGER.contains(&name), growing(name), LEFT_OUT.contains(&name)];
+            let times = known.iter().filter(|known| **known).count();
+            assert_eq!(times, 1, "{name} is no larger, bounded, or left out");
+            // Another name for one that is left out would be one for what is there.
+            all.push(name.to_owned());
+            all.extend(function.aliases().iter().cloned());
+        }
+        for name in NO_LARGER.iter().chain(LEFT_OUT) {
+            assert!(all.iter().any(|known| known == name), "there is no {name}");
+        }
+        let pool: Arc<dyn MemoryPool> =
+            Arc::new(datafusion::execution::memory_pool::UnboundedMemoryPool::default());
+        let there = of_datafusion(&pool);
+        for name in LEFT_OUT {
+            let named = |function: &Arc<ScalarUDF>| {
+                function.name() == *name || function.aliases().iter().any(|alias| alias == name)
+            };
+            assert!(!there.iter().any(named), "{name}");
         }
     }
 }

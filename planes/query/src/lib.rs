@@ -10,6 +10,7 @@
 
 mod answer;
 mod apart;
+mod bounds;
 mod checked;
 mod crews;
 mod engine;
@@ -25,6 +26,8 @@ mod sketch;
 mod split;
 mod sum;
 mod tally;
+mod told;
+mod types;
 mod wire;
 
 pub use answer::{Answer, Question};

@@ -90,7 +90,7 @@ impl MeshTable {
 
 /// A filter as SQL; `None` if a site could not read it.
 fn filter_sql(filter: &Expr) -> Option<String> {
-    let readable = filter.clone().transform(|expr| {
+    let readable = crate::checked::with_operators(filter.clone()).ok()?.transform(|expr| {
         Ok(match &expr {
             Expr::Literal(ScalarValue::FixedSizeBinary(16, Some(bytes)), _) => {
                 let text = holm_events::text_of_bytes(bytes);

@@ -2435,6 +2435,8 @@ export interface components {
         };
         /** @description What is not as usual, and how far that can be said. */
         FlowAnomalies: {
+            /** @description There are more than `limit`, or than one answer is made of: ask for more, a shorter window, or one site. */
+            cut: boolean;
             /** @description Whether this site's detector runs. */
             detector_running: boolean;
             detectors: components["schemas"]["FlowDetector"][];
@@ -2568,6 +2570,9 @@ export interface components {
         /** @description Exporters, and the collectors that hear them. */
         FlowExporters: {
             collectors: components["schemas"]["FlowCollector"][];
+            /** @description There are more than `limit`: ask for more, or for one site. */
+            cut: boolean;
+            /** @description By site, address and port. */
             items: components["schemas"]["FlowExporter"][];
             stands_on: components["schemas"]["FlowStanding"];
         };
@@ -3893,7 +3898,7 @@ export interface components {
         QueryRequest: {
             /** @description The name of a question that is known by name; or `sql`. */
             name?: string | null;
-            /** @description Only these sites; all otherwise. */
+            /** @description Only these sites, one at least; all otherwise. */
             sites?: string[] | null;
             /** @description One SELECT over the tables of `GET /v1/query/tables`; or `name`. */
             sql?: string | null;
@@ -6206,7 +6211,7 @@ export interface operations {
                 to?: string;
                 /** @description Only these sites; may be given again. */
                 site?: string[];
-                /** @description How many: 1 to 10,000; 1,000 otherwise. */
+                /** @description How many: 1 to 10,000; 1,000 otherwise. `cut` says whether there are more. */
                 limit?: number;
                 timeout_ms?: number;
             };
@@ -6439,7 +6444,7 @@ export interface operations {
                 to?: string;
                 /** @description Only these sites; may be given again. */
                 site?: string[];
-                /** @description How many: 1 to 10,000; 1,000 otherwise. */
+                /** @description How many: 1 to 10,000; 1,000 otherwise. `cut` says whether there are more. */
                 limit?: number;
                 timeout_ms?: number;
             };

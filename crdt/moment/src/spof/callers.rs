@@ -1,4 +1,4 @@
-//! Which services are impacted by each node alone.
+//! Which services are impacted by each node alone: a machine of several names is one, by the first of them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,9 +15,9 @@ use crate::moment::Moment;
 struct Sources {
     /// Over the ways from all agents together.
     tree: Dominators,
-    /// Targets that flow paths were observed to, under each node that lies on all of these.
+    /// Targets that flow paths were observed to, under each machine that lies on all of these.
     observed: Vec<(u32, u32)>,
-    /// By node: a target of the tree alone.
+    /// By name: a target of the tree alone.
     by_tree: Vec<bool>,
 }
 
@@ -35,7 +35,7 @@ struct Room {
 }
 
 impl Moment {
-    /// How many services each node impacts: 64 nodes at a time, a bit each.
+    /// How many services each node impacts, a machine by its first name: 64 at a time, a bit each.
     pub(super) fn services_by_node(&self) -> Vec<u64> {
         let count = self.nodes.len();
         let sources = self.sources();
@@ -68,28 +68,33 @@ impl Moment {
     fn sources(&self) -> Sources {
         let count = self.nodes.len();
         let mut tree = Dominators::new(count);
-        tree.find(self, &self.agents, |_| false);
+        tree.find(self, &self.roots(), |_| false);
         let mut by_tree = vec![false; count];
         let mut observed = Vec::new();
-        for &target in tree.reached().iter().filter(|&&node| self.is_target(node)) {
+        let names = tree.reached().iter().flat_map(|&machine| self.all_names(machine));
+        for target in names.filter(|&name| self.is_target(name)) {
+            let machine = self.first_name(target);
             let paths = self.paths.through.of(target).iter().copied();
             let paths = paths.filter(|&path| self.paths.target[path as usize] == target);
             let Some(common) = on_all(self, paths) else {
                 by_tree[target as usize] = true;
                 continue;
             };
-            let cuts = |&node: &u32| node != target && tree.dominates(node, target);
+            let cuts = |&node: &u32| node != machine && tree.dominates(node, machine);
             observed.extend(common.into_iter().filter(cuts).map(|node| (node, target)));
         }
         // To these no links are known all the way.
         let mut beyond: Vec<u32> = self.paths.target.clone();
         beyond.sort_unstable();
         beyond.dedup();
-        for target in beyond.into_iter().filter(|&t| self.is_target(t) && !tree.holds(t)) {
+        let is_beyond =
+            |&target: &u32| self.is_target(target) && !tree.holds(self.first_name(target));
+        for target in beyond.into_iter().filter(is_beyond) {
+            let machine = self.first_name(target);
             let paths = self.paths.through.of(target).iter().copied();
             let paths = paths.filter(|&path| self.paths.target[path as usize] == target);
             let common = on_all(self, paths).unwrap_or_default().into_iter();
-            observed.extend(common.filter(|&node| node != target).map(|node| (node, target)));
+            observed.extend(common.filter(|&node| node != machine).map(|node| (node, target)));
         }
         observed.sort_unstable();
         Sources { tree, observed, by_tree }
@@ -99,20 +104,22 @@ impl Moment {
         !self.flow.into.of(node).is_empty()
     }
 
-    /// The nodes whose failure someone who calls may feel, those next to each other that stand
+    /// The machines whose failure someone who calls may feel, those next to each other that stand
     /// above the same.
     fn heard(&self, sources: &Sources) -> Vec<u32> {
         let mut called: Vec<u64> = vec![0; self.nodes.len()];
         let nodes = || 0..as_index(self.nodes.len());
         for node in nodes().filter(|&n| sources.by_tree[n as usize] && self.is_called(n)) {
-            called[node as usize] = 1;
+            called[self.first_name(node) as usize] = 1;
         }
         sources.tree.sum_up(&mut called);
         for &(node, target) in &sources.observed {
             called[node as usize] += u64::from(self.is_called(target));
         }
-        let mut heard: Vec<u32> =
-            nodes().filter(|&n| called[n as usize] > 0 || self.is_called(n)).collect();
+        for node in nodes().filter(|&node| self.is_called(node)) {
+            called[self.first_name(node) as usize] += 1;
+        }
+        let mut heard: Vec<u32> = nodes().filter(|&n| called[n as usize] > 0).collect();
         heard.sort_by_key(|&node| sources.tree.below(node).start);
         heard
     }
@@ -121,7 +128,9 @@ impl Moment {
     fn fail_each(&self, batch: &[u32], sources: &Sources, circles: &Circles, room: &mut Room) {
         let Sources { tree, observed, by_tree } = sources;
         for (bit, &node) in batch.iter().enumerate() {
-            room.fail(self, circles, node, 1 << bit);
+            for name in self.all_names(node) {
+                room.fail(self, circles, name, 1 << bit);
+            }
             let from = observed.partition_point(|&(over, _)| over < node);
             let targets = observed[from..].iter().take_while(|&&(over, _)| over == node);
             targets.for_each(|&(_, target)| room.fail(self, circles, target, 1 << bit));
@@ -139,8 +148,8 @@ impl Moment {
             for position in part.clone() {
                 let (node, above) = tree.at(position);
                 room.down[position] |= room.down[above];
-                if by_tree[node as usize] {
-                    room.fail(self, circles, node, room.down[position]);
+                for name in self.all_names(node).filter(|&name| by_tree[name as usize]) {
+                    room.fail(self, circles, name, room.down[position]);
                 }
             }
             room.down[part].fill(0);

@@ -53,7 +53,7 @@ impl Dominators {
         }
     }
 
-    /// Finds the tree of what `roots` reach, without the nodes that `skip` names.
+    /// Finds the tree of what `roots` reach, without the nodes that `skip` names; all by the first names of machines.
     pub(super) fn find(&mut self, moment: &Moment, roots: &[u32], skip: impl Fn(u32) -> bool) {
         self.clear();
         for &root in roots {

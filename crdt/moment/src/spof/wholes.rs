@@ -12,20 +12,18 @@ use crate::search::Scratch;
 use crate::selector::Selection;
 use crate::what_if::{Limits, WhatIf};
 
-/// Most sites, ASes and devices that are looked at, and most of all with machines and prefixes.
-const MOST: usize = 1_024;
-/// How many nodes and edges they may take together: each is a what-if of its own.
-const MOST_WORK: usize = 20_000_000;
-/// As many are looked at whatever it takes.
-const LEAST: usize = 64;
+/// How many nodes and edges they may take together, each a what-if of its own: about a second and a half.
+pub(super) const MOST_WORK: usize = 36_000_000;
+/// As many of each class are looked at whatever it takes.
+const LEAST: usize = 8;
+/// How many words of bits along links cost as much as a node or an edge.
+const WORDS_A_NODE: usize = 4;
 
 /// What fails as a whole, those first that are looked at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     /// A site, AS or device.
     Named,
-    /// A machine with several names.
-    Machine,
     Prefix,
 }
 
@@ -34,69 +32,62 @@ struct Whole {
     class: Class,
     node: u32,
     fails: Vec<u32>,
-    /// The other names of a machine.
-    other_names: Vec<u32>,
 }
 
 /// What those break that stand for more than themselves.
 pub(super) struct Wholes {
     pub(super) ranked: Vec<Ranked>,
-    /// Other names of machines that are among `ranked`.
-    pub(super) other_names: Vec<u32>,
+    /// Everything that is such a thing by one of its names, whether it was looked at or not.
+    pub(super) named: HashSet<u32>,
     /// How many were left out.
     pub(super) left_out: u64,
 }
 
 impl Moment {
-    /// What those break that stand for more than themselves: of machines those first that the most may hang on, of
-    /// all others those with the most parts; prefixes last.
-    pub(super) fn wholes(&self) -> Wholes {
-        let mut wholes = self.with_parts();
-        let has_machines = wholes.iter().any(|whole| whole.class == Class::Machine);
-        let below = if has_machines { self.below() } else { Vec::new() };
-        wholes.sort_by_cached_key(|whole| {
-            let weight = match whole.class {
-                Class::Machine => whole.fails.iter().map(|&node| below[node as usize]).sum(),
-                Class::Named | Class::Prefix => whole.fails.len() as u64,
-            };
-            (whole.class, Reverse(weight), whole.node)
+    /// What those break that stand for more than themselves, prefixes last: as far as that takes no more than
+    /// `most_work`, a quarter of it for prefixes. Those come first whose parts break the most each for itself, by
+    /// `alone`, which knows machines by their first names; then those with the most parts.
+    pub(super) fn wholes(&self, alone: &[Ranked], most_work: usize) -> Wholes {
+        let (mut wholes, named) = self.with_parts();
+        let parts_alone = |fails: &[u32]| -> u64 {
+            let firsts = fails.iter().filter(|&&node| self.first_name(node) == node);
+            firsts.map(|&node| alone[node as usize].blast_radius()).sum()
+        };
+        wholes.sort_by_cached_key(|Whole { class, node, fails }| {
+            (*class, Reverse(parts_alone(fails)), Reverse(fails.len()), *node)
         });
         let size = self.nodes.len() + self.from.len();
-        let most = (MOST_WORK / size.max(1)).clamp(LEAST, MOST);
-        let count = |class| wholes.iter().filter(|whole| whole.class == class).count();
-        let named = count(Class::Named).min(MOST);
-        let room = most.saturating_sub(named);
-        // Neither machines nor prefixes take all of what is left.
-        let prefixes = count(Class::Prefix)
-            .min((room - room / 2).max(room.saturating_sub(count(Class::Machine))));
-        let machines = count(Class::Machine).min(room - prefixes);
-        let all = wholes.len();
-        let mut left = [named, machines, prefixes];
-        wholes.retain(|whole| {
-            let left = &mut left[whole.class as usize];
-            let is_looked_at = *left > 0;
-            *left -= usize::from(is_looked_at);
-            is_looked_at
-        });
-        let left_out = (all - wholes.len()) as u64;
-        let other_names = wholes.iter().flat_map(|whole| &whole.other_names).copied().collect();
+        let has_prefixes = wholes.last().is_some_and(|whole| whole.class == Class::Prefix);
         let mut scratch = Scratch::default();
-        let rank = |whole: Whole| {
-            let failed = Selection { nodes: whole.fails, edges: Vec::new() };
+        let (mut spent, mut looked_at) = (0, [0; 2]);
+        let mut ranked = Vec::new();
+        let mut left_out = 0;
+        for Whole { class, node, fails } in wholes {
+            let most = match class {
+                Class::Named if has_prefixes => most_work / 4 * 3,
+                Class::Named | Class::Prefix => most_work,
+            };
+            if spent >= most && looked_at[class as usize] >= LEAST {
+                left_out += 1;
+                continue;
+            }
+            looked_at[class as usize] += 1;
+            let failed = Selection { nodes: fails, edges: Vec::new() };
             let question = WhatIf { failed, ..WhatIf::default() };
             let impact = self.what_if(&question, Limits { items: 0 }, None, &mut scratch);
-            Ranked {
-                node: whole.node,
+            spent += size + scratch.crossing.steps() / WORDS_A_NODE;
+            ranked.push(Ranked {
+                node,
                 broken: impact.broken_paths.total,
                 services: impact.impacted_services.total,
                 disconnected: impact.disconnected.total,
-            }
-        };
-        Wholes { ranked: wholes.into_iter().map(rank).collect(), other_names, left_out }
+            });
+        }
+        Wholes { ranked, named, left_out }
     }
 
     /// Every node that stands for more than itself, with all that belongs to it.
-    fn with_parts(&self) -> Vec<Whole> {
+    fn with_parts(&self) -> (Vec<Whole>, HashSet<u32>) {
         let mut parts: Vec<(Class, u32, Vec<u32>)> = Vec::new();
         let others = self.also_called.iter().map(|(name, node)| (*node, name));
         let mut named: Vec<(u32, &NodeId)> = (0..).zip(&self.nodes).chain(others).collect();
@@ -133,18 +124,10 @@ impl Moment {
             self.add_same_machine(&mut fails);
             fails.sort_unstable();
             fails.dedup();
-            (fails.len() > 1).then_some(Whole { class, node, fails, other_names: Vec::new() })
+            // The trees know what a machine breaks.
+            let is_more = fails.len() > self.all_names(node).count();
+            is_more.then_some(Whole { class, node, fails })
         };
-        // A machine is there once, by the host that it is or by its first hop; a device is there by itself.
-        let machine = |mates: &Vec<u32>| {
-            let mut names: Vec<u32> = mates.clone();
-            names.retain(|node| !named.contains(node));
-            let host = names.iter().position(|&node| self.is_any(node, NodeKind::Host));
-            let node = names.get(host.unwrap_or(0)).copied()?;
-            names.retain(|name| *name != node);
-            Some(Whole { class: Class::Machine, node, fails: mates.clone(), other_names: names })
-        };
-        let machines = self.addresses.machines().iter().filter_map(machine);
-        parts.into_iter().filter_map(whole).chain(machines).collect()
+        (parts.into_iter().filter_map(whole).collect(), named)
     }
 }

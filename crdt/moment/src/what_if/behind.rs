@@ -6,29 +6,28 @@ use crate::builder::{as_index, is_machine};
 use crate::impact::{ImpactedPrefix, PrefixLoss};
 use crate::moment::Moment;
 use crate::search::Scratch;
-use crate::selector::Selection;
 
 impl Moment {
-    /// The services that call, through any number of others, something that fails or that no agent
+    /// The services that call, through any number of others, something that is marked as gone or that no agent
     /// reaches any more: distance and node, nearest first.
     pub(super) fn impacted_services(
         &self,
-        failed: &Selection,
+        failed_edges: &[u32],
         lost_targets: &[u32],
         scratch: &mut Scratch,
     ) -> Vec<(u32, u32)> {
-        let Scratch { seen, queue, depth, .. } = scratch;
+        let Scratch { seen, queue, depth, gone_node_list, .. } = scratch;
         seen.clear(self.nodes.len());
         depth.resize(self.nodes.len(), 0);
         queue.clear();
-        for &node in failed.nodes.iter().chain(lost_targets) {
+        for &node in gone_node_list.iter().chain(lost_targets) {
             if seen.add(node) {
                 depth[node as usize] = 0;
                 queue.push(node);
             }
         }
         // Everything at distance 0 stands in the queue before anything at distance 1.
-        let flows = failed.edges.iter().filter(|&&e| self.kind[e as usize] == EdgeKind::Flow);
+        let flows = failed_edges.iter().filter(|&&e| self.kind[e as usize] == EdgeKind::Flow);
         let callers = flows.map(|&edge| self.from[edge as usize]);
         for caller in callers.filter(|&caller| !is_machine(self.kind_of(caller))) {
             if !seen.has(caller) {
@@ -63,18 +62,17 @@ impl Moment {
         let paths = self.paths_near_gone(scratch).into_iter();
         let crossing = paths.filter(|&path| self.crosses_gone(path, scratch));
         let observed = crossing.map(|path| self.paths.target[path as usize]);
-        let mut nodes: Vec<u32> =
-            scratch.crossing.nodes().iter().copied().chain(observed).collect();
+        let mut nodes: Vec<u32> = Vec::with_capacity(scratch.crossing.nodes().len());
+        nodes.extend(self.crossing_names(scratch).chain(observed));
         nodes.sort_unstable();
         nodes.dedup();
         nodes
             .into_iter()
             .filter(|&node| self.is_target(node) && !scratch.gone_nodes.has(node))
             .filter(|&node| {
-                let seen = arrivals.seen(node).iter().enumerate();
-                seen.fold(true, |none, (word, &bits)| {
-                    none && bits & !scratch.crossing.broken(node, word) == 0
-                })
+                let machine = self.first_name(node);
+                let mut seen = arrivals.seen(machine).iter().enumerate();
+                seen.all(|(word, &bits)| bits & !scratch.crossing.broken(machine, word) == 0)
             })
             .filter(|&node| !self.has_surviving_path(node, scratch))
             .collect()

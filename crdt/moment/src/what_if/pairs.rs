@@ -154,7 +154,9 @@ impl Moment {
     fn goes_on(&self, (agent, target): Pair, scratch: &Scratch) -> bool {
         self.agents.binary_search(&agent).is_ok_and(|bit| {
             let (word, bit) = (bit / 64, bit % 64);
-            let after = self.arrivals().seen(target)[word] & !scratch.crossing.broken(target, word);
+            let machine = self.first_name(target);
+            let after =
+                self.arrivals().seen(machine)[word] & !scratch.crossing.broken(machine, word);
             after >> bit & 1 == 1
         })
     }
@@ -164,27 +166,35 @@ impl Moment {
         let (agent, target) = pair;
         let over_edges = self.agents.binary_search(&agent).is_ok_and(|bit| {
             let (word, bit) = (bit / 64, bit % 64);
-            let broken = scratch.broken_by_failure.get(&target).map_or(0, |bits| bits[word]);
-            (self.arrivals().seen(target)[word] & !broken) >> bit & 1 == 1
+            let machine = self.first_name(target);
+            let broken = scratch.broken_by_failure.get(&machine).map_or(0, |bits| bits[word]);
+            (self.arrivals().seen(machine)[word] & !broken) >> bit & 1 == 1
         });
         over_edges || siblings.any(|path| !scratch.failed_paths.has(path))
     }
 
+    /// All names of what has a shortest way that crosses what is gone.
+    pub(super) fn crossing_names(&self, scratch: &Scratch) -> impl Iterator<Item = u32> {
+        scratch.crossing.nodes().iter().flat_map(|&machine| self.all_names(machine))
+    }
+
     /// Counts the pairs that no flow path was observed of, and notes at which targets they end.
     fn count_unobserved(&self, has_drained: bool, scratch: &Scratch, mut lists: [&mut List; 3]) {
-        let nodes = scratch.crossing.nodes().iter().copied();
-        for target in nodes.filter(|&node| self.is_target(node)) {
-            for (list, fate) in lists.iter_mut().zip(Fate::ALL) {
-                if matches!(fate, Fate::Stranded) && !has_drained {
-                    continue;
+        for target in self.crossing_names(scratch).filter(|&node| self.is_target(node)) {
+            let machine = self.first_name(target);
+            let observed = self.observed_agents.get(&target);
+            let touched = |&word: &usize| scratch.crossing.touched(machine, word) != 0;
+            let mut counts = [0_u32; 3];
+            for word in (0..self.arrivals().words()).filter(touched) {
+                let observed = || observed.map_or(0, |bits| bits[word]);
+                for (count, fate) in counts.iter_mut().zip(Fate::ALL) {
+                    let bits = Self::bits((machine, word), fate, has_drained, observed, scratch);
+                    *count += bits.count_ones();
                 }
-                let words = 0..self.arrivals().words();
-                let bits = words.map(|w| self.bits(target, w, fate, has_drained, scratch));
-                let count = bits.map(u64::count_ones).sum::<u32>();
-                if count > 0 {
-                    list.total += u64::from(count);
-                    list.targets.push(target);
-                }
+            }
+            for (list, count) in lists.iter_mut().zip(counts).filter(|(_, count)| *count > 0) {
+                list.total += u64::from(count);
+                list.targets.push(target);
             }
         }
         for list in lists {
@@ -192,28 +202,27 @@ impl Moment {
         }
     }
 
-    /// The agents, as one word of bits, whose pair with `target` meets `fate`; without pairs that
-    /// flow paths were observed of.
+    /// The agents, as one word of bits, whose pair with a name of a machine meets `fate`; without those that flow
+    /// paths were observed of.
     fn bits(
-        &self,
-        target: u32,
-        word: usize,
+        (machine, word): (u32, usize),
         fate: Fate,
         has_drained: bool,
+        observed: impl Fn() -> u64,
         scratch: &Scratch,
     ) -> u64 {
         let unobserved = |bits: u64| match bits {
             0 => 0,
-            bits => bits & !self.observed_agents.get(&target).map_or(0, |bits| bits[word]),
+            bits => bits & !observed(),
         };
-        let broken = || unobserved(scratch.crossing.broken(target, word));
-        let by_failure = || scratch.broken_by_failure.get(&target).map_or(0, |bits| bits[word]);
+        let broken = || unobserved(scratch.crossing.broken(machine, word));
+        let by_failure = || scratch.broken_by_failure.get(&machine).map_or(0, |bits| bits[word]);
         match fate {
             Fate::Broken if has_drained => broken() & by_failure(),
             Fate::Broken => broken(),
             Fate::Stranded if has_drained => broken() & !by_failure(),
             Fate::Stranded => 0,
-            Fate::Rerouted => unobserved(scratch.crossing.rerouted(target, word)),
+            Fate::Rerouted => unobserved(scratch.crossing.rerouted(machine, word)),
         }
     }
 
@@ -229,7 +238,11 @@ impl Moment {
         let words = self.agents.len().div_ceil(64);
         let mut room = limit;
         for word in 0..words {
-            let of = |target: u32| self.bits(target, word, fate, has_drained, scratch);
+            let of = |target: u32| {
+                let observed = || self.observed_agents.get(&target).map_or(0, |bits| bits[word]);
+                let at = (self.first_name(target), word);
+                Self::bits(at, fate, has_drained, observed, scratch)
+            };
             let mut agents = list.targets.iter().fold(0, |all, &target| all | of(target));
             while agents != 0 && room > 0 {
                 let bit = agents.trailing_zeros();

@@ -198,7 +198,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
         let also = proptest::collection::btree_map(prop_oneof![Just(1), Just(3)], 0..count, 0..3);
         (Just(names), edges, paths, ties, also).prop_map(|(names, edges, paths, ties, also)| {
             let has_more = |&(_, node): &(i32, usize)| {
-                matches!(names[node].kind(), NodeKind::Host | NodeKind::Device)
+                matches!(names[node].kind(), NodeKind::Agent | NodeKind::Host | NodeKind::Device)
             };
             let address = |i: i32| format!("host:203.0.113.{i}").parse().expect("valid");
             let also = also.into_iter().filter(has_more);

@@ -77,6 +77,28 @@ impl<T: Copy + Default> Column<T> {
         }
     }
 
+    /// Writes the rows from `start` on anew, whatever was written of them.
+    pub(crate) fn rewrite(&mut self, start: usize, values: &[Option<T>]) {
+        self.values.truncate(start);
+        let end = start as u32;
+        while self.run.end > end && !self.run.is_empty() {
+            if self.run.start < end {
+                self.run.end = end;
+            } else {
+                self.run = self.runs.pop().unwrap_or_default();
+            }
+        }
+        for (row, value) in (start..).zip(values) {
+            self.set_some(row, *value);
+        }
+    }
+
+    /// The values from `start` on, as far as they were written.
+    #[inline]
+    pub(crate) fn since_mut(&mut self, start: usize) -> &mut [T] {
+        self.values.get_mut(start..).unwrap_or_default()
+    }
+
     /// The values from `start` on, as far as they were written.
     #[inline]
     pub(crate) fn since(&self, start: usize) -> &[T] {

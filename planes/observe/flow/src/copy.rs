@@ -2,7 +2,8 @@
 
 use crate::element::Clock;
 use crate::packet;
-use crate::plan::{Copy, Plan, Span};
+use crate::plan::{Copy, Plan, RateFields, Span};
+use crate::rate::{SaidOfSampling, probability};
 use crate::read::{bytes_at, is_unspecified, mapped, number};
 use crate::rows::{MAX_LABELS, Rows};
 use crate::schema::{Address, Byte, DIRECTIONS, Long, Mac, Short, Time, Word};
@@ -150,18 +151,24 @@ fn rare(copy: &Copy, records: &Records<'_>, rows: &mut Rows) {
         Copy::Application(field) => {
             rows.long(Long::ApplicationId).extend(start, records.fields(field).map(application));
         }
-        Copy::PacketRate(interval, space) => {
-            for (row, taken) in (start..).zip(records.numbers(interval)) {
-                let index = row - start;
-                let rate = packet_rate(taken, records.number_of(index, space));
+        Copy::Rate(fields) => {
+            for row in start..start + records.count {
+                let rate = said_of_sampling(records, row - start, &fields).rate();
                 rows.word(Word::SamplingRate).set_some(row, rate);
             }
         }
-        Copy::EndAfter(unit_ns, field) => {
+        Copy::Lasts(unit_ns, field) => {
             for (row, n) in (start..).zip(records.numbers(field)) {
-                let length = i64::try_from(n).unwrap_or(i64::MAX).saturating_mul(unit_ns);
-                let end = rows.time(Time::Start).at(row).map(|begin| begin.saturating_add(length));
-                rows.time(Time::End).set_some(row, end);
+                let length = nanos(n, unit_ns);
+                match (rows.time(Time::Start).at(row), rows.time(Time::End).at(row)) {
+                    (Some(begin), None) => {
+                        rows.time(Time::End).set(row, begin.saturating_add(length));
+                    }
+                    (None, Some(end)) => {
+                        rows.time(Time::Start).set(row, end.saturating_sub(length));
+                    }
+                    _ => {}
+                }
             }
         }
         Copy::StartAtEnd => {
@@ -197,11 +204,22 @@ pub(crate) fn application(bytes: &[u8]) -> u64 {
     }
 }
 
-/// One of how many packets is taken where `taken` are and then `skipped` are not; `None` if nothing is.
-pub(crate) fn packet_rate(taken: u64, skipped: u64) -> Option<u32> {
-    let all = u128::from(taken) + u128::from(skipped);
-    let rate = (all + u128::from(taken) / 2).checked_div(u128::from(taken))?;
-    Some(u32::try_from(rate).unwrap_or(u32::MAX))
+/// What one record says of how its packets were sampled.
+fn said_of_sampling(records: &Records<'_>, record: usize, fields: &RateFields) -> SaidOfSampling {
+    let number = |field: Option<u16>| field.map(|field| records.number_of(record, field));
+    let bytes = |field: u16| {
+        let (at, length) = records.span(field);
+        let at = record * records.stride + at;
+        records.body.get(at..at + length)
+    };
+    SaidOfSampling {
+        interval: number(fields.interval),
+        taken: number(fields.taken),
+        skipped: number(fields.skipped),
+        size: number(fields.size),
+        population: number(fields.population),
+        probability: fields.probability.and_then(bytes).and_then(probability),
+    }
 }
 
 fn byte(rows: &mut Rows, slot: Byte, records: &Records<'_>, field: u16) {
@@ -410,12 +428,5 @@ mod tests {
         let clocks = Clocks { export_ns: 10_000_000_000, uptime_ms: Some(500) };
         assert_eq!(clocks.at_uptime(500, u32::MAX - 499), 9_000_000_000);
         assert_eq!(clocks.at_uptime(500, 250), 9_750_000_000);
-    }
-
-    #[test]
-    fn rates_of_packet_intervals() {
-        assert_eq!(packet_rate(1, 999), Some(1000));
-        assert_eq!(packet_rate(0, 5), None);
-        assert_eq!(packet_rate(u64::MAX, u64::MAX), Some(2));
     }
 }

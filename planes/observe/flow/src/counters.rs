@@ -67,13 +67,13 @@ counters! {
     sequence_resets,
     /// Records whose sampling rate is not known; they count as they are.
     sampling_unknown,
-    /// Times relative to a start that the exporter did not tell.
+    /// Times relative to a start that the exporter did not tell, and times before 1970.
     times_unknown,
-    /// Flows that end more than a minute after they came: the exporter's clock is ahead.
+    /// Flows that end more than a minute after they came, and times after 2106: the exporter's clock is ahead.
     times_ahead,
     /// Names, samplers or interfaces beyond their bound.
     names_refused,
-    /// Datagrams of domains beyond their bound.
+    /// Datagrams of domains beyond their bound, and options about such.
     domains_refused,
     /// Datagrams of exporters beyond their bound.
     exporters_refused,

@@ -120,6 +120,22 @@ pub(crate) fn learn_bounded<K: std::hash::Hash + Eq, V: PartialEq>(
     room
 }
 
+/// Where the domain of `key` is, which is made if there is room.
+pub(crate) fn domain_at(
+    domains: &mut Vec<Domain>,
+    key: &DomainKey,
+    limits: &Limits,
+) -> Option<usize> {
+    match domains.iter().position(|domain| domain.key == *key) {
+        Some(index) => Some(index),
+        None if domains.len() < limits.max_domains => {
+            domains.push(Domain::new(*key));
+            Some(domains.len() - 1)
+        }
+        None => None,
+    }
+}
+
 /// One exporter: a transport address that sends.
 #[derive(Debug)]
 pub(crate) struct Exporter {
@@ -142,14 +158,7 @@ impl Exporter {
         if self.domains.get(self.recent).is_some_and(|domain| domain.key == *key) {
             return Some(self.recent);
         }
-        let index = match self.domains.iter().position(|domain| domain.key == *key) {
-            Some(index) => index,
-            None if self.domains.len() < limits.max_domains => {
-                self.domains.push(Domain::new(*key));
-                self.domains.len() - 1
-            }
-            None => return None,
-        };
+        let index = domain_at(&mut self.domains, key, limits)?;
         self.recent = index;
         Some(index)
     }

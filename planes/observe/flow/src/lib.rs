@@ -33,6 +33,7 @@ mod packet;
 mod pending;
 mod plan;
 mod plane;
+mod rate;
 mod read;
 mod receive;
 mod records;

@@ -1,12 +1,13 @@
 //! Options data records: samplers, names of interfaces, applications and VRFs, the exporter's start.
 
-use crate::copy::{application, packet_rate};
+use crate::copy::application;
 use crate::counters::Counters;
 use crate::decoder::Desk;
 use crate::element::{Meaning, OptionMeaning, meaning};
-use crate::exporter::{Domain, learn_bounded};
+use crate::exporter::{Domain, DomainKey, domain_at, learn_bounded};
 use crate::names::NameKey;
 use crate::plan::{FieldSpec, Shape, Span};
+use crate::rate::{SaidOfSampling, probability};
 use crate::read::number;
 use crate::records::measure;
 use crate::schema::Word;
@@ -14,13 +15,10 @@ use crate::schema::Word;
 /// What one record said.
 #[derive(Debug, Default)]
 struct Told<'a> {
+    /// The observation domain that it is about, where its scope says so.
+    domain: Option<u32>,
     sampler: Option<u32>,
-    interval: Option<u64>,
-    taken: Option<u64>,
-    skipped: Option<u64>,
-    size: Option<u64>,
-    population: Option<u64>,
-    probability: Option<f64>,
+    sampling: SaidOfSampling,
     interface: Option<u32>,
     name: Option<&'a [u8]>,
     description: Option<&'a [u8]>,
@@ -31,16 +29,22 @@ struct Told<'a> {
     init_ms: Option<u64>,
 }
 
-/// Reads a set of options data of template `id`; returns how many records it had.
+/// The element of an observation domain's number (RFC 7011 §4.1 scopes options by it).
+const OBSERVATION_DOMAIN: u16 = 149;
+
+/// Reads a set of options data of template `id`, which came in the domain at `index`; returns how many records it had.
 pub(crate) fn options_set(
-    domain: &mut Domain,
+    domains: &mut Vec<Domain>,
+    index: usize,
     id: u16,
     counters: &mut Counters,
     body: &[u8],
     desk: &mut Desk<'_>,
 ) -> u32 {
     // Taken out while the domain is written to.
+    let Some(domain) = domains.get_mut(index) else { return 0 };
     let Some(template) = domain.templates.remove(&id) else { return 0 };
+    let own = domain.key;
     let mut spans = std::mem::take(desk.spans);
     let mut left = body;
     let mut records = 0;
@@ -59,23 +63,37 @@ pub(crate) fn options_set(
             Shape::Variable { .. } => None,
         };
         let Some((now, after)) = length.and_then(|n| left.split_at_checked(n)) else { break };
-        let told = read(&template.fields, now, &spans);
-        learn(domain, &told, counters, desk);
+        let scope = usize::from(template.scope.unwrap_or_default());
+        let told = read(&template.fields, scope, now, &spans);
+        // Sent in one domain, often 0, about another. Number 0 is none.
+        let about = match told.domain.filter(|id| *id != 0 && *id != own.id) {
+            Some(id) => domain_at(domains, &DomainKey { id, ..own }, desk.limits),
+            None => Some(index),
+        };
+        match about.and_then(|at| domains.get_mut(at)) {
+            Some(domain) => learn(domain, &told, counters, desk),
+            None => counters.domains_refused += 1,
+        }
         records += 1;
         left = after;
     }
     *desk.spans = spans;
-    domain.templates.insert(id, template);
+    if let Some(domain) = domains.get_mut(index) {
+        domain.templates.insert(id, template);
+    }
     counters.options += u64::from(records);
     records
 }
 
-fn read<'a>(fields: &[FieldSpec], record: &'a [u8], spans: &[Span]) -> Told<'a> {
+fn read<'a>(fields: &[FieldSpec], scope: usize, record: &'a [u8], spans: &[Span]) -> Told<'a> {
     let mut told = Told::default();
-    for (field, span) in fields.iter().zip(spans) {
+    for (place, (field, span)) in fields.iter().zip(spans).enumerate() {
         let at = span.at as usize;
         let Some(bytes) = record.get(at..at + span.length as usize) else { continue };
         let word = || u32::try_from(number(bytes)).ok();
+        if place < scope && (field.enterprise, field.id) == (0, OBSERVATION_DOMAIN) {
+            told.domain = word();
+        }
         match meaning(field.enterprise, field.id).map(|(what, _)| what) {
             Some(Meaning::Word(Word::SamplerId)) => told.sampler = word(),
             Some(Meaning::Word(Word::InInterface)) => told.interface = word(),
@@ -92,19 +110,12 @@ fn read<'a>(fields: &[FieldSpec], record: &'a [u8], spans: &[Span]) -> Told<'a> 
 
 fn read_option<'a>(told: &mut Told<'a>, option: OptionMeaning, bytes: &'a [u8]) {
     match option {
-        OptionMeaning::SamplingInterval => told.interval = Some(number(bytes)),
-        OptionMeaning::PacketInterval => told.taken = Some(number(bytes)),
-        OptionMeaning::PacketSpace => told.skipped = Some(number(bytes)),
-        OptionMeaning::SamplingSize => told.size = Some(number(bytes)),
-        OptionMeaning::SamplingPopulation => told.population = Some(number(bytes)),
-        OptionMeaning::SamplingProbability => {
-            // RFC 7011 §6.2 lets a float64 be sent as a float32.
-            told.probability = match bytes.len() {
-                8 => Some(f64::from_bits(number(bytes))),
-                4 => Some(f64::from(f32::from_bits(number(bytes) as u32))),
-                _ => None,
-            };
-        }
+        OptionMeaning::SamplingInterval => told.sampling.interval = Some(number(bytes)),
+        OptionMeaning::PacketInterval => told.sampling.taken = Some(number(bytes)),
+        OptionMeaning::PacketSpace => told.sampling.skipped = Some(number(bytes)),
+        OptionMeaning::SamplingSize => told.sampling.size = Some(number(bytes)),
+        OptionMeaning::SamplingPopulation => told.sampling.population = Some(number(bytes)),
+        OptionMeaning::SamplingProbability => told.sampling.probability = probability(bytes),
         OptionMeaning::InterfaceName => told.name = Some(bytes),
         OptionMeaning::InterfaceDescription => told.description = Some(bytes),
         OptionMeaning::ApplicationName => told.application_name = Some(bytes),
@@ -113,26 +124,10 @@ fn read_option<'a>(told: &mut Told<'a>, option: OptionMeaning, bytes: &'a [u8]) 
     }
 }
 
-impl Told<'_> {
-    /// One of how many packets is sampled.
-    fn rate(&self) -> Option<u32> {
-        let plain = self.interval.filter(|n| *n > 0).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        plain
-            .or_else(|| packet_rate(self.taken?, self.skipped?))
-            // Without a space 305 is what NetFlow calls the interval: 1 of N.
-            .or_else(|| u32::try_from(self.taken?).ok().filter(|n| *n > 0))
-            .or_else(|| packet_rate(self.size?, self.population?.checked_sub(self.size?)?))
-            .or_else(|| {
-                let rate = 1.0 / self.probability.filter(|p| *p > 0.0 && *p <= 1.0)?;
-                Some(rate.round().min(f64::from(u32::MAX)) as u32)
-            })
-    }
-}
-
 fn learn(domain: &mut Domain, told: &Told<'_>, counters: &mut Counters, desk: &mut Desk<'_>) {
     let most = desk.limits.max_options;
     let mut fits = true;
-    if let Some(rate) = told.rate() {
+    if let Some(rate) = told.sampling.rate() {
         match told.sampler {
             Some(id) => {
                 fits &= learn_bounded(&mut domain.samplers, id, rate, most, desk.learnt);

@@ -38,13 +38,25 @@ pub(crate) enum Copy {
     Icmp(u16),
     Segment(u16),
     Application(u16),
-    /// Sampled so many packets, then skipped so many (RFC 5477 §8.2.2, §8.2.3).
-    PacketRate(u16, u16),
-    /// The end is the start plus this field in units of so many nanoseconds.
-    EndAfter(i64, u16),
+    /// The sampling rate, said in more ways than as one of so many.
+    Rate(RateFields),
+    /// The end is the start plus this field in units of so many nanoseconds; where only the end is told, the start is
+    /// that much before it.
+    Lasts(i64, u16),
     /// An event of one moment: it starts when it ends.
     StartAtEnd,
     Packet(Layer, u16, Option<u16>),
+}
+
+/// The fields that say how packets were sampled (RFC 5477 §8.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RateFields {
+    pub(crate) interval: Option<u16>,
+    pub(crate) taken: Option<u16>,
+    pub(crate) skipped: Option<u16>,
+    pub(crate) size: Option<u16>,
+    pub(crate) population: Option<u16>,
+    pub(crate) probability: Option<u16>,
 }
 
 /// How records follow each other.
@@ -149,15 +161,30 @@ impl Choice {
 
     fn rate(&self) -> Option<Copy> {
         use OptionMeaning as O;
-        if let Some(field) = self.of(Meaning::Option(O::SamplingInterval)) {
-            return Some(Copy::Word(Word::SamplingRate, field));
+        let of = |option| self.of(Meaning::Option(option));
+        let fields = RateFields {
+            interval: of(O::SamplingInterval),
+            taken: of(O::PacketInterval),
+            skipped: of(O::PacketSpace),
+            size: of(O::SamplingSize),
+            population: of(O::SamplingPopulation),
+            probability: of(O::SamplingProbability),
+        };
+        let one = |field| RateFields { interval: Some(field), ..RateFields::default() };
+        match (fields.interval, fields.taken) {
+            (Some(field), _) if fields == one(field) => Some(Copy::Word(Word::SamplingRate, field)),
+            (None, Some(field))
+                if RateFields { taken: None, ..fields } == RateFields::default() =>
+            {
+                // Alone it is what NetFlow calls the interval: 1 of N.
+                Some(Copy::Word(Word::SamplingRate, field))
+            }
+            _ => {
+                let whole = fields.size.is_some() && fields.population.is_some();
+                let says = fields.interval.is_some() || fields.taken.is_some() || whole;
+                (says || fields.probability.is_some()).then_some(Copy::Rate(fields))
+            }
         }
-        let interval = self.of(Meaning::Option(O::PacketInterval))?;
-        Some(match self.of(Meaning::Option(O::PacketSpace)) {
-            Some(space) => Copy::PacketRate(interval, space),
-            // Alone it is what NetFlow calls the interval: 1 of N.
-            None => Copy::Word(Word::SamplingRate, interval),
-        })
     }
 
     fn copies(&self, rate: Option<Copy>) -> Box<[Copy]> {
@@ -188,7 +215,8 @@ impl Choice {
                 Meaning::Icmp => copies.push(Copy::Icmp(field)),
                 Meaning::Segment => copies.push(Copy::Segment(field)),
                 Meaning::Application => copies.push(Copy::Application(field)),
-                Meaning::Duration(unit) => last.push(Copy::EndAfter(unit, field)),
+                // Before an event's start is taken for its end.
+                Meaning::Duration(unit) => last.insert(0, Copy::Lasts(unit, field)),
                 // After all others: what the exporter says itself stays.
                 Meaning::Packet(layer) => {
                     last.push(Copy::Packet(layer, field, self.of(Meaning::PacketLength)));

@@ -15,6 +15,9 @@ use crate::schema::{Address, Byte, Long, Short, Time, Word};
 /// A flow that ends so much later than it came was timed by a wrong clock.
 const AHEAD_NS: i64 = 60 * 1_000_000_000;
 
+/// The end of 32 bits of seconds, in 2106: no header or record says a later time and means it.
+const LATEST_NS: i64 = (1 << 32) * 1_000_000_000;
+
 /// What a datagram says of all its records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message {
@@ -141,9 +144,25 @@ fn write_run(
     counters.flows += n as u64;
     counters.times_unknown += timeless as u64;
     let latest = message.received_ns.saturating_add(AHEAD_NS);
-    let ahead = rows.time(Time::End).since(start).iter().filter(|end| **end > latest).count();
-    counters.times_ahead += ahead as u64;
+    within_time(rows.time(Time::Start).since_mut(start), LATEST_NS, counters);
+    within_time(rows.time(Time::End).since_mut(start), latest.clamp(0, LATEST_NS), counters);
     rows.grow(n);
+}
+
+/// Counts the times that are after `latest`, and those before 1970; and puts what is beyond all time at its edge, so
+/// that any two times can be subtracted.
+#[inline]
+fn within_time(times: &mut [i64], latest: i64, counters: &mut Counters) {
+    // What is below 0 is above everything as an unsigned number: one comparison for both.
+    let odd = |time: i64| time.cast_unsigned() > latest.cast_unsigned();
+    if times.iter().filter(|time| odd(**time)).count() == 0 {
+        return;
+    }
+    for time in times {
+        counters.times_ahead += u64::from(*time > latest);
+        counters.times_unknown += u64::from(*time < 0);
+        *time = (*time).clamp(0, LATEST_NS);
+    }
 }
 
 /// The rate that a record tells itself, else that of its sampler, else that of its domain.
@@ -156,20 +175,26 @@ fn write_rate(
     n: usize,
 ) {
     let plain = domain.plain_rate();
+    let rate_of = |sampler: Option<u32>| match sampler {
+        // Sampler 0 is none: not sampled by any, so the domain's own rate if it has one.
+        Some(0) => domain.rate,
+        Some(id) => domain.samplers.get(&id).copied().or(domain.rate),
+        None => plain,
+    };
     if plan.tells_rate {
         // A rate of 0 is none.
         let told = rows.word(Word::SamplingRate).since(start);
         if told.len() == n && !told.contains(&0) {
             return;
         }
-        for row in start..start + n {
-            if rows.word(Word::SamplingRate).at(row).is_none_or(|rate| rate == 0) {
-                match plain {
-                    Some(rate) => rows.word(Word::SamplingRate).set(row, rate),
-                    None => counters.sampling_unknown += 1,
-                }
-            }
-        }
+        let rates: Vec<Option<u32>> = (start..start + n)
+            .map(|row| {
+                let told = rows.word(Word::SamplingRate).at(row).filter(|rate| *rate > 0);
+                told.or_else(|| rate_of(rows.word(Word::SamplerId).at(row)))
+            })
+            .collect();
+        counters.sampling_unknown += rates.iter().filter(|rate| rate.is_none()).count() as u64;
+        rows.word(Word::SamplingRate).rewrite(start, &rates);
         return;
     }
     if domain.samplers.is_empty() || rows.word(Word::SamplerId).since(start).is_empty() {
@@ -179,12 +204,6 @@ fn write_rate(
         }
         return;
     }
-    let rate_of = |sampler: Option<u32>| match sampler {
-        // Sampler 0 is none: not sampled by any, so the domain's own rate if it has one.
-        Some(0) => domain.rate,
-        Some(id) => domain.samplers.get(&id).copied().or(domain.rate),
-        None => plain,
-    };
     // Mostly one sampler for all.
     let told = rows.word(Word::SamplerId).since(start);
     if let ([first, rest @ ..], true) = (told, told.len() == n)

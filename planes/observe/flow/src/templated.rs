@@ -93,9 +93,8 @@ fn message_sets(exporter: &mut Exporter, message: &Message, at: Reader<'_>, desk
         exporter.counters.domains_refused += 1;
         return;
     };
-    let counters = &mut exporter.counters;
-    let Some(domain) = exporter.domains.get_mut(index) else { return };
-    let mut sets = Sets { domain, counters, message, desk };
+    let (domains, counters) = (&mut exporter.domains, &mut exporter.counters);
+    let mut sets = Sets { domains, index, counters, message, desk };
     let records = sets.read(at);
     follow(&mut exporter.domains[index], &mut exporter.counters, message, records);
 }
@@ -130,13 +129,20 @@ pub(crate) fn count_heard(counters: &mut Counters, heard: Heard, datagrams: bool
 
 /// The sets of one message.
 struct Sets<'a, 'd, 'm> {
-    domain: &'a mut Domain,
+    /// All of the exporter: options may be about another than they came in.
+    domains: &'a mut Vec<Domain>,
+    /// The one that the message is of.
+    index: usize,
     counters: &'a mut Counters,
     message: &'m Message,
     desk: &'a mut Desk<'d>,
 }
 
 impl Sets<'_, '_, '_> {
+    fn domain(&mut self) -> &mut Domain {
+        &mut self.domains[self.index]
+    }
+
     /// Reads all sets; returns how many records they had, `None` if one's template is not known.
     fn read(&mut self, mut at: Reader<'_>) -> Option<u32> {
         let mut records = Some(0_u32);
@@ -168,20 +174,21 @@ impl Sets<'_, '_, '_> {
     }
 
     fn data(&mut self, id: u16, body: &[u8]) -> Option<u32> {
-        let Some(template) = self.domain.templates.get(&id) else {
+        let (domain, message) = (&self.domains[self.index], self.message);
+        let Some(template) = domain.templates.get(&id) else {
             self.wait(id, body);
             return None;
         };
         if template.scope.is_some() {
-            return Some(options_set(self.domain, id, self.counters, body, self.desk));
+            let (domains, index) = (&mut *self.domains, self.index);
+            return Some(options_set(domains, index, id, self.counters, body, self.desk));
         }
-        let (domain, message) = (&*self.domain, self.message);
         Some(data_set(&template.plan, domain, self.counters, message, body, self.desk))
     }
 
     fn wait(&mut self, template: u16, body: &[u8]) {
         self.counters.sets_before_template += 1;
-        let owner = Owner { from: self.message.from, domain: self.domain.key, template };
+        let owner = Owner { from: self.message.from, domain: self.domain().key, template };
         let set = PendingSet {
             owner,
             received_ns: self.message.received_ns,
@@ -190,22 +197,23 @@ impl Sets<'_, '_, '_> {
             body: body.into(),
         };
         self.counters.pending_dropped += self.desk.pending.push(set, self.desk.limits);
-        if !self.domain.waiting.contains(&template) {
+        let most = self.desk.limits.max_templates;
+        let waiting = &mut self.domain().waiting;
+        if !waiting.contains(&template) {
             // Ids are 16 bits, so this is bounded; the oldest makes room well before.
-            if self.domain.waiting.len() >= self.desk.limits.max_templates {
-                self.domain.waiting.remove(0);
+            if waiting.len() >= most {
+                waiting.remove(0);
             }
-            self.domain.waiting.push(template);
+            waiting.push(template);
         }
     }
 
     /// Decodes what waited for `template`.
     fn replay(&mut self, template: u16) {
-        let Some(place) = self.domain.waiting.iter().position(|id| *id == template) else {
-            return;
-        };
-        self.domain.waiting.swap_remove(place);
-        let owner = Owner { from: self.message.from, domain: self.domain.key, template };
+        let waiting = &mut self.domain().waiting;
+        let Some(place) = waiting.iter().position(|id| *id == template) else { return };
+        waiting.swap_remove(place);
+        let owner = Owner { from: self.message.from, domain: self.domain().key, template };
         for set in self.desk.pending.take(&owner) {
             let message = Message {
                 received_ns: set.received_ns,
@@ -214,7 +222,8 @@ impl Sets<'_, '_, '_> {
                 ..*self.message
             };
             let mut sets = Sets {
-                domain: self.domain,
+                domains: self.domains,
+                index: self.index,
                 counters: self.counters,
                 message: &message,
                 desk: self.desk,
@@ -300,23 +309,24 @@ impl Sets<'_, '_, '_> {
             return;
         }
         let all = id == if options { 3 } else { 2 };
-        let before = self.domain.templates.len();
+        let templates = &mut self.domains[self.index].templates;
+        let before = templates.len();
         let (fields, from) = (&mut *self.desk.fields, self.message.from.ip());
-        self.domain.templates.retain(|held, template| {
+        templates.retain(|held, template| {
             let keep = template.scope.is_some() != options || (!all && *held != id);
             if !keep {
                 fields.give(from, template.fields.len());
             }
             keep
         });
-        let gone = (before - self.domain.templates.len()) as u64;
+        let gone = (before - templates.len()) as u64;
         self.counters.templates_withdrawn += gone;
         *self.desk.learnt += gone;
     }
 
     fn learn(&mut self, id: u16, fields: Vec<FieldSpec>, scope: Option<u16>) {
         let held = (self.message.from.ip(), &mut *self.desk.fields);
-        match learn(self.domain, id, fields, scope, self.desk.limits, held) {
+        match learn(&mut self.domains[self.index], id, fields, scope, self.desk.limits, held) {
             Learnt::Same => {}
             Learnt::New => {
                 self.counters.templates += 1;

@@ -178,6 +178,8 @@ fn what_cannot_be_meant_is_told_as_the_askers_mistake() {
         "SELECT count(*) FROM flows WHERE in_prefix(source.address, '10.0.0.0')",
         "SELECT regexp_replace(ip_text(source.address), '(', 'x') FROM flows",
         "SELECT to_timestamp('nope')",
+        "SELECT abs(-9223372036854775807 - 1)",
+        "SELECT lcm(9223372036854775807, 9223372036854775806)",
     ] {
         let refused = ask(&site, &alone(), sql);
         assert!(matches!(refused, Err(QueryError::Invalid(_))), "{sql}: {refused:?}");

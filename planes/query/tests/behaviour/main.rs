@@ -3,7 +3,10 @@
 mod a_question_to_one_site;
 mod a_question_to_the_mesh;
 mod adversaries;
+mod arithmetic;
 mod cold_files_that_are_not_reached;
 mod columns_that_came_later;
 mod common;
 mod counting_fast;
+mod flows_over_time;
+mod growing;

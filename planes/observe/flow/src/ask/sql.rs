@@ -83,6 +83,9 @@ const TRUSTED_NS: i64 = 1_800_000_000_000;
 /// Longest flow that is spread, in nanoseconds.
 const LONGEST_NS: i64 = 86_400_000_000_000;
 
+/// More than any record says and means, and less than 64 bits hold.
+const MOST: &str = "CAST(9000000000000000000 AS DOUBLE)";
+
 fn moment(ns: i64) -> String {
     format!("arrow_cast({ns}, 'Timestamp(Nanosecond, Some(\"UTC\"))')")
 }
@@ -229,13 +232,15 @@ pub fn rows_sql(scope: &Scope, columns: &[&str], limit: usize, skip: usize) -> S
     )
 }
 
-/// What of each record begins and ends when, in nanoseconds: `s`, `e`, and `d` = e - s, at least 1.
+/// What of each record begins and ends when, in nanoseconds: `e`, and `d`, how long it lasted, at least 1. Two times
+/// are subtracted only where they are no more than a day apart: farther ones may not fit.
 fn spread(select: &[String], condition: &str) -> String {
     let received = "CAST(flow.time_received AS BIGINT)";
     let end = format!("COALESCE(CAST(flow.end AS BIGINT), {received})");
     let length = format!(
         "CASE WHEN flow.start IS NULL OR flow.end IS NULL OR flow.end < flow.start THEN 1 \
-         WHEN CAST(flow.start AS BIGINT) <= 0 OR CAST(flow.end AS BIGINT) - CAST(flow.start AS BIGINT) > {LONGEST_NS} THEN {LONGEST_NS} \
+         WHEN CAST(flow.start AS BIGINT) <= 0 THEN {LONGEST_NS} \
+         WHEN CAST(CAST(flow.end AS BIGINT) AS DOUBLE) - CAST(CAST(flow.start AS BIGINT) AS DOUBLE) > {LONGEST_NS} THEN {LONGEST_NS} \
          ELSE CAST(flow.end AS BIGINT) - CAST(flow.start AS BIGINT) + 1 END"
     );
     let trusted = format!(
@@ -245,6 +250,43 @@ fn spread(select: &[String], condition: &str) -> String {
         "SELECT {}, {trusted} AS e, {length} AS d, CAST({BYTES} AS DOUBLE) AS b, CAST({PACKETS} AS DOUBLE) AS p \
          FROM flows WHERE {condition}",
         select.join(", ")
+    )
+}
+
+/// [`top_sql`] by what of each record lies between two moments, spread evenly over the time that it lasted: what was
+/// received in the scope and lies before or after counts as far as it does not. A record is counted where it ends.
+pub fn top_within_sql(
+    scope: &Scope,
+    by: &[&Dimension],
+    metric: Metric,
+    limit: usize,
+    (from_ns, to_ns): (i64, i64),
+) -> String {
+    let (columns, labels) = keys(by);
+    let named = |what: &[&str], name: &str| -> Vec<String> {
+        what.iter().enumerate().map(|(i, column)| format!("{column} AS {name}{i}")).collect()
+    };
+    let inner = [named(&columns, "k"), named(&labels, "n")].concat();
+    let keys: Vec<String> = (0..columns.len()).map(|i| format!("k{i}")).collect();
+    let mut select = keys.clone();
+    select.extend((0..labels.len()).map(|i| format!("max(CAST(n{i} AS VARCHAR)) AS n{i}")));
+    // Whole numbers, as only those are ordered at the sites; what claims more than they hold is first anyway.
+    let share = format!(
+        "CAST(LEAST(e, {}) - GREATEST(e - d + 1, {from_ns}) + 1 AS DOUBLE) / CAST(d AS DOUBLE)",
+        to_ns.saturating_sub(1)
+    );
+    for (value, name) in [("b", "bytes"), ("p", "packets")] {
+        select.push(format!(
+            "sum(CAST(LEAST({value} * {share}, {MOST}) AS BIGINT UNSIGNED)) AS {name}"
+        ));
+    }
+    select.push(format!("sum(CASE WHEN e < {to_ns} THEN {ONE} ELSE {NONE} END) AS flows"));
+    format!(
+        "SELECT {} FROM ({}) AS lasting WHERE e >= {from_ns} AND e - d + 1 < {to_ns} GROUP BY {} ORDER BY {} DESC LIMIT {limit}",
+        select.join(", "),
+        spread(&inner, &scope.condition()),
+        keys.join(", "),
+        metric.name()
     )
 }
 

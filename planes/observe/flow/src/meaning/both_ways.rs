@@ -42,9 +42,10 @@ const OWN: &[(&str, &str)] = &[
     ("flow.tcp_flags", "flow.reverse.tcp_flags"),
 ];
 
-/// What was told of the way there alone (RFC 5103 §4).
+/// What was told of the way there alone (RFC 5103 §4). Not so whether its exporter counted it as it came in or as it
+/// left: both ways were counted by the same metering at the same place, so that the way back is counted once where
+/// the way there is, and belongs to what left where all that is counted left.
 const UNTOLD: &[&str] = &[
-    "network.io.direction",
     "flow.post.io.bytes",
     "flow.post.io.packets",
     "flow.reverse.io.bytes",
@@ -68,10 +69,10 @@ const UNTOLD: &[&str] = &[
 ];
 
 /// The batch with the ways back behind it, and the column `flow.biflow`; `None` where no record is of a
-/// biflow.
+/// biflow. A way in which nothing went is no row.
 pub(crate) fn both_ways(decoded: RecordBatch) -> (RecordBatch, Option<ArrayRef>) {
     let Some(back) = ways_back(&decoded) else { return (decoded, None) };
-    match append(&decoded, &back) {
+    match append(&decoded, &back, &ways_there(&decoded, &back)) {
         Ok(whole) => whole,
         Err(error) => {
             // The layout makes both sides of every pair alike.
@@ -81,27 +82,52 @@ pub(crate) fn both_ways(decoded: RecordBatch) -> (RecordBatch, Option<ArrayRef>)
     }
 }
 
+/// Two columns of counts, as far as some record tells them.
+struct Counts<'a>([Option<&'a UInt64Array>; 2]);
+
+impl<'a> Counts<'a> {
+    fn of(decoded: &'a RecordBatch, names: [&str; 2]) -> Self {
+        Self(names.map(|name| {
+            let column = decoded.column_by_name(name)?;
+            (column.null_count() < column.len()).then(|| column.as_primitive::<UInt64Type>())
+        }))
+    }
+
+    fn each(&self, row: usize) -> impl Iterator<Item = u64> + use<'_> {
+        let told = self.0.iter().flatten().filter(move |count| count.is_valid(row));
+        told.map(move |count| count.value(row))
+    }
+}
+
 /// The records in which something came back.
 fn ways_back(decoded: &RecordBatch) -> Option<UInt32Array> {
-    let told = |name: &str| {
-        let column = decoded.column_by_name(name)?;
-        (column.null_count() < column.len()).then(|| column.as_primitive::<UInt64Type>())
-    };
-    let counts = [told("flow.reverse.io.bytes"), told("flow.reverse.io.packets")];
-    if counts.iter().all(Option::is_none) {
+    let counts = Counts::of(decoded, ["flow.reverse.io.bytes", "flow.reverse.io.packets"]);
+    if counts.0.iter().all(Option::is_none) {
         return None;
     }
-    let came = |row: usize| {
-        counts.iter().flatten().any(|count| count.is_valid(row) && count.value(row) > 0)
-    };
+    let came = |row: usize| counts.each(row).any(|count| count > 0);
     let rows: Vec<u32> =
         (0..decoded.num_rows()).filter(|row| came(*row)).map(|row| row as u32).collect();
     (!rows.is_empty()).then(|| UInt32Array::from(rows))
 }
 
+/// The records whose way there is a row: all but those in which nothing went there, it says so, and something came `back`.
+fn ways_there(decoded: &RecordBatch, back: &UInt32Array) -> UInt32Array {
+    let counts = Counts::of(decoded, ["flow.io.bytes", "flow.io.packets"]);
+    let empty =
+        |row: usize| counts.each(row).next().is_some() && counts.each(row).all(|count| count == 0);
+    let mut came = back.values().iter().copied().peekable();
+    let there = (0..decoded.num_rows() as u32).filter(|row| {
+        let came = came.next_if_eq(row).is_some();
+        !(came && empty(*row as usize))
+    });
+    UInt32Array::from_iter_values(there)
+}
+
 fn append(
     decoded: &RecordBatch,
     back: &UInt32Array,
+    there: &UInt32Array,
 ) -> Result<(RecordBatch, Option<ArrayRef>), ArrowError> {
     let schema = decoded.schema();
     let mut columns = Vec::with_capacity(decoded.num_columns());
@@ -119,13 +145,20 @@ fn append(
         } else {
             theirs(partner(name))?
         };
-        columns.push(concat(&[column, &more])?);
+        let all = there.len() == decoded.num_rows();
+        let first = if all { Arc::clone(column) } else { take(column, there, None)? };
+        columns.push(concat(&[&first, &more])?);
     }
-    let mut ways = vec![None; decoded.num_rows()];
-    for row in back.values() {
-        ways[*row as usize] = Some(0);
-    }
-    ways.resize(decoded.num_rows() + back.len(), Some(1));
+    let mut came = back.values().iter().copied().peekable();
+    let mut ways: Vec<Option<u32>> = there
+        .values()
+        .iter()
+        .map(|row| {
+            while came.next_if(|other| other < row).is_some() {}
+            came.next_if_eq(row).map(|_| 0)
+        })
+        .collect();
+    ways.resize(there.len() + back.len(), Some(1));
     let words: ArrayRef = Arc::new(StringArray::from_iter_values(WAYS));
     let ways = DictionaryArray::<UInt32Type>::try_new(UInt32Array::from(ways), words)?;
     Ok((RecordBatch::try_new(schema, columns)?, Some(Arc::new(ways))))

@@ -85,6 +85,67 @@ fn what_a_responder_sent_is_the_way_back_too() {
 }
 
 #[test]
+fn the_way_back_was_counted_where_the_way_there_was() {
+    // As they left (1), as they came in (0), and not told.
+    let fields = [(61, 1), (0x8001, 4)];
+    let there = |direction: u8| {
+        let ends = Bytes::default().put(&[10, 1, 2, 3]).put(&[198, 51, 100, 7]);
+        let ends = ends.u16(40_000).u16(443).u32(3).u32(4).u32(500).u8(0x1b).u8(0xb8).u32(10);
+        ends.u8(direction).u32(9).0
+    };
+    let body = Bytes([there(1), there(0), there(7)].concat());
+    let rows = meant(&[ipfix(0, &[set(2, biflow_template(&fields)), set(256, body)])]);
+    let directions: Vec<Option<&str>> =
+        rows.iter().map(|row| row.get("network.io.direction").map(String::as_str)).collect();
+    let (left, came) = (Some("transmit"), Some("receive"));
+    assert_eq!(directions, [left, came, None, left, came, None]);
+}
+
+#[test]
+fn a_way_there_in_which_nothing_went_is_no_row() {
+    let fields = [(8, 4), (12, 4), (1, 4), (2, 4)];
+    let back = [(0x8001, 4), (0x8002, 4)];
+    let head = Bytes::default().u16(256).u16(6);
+    let head = fields.iter().fold(head, |all, (id, length)| all.u16(*id).u16(*length));
+    let template = back.iter().fold(head, |all, (id, length)| all.u16(*id).u16(*length).u32(29305));
+    let record = |counts: [u32; 4]| {
+        let ends = Bytes::default().put(&[10, 1, 2, 3]).put(&[198, 51, 100, 7]);
+        counts.iter().fold(ends, |all, count| all.u32(*count)).0
+    };
+    let records = [
+        record([84, 1, 84, 1]),
+        // A reply that was told as a flow's way back.
+        record([0, 0, 168, 2]),
+        // Bytes that were not counted, of a packet that was.
+        record([0, 1, 168, 3]),
+        // Nothing either way.
+        record([0, 0, 0, 0]),
+        record([7, 1, 0, 0]),
+    ];
+    let rows = meant(&[ipfix(0, &[set(2, template), set(256, Bytes(records.concat()))])]);
+    let told: Vec<(Option<&str>, &str, &str)> = rows
+        .iter()
+        .map(|row| {
+            let way = row.get("flow.biflow").map(String::as_str);
+            (way, row["flow.io.packets"].as_str(), row["source.address"].as_str())
+        })
+        .collect();
+    let (here, there) = ("10.1.2.3", "198.51.100.7");
+    assert_eq!(
+        told,
+        [
+            (Some("forward"), "1", here),
+            (Some("forward"), "1", here),
+            (None, "0", here),
+            (None, "1", here),
+            (Some("reverse"), "1", there),
+            (Some("reverse"), "2", there),
+            (Some("reverse"), "3", there),
+        ]
+    );
+}
+
+#[test]
 fn uniflows_stay_as_they_are() {
     let rows = meant(&[ipfix(
         0,

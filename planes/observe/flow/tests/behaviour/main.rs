@@ -7,5 +7,7 @@ mod decoding;
 mod hostile;
 mod plane;
 mod receiving;
+mod sampling;
+mod times;
 mod tshark;
 mod vectors;

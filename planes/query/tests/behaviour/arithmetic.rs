@@ -1,0 +1,135 @@
+//! Whole numbers: wide enough, never another number than the true one, and checked where the rows lie.
+
+use std::sync::Arc;
+
+use holm_query::QueryError;
+use serde_json::{Value, json};
+
+use crate::common::{Mesh, Site, alone, ask, rows, site};
+
+fn refused(site: &Site, mesh: &Arc<Mesh>, sql: &str) -> String {
+    match ask(site, mesh, sql) {
+        Err(QueryError::Invalid(text)) => text,
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+/// Two sites: ports 80 and 443 in turns, bytes 100, 200, ….
+fn two() -> (Site, Site, Arc<Mesh>) {
+    let flows: Vec<(u32, u64)> = (0..20).map(|n| (n, u64::from(n + 1) * 100)).collect();
+    let (berlin, tokyo) = (site("berlin", &flows), site("tokyo", &flows));
+    let mesh = Arc::new(Mesh::of(&[&tokyo]));
+    (berlin, tokyo, mesh)
+}
+
+#[test]
+fn a_filter_that_computes_goes_to_the_sites_and_they_check_it() {
+    let (berlin, _tokyo, mesh) = two();
+    for (sql, expected) in [
+        ("SELECT source.address FROM flows WHERE flow.io.bytes - source.port > 0", 36),
+        ("SELECT source.address FROM flows WHERE flow.io.bytes + source.port > 443", 36),
+        ("SELECT source.address FROM flows WHERE source.port * 2 = 160", 20),
+        ("SELECT source.address FROM flows WHERE -CAST(source.port AS BIGINT) < -80", 20),
+        ("SELECT DISTINCT source.port FROM flows WHERE source.port - flow.io.bytes < 0", 2),
+        (
+            "SELECT source.address FROM flows WHERE source.port - flow.io.bytes < 0 ORDER BY flow.io.bytes LIMIT 3",
+            3,
+        ),
+        (
+            "SELECT stddev(flow.io.bytes) FROM flows WHERE source.port - flow.io.bytes < 0 GROUP BY source.port",
+            2,
+        ),
+        (
+            "SELECT a.source.port FROM flows a JOIN flows b ON a.source.address = b.source.address WHERE a.source.port - a.flow.io.bytes > 0 AND a.site = b.site",
+            4,
+        ),
+        (
+            "SELECT source.port FROM flows WHERE flow.io.bytes BETWEEN 1000 - source.port AND 1000 + source.port",
+            10,
+        ),
+    ] {
+        mesh.asked.lock().expect("no panic").clear();
+        let found = rows(&berlin, &mesh, sql);
+        assert_eq!(found.len(), expected, "{sql}: {found:?}");
+        let asked = mesh.asked.lock().expect("no panic").join("\n");
+        assert!(asked.contains("WHERE") && !asked.contains("checked_"), "{sql}: {asked}");
+    }
+    // It is the site that says what does not fit: the asker has no row of its own.
+    let nobody = crate::common::site_of("acme", "berlin");
+    let huge = site("tokyo", &[(1, u64::MAX)]);
+    let mesh = Arc::new(Mesh::of(&[&huge]));
+    let sql = "SELECT source.address FROM flows WHERE flow.io.bytes * source.port > 7";
+    let answer = ask(&nobody, &mesh, sql).expect("answered without tokyo");
+    let text = format!("{:?}", answer.places);
+    assert!(text.contains("more than a whole number holds"), "{text}");
+}
+
+#[test]
+fn narrow_numbers_have_room() {
+    let (berlin, _tokyo, mesh) = two();
+    let one = |sql: &str| rows(&berlin, &mesh, sql)[0].clone();
+    assert_eq!(one("SELECT max(source.port * source.port) FROM flows"), [json!(443 * 443)]);
+    assert_eq!(
+        one(
+            "SELECT source.port * source.port * source.port AS n FROM flows ORDER BY n DESC LIMIT 1"
+        ),
+        [json!(443 * 443 * 443)]
+    );
+    let widest = "SELECT CAST(200 AS TINYINT UNSIGNED) + CAST(200 AS TINYINT UNSIGNED), CAST(4294967295 AS INTEGER UNSIGNED) * CAST(4294967295 AS INTEGER UNSIGNED), CAST(-128 AS TINYINT) - CAST(127 AS TINYINT), CAST(100 AS TINYINT) * CAST(200 AS TINYINT UNSIGNED)";
+    assert_eq!(
+        one(widest),
+        [json!(400), json!(u64::from(u32::MAX) * u64::from(u32::MAX)), json!(-255), json!(20_000)]
+    );
+    let sums = "SELECT source.port, sum(source.port + source.port) AS s FROM flows WHERE source.port + source.port > 700 GROUP BY source.port";
+    assert_eq!(rows(&berlin, &mesh, sums), [[json!(443), json!(886 * 20)]]);
+}
+
+#[test]
+fn constants_and_groups_do_not_wrap_either() {
+    let (berlin, _tokyo, mesh) = two();
+    for sql in [
+        "SELECT 9223372036854775807 + 1",
+        "SELECT 5000000000 * 5000000000",
+        "SELECT -9223372036854775807 - 2",
+        "SELECT -(-9223372036854775807 - 1)",
+        "SELECT count(*) FROM flows WHERE 9223372036854775807 + 1 < 0",
+        "SELECT source.address FROM flows WHERE 9223372036854775807 + 1 < 0",
+        "SELECT x + x FROM (VALUES (9223372036854775807)) AS t(x)",
+        // Grouped where the rows lie.
+        "SELECT source.port, sum(flow.io.bytes * CAST(184467440737095516 AS BIGINT UNSIGNED)) FROM flows GROUP BY source.port",
+    ] {
+        // One site, so that what fails fails the question.
+        let text = refused(&berlin, &alone(), sql);
+        assert!(text.contains("cast one side to double"), "{sql}: {text}");
+        if let Ok(answer) = ask(&berlin, &mesh, sql) {
+            panic!("{sql}: {:?}", answer.rows());
+        }
+    }
+    assert_eq!(
+        rows(&berlin, &mesh, "SELECT 9223372036854775806 + 1, 3 * 4 - 20"),
+        [[json!(i64::MAX), json!(-8)]]
+    );
+}
+
+#[test]
+fn joins_compute_as_everything_else_does() {
+    let berlin = site("berlin", &[(1, 4_294_967_296), (2, 7), (3, 4_294_967_296), (4, 9)]);
+    let one = |sql: &str| rows(&berlin, &alone(), sql);
+    // 443 + 443 and 80 + 80 fit, whatever their columns are.
+    let sum = "SELECT count(b.source.port) FROM flows a LEFT JOIN flows b ON a.source.address = b.source.address AND a.source.port * b.source.port > 70000";
+    assert_eq!(one(sum), [[json!(2)]]);
+    let by_sum = "SELECT count(*) FROM flows a JOIN flows b ON a.source.port + a.source.port = b.source.port + b.source.port";
+    assert_eq!(one(by_sum), [[json!(8)]]);
+    // 2^32 times itself is nothing in 64 bits, and is not the 0 that the other side is.
+    for sql in [
+        "SELECT count(*) FROM flows a JOIN flows b ON a.flow.io.bytes * a.flow.io.bytes = b.flow.io.bytes - b.flow.io.bytes",
+        "SELECT count(*) FROM flows a JOIN flows b ON a.source.address = b.source.address AND a.flow.io.bytes * b.flow.io.bytes = 0",
+    ] {
+        let text = refused(&berlin, &alone(), sql);
+        assert!(text.contains("cast one side to double"), "{sql}: {text}");
+    }
+    let null: Vec<Vec<Value>> = one(
+        "SELECT b.source.port FROM flows a LEFT JOIN flows b ON a.source.address = b.source.address AND a.source.port - b.source.port <> 0 LIMIT 1",
+    );
+    assert_eq!(null, [[Value::Null]]);
+}
