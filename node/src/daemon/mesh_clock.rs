@@ -15,7 +15,7 @@ const SET_MS: u64 = 1_000;
 const OFF_MS: u64 = 2_000;
 
 /// How far this node's clock is ahead of the clocks of most nodes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct MeshClock {
     known: Mutex<Option<Known>>,
     time: Passed,
@@ -27,12 +27,6 @@ struct Known {
     ahead_ms: i64,
     /// What the clock said then, less the time that had passed: another one now means that it was set.
     origin_ms: i64,
-}
-
-impl Default for MeshClock {
-    fn default() -> Self {
-        Self { known: Mutex::default(), time: Passed::default() }
-    }
 }
 
 impl MeshClock {

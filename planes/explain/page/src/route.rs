@@ -153,8 +153,8 @@ impl Route {
 
 /// Whether any of `names` is as one of `patterns`; without patterns all are.
 fn fits(patterns: &BTreeSet<Box<str>>, names: &BTreeSet<Box<str>>) -> bool {
-    let is_one = |pattern: &Box<str>| names.iter().any(|name| matches(pattern, name));
-    patterns.is_empty() || patterns.iter().any(is_one)
+    let is_one = |pattern: &str| names.iter().any(|name| matches(pattern, name));
+    patterns.is_empty() || patterns.iter().any(|pattern| is_one(pattern))
 }
 
 /// By which connectors an incident is told, and how.

@@ -102,8 +102,8 @@ impl Round<'_> {
         let Page { key, seq, event, .. } = self.page;
         let name = format!("{} {key} {seq} {}", self.connector.name, event.as_str());
         let mut told = self.told.of(&name);
-        let left: Vec<&Box<str>> =
-            self.connector.to.iter().filter(|to| !told.contains(&***to)).collect();
+        let mut left: Vec<&str> = self.connector.to.iter().map(|to| &**to).collect();
+        left.retain(|to| !told.contains(*to));
         match self.send(&left).await {
             Ok(()) => {
                 self.told.set(name, BTreeSet::new());
@@ -117,7 +117,7 @@ impl Round<'_> {
         let (mut refused, mut waiting) = (Vec::new(), Vec::new());
         for to in left {
             match self.send(&[to]).await {
-                Ok(()) => drop(told.insert(to.clone())),
+                Ok(()) => drop(told.insert(to.into())),
                 Err(error) => match heard(self.connector, &error) {
                     Outcome::Refused { reason } => refused.push(format!("{to}: {reason}")),
                     Outcome::Retry { reason, .. } => waiting.push(format!("{to}: {reason}")),
@@ -141,7 +141,7 @@ impl Round<'_> {
         })
     }
 
-    async fn send(&self, to: &[&Box<str>]) -> Result<(), lettre::transport::smtp::Error> {
+    async fn send(&self, to: &[&str]) -> Result<(), lettre::transport::smtp::Error> {
         let to = to.iter().filter_map(|to| to.parse().ok()).collect();
         let from = self.message.envelope().from().cloned();
         // As it was made of the same addresses, which are valid.
