@@ -143,11 +143,12 @@ fn one_of(moment: &Moment, name: &NodeId, several: &[u32]) -> String {
 /// The error for an element that is not in the topology at a moment.
 pub(super) fn not_there(asked: &Asked, moment: &Moment, id: &ElementId) -> ApiError {
     let text = id.to_string();
-    let is_of_form = |id: &ElementId| {
-        matches!(id, ElementId::Node(node) if matches!(node.kind(), NodeKind::Prefix | NodeKind::As))
-    };
+    let is_of_form = |id: &ElementId| matches!(id, ElementId::Node(node) if matches!(node.kind(), NodeKind::Prefix | NodeKind::As));
     if let (true, Err(why)) = (is_of_form(id), id.canonical()) {
-        return ApiError::bad_request(format!("{}: {why}", text.chars().take(600).collect::<String>()));
+        return ApiError::bad_request(format!(
+            "{}: {why}",
+            text.chars().take(600).collect::<String>()
+        ));
     }
     recorded(asked, id, "at that time").unwrap_or_else(|| {
         missing(&text, "is not in the topology at that time", &near(moment, &text))
