@@ -22,6 +22,12 @@ impl Millis {
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// Whether what one clock dates so came late, after what it dates `last`. What lies more than a minute before that
+    /// did not: the clock was set back, and it is the newest that there is.
+    pub fn is_late_after(self, last: Self) -> bool {
+        (1..=60_000).contains(&last.since(self))
+    }
 }
 
 impl From<SystemTime> for Millis {

@@ -1,6 +1,6 @@
 //! `POST /v1/topology/whatif` and `GET /v1/topology/spof`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
@@ -89,14 +89,11 @@ impl Question {
         let moment = asked.moment(self.at)?;
         let failed = select(asked, &moment, &self.failed, self.at)?;
         let drained = select(asked, &moment, &self.drained, self.at)?;
-        for (target, drained) in &drained {
-            for (other, failed) in &failed {
-                let Some(both) = in_both(&moment, drained, failed) else { continue };
-                let what = format!(
-                    "{target} is drained and {other} fails, and {both} is in both: it does the one or the other"
-                );
-                return Err(ApiError::new(ErrorCode::Validation, what));
-            }
+        if let Some((target, other, both)) = in_both(&moment, &drained, &failed) {
+            let what = format!(
+                "{target} is drained and {other} fails, and {both} is in both: it does the one or the other"
+            );
+            return Err(ApiError::new(ErrorCode::Validation, what));
         }
         let question = WhatIf { failed: together(failed), drained: together(drained) };
         asked.go_on()?;
@@ -246,12 +243,24 @@ fn select<'a>(
     Ok(all)
 }
 
-/// Something that is in both, if anything is.
-fn in_both(moment: &Moment, a: &Selection, b: &Selection) -> Option<String> {
-    let node = a.nodes.iter().find(|node| b.nodes.binary_search(node).is_ok());
-    let edge = || a.edges.iter().find(|edge| b.edges.binary_search(edge).is_ok());
-    node.map(|&node| moment.node(node).to_string())
-        .or_else(|| edge().map(|&edge| moment.edge(edge).to_string()))
+/// What is drained and what fails that something is in both of, and that: if there is any.
+fn in_both<'a>(
+    moment: &Moment,
+    drained: &[(&'a str, Selection)],
+    failed: &[(&'a str, Selection)],
+) -> Option<(&'a str, &'a str, String)> {
+    let (mut nodes, mut edges): (HashMap<u32, &str>, HashMap<u32, &str>) = Default::default();
+    for (target, selection) in failed {
+        nodes.extend(selection.nodes.iter().map(|node| (*node, *target)));
+        edges.extend(selection.edges.iter().map(|edge| (*edge, *target)));
+    }
+    drained.iter().find_map(|(target, selection)| {
+        let node = selection.nodes.iter().find_map(|node| Some((*node, *nodes.get(node)?)));
+        let node = node.map(|(node, other)| (*target, other, moment.node(node).to_string()));
+        let edge = || selection.edges.iter().find_map(|edge| Some((*edge, *edges.get(edge)?)));
+        let edge = || edge().map(|(edge, other)| (*target, other, moment.edge(edge).to_string()));
+        node.or_else(edge)
+    })
 }
 
 fn together(selections: Vec<(&str, Selection)>) -> Selection {

@@ -11,6 +11,8 @@ const SAME_MS: u64 = 500;
 /// This node's clock was set if it went on by so much more or less than time did, in milliseconds.
 const SET_MS: u64 = 1_000;
 
+/// What is told so soon after the clock was set is not taken, in milliseconds: pings come each second.
+const DOUBT_MS: u64 = 5_000;
 /// Less than this is not off: nodes do not say so either, in milliseconds.
 const OFF_MS: u64 = 2_000;
 
@@ -27,6 +29,8 @@ struct Known {
     ahead_ms: i64,
     /// What the clock said then, less the time that had passed: another one now means that it was set.
     origin_ms: i64,
+    /// Until so much time has passed what the mesh tells may be of before the clock was set.
+    doubted_until_ms: u64,
 }
 
 impl MeshClock {
@@ -58,18 +62,24 @@ impl MeshClock {
 
     fn found_after(&self, ahead_ms: Option<i64>, now: Millis, passed_ms: u64) -> Option<i64> {
         let before = self.ahead_after(now, passed_ms);
-        let was_known = self.is_known();
-        let ahead_ms = ahead_ms.or(was_known.then_some(before))?;
+        let mut held = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let origin_ms = origin_ms(now, passed_ms);
+        let doubted_until_ms = match *held {
+            Some(known) if origin_ms.abs_diff(known.origin_ms) > SET_MS => passed_ms + DOUBT_MS,
+            Some(known) => known.doubted_until_ms,
+            None => 0,
+        };
+        let told = ahead_ms.filter(|_| passed_ms >= doubted_until_ms);
+        let ahead_ms = told.or(held.is_some().then_some(before))?;
         let ahead_ms = if ahead_ms.abs_diff(before) < SAME_MS { before } else { ahead_ms };
-        let known = Known { ahead_ms, origin_ms: origin_ms(now, passed_ms) };
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        *held = Some(Known { ahead_ms, origin_ms, doubted_until_ms });
         (ahead_ms != before).then_some(ahead_ms)
     }
 
     /// What the mesh told, and by how much the clock was set since.
     fn ahead_after(&self, now: Millis, passed_ms: u64) -> i64 {
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Known { ahead_ms, origin_ms: origin }) = known else { return 0 };
+        let Some(Known { ahead_ms, origin_ms: origin, .. }) = known else { return 0 };
         let set_by = origin_ms(now, passed_ms).saturating_sub(origin);
         if set_by.unsigned_abs() <= SET_MS {
             return ahead_ms;
@@ -159,8 +169,11 @@ mod tests {
         assert_eq!(clock.ahead_after(right(12_000), 12_000), 0);
         // And set wrong again, also while the mesh is away.
         assert_eq!(clock.ahead_after(at(13_000), 13_000), HOUR_MS);
-        assert_eq!(clock.found_after(Some(-HOUR_MS), right(14_000), 14_000), Some(-HOUR_MS));
-        assert_eq!(clock.found_after(Some(0), right(15_000), 15_000), Some(0));
+        // What is told at once was found before the clock was set.
+        assert_eq!(clock.found_after(Some(0), at(14_000), 14_000), None);
+        assert_eq!(clock.ahead_after(at(15_000), 15_000), HOUR_MS);
+        assert_eq!(clock.found_after(Some(HOUR_MS), at(19_500), 19_500), None);
+        assert_eq!(clock.found_after(Some(0), at(20_000), 20_000), Some(0), "the others were set");
     }
 
     #[test]

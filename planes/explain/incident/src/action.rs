@@ -119,7 +119,7 @@ pub struct Action {
 /// A moment of a report that is later than the action that saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ahead {
-    /// The report, by [`RecordId::digest`].
+    /// The report, by [`crate::RecordId::digest`].
     pub report: u64,
     /// When something of it began or ended, by its writer's clock.
     pub moment: Millis,

@@ -27,8 +27,13 @@ impl Damper {
     /// How it looks at `now`: whether that raises (`true`) or clears (`false`) it. What is older than what
     /// was taken last says nothing.
     pub fn take(&mut self, unusual: bool, now: Millis) -> Option<bool> {
-        if now < self.last {
+        if now.is_late_after(self.last) {
             return None;
+        }
+        if now < self.last {
+            // The clock was set back.
+            (self.since, self.said) =
+                (self.since.map(|at| at.min(now)), self.said.map(|at| at.min(now)));
         }
         self.last = now;
         if unusual == self.raised {
@@ -128,5 +133,8 @@ mod tests {
         assert_eq!(damper.take(false, Millis(99_999)), None);
         assert_eq!(damper.take(true, Millis(160_000)), Some(true));
         assert!(damper.settle() && !damper.settle());
+        // Unless the clock was set back.
+        assert_eq!(damper.take(true, Millis(20_000)), None);
+        assert_eq!(damper.take(true, Millis(20_000 + 2 * UNUSUAL_FOR_MS)), Some(true));
     }
 }

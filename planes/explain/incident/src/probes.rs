@@ -76,9 +76,11 @@ impl ProbeWatch {
         let failing = outcome.error.is_some();
         let new = || Probe { row: 0, failing, raised: false, fine_since: None, last: outcome.at };
         let probe = self.probes.entry(key).or_insert_with(new);
-        if outcome.at < probe.last {
+        if outcome.at.is_late_after(probe.last) {
             return None;
         }
+        // A clock that was set back: nothing began later than now.
+        probe.fine_since = probe.fine_since.map(|since| since.min(outcome.at));
         probe.last = outcome.at;
         probe.row = if probe.failing == failing { probe.row.saturating_add(1) } else { 1 };
         probe.failing = failing;
@@ -173,6 +175,30 @@ mod tests {
         let kinds = [Box::from("icmp")];
         assert_eq!(watch.sight(&target, &kinds), Sight::Unknown, "one failure says nothing");
         assert!(watch.looks_at(&target, &kinds) && !watch.looks_at(&target, &[]));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_nothing() {
+        let target: NodeId = "host:192.0.2.7".parse().expect("valid");
+        let kinds = [Box::from("icmp")];
+        let mut watch = ProbeWatch::new();
+        let mut take = |error, at| {
+            let severity = Severity::Warning;
+            let at = Millis(at);
+            let signal =
+                watch.take(&Outcome { probe: "icmp", target: &target, error, severity, at });
+            (signal.map(|signal| (signal.raised, signal.at.0)), watch.sight(&target, &kinds))
+        };
+        let hour = 3_600_000;
+        for n in 0..5 {
+            take(None, 2 * hour + n);
+        }
+        assert_eq!(take(Some("late"), 2 * hour - 1).0, None, "a little late");
+        // The clock is set right, and the target fails.
+        let said: Vec<_> = (0..3).map(|n| take(Some("no answer"), hour + n)).collect();
+        assert_eq!(said[2], (Some((true, hour + 2)), Sight::Failing));
+        let said: Vec<_> = (0..3).map(|n| take(None, hour + 10 + n)).collect();
+        assert_eq!(said[2], (Some((false, hour + 12)), Sight::Fine(Millis(hour + 10))));
     }
 
     #[test]

@@ -62,6 +62,17 @@ pub struct ServiceWatch {
     refused: u64,
 }
 
+impl Service {
+    /// Something of it was seen at `at`. Where the clock was set back nothing of it was later.
+    fn dated(&mut self, at: Millis) {
+        if at < self.last && !at.is_late_after(self.last) {
+            self.last = at;
+            self.begun.iter_mut().for_each(|begun| *begun = at.min(*begun));
+        }
+        self.last = self.last.max(at);
+    }
+}
+
 impl ServiceWatch {
     /// A watch that follows nothing.
     pub fn new() -> Self {
@@ -88,7 +99,9 @@ impl ServiceWatch {
             }
             return None;
         };
-        server.last = server.last.max(at);
+        let is_set_back = at < server.last && !at.is_late_after(server.last);
+        server.last = if is_set_back { at } else { server.last.max(at) };
+        server.since = if is_set_back { server.since.min(at) } else { server.since };
         if tried == Tried::Connected {
             server.failures = 0;
             let (target, key) = *server.said.take()?;
@@ -125,7 +138,7 @@ impl ServiceWatch {
             return None;
         }
         let known = self.services.entry(service.into()).or_default();
-        known.last = known.last.max(at);
+        known.dated(at);
         if !known.open.contains(&(pid, port)) && known.open.len() < MAX_OPEN {
             known.open.push((pid, port));
         }
@@ -152,7 +165,7 @@ impl ServiceWatch {
     /// Takes that it listens there no more.
     pub fn listens_no_more(&mut self, service: &str, pid: i64, port: i64, at: Millis) {
         let Some(known) = self.services.get_mut(service) else { return };
-        known.last = known.last.max(at);
+        known.dated(at);
         let before = known.open.len();
         known.open.retain(|open| *open != (pid, port));
         if before > 0 && known.open.is_empty() {

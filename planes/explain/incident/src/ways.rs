@@ -113,7 +113,7 @@ impl WayWatch {
             }
         }
         let way = self.ways.entry(key.into()).or_insert_with(|| Way::new(at));
-        (at >= way.last).then(|| {
+        (!at.is_late_after(way.last)).then(|| {
             way.last = at;
             way
         })

@@ -1,10 +1,10 @@
 //! Mail, by SMTP with TLS (RFC 5321, 3207, 8314). Messages about one incident name it in `References`
 //! (RFC 5322, 3.6.4), so that mail programs show them as one thread.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holm_model::Millis;
 use lettre::address::Envelope;
@@ -19,6 +19,8 @@ use crate::provider::Outcome;
 use crate::{Connector, Event, Mail, MayDial, Page, escape};
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// How long recipients are told one by one before the others wait for the next attempt.
+const ROUND: Duration = Duration::from_secs(20);
 /// Most addresses of a server that are tried one after the other.
 const MAX_ADDRESSES: usize = 3;
 
@@ -47,7 +49,7 @@ pub(crate) async fn deliver(
                 Ok(transport) => transport,
                 Err(why) => return Outcome::refused(why),
             };
-            let mut round = Round { transport, message: &message, connector, told, page };
+            let round = Round { transport, message: &message, connector, told, page };
             match round.tell_all().await {
                 Ok(outcome) => return outcome,
                 // Who answered is not asked again at another of its addresses.
@@ -58,28 +60,36 @@ pub(crate) async fn deliver(
         said.unwrap_or_else(|| Outcome::retry("the mail server has no address"))
     };
     let late = |_| Outcome::retry("the mail server does not answer in time");
-    tokio::time::timeout(LIMIT * 2, work).await.unwrap_or_else(late)
+    // A first attempt at all, a round, and the last of that.
+    tokio::time::timeout(ROUND + LIMIT * 2, work).await.unwrap_or_else(late)
 }
 
-/// Who took messages that others of their recipients did not take yet: they are not told twice. Of so many messages
-/// the latest.
+/// What became of messages at recipients that are told one by one: nobody is told twice, and nobody who was refused is
+/// asked again. Of so many messages the latest.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<VecDeque<(String, BTreeSet<Box<str>>)>>);
+pub(crate) struct Told(Mutex<VecDeque<(String, Recipients)>>);
 
 const MAX_TOLD: usize = 1_000;
 
+/// Who took a message, who was refused and why, and who is to be asked again.
+#[derive(Debug, Default, Clone)]
+struct Recipients {
+    took: BTreeSet<Box<str>>,
+    refused: BTreeMap<Box<str>, String>,
+    waiting: BTreeMap<Box<str>, String>,
+}
+
 impl Told {
-    fn of(&self, message: &str) -> BTreeSet<Box<str>> {
+    fn of(&self, message: &str) -> Option<Recipients> {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.iter().find(|(of, _)| of == message).map(|(_, who)| who.clone()).unwrap_or_default()
+        told.iter().find(|(of, _)| of == message).map(|(_, recipients)| recipients.clone())
     }
 
-    fn set(&self, message: String, who: BTreeSet<Box<str>>) {
+    /// What is known of a message now; nothing once it is done.
+    fn set(&self, message: &str, recipients: Option<&Recipients>) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|(of, _)| *of != message);
-        if !who.is_empty() {
-            told.push_back((message, who));
-        }
+        told.retain(|(of, _)| of != message);
+        told.extend(recipients.map(|recipients| (message.to_owned(), recipients.clone())));
         if told.len() > MAX_TOLD {
             told.pop_front();
         }
@@ -95,66 +105,116 @@ struct Round<'a> {
     page: &'a Page,
 }
 
+/// Why a mail was not taken.
+enum Untaken {
+    Said(lettre::transport::smtp::Error),
+    Late,
+}
+
 impl Round<'_> {
     /// Tells all at once, and one by one if the server does not take some of them. An error says whether the server
     /// answered.
-    async fn tell_all(&mut self) -> Result<Outcome, (Outcome, bool)> {
+    async fn tell_all(&self) -> Result<Outcome, (Outcome, bool)> {
         let Page { key, seq, event, .. } = self.page;
         let name = format!("{} {key} {seq} {}", self.connector.name, event.as_str());
-        let mut told = self.told.of(&name);
-        let mut left: Vec<&str> = self.connector.to.iter().map(|to| &**to).collect();
-        left.retain(|to| !told.contains(*to));
-        match self.send(&left).await {
-            Ok(()) => {
-                self.told.set(name, BTreeSet::new());
-                return Ok(Outcome::accepted());
-            }
-            Err(error) if left.len() < 2 && told.is_empty() || !is_of_one(&error) => {
-                return Err((heard(self.connector, &error), error.status().is_some()));
-            }
-            Err(_) => {}
+        let all: Vec<&str> = self.connector.to.iter().map(|to| &**to).collect();
+        if let Some(known) = self.told.of(&name) {
+            return Ok(self.tell_each(&name, &all, known).await);
         }
-        let (mut refused, mut waiting) = (Vec::new(), Vec::new());
-        for to in left {
-            match self.send(&[to]).await {
-                Ok(()) => drop(told.insert(to.into())),
-                Err(error) => match heard(self.connector, &error) {
-                    Outcome::Refused { reason } => refused.push(format!("{to}: {reason}")),
-                    Outcome::Retry { reason, .. } => waiting.push(format!("{to}: {reason}")),
-                    accepted @ Outcome::Accepted { .. } => return Ok(accepted),
-                },
-            }
+        let said = match self.send(&all).await {
+            Ok(()) => return Ok(Outcome::accepted()),
+            Err(said) => said,
+        };
+        let answered = matches!(&said, Untaken::Said(error) if error.status().is_some());
+        if all.len() > 1 && !answered {
+            // It may be one of them that it takes so long for: next time one by one.
+            self.told.set(&name, Some(&Recipients::default()));
         }
-        let some = !told.is_empty();
-        let all = crate::cut(&[waiting.as_slice(), &refused].concat().join("; "), 1_000);
-        let is_done = waiting.is_empty();
-        self.told.set(name, if is_done { BTreeSet::new() } else { told });
-        Ok(match (is_done, some) {
-            (true, true) => Outcome::Accepted {
-                provider_id: None,
-                url: None,
-                note: Some(format!("not told: {all}")),
-            },
-            (true, false) => Outcome::refused(all),
-            (false, true) => Outcome::retry(format!("not told yet: {all}")),
-            (false, false) => Outcome::retry(all),
-        })
+        if all.len() < 2 || !said.is_of_one() {
+            return Err((said.heard(self.connector), answered));
+        }
+        Ok(self.tell_each(&name, &all, Recipients::default()).await)
     }
 
-    async fn send(&self, to: &[&str]) -> Result<(), lettre::transport::smtp::Error> {
+    /// Tells those who are left, first those who were not asked yet, as long as there is time.
+    async fn tell_each(&self, name: &str, all: &[&str], mut known: Recipients) -> Outcome {
+        let until = Instant::now() + ROUND;
+        known.refused.retain(|to, _| all.contains(&&**to));
+        known.took.retain(|to| all.contains(&&**to));
+        let mut left: Vec<&str> = all.to_vec();
+        left.retain(|to| !known.took.contains(*to) && !known.refused.contains_key(*to));
+        left.sort_by_key(|to| known.waiting.contains_key(*to));
+        known.waiting = std::mem::take(&mut known.waiting)
+            .into_iter()
+            .filter(|(to, _)| left.contains(&&**to))
+            .collect();
+        let mut asked = 0;
+        for to in left.iter().take_while(|_| Instant::now() < until) {
+            asked += 1;
+            known.waiting.remove(*to);
+            match self.send(&[to]).await {
+                Ok(()) => drop(known.took.insert((*to).into())),
+                Err(said) => match said.heard(self.connector) {
+                    Outcome::Refused { reason } => drop(known.refused.insert((*to).into(), reason)),
+                    Outcome::Retry { reason, .. } => {
+                        known.waiting.insert((*to).into(), reason);
+                    }
+                    accepted @ Outcome::Accepted { .. } => return accepted,
+                },
+            }
+            // At once: whatever becomes of this round, they are not told again.
+            self.told.set(name, Some(&known));
+        }
+        let unasked = left.len() - asked;
+        let is_done = unasked == 0 && known.waiting.is_empty();
+        if is_done {
+            self.told.set(name, None);
+        }
+        let each = known.waiting.iter().chain(&known.refused);
+        let mut why: Vec<String> = each.map(|(to, why)| format!("{to}: {why}")).collect();
+        if unasked > 0 {
+            why.push(format!("{unasked} not asked yet"));
+        }
+        let why = crate::cut(&why.join("; "), 1_000);
+        match (is_done, known.took.is_empty()) {
+            (true, _) if why.is_empty() => Outcome::accepted(),
+            (true, false) => Outcome::Accepted {
+                provider_id: None,
+                url: None,
+                note: Some(format!("not told: {why}")),
+            },
+            (true, true) => Outcome::refused(why),
+            (false, false) => Outcome::retry(format!("not told yet: {why}")),
+            (false, true) => Outcome::retry(why),
+        }
+    }
+
+    async fn send(&self, to: &[&str]) -> Result<(), Untaken> {
         let to = to.iter().filter_map(|to| to.parse().ok()).collect();
         let from = self.message.envelope().from().cloned();
         // As it was made of the same addresses, which are valid.
         let envelope = Envelope::new(from, to).unwrap_or_else(|_| self.message.envelope().clone());
-        self.transport.send_raw(&envelope, &self.message.formatted()).await.map(drop)
+        let mail = self.message.formatted();
+        let sent = tokio::time::timeout(LIMIT, self.transport.send_raw(&envelope, &mail)).await;
+        sent.map_err(|_| Untaken::Late)?.map(drop).map_err(Untaken::Said)
     }
 }
 
-/// Whether an error may be of one recipient (RFC 5321, 4.2.3), and not of who sends.
-fn is_of_one(error: &lettre::transport::smtp::Error) -> bool {
-    let code = error.status().map(|code| code.to_string());
-    let of_one = ["450", "451", "452", "550", "551", "552", "553", "554", "555"];
-    code.is_some_and(|code| of_one.contains(&&*code))
+impl Untaken {
+    fn heard(&self, connector: &Connector) -> Outcome {
+        match self {
+            Self::Said(error) => heard(connector, error),
+            Self::Late => Outcome::retry("the mail server does not answer in time"),
+        }
+    }
+
+    /// Whether it may be of one recipient (RFC 5321, 4.2.3), and not of who sends.
+    fn is_of_one(&self) -> bool {
+        let Self::Said(error) = self else { return false };
+        let code = error.status().map(|code| code.to_string());
+        let of_one = ["450", "451", "452", "550", "551", "552", "553", "554", "555"];
+        code.is_some_and(|code| of_one.contains(&&*code))
+    }
 }
 
 fn heard(connector: &Connector, error: &lettre::transport::smtp::Error) -> Outcome {

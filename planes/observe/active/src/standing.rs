@@ -114,9 +114,11 @@ impl Standings {
             run_since: at,
         };
         let standing = self.0.entry(test.name.clone()).or_insert_with(new);
-        if at < standing.last {
+        if at.is_late_after(standing.last) {
             return None;
         }
+        // A clock that was set back: nothing began later than now.
+        (standing.since, standing.run_since) = (standing.since.min(at), standing.run_since.min(at));
         standing.last = at;
         if standing.becomes != becomes || standing.row == 0 {
             (standing.row, standing.run_since) = (0, at);
@@ -194,6 +196,20 @@ mod tests {
             "--FR-----F",
             "a refusal says nothing of the target"
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_nothing() {
+        let (test, mut standings) = (shop(""), Standings::default());
+        let hour = 3_600_000;
+        for n in 0..5 {
+            standings.take(&test, Said::Answered, Millis(2 * hour + n));
+        }
+        assert_eq!(standings.take(&test, Said::Failed("late"), Millis(2 * hour - 1)), None);
+        let mut fails = |n| standings.take(&test, Said::Failed("no answer"), Millis(hour + n));
+        let said: Vec<_> = (0..3).map(&mut fails).collect();
+        let turned = said[2].as_ref().expect("it fails");
+        assert_eq!((turned.state, turned.since), (State::Failing, Millis(hour)));
     }
 
     #[test]

@@ -64,7 +64,7 @@ enum Way {
     BadPassword,
     /// It has too much to do.
     Busy,
-    /// It does not know `gone…`, and takes `slow@` only when asked for the third time.
+    /// It does not know `gone…`, and takes `slow…` only when asked for the third time.
     Choosy,
 }
 
@@ -179,7 +179,7 @@ async fn session<S: AsyncRead + AsyncWrite + Unpin>(
                 let asked = recipients.iter().filter(|asked| **asked == *line).count();
                 match way {
                     Way::Choosy if line.contains("<gone") => "550 5.1.1 no such user\r\n",
-                    Way::Choosy if line.contains("<slow@") && asked < 3 => "450 come again\r\n",
+                    Way::Choosy if line.contains("<slow") && asked < 3 => "450 come again\r\n",
                     _ => "250 ok\r\n",
                 }
             }
@@ -282,6 +282,22 @@ async fn who_is_refused_keeps_nobody_else_from_being_told() {
     assert!(reason.starts_with("not told yet: slow@example.org: "), "{reason}");
     assert_eq!(super::tell_by(&http, &ops, Event::Resolve).await, super::accepted(None));
     assert_eq!(server.heard.lock().expect("not poisoned").mails.len(), 4);
+    // Who was refused is not asked again, and who was not asked yet comes before who is to be asked again.
+    ops.to = to(&["slower", "gone", "bob"]);
+    let asked = |name: &str| {
+        let heard = server.heard.lock().expect("not poisoned");
+        heard.recipients.iter().filter(|line| line.contains(&format!("<{name}@"))).count()
+    };
+    let before = asked("gone");
+    let told = super::tell_by(&http, &ops, Event::Acknowledge).await;
+    let Outcome::Retry { reason, .. } = told else {
+        panic!("slower does not take it yet: {told:?}")
+    };
+    assert!(reason.contains("slower@") && reason.contains("gone@"), "{reason}");
+    let refused = asked("gone") - before;
+    let told = super::tell_by(&http, &ops, Event::Acknowledge).await;
+    assert!(matches!(told, Outcome::Accepted { note: Some(_), .. }), "{told:?}");
+    assert_eq!((asked("gone") - before, refused), (refused, 1));
     // Nobody takes it: each is named.
     ops.to = to(&["gone", "gone.too"]);
     let Outcome::Refused { reason } = super::tell_by(&http, &ops, Event::Trigger).await else {
