@@ -36,6 +36,13 @@ test.describe("cut off", () => {
       await table.getByText(/is cut off/).first().click();
       const happened = page.getByRole("region", { name: "What happened" });
       await expect(happened).toContainText("cut_off raised");
+      const around = page.getByRole("region", { name: "Around it when it began" });
+      await expect(around.getByRole("application", { name: /^Graph of \d+ nodes?,/ })).toBeVisible();
+      await expect(around.locator(".graph-place")).toHaveAttribute("data-busy", "false");
+      await page.keyboard.press("t");
+      await expect(around.getByRole("table", { name: "Around it" })).toContainText("about it");
+      await page.keyboard.press("t");
+      await expect(around.getByRole("link", { name: "The topology then" })).toHaveAttribute("href", /\/topology\?at=/);
       const again = page.getByRole("button", { name: "Acknowledge" });
       if (await again.isVisible()) await again.click();
       await expect(happened).toContainText("ack");

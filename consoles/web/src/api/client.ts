@@ -95,6 +95,9 @@ export function parseExact(text: string): unknown {
 export interface TopologyQuery {
   at?: string | undefined;
   site?: string | undefined;
+  /** Only this node and what is next to it. */
+  around?: string | undefined;
+  limit?: number | undefined;
 }
 
 /** Most nodes and most edges that the page asks for; the answer says how many there are. */
@@ -118,7 +121,7 @@ function path(of: string, query: Record<string, string | number | undefined>): s
 const FOLD = "true";
 
 /** The paths and queries of questions, the same for the request and for "the same by API". */
-export const topologyPath = ({ at, site }: TopologyQuery): string => path("/v1/topology", { at, site, fold: FOLD, limit: MOST_ELEMENTS });
+export const topologyPath = ({ at, site, around, limit = MOST_ELEMENTS }: TopologyQuery): string => path("/v1/topology", { at, site, from: around, depth: around === undefined ? undefined : 1, fold: FOLD, limit });
 export const rankingPath = (at: string | undefined, limit: number): string => path("/v1/topology/spof", { at, limit });
 export const diffPath = (from: string, to: string | undefined, site: string | undefined): string => path("/v1/topology/diff", { from, to, site, fold: FOLD, limit: MOST_CHANGES });
 

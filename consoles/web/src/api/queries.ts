@@ -117,6 +117,32 @@ export const useTopology = (query: TopologyQuery, enabled = true) =>
     refetchInterval: ofPast(query.at),
   });
 
+/** Most nodes, and most edges, of what is shown around one. */
+export const MOST_AROUND = 60;
+/** So many targets are tried for the middle of a picture. */
+const MOST_MIDDLES = 8;
+
+/** What lay around the first of `targets` that was there at a moment of the past; not found if none of them was. */
+export const useTopologyAround = (targets: readonly string[], at: string) =>
+  useQuery({
+    queryKey: ["topology", at, null, "around", ...targets.slice(0, MOST_MIDDLES)],
+    queryFn: async ({ signal }) => {
+      let missing: ApiError | null = null;
+      for (const middle of targets.slice(0, MOST_MIDDLES)) {
+        try {
+          return { middle, topology: await api.topology({ at, around: middle, limit: MOST_AROUND }, signal) };
+        } catch (error) {
+          if (!(error instanceof ApiError) || error.status !== 404) throw error;
+          missing ??= error;
+        }
+      }
+      throw missing ?? new ApiError(404, "not_found", "there is nothing to look around", null);
+    },
+    placeholderData: keepPreviousData,
+    gcTime: 60_000,
+    refetchInterval: ofPast(at),
+  });
+
 /** How much happened when, from `from` until now. */
 export const useChanges = (from: string | null) =>
   useQuery({

@@ -7,7 +7,9 @@ import { plural } from "../../parts/format";
 import { Table, type Column } from "../../parts/table";
 import { Paged } from "../pages/Deliveries";
 import { Actions } from "./Actions";
+import { Around } from "./Around";
 import { RankedChanges } from "./RankedChanges";
+import { Timeline } from "./Timeline";
 import { caveats, entryText, SEVERITY_LOOKS, STATE_LOOKS, verdictText } from "./incidents";
 
 export function OneIncident({ id, onClose }: { id: string; onClose: () => void }) {
@@ -48,17 +50,8 @@ function Detail({ detail, onClose }: { detail: IncidentDetail; onClose: () => vo
       </Section>
       <Section title="Paged" note={plural(detail.pages.length, "message")}><Paged pages={detail.pages} /></Section>
       <RankedChanges id={incident.id} />
-      <Section title="What happened" note={plural(detail.timeline.length, "entry", "entries")}>
-        <ol className="incident-timeline">
-          {detail.timeline.map((entry, n) => (
-            <li key={n} className={`incident-entry ${entry.kind}`}>
-              <Time iso={entry.at} />
-              <span className="incident-said">{entryText(entry)}</span>
-              <span className="faint">{entry.by}</span>
-            </li>
-          ))}
-        </ol>
-      </Section>
+      <Around incident={incident} />
+      <Timeline detail={detail} />
       <Reports detail={detail} />
       <SameBy path={`/v1/incidents/${incident.id}`} cli={`holm incident show ${incident.id}`} />
     </>

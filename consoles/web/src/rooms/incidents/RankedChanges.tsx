@@ -1,7 +1,7 @@
 // The changes that an incident may come from, the likeliest first, each with what its score is made of.
 import { isLoggedOut } from "../../api/client";
 import { useRankedChanges } from "../../api/queries";
-import type { RankedChange } from "../../api/types";
+import type { RankedChange, RecordedChange } from "../../api/types";
 import { Age, ElementLink, Failure, SameBy, Section, Waiting } from "../../parts/basics";
 import { changed, showing, telling } from "../changes/changes";
 
@@ -30,7 +30,7 @@ function One({ ranked }: { ranked: RankedChange }) {
       <span className="incident-score" title="from 0 to 100">{ranked.score.toFixed(0)}</span>
       <div>
         <p>
-          <span className="tag">{change.kind}</span> {change.url ? <a href={change.url} target="_blank" rel="noreferrer noopener">{change.title}</a> : change.title}{" "}
+          <ChangeTitle change={change} />{" "}
           {elements.map((element) => <span key={element} className="incident-target"><ElementLink id={element} /></span>)}
           {words.length > 0 && <span className="faint">{words.join(", ")} </span>}
           <span className="faint">{change.author && `${change.author}, `}<Age iso={change.at} /></span>
@@ -41,4 +41,9 @@ function One({ ranked }: { ranked: RankedChange }) {
       </div>
     </li>
   );
+}
+
+/** Its kind and its title, which leads to where it was made if that is known. */
+export function ChangeTitle({ change }: { change: RecordedChange }) {
+  return <><span className="tag">{change.kind}</span> {change.url ? <a href={change.url} target="_blank" rel="noreferrer noopener">{change.title}</a> : change.title}</>;
 }

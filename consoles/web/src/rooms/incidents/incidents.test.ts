@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { caveats, entryText, splittable, stateCount, statesAsked, verdictText } from "./incidents";
+import { caveats, entryText, happenings, splittable, stateCount, statesAsked, verdictText } from "./incidents";
 
 const vantages = (failed: string[], fine: string[] = [], cut_off: string[] = []) => ({ failed, fine, cut_off });
 
@@ -42,6 +42,22 @@ describe("entryText", () => {
     expect(entryText({ ...entry, kind: "raised", what: "icmp_failed", value: "host:a", text: "no answer" })).toBe("icmp_failed raised host:a — no answer");
     expect(entryText({ ...entry, kind: "state", what: "resolved", text: "" })).toBe("now resolved");
     expect(entryText({ ...entry, kind: "action", what: "note", text: "the fan is loud" })).toBe("note — the fan is loud");
+  });
+});
+
+describe("happenings", () => {
+  const entry = (at: string, what: string) => ({ at, kind: "raised" as const, what, by: "x", text: "", value: null });
+  const ranked = (at: string, id: string) => ({ change: { at, id } as Parameters<typeof happenings>[1][number]["change"] });
+  const told = (all: ReturnType<typeof happenings>) => all.map((each) => each.change?.id ?? each.entry?.what);
+  it("puts changes among entries by their time, of one moment the change first", () => {
+    const entries = [entry("2026-11-21T03:00:00.000Z", "one"), entry("2026-11-21T03:00:00.000Z", "two"), entry("2026-11-21T03:05:00.000Z", "three")];
+    // The likeliest comes first, which is no order of time.
+    const changes = [ranked("2026-11-21T03:00:00Z", "same moment"), ranked("2026-11-21T04:00:00.000Z", "after"), ranked("2026-11-20T22:00:00.000Z", "before"), ranked("2026-11-21T05:01:00.000+02:00", "between")];
+    expect(told(happenings(entries, changes))).toEqual(["before", "same moment", "one", "two", "between", "three", "after"]);
+  });
+  it("is the entries as they came where no change is known, and changes alone otherwise", () => {
+    expect(told(happenings([entry("2026-11-21T03:00:00.000Z", "one")], []))).toEqual(["one"]);
+    expect(told(happenings([], [ranked("2026-11-21T03:00:00.000Z", "alone")]))).toEqual(["alone"]);
   });
 });
 

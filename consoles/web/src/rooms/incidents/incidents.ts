@@ -1,5 +1,5 @@
 // What incidents look like and in which words; no React here.
-import type { Incident, IncidentDetail, IncidentEntry } from "../../api/types";
+import type { Incident, IncidentDetail, IncidentEntry, RankedChange, RecordedChange } from "../../api/types";
 import { listOf, plural } from "../../parts/format";
 import type { StateLook } from "../../parts/states";
 
@@ -62,6 +62,16 @@ export function caveats(incident: Pick<Incident, "state" | "firing" | "flapping"
 export function entryText({ kind, what, value, text }: IncidentEntry): string {
   const head = kind === "raised" ? `${what} raised` : kind === "cleared" ? `${what} cleared` : kind === "state" ? `now ${what}` : what;
   return [head, value, text && `— ${text}`].filter(Boolean).join(" ");
+}
+
+/** One thing of the timeline: what the node tells of the incident, or a change that it may come from. */
+export type Happening = { entry: IncidentEntry; change?: never } | { change: RecordedChange; entry?: never };
+
+/** Entries and ranked changes in order of time; of one moment the change first, as it may be the cause. Entries of one moment stay as they came. */
+export function happenings(entries: readonly IncidentEntry[], ranked: readonly Pick<RankedChange, "change">[]): Happening[] {
+  const all: Happening[] = [...ranked.map(({ change }) => ({ change })), ...entries.map((entry) => ({ entry }))];
+  const when = (each: Happening) => Date.parse(each.change ? each.change.at : each.entry.at);
+  return all.sort((a, b) => when(a) - when(b));
 }
 
 /** Faults that can be split off: all but the one that the incident goes by, each with what it is about. */
