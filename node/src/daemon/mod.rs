@@ -12,6 +12,7 @@ mod flow;
 mod forgotten;
 mod freshness;
 mod gitops;
+mod incident_signals;
 mod incidents;
 mod links;
 mod mesh_clock;
