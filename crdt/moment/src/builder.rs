@@ -10,6 +10,7 @@ use crate::addresses::Addresses;
 use crate::adjacency::Layer;
 use crate::flow_paths::FlowPaths;
 use crate::moment::{Kinds, Moment, NO_EDGE, NO_NODE, NO_WEIGHT, PrivateName};
+use crate::run_by::RunBy;
 
 /// Collects what holds at one moment. Handles are numbers of this builder; [`Moment`] has its own.
 #[derive(Debug, Default)]
@@ -164,10 +165,11 @@ impl MomentBuilder {
                 .map(|(i, from, _, to)| (i, from, to));
             Layer::of(count, these)
         };
-        let mut recorded: Vec<(u32, SiteId)> =
-            recorded_by.into_iter().map(|(node, site)| (at(node), site)).collect();
-        recorded.sort_unstable();
-        recorded.dedup();
+        let is_service = |node: u32| nodes[node as usize].kind() == NodeKind::Service;
+        let recorded = recorded_by.iter().map(|(node, site)| (at(*node), site));
+        let recorded: Vec<(u32, &SiteId)> =
+            recorded.filter(|(node, _)| is_service(*node)).collect();
+        let run_by = RunBy::of(&recorded);
         let mut located: BTreeMap<SiteId, Vec<u32>> = BTreeMap::new();
         for (node, site) in located_at {
             located.entry(site).or_default().push(at(node));
@@ -247,7 +249,11 @@ impl MomentBuilder {
                 (agent, all.filter(|&node| node != agent).collect())
             })
             .collect();
-        ties.extend(by_agent.iter().flat_map(|(agent, nodes)| nodes.iter().map(|&n| (n, *agent))));
+        let homes = by_agent.iter().flat_map(|(agent, nodes)| nodes.iter().map(|&n| (n, *agent)));
+        let mut home_agents: Vec<(u32, u32)> = homes.collect();
+        home_agents.sort_unstable();
+        home_agents.dedup();
+        ties.extend_from_slice(&home_agents);
         ties.sort_unstable();
         ties.dedup();
         let untold = |pairs: &[(u32, u32)]| -> Vec<(u32, u32, u32)> {
@@ -317,6 +323,7 @@ impl MomentBuilder {
             ties: Layer::of(count, ties.iter().copied()),
             observed_agents: observed,
             at_home,
+            home_agents,
             all: layer(None),
             by_machine,
             probes,
@@ -327,7 +334,7 @@ impl MomentBuilder {
             addresses,
             kinds,
             path_edges,
-            sole_site: sole_sites(recorded),
+            run_by,
             located,
             agents,
             from: edges.iter().map(|e| e.0).collect(),
@@ -418,17 +425,6 @@ fn observed_agents(paths: &FlowPaths, agents: &[u32]) -> HashMap<u32, Box<[u64]>
         }
     }
     observed
-}
-
-/// Nodes that exactly one site recorded, by that site. `recorded` is in order.
-fn sole_sites(recorded: Vec<(u32, SiteId)>) -> BTreeMap<SiteId, Vec<u32>> {
-    let mut sole: BTreeMap<SiteId, Vec<u32>> = BTreeMap::new();
-    for group in recorded.chunk_by(|a, b| a.0 == b.0) {
-        if let [(node, site)] = group {
-            sole.entry(site.clone()).or_default().push(*node);
-        }
-    }
-    sole
 }
 
 /// Elements are counted in 32 bits: memory ends long before them.

@@ -18,6 +18,7 @@ mod named;
 mod names;
 mod reach;
 mod routes;
+mod run_by;
 mod search;
 mod selector;
 mod spof;

@@ -10,6 +10,7 @@ use crate::addresses::Addresses;
 use crate::adjacency::{Hop, Layer};
 use crate::flow_paths::FlowPaths;
 use crate::reach::Arrivals;
+use crate::run_by::RunBy;
 use crate::spof::Ranks;
 
 /// A hop that did not answer.
@@ -73,11 +74,14 @@ pub struct Moment {
     pub(crate) kinds: Vec<Kinds>,
     /// Nodes of kind agent, in order.
     pub(crate) agents: Vec<u32>,
-    /// Agents with what is where they are themselves, in order: no pairs.
+    /// Agents with what is where they are themselves, in order: no pairs. Without those that paths were observed of.
     pub(crate) at_home: Vec<(u32, u32)>,
+    /// What is where agents are with these, in order; also where there are observed paths between them.
+    pub(crate) home_agents: Vec<(u32, u32)>,
     /// By target: the agents that have observed flow paths to it, or are at home there, one bit each.
     pub(crate) observed_agents: HashMap<u32, Box<[u64]>>,
-    pub(crate) sole_site: BTreeMap<SiteId, Vec<u32>>,
+    /// Which services run where.
+    pub(crate) run_by: RunBy,
     /// What is a part of each site.
     pub(crate) located: BTreeMap<SiteId, Vec<u32>>,
     /// Which agents reach what: found by the first question that needs it.
@@ -197,6 +201,13 @@ impl Moment {
     pub fn agents_with(&self, node: u32) -> impl Iterator<Item = u32> {
         let tied = self.ties.out.of(node).iter().map(|hop| hop.node);
         tied.filter(|&other| self.kind_of(other) == NodeKind::Agent)
+    }
+
+    /// The agents that are where a node is, as it is an address of their site.
+    pub(crate) fn home_agents(&self, node: u32) -> impl Iterator<Item = u32> {
+        let from = self.home_agents.partition_point(|&(of, _)| of < node);
+        let here = self.home_agents[from..].iter().take_while(move |&&(of, _)| of == node);
+        here.map(|&(_, agent)| agent)
     }
 
     /// All that is next to a node: by edges of any kind, by where it is, and over hops that did not answer.

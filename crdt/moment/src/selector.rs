@@ -62,7 +62,8 @@ impl Moment {
     /// most nodes stand for themselves; a name
     /// that means several things stands for all of them.
     /// - `site:S` is the site, its agent, what is known as a part of it (its nodes' addresses), and the
-    ///   services that only S recorded: those that run there.
+    ///   services that only S recorded: those that run there. Of several in one go, also what they alone recorded
+    ///   together.
     /// - `prefix:P` is the prefix, and the hosts and hops whose address it holds, with the services that serve there; of
     ///   private addresses those that mean something to a site that speaks of the prefix.
     /// - `as:N` is the AS, and what it alone originates: by the longest prefix that holds an address
@@ -137,30 +138,14 @@ impl Moment {
         if of_kind(NodeKind::As).next().is_some() {
             selection.nodes.extend(self.originated_by(&nodes));
         }
-        for kind in [NodeKind::Site, NodeKind::Device] {
-            for node in of_kind(kind) {
-                for name in self.names(node) {
-                    self.add_parts(&name, node, selection);
-                }
-            }
-        }
+        self.add_sites(&self.sites_among(nodes.iter().copied()), selection);
+        of_kind(NodeKind::Device).for_each(|node| self.add_attached(node, selection));
     }
 
-    /// What is a part of a site or device.
-    pub(crate) fn add_parts(&self, node: &NodeId, index: u32, selection: &mut Selection) {
-        match node.kind() {
-            NodeKind::Site => self.add_site(node.name(), selection),
-            NodeKind::Device => {
-                let attached = self.device.around(index).map(|hop| hop.node);
-                selection.nodes.extend(attached.filter(|&n| self.is_any(n, NodeKind::Hop)));
-            }
-            NodeKind::Agent
-            | NodeKind::As
-            | NodeKind::Hop
-            | NodeKind::Host
-            | NodeKind::Prefix
-            | NodeKind::Service => {}
-        }
+    /// The interfaces of a device.
+    pub(crate) fn add_attached(&self, device: u32, selection: &mut Selection) {
+        let attached = self.device.around(device).map(|hop| hop.node);
+        selection.nodes.extend(attached.filter(|&n| self.is_any(n, NodeKind::Hop)));
     }
 
     fn add_plain(&self, id: &ElementId, selection: &mut Selection) -> Result<(), UnknownTarget> {
@@ -177,17 +162,28 @@ impl Moment {
         Ok(())
     }
 
-    fn add_site(&self, name: &str, selection: &mut Selection) {
-        if let Some(agent) =
-            NodeId::new(NodeKind::Agent, name).ok().and_then(|agent| self.find(&agent))
-        {
-            selection.nodes.push(agent);
+    /// What belongs to sites that fail together.
+    pub(crate) fn add_sites(&self, sites: &[SiteId], selection: &mut Selection) {
+        for site in sites {
+            let agent = NodeId::new(NodeKind::Agent, site.as_str()).ok();
+            selection.nodes.extend(agent.and_then(|agent| self.find(&agent)));
+            selection.nodes.extend(self.located.get(site).into_iter().flatten());
         }
-        let Ok(site) = SiteId::new(name) else { return };
-        selection.nodes.extend(self.located.get(&site).into_iter().flatten());
-        let own = self.sole_site.get(&site);
-        let services = own.into_iter().flatten().copied();
-        selection.nodes.extend(services.filter(|&n| self.kind_of(n) == NodeKind::Service));
+        selection.nodes.extend(self.run_by.only(sites));
+    }
+
+    /// The sites among these nodes, by all of their names.
+    pub(crate) fn sites_among(&self, nodes: impl Iterator<Item = u32>) -> Vec<SiteId> {
+        let mut sites: Vec<u32> = nodes.filter(|&n| self.is_any(n, NodeKind::Site)).collect();
+        if sites.is_empty() {
+            return Vec::new();
+        }
+        sites.sort_unstable();
+        sites.dedup();
+        let also = self.also_called.iter().filter(|(_, node)| sites.binary_search(node).is_ok());
+        let names = sites.iter().map(|&node| self.node(node)).chain(also.map(|(name, _)| name));
+        let names = names.filter(|name| name.kind() == NodeKind::Site);
+        names.filter_map(|name| SiteId::new(name.name()).ok()).collect()
     }
 
     /// The error for a target that is not there, with the names nearest to it.

@@ -54,14 +54,10 @@ impl Moment {
         scratch: &mut Scratch,
     ) -> Impact {
         let WhatIf { failed, drained } = question;
-        let mut impact = Impact {
-            failed: self.named_elements(failed),
-            drained: self.named_elements(drained),
-            ..Impact::default()
-        };
         // First with what fails only: what is drained carries on.
         scratch.clear_gone(self);
-        self.mark_gone(failed, scratch);
+        let failed = self.mark_gone(failed, scratch);
+        let mut impact = Impact { failed: self.named_elements(&failed), ..Impact::default() };
         self.find_crossing(scratch);
         impact.coverage = self.coverage();
         let disconnected = self.disconnected(scratch);
@@ -72,15 +68,14 @@ impl Moment {
         let has_drained = *drained != Selection::default();
         if has_drained {
             self.remember_broken(scratch);
-            self.mark_gone(drained, scratch);
+            impact.drained = self.named_elements(&self.mark_gone(drained, scratch));
             self.find_crossing(scratch);
         }
         self.judge_pairs(has_drained, limits, scratch, &mut impact);
         impact.impacted_slos = slos.map(|slos| {
             let callers = services.iter().map(|(_, node)| node);
-            let failed = failed.nodes.iter().flat_map(|&node| self.all_names(node));
             let hit = disconnected.iter().chain(&lost).chain(callers);
-            let hit: HashSet<u32> = failed.chain(hit.copied()).collect();
+            let hit: HashSet<u32> = hit.chain(&failed.nodes).copied().collect();
             // An objective may be about any of the names of a thing.
             let others = self.also_called.iter().filter(|(_, node)| hit.contains(node));
             let names = hit.iter().map(|&node| self.node(node));
@@ -115,19 +110,35 @@ impl Moment {
         }
     }
 
-    /// Marks a selection as gone; of machines all names, of several ASes what they originate together as well.
-    fn mark_gone(&self, selection: &Selection, scratch: &mut Scratch) {
-        // With those that are gone already.
-        let all = selection.nodes.iter().chain(&scratch.gone_node_list).copied();
-        let mut ases: Vec<u32> = all.filter(|&node| self.is_any(node, NodeKind::As)).collect();
+    /// Marks a selection as gone, and gives all that goes with it: of machines all names, of several ASes what they
+    /// originate together as well, and of several sites the services that nobody else recorded.
+    fn mark_gone(&self, selection: &Selection, scratch: &mut Scratch) -> Selection {
+        let Selection { mut nodes, edges } = selection.clone();
+        nodes.extend(self.falling_together(&nodes, scratch));
+        self.add_same_machine(&mut nodes);
+        nodes.sort_unstable();
+        nodes.dedup();
+        let new = nodes.iter().copied().filter(|&node| scratch.gone_nodes.add(node));
+        scratch.gone_node_list.extend(new);
+        let new = edges.iter().copied().filter(|&edge| scratch.gone_edges.add(edge));
+        scratch.gone_edge_list.extend(new);
+        Selection { nodes, edges }
+    }
+
+    /// What any of several ASes or sites would keep up, and all of them together do not; with those that are gone
+    /// already.
+    fn falling_together(&self, nodes: &[u32], scratch: &Scratch) -> Vec<u32> {
+        let all = || nodes.iter().chain(&scratch.gone_node_list).copied();
+        let mut ases: Vec<u32> = all().filter(|&node| self.is_any(node, NodeKind::As)).collect();
         ases.sort_unstable();
         ases.dedup();
-        let together = if ases.len() > 1 { self.originated_by(&ases) } else { Vec::new() };
-        let nodes = selection.nodes.iter().chain(&together).flat_map(|&node| self.all_names(node));
-        let nodes = nodes.filter(|&node| scratch.gone_nodes.add(node));
-        scratch.gone_node_list.extend(nodes);
-        let edges = selection.edges.iter().filter(|&&edge| scratch.gone_edges.add(edge));
-        scratch.gone_edge_list.extend(edges);
+        let mut found = if ases.len() > 1 { self.originated_by(&ases) } else { Vec::new() };
+        let sites = self.sites_among(all());
+        if sites.len() > 1 {
+            found.extend(self.run_by.only(&sites));
+        }
+        found.retain(|&node| !scratch.gone_nodes.has(node));
+        found
     }
 
     /// What crosses what is marked as gone, and what finds another way.

@@ -129,7 +129,9 @@ impl Naive<'_> {
         for agent in self.plan.of_kind(NodeKind::Agent) {
             let after = self.distances(agent, false);
             for target in self.distances(agent, true).into_keys() {
-                if !self.plan.is_target(target) || observed.contains_key(&(agent, target)) {
+                let is_home = self.plan.home_agents(target).contains(&agent);
+                let is_known = is_home || observed.contains_key(&(agent, target));
+                if !self.plan.is_target(target) || is_known {
                     continue;
                 }
                 if !after.contains_key(&target) {
@@ -202,6 +204,11 @@ impl Naive<'_> {
                 |all: bool| agents.iter().any(|&a| self.distances(a, all).contains_key(&target));
             let mut paths = self.plan.paths.iter().filter(|p| p.target == target);
             let was_reached = reached(true) || paths.clone().next().is_some();
+            let at_home =
+                self.plan.home_agents(target).iter().any(|agent| !self.nodes.contains(agent));
+            if at_home {
+                continue;
+            }
             if was_reached && !reached(false) && paths.all(|p| self.path_crosses(p)) {
                 distance.entry(target).or_insert(0);
             }
@@ -309,7 +316,11 @@ proptest! {
         let question =
             WhatIf { failed: select(&moment, &plan, &nodes, &edges), ..WhatIf::default() };
         let impact = moment.what_if(&question, ALL, None, &mut Scratch::default());
-        let naive = Naive { plan: &plan, nodes, edges };
+        let naive = Naive { plan: &plan, nodes: plan.falling(nodes), edges };
+        let failed = naive.nodes.iter().map(|&n| plan.id(n).to_string());
+        let failed: BTreeSet<_> =
+            failed.chain(naive.edges.iter().map(|&e| plan.edge_id(e).to_string())).collect();
+        prop_assert_eq!(failed, impact.failed.iter().map(ToString::to_string).collect());
 
         let (broken, rerouted) = naive.pairs();
         let named = |(a, b): (usize, usize)| (plan.id(a), plan.id(b));

@@ -63,7 +63,7 @@ pub(crate) async fn list_slos(
     items.retain(|slo| {
         query.service.as_ref().is_none_or(|service| slo.service.as_ref() == Some(service))
             && query.team.as_ref().is_none_or(|team| slo.teams.contains(team))
-            && (query.state.is_empty() || query.state.contains(&slo.state))
+            && (query.state.is_empty() || query.state.iter().any(|state| is_in(slo, *state)))
     });
     let services = rollups(&items, |slo| slo.service.iter().cloned().collect());
     let teams = rollups(&items, |slo| slo.teams.clone());
@@ -297,6 +297,17 @@ fn view(judged: &SloJudged) -> SloView {
     }
 }
 
+/// Whether something of it burns now, also where its budget is used up.
+fn burns(slo: &SloView) -> bool {
+    let burns = slo.objectives.iter().flat_map(|objective| &objective.burns);
+    slo.state == SloState::Burning || burns.into_iter().any(|burn| burn.burns || burn.held)
+}
+
+/// Whether it is asked for by a state: what burns is, also where its budget is used up.
+fn is_in(slo: &SloView, state: SloState) -> bool {
+    slo.state == state || state == SloState::Burning && burns(slo)
+}
+
 fn state_of(judged: &SloJudged, objectives: &[SloObjective], broken: bool) -> SloState {
     if objectives.iter().any(|objective| objective.budget_left < 0.0 && !objective.cold_start) {
         return SloState::Exhausted;
@@ -390,7 +401,7 @@ fn rollups(items: &[SloView], names: impl Fn(&SloView) -> Vec<String>) -> Vec<Sl
                 slos: slos.len() as u64,
                 objectives: objectives().count() as u64,
                 met: objectives().filter(met).count() as u64,
-                burning: slos.iter().filter(|slo| slo.state == SloState::Burning).count() as u64,
+                burning: slos.iter().filter(|slo| burns(slo)).count() as u64,
                 least_budget_left: slos
                     .iter()
                     .filter_map(|slo| least_left(slo))

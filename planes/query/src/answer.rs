@@ -79,10 +79,24 @@ fn json(column: &dyn Array, index: usize) -> serde_json::Value {
         Some(Value::Text(text)) => text.into_string().into(),
         None => {
             let options = FormatOptions::default();
-            let formatter = ArrayFormatter::try_new(column, &options);
-            formatter.map_or(serde_json::Value::Null, |f| f.value(index).to_string().into())
+            let Ok(formatter) = ArrayFormatter::try_new(column, &options) else {
+                return serde_json::Value::Null;
+            };
+            let text = formatter.value(index).to_string();
+            let whole = column.data_type().is_decimal().then(|| whole(&text)).flatten();
+            whole.map_or_else(|| text.into(), serde_json::Value::Number)
         }
     }
+}
+
+/// The number that a decimal is, if it has no fraction and fits 64 bits.
+fn whole(text: &str) -> Option<serde_json::Number> {
+    let (number, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.bytes().any(|digit| digit != b'0') {
+        return None;
+    }
+    let signed = number.parse::<i64>().ok().map(Into::into);
+    signed.or_else(|| number.parse::<u64>().ok().map(Into::into))
 }
 
 impl Engine {

@@ -6,6 +6,7 @@
 //! moved, each sum, difference and product becomes a function that says what does not fit. A filter that is sent to a
 //! site is written with operators, which that site checks for itself.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::compute::kernels::numeric;
@@ -45,7 +46,15 @@ impl ExprPlanner for WideNumbers {
             BinaryOperator::Multiply => Operator::Multiply,
             _ => return Ok(PlannerResult::Original(expr)),
         };
-        let Some(wide) = wide_enough(op, &left, &right) else {
+        let constant = is_count(&expr.left) && right == DataType::UInt64
+            || is_count(&expr.right) && left == DataType::UInt64;
+        let wide = match op {
+            Operator::Minus => wide_enough(op, &left, &right),
+            // A constant takes the other side's type, which has 64 bits as well.
+            _ if constant => Some(DataType::UInt64),
+            _ => wide_enough(op, &left, &right),
+        };
+        let Some(wide) = wide else {
             return Ok(PlannerResult::Original(expr));
         };
         let widened = |side, have: DataType| {
@@ -54,6 +63,11 @@ impl ExprPlanner for WideNumbers {
         let done = BinaryExpr::new(widened(expr.left, left), op, widened(expr.right, right));
         Ok(PlannerResult::Planned(Expr::BinaryExpr(done)))
     }
+}
+
+/// Whether it is a whole number that is written out, and not below 0.
+const fn is_count(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Int64(Some(0..)), _))
 }
 
 /// What both sides become before they are computed with; `None` where DataFusion makes them wide enough: a number of
@@ -90,6 +104,7 @@ impl AnalyzerRule for CheckedArithmetic {
 }
 
 fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let any = Cell::new(false);
     let plan = plan.transform_up_with_subqueries(|plan| {
         // What a table is scanned with is checked above it already.
         if matches!(plan, LogicalPlan::TableScan(_)) {
@@ -102,13 +117,21 @@ fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
             let done = expr.transform_up(|expr| checked_expr(expr, &schema))?;
             Ok(if done.transformed { done.update_data(|expr| name.restore(expr)) } else { done })
         })?;
-        if done.transformed { done.map_data(LogicalPlan::recompute_schema) } else { Ok(done) }
+        any.set(any.get() || done.transformed);
+        // What is divided may be null, which all above it have to know.
+        if any.get() { done.map_data(LogicalPlan::recompute_schema) } else { Ok(done) }
     })?;
     Ok(plan.data)
 }
 
 fn checked_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (which, args) = match &expr {
+        Expr::BinaryExpr(division)
+            if matches!(division.op, Operator::Divide | Operator::Modulo) =>
+        {
+            let guarded = crate::divided::guarded(division, schema);
+            return Ok(guarded.map_or_else(|| Transformed::no(expr), Transformed::yes));
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let Some(which) = Which::of(*op) else { return Ok(Transformed::no(expr)) };
             (which, vec![left.as_ref().clone(), right.as_ref().clone()])
@@ -128,6 +151,9 @@ fn checked_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 /// The expression with operators in place of checks, as SQL has them.
 pub(crate) fn with_operators(expr: Expr) -> Result<Expr> {
     let plain = expr.transform_up(|expr| {
+        if let Some(divisor) = crate::divided::divisor(&expr) {
+            return Ok(Transformed::yes(divisor.clone()));
+        }
         let Expr::ScalarFunction(function) = &expr else { return Ok(Transformed::no(expr)) };
         let inner: &dyn std::any::Any = function.func.inner().as_ref();
         let Some(Checked { which, .. }) = inner.downcast_ref() else {

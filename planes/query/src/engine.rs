@@ -240,6 +240,7 @@ impl Engine {
             .with_runtime_env(Arc::clone(&self.environment))
             .with_expr_planners(planners)
             .with_analyzer_rule(Arc::new(crate::checked::CheckedArithmetic))
+            .with_physical_optimizer_rule(Arc::new(crate::windows::WindowsReserve))
             .with_scalar_functions(scalar)
             .with_aggregate_functions(aggregates())
             .with_window_functions(SessionStateDefaults::default_window_functions())

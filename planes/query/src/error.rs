@@ -64,12 +64,30 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-/// What is meant where an address is compared with a text.
+/// Why a function is not there that DataFusion has, and what does the same; or what is meant where an address is compared
+/// with a text.
 fn with_hint(text: String) -> String {
+    let named = text.split_once("Invalid function '").and_then(|(_, rest)| rest.split_once('\''));
+    if let Some(hint) = named.and_then(|(name, _)| left_out(&name.to_lowercase())) {
+        return hint;
+    }
     if text.contains("FixedSizeBinary(16)") && text.contains("Utf8") {
         return format!(
             "{text}; an address is compared with ip('192.0.2.1'), or by in_prefix(column, '192.0.2.0/24')"
         );
     }
     text
+}
+
+fn left_out(name: &str) -> Option<String> {
+    let instead = match name {
+        "replace" => "use regexp_replace, or translate for single characters",
+        "lpad" | "rpad" | "repeat" => "use concat with constants, or to_char",
+        "array_agg" | "string_agg" => "group by the value as well, so that each is a row",
+        _ if crate::functions::LEFT_OUT.contains(&name) => {
+            return Some(format!("{name} is left out: it tells of files or types, not of rows"));
+        }
+        _ => return None,
+    };
+    Some(format!("{name} is left out, because what it makes may be of any size; {instead}"))
 }

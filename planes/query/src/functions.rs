@@ -15,8 +15,7 @@ use datafusion::logical_expr::{
 
 /// DataFusion's functions that are not there: what can make values of any size out of a number, and what tells of files
 /// and of columns' metadata.
-#[cfg(test)]
-const LEFT_OUT: &[&str] = &[
+pub(crate) const LEFT_OUT: &[&str] = &[
     "arrow_field",
     "arrow_metadata",
     "file_row_index",

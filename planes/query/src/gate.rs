@@ -156,6 +156,7 @@ impl VisitorMut for Gate<'_> {
     /// What is grouped by twice is grouped by once: the planner fails at such groups.
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<String> {
         once(&mut query.body);
+        crate::ordered::by_name(query);
         ControlFlow::Continue(())
     }
 

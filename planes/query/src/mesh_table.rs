@@ -188,6 +188,8 @@ pub(crate) struct Top {
     pub(crate) groups: usize,
     /// The column that they are ordered by, largest first.
     pub(crate) column: usize,
+    /// There are no other values beside it.
+    pub(crate) alone: bool,
 }
 
 /// What the sites made of a part of the question.
@@ -241,14 +243,21 @@ impl PartTable {
         if cut.is_empty() {
             return;
         }
+        let others = match top.alone {
+            true => "",
+            false => {
+                "; other values of the same groups lack the same rows, and may be too small by more"
+            }
+        };
         let text = format!(
-            "{} sent their {} largest groups and have more: a value may be too small by {at_most} at most",
+            "{} sent their {} largest groups and have more: what the groups are ordered by may be too small by {at_most} at most{others}",
             cut.join(", "),
             top.groups + 1
         );
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let method = "top-k".to_owned();
-        notes.push(Approximation { method, at_most: Some(at_most), relative: None, text });
+        let at_most = top.alone.then_some(at_most);
+        notes.push(Approximation { method, at_most, relative: None, text });
     }
 }
 

@@ -13,8 +13,8 @@ use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
-    Aggregate, Expr, FetchType, Limit, LogicalPlan, LogicalPlanBuilder, SkipType, Sort, Volatility,
-    cast, ident, lit,
+    Aggregate, Expr, ExprSchemable, FetchType, Limit, LogicalPlan, LogicalPlanBuilder, SkipType,
+    Sort, Volatility, cast, ident, lit,
 };
 use datafusion::sql::unparser::plan_to_sql;
 
@@ -116,6 +116,18 @@ impl Splitter {
             let index = aggregate.schema.maybe_index_of_column(of)?;
             index.checked_sub(aggregate.group_expr.len())
         });
+        // What is computed of values that lack something may be off either way.
+        let plain = |expr: &&Expr| matches!(unaliased(expr), Expr::Column(_));
+        let by = by.filter(|_| {
+            projection.expr.iter().all(|expr| {
+                let groups = &aggregate.group_expr;
+                let of_groups = |column: &&Column| {
+                    let index = aggregate.schema.maybe_index_of_column(column);
+                    index.is_some_and(|index| index < groups.len())
+                };
+                plain(&expr) || expr.column_refs().iter().all(of_groups)
+            })
+        });
         let groups = LEAST_GROUPS.max(wanted.saturating_mul(GROUPS_FOR_ONE));
         let top = by.map(|by| (by, groups));
         let Some(grouped) = self.grouped(aggregate, top)? else { return Ok(None) };
@@ -148,8 +160,12 @@ impl Splitter {
         let renamed: Vec<Expr> =
             renamed.map(|(column, name)| Expr::Column(column).alias(name)).collect();
         let mut part = LogicalPlanBuilder::from(made).project(renamed)?;
-        let top =
-            merging.top.map(|(part, groups)| Top { groups, column: by_column(aggregate, part) });
+        let alone = merging.parts.len() == 1;
+        let top = merging.top.map(|(part, groups)| Top {
+            groups,
+            column: by_column(aggregate, part),
+            alone,
+        });
         if let Some((index, groups)) = merging.top {
             let largest = ident(format!("p{index}")).sort(false, false);
             part = part.sort([largest])?.limit(0, Some(groups + 1))?;
@@ -210,7 +226,7 @@ pub(crate) fn put_together(
     let columns: Vec<Expr> = columns
         .map(|((relation, field), value)| {
             // How many decimals a quotient has is not known to a plan whose types are not settled.
-            let value = match datafusion::logical_expr::ExprSchemable::get_type(&value, &schema) {
+            let value = match value.get_type(&schema) {
                 Ok(have) if have.is_decimal() => value,
                 _ => cast(value, field.data_type().clone()),
             };
@@ -265,6 +281,7 @@ impl Merging {
             }
             return Ok(Some(merging));
         }
+        let grows = top.is_some() && only_grows(aggregate)?;
         for (index, expr) in aggregate.aggr_expr.iter().enumerate() {
             let Expr::AggregateFunction(function) = unaliased(expr) else { return Ok(None) };
             let params = &function.params;
@@ -280,15 +297,7 @@ impl Merging {
             if let Some((by, groups)) = top
                 && by == index
             {
-                let args = &function.params.args;
-                let data_type = args.first().map(|arg| {
-                    datafusion::logical_expr::ExprSchemable::get_type(arg, aggregate.input.schema())
-                });
-                let rising = match function.func.name() {
-                    "count" => true,
-                    "sum" => data_type.transpose()?.as_ref().is_some_and(never_negative),
-                    _ => false,
-                };
+                let rising = grows && function.func.name() != "max";
                 let alone = merging.parts.len().checked_sub(1);
                 // Sums that other values need as well are where they were first.
                 let part = merging.parts.iter().position(|part| part == unaliased(expr));
@@ -378,6 +387,26 @@ impl Merging {
         });
         ident(format!("m{index}"))
     }
+}
+
+/// Whether each value only grows with each row: sums of what is never negative, counts, and labels, of which the largest
+/// is taken. What lacks rows is too small then, and nothing else.
+fn only_grows(aggregate: &Aggregate) -> Result<bool> {
+    for expr in &aggregate.aggr_expr {
+        let Expr::AggregateFunction(function) = unaliased(expr) else { return Ok(false) };
+        let [arg, ..] = function.params.args.as_slice() else { return Ok(false) };
+        let data_type = arg.get_type(aggregate.input.schema())?;
+        let grows = match function.func.name() {
+            "count" => true,
+            "sum" => never_negative(&data_type),
+            "max" => data_type.is_string(),
+            _ => false,
+        };
+        if !grows {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What is counted once, if all that is asked is how many different values of one thing there are.

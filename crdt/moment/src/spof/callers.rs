@@ -15,8 +15,9 @@ use crate::moment::Moment;
 struct Sources {
     /// Over the ways from all agents together.
     tree: Dominators,
-    /// Targets that flow paths were observed to, under each machine that lies on all of these.
-    observed: Vec<(u32, u32)>,
+    /// Targets under each machine that cuts them off where the tree alone does not tell: one that lies on all flow
+    /// paths that were observed to them, or is all of the agents that are where they are.
+    alone: Vec<(u32, u32)>,
     /// By name: a target of the tree alone.
     by_tree: Vec<bool>,
 }
@@ -70,18 +71,26 @@ impl Moment {
         let mut tree = Dominators::new(count);
         tree.find(self, &self.roots(), |_| false);
         let mut by_tree = vec![false; count];
-        let mut observed = Vec::new();
+        let mut alone = Vec::new();
         let names = tree.reached().iter().flat_map(|&machine| self.all_names(machine));
         for target in names.filter(|&name| self.is_target(name)) {
             let machine = self.first_name(target);
             let paths = self.paths.through.of(target).iter().copied();
             let paths = paths.filter(|&path| self.paths.target[path as usize] == target);
+            let cuts = |&node: &u32| {
+                node != machine && tree.dominates(node, machine) && self.is_all_home(node, target)
+            };
             let Some(common) = on_all(self, paths) else {
-                by_tree[target as usize] = true;
+                match self.home_agents(target).next() {
+                    None => by_tree[target as usize] = true,
+                    Some(agent) => {
+                        let home = Some(self.first_name(agent));
+                        alone.extend(home.filter(cuts).map(|node| (node, target)));
+                    }
+                }
                 continue;
             };
-            let cuts = |&node: &u32| node != machine && tree.dominates(node, machine);
-            observed.extend(common.into_iter().filter(cuts).map(|node| (node, target)));
+            alone.extend(common.into_iter().filter(cuts).map(|node| (node, target)));
         }
         // To these no links are known all the way.
         let mut beyond: Vec<u32> = self.paths.target.clone();
@@ -94,10 +103,16 @@ impl Moment {
             let paths = self.paths.through.of(target).iter().copied();
             let paths = paths.filter(|&path| self.paths.target[path as usize] == target);
             let common = on_all(self, paths).unwrap_or_default().into_iter();
-            observed.extend(common.filter(|&node| node != machine).map(|node| (node, target)));
+            let cuts = |&node: &u32| node != machine && self.is_all_home(node, target);
+            alone.extend(common.filter(cuts).map(|node| (node, target)));
         }
-        observed.sort_unstable();
-        Sources { tree, observed, by_tree }
+        alone.sort_unstable();
+        Sources { tree, alone, by_tree }
+    }
+
+    /// Whether no agent is left that is where a target is, once a machine is gone.
+    fn is_all_home(&self, machine: u32, target: u32) -> bool {
+        self.home_agents(target).all(|agent| self.first_name(agent) == machine)
     }
 
     fn is_called(&self, node: u32) -> bool {
@@ -113,7 +128,7 @@ impl Moment {
             called[self.first_name(node) as usize] = 1;
         }
         sources.tree.sum_up(&mut called);
-        for &(node, target) in &sources.observed {
+        for &(node, target) in &sources.alone {
             called[node as usize] += u64::from(self.is_called(target));
         }
         for node in nodes().filter(|&node| self.is_called(node)) {
@@ -126,13 +141,13 @@ impl Moment {
 
     /// Marks what fails with each node of a batch.
     fn fail_each(&self, batch: &[u32], sources: &Sources, circles: &Circles, room: &mut Room) {
-        let Sources { tree, observed, by_tree } = sources;
+        let Sources { tree, alone, by_tree } = sources;
         for (bit, &node) in batch.iter().enumerate() {
             for name in self.all_names(node) {
                 room.fail(self, circles, name, 1 << bit);
             }
-            let from = observed.partition_point(|&(over, _)| over < node);
-            let targets = observed[from..].iter().take_while(|&&(over, _)| over == node);
+            let from = alone.partition_point(|&(over, _)| over < node);
+            let targets = alone[from..].iter().take_while(|&&(over, _)| over == node);
             targets.for_each(|&(_, target)| room.fail(self, circles, target, 1 << bit));
             if let Some(down) = room.down.get_mut(tree.below(node).start) {
                 *down |= u64::from(tree.holds(node)) << bit;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use hashbrown::HashSet;
-use holm_model::{NodeId, NodeKind};
+use holm_model::{NodeId, NodeKind, SiteId};
 
 use super::Ranked;
 use crate::builder::as_index;
@@ -98,15 +98,19 @@ impl Moment {
         let by_as = self.originated();
         for names in named.chunk_by(|a, b| a.0 == b.0) {
             let mut selection = Selection::default();
+            let mut sites: Vec<SiteId> = Vec::new();
             for (node, name) in names {
-                if name.kind() == NodeKind::As {
-                    let from = by_as.partition_point(|(by, _)| by < node);
-                    let own = by_as[from..].iter().take_while(|(by, _)| by == node);
-                    selection.nodes.extend(own.map(|(_, node)| *node));
-                } else {
-                    self.add_parts(name, *node, &mut selection);
+                match name.kind() {
+                    NodeKind::As => {
+                        let from = by_as.partition_point(|(by, _)| by < node);
+                        let own = by_as[from..].iter().take_while(|(by, _)| by == node);
+                        selection.nodes.extend(own.map(|(_, node)| *node));
+                    }
+                    NodeKind::Site => sites.extend(SiteId::new(name.name())),
+                    _ => self.add_attached(*node, &mut selection),
                 }
             }
+            self.add_sites(&sites, &mut selection);
             parts.push((Class::Named, names[0].0, selection.nodes));
         }
         let prefixes =

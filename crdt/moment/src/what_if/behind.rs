@@ -56,7 +56,7 @@ impl Moment {
     }
 
     /// Targets that something reached, and that nothing reaches any more on any way. To some only ways of
-    /// flows are known, with hops that did not answer.
+    /// flows are known, with hops that did not answer. What is where an agent is that still stands is not lost.
     pub(super) fn lost_targets(&self, scratch: &Scratch) -> Vec<u32> {
         let arrivals = self.arrivals();
         let paths = self.paths_near_gone(scratch).into_iter();
@@ -69,6 +69,7 @@ impl Moment {
         nodes
             .into_iter()
             .filter(|&node| self.is_target(node) && !scratch.gone_nodes.has(node))
+            .filter(|&node| self.home_agents(node).all(|agent| scratch.gone_nodes.has(agent)))
             .filter(|&node| {
                 let machine = self.first_name(node);
                 let mut seen = arrivals.seen(machine).iter().enumerate();

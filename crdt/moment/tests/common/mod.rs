@@ -35,6 +35,10 @@ pub struct Plan {
     pub runs_on: Vec<(usize, usize)>,
     /// What is where an agent is.
     pub seen_from: Vec<(usize, usize)>,
+    /// What belongs to the site of an agent.
+    pub located: Vec<(usize, usize)>,
+    /// By which sites services were recorded, by the numbers in their names.
+    pub recorded: BTreeSet<(usize, usize)>,
     /// Other names, all of them addresses of hosts.
     pub also: Vec<(usize, NodeId)>,
     order: Option<u64>,
@@ -103,23 +107,82 @@ impl Plan {
             let (node, agent) = (builder.node(self.id(node)), builder.node(self.id(agent)));
             builder.seen_from(node, agent);
         }
+        for &(node, agent) in &self.located {
+            let site = self.names[agent].name().parse().expect("valid");
+            let node = builder.node(self.id(node));
+            builder.located_at(node, &site);
+        }
+        for &(node, site) in &self.recorded {
+            let node = builder.node(self.id(node));
+            builder.recorded_by(node, &format!("n{site}").parse().expect("valid"));
+        }
         builder.build()
+    }
+
+    /// The agents that are where a node is.
+    pub fn home_agents(&self, n: usize) -> BTreeSet<usize> {
+        let machine = self.machine(n);
+        let here = self.located.iter().filter(|(node, _)| machine.contains(node));
+        here.map(|&(_, agent)| agent).filter(|&agent| agent != n).collect()
+    }
+
+    /// With what several ASes or sites among these keep up only together.
+    pub fn falling(&self, nodes: BTreeSet<usize>) -> BTreeSet<usize> {
+        let of_kind = |kind| nodes.iter().filter(move |&&n| self.kind(n) == kind).count();
+        let mut all = nodes.clone();
+        if of_kind(NodeKind::As) > 1 {
+            let held = (0..self.names.len()).filter(|&n| {
+                let addresses = self.addresses(n).into_iter();
+                let mut by = addresses.map(|address| self.originators(address));
+                by.any(|by| !by.is_empty() && by.is_subset(&nodes))
+            });
+            all.extend(held);
+        }
+        if of_kind(NodeKind::Site) > 1 {
+            let fails = |site: usize| {
+                let name = format!("site:n{site}");
+                nodes.iter().any(|&n| self.names[n].to_string() == name)
+            };
+            let run = self.of_kind(NodeKind::Service).into_iter().filter(|&n| {
+                let mut by = self.recorded.iter().filter(|(node, _)| *node == n).peekable();
+                by.peek().is_some() && by.all(|&(_, site)| fails(site))
+            });
+            all.extend(run);
+        }
+        all.into_iter().flat_map(|n| self.machine(n)).collect()
+    }
+
+    /// Who originates the longest prefix that holds an address: the last number of 203.0.113.
+    fn originators(&self, address: usize) -> BTreeSet<usize> {
+        let by = |prefix: usize| -> BTreeSet<usize> {
+            let into = self.edges.iter().filter(|e| e.1 == EdgeKind::Routing && e.2 == prefix);
+            into.map(|e| e.0).filter(|&n| self.kind(n) == NodeKind::As).collect()
+        };
+        let holds = |prefix: &usize| {
+            let length = self.names[*prefix].name().rsplit_once('/').expect("a prefix").1;
+            address < 1 << (32 - length.parse::<u32>().expect("a length"))
+        };
+        // Each lies in the one before.
+        let holding = self.of_kind(NodeKind::Prefix).into_iter().filter(holds);
+        holding.map(by).rfind(|by| !by.is_empty()).unwrap_or_default()
+    }
+
+    /// The last numbers of a node's addresses.
+    fn addresses(&self, n: usize) -> BTreeSet<usize> {
+        let also = self.also.iter().filter(|(node, _)| *node == n).map(|(_, name)| name);
+        let names = std::iter::once(&self.names[n]).chain(also);
+        let names = names.filter(|name| matches!(name.kind(), NodeKind::Host | NodeKind::Hop));
+        names
+            .filter_map(|name| Some(name.name().rsplit_once('.')?.1.parse().expect("a number")))
+            .collect()
     }
 
     /// The nodes that share addresses, also over others, `n` among them: one machine.
     pub fn machine(&self, n: usize) -> BTreeSet<usize> {
-        let of = |n: usize| -> BTreeSet<&str> {
-            let also = self.also.iter().filter(|(node, _)| *node == n).map(|(_, name)| name);
-            let names = std::iter::once(&self.names[n]).chain(also);
-            names
-                .filter(|name| matches!(name.kind(), NodeKind::Host | NodeKind::Hop))
-                .map(NodeId::name)
-                .filter(|name| name.contains('.'))
-                .collect()
-        };
+        let of = |n: usize| self.addresses(n);
         let mut machine = BTreeSet::from([n]);
         loop {
-            let known: BTreeSet<&str> = machine.iter().flat_map(|&n| of(n)).collect();
+            let known: BTreeSet<usize> = machine.iter().flat_map(|&n| of(n)).collect();
             let more = (0..self.names.len()).filter(|&m| !of(m).is_disjoint(&known));
             let next: BTreeSet<usize> = machine.iter().copied().chain(more).collect();
             if next == machine {
@@ -144,14 +207,14 @@ impl Plan {
 
     /// What is in one place though no edge says so.
     pub fn ties(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.runs_on.iter().chain(&self.seen_from).copied()
+        self.runs_on.iter().chain(&self.seen_from).chain(&self.located).copied()
     }
 }
 
 /// How many of each kind: agents may be missing altogether.
 fn names() -> impl Strategy<Value = Vec<NodeId>> {
     let parts = (0_usize..4, 1_usize..5, 1_usize..4, 0_usize..4, 0_usize..3, 0_usize..3);
-    (parts, 0_usize..2, 0_usize..2).prop_map(
+    (parts, 0_usize..2, 0_usize..4).prop_map(
         |((agents, hops, hosts, services, systems, prefixes), devices, sites)| {
             let kinds = [
                 (NodeKind::Agent, agents),
@@ -193,24 +256,31 @@ pub fn plan() -> impl Strategy<Value = Plan> {
         let path = (0..count, 0..count, 0..3_u8, proptest::collection::vec(hop, 0..4));
         let edges = proptest::collection::btree_set(edge, 0..24);
         let paths = proptest::collection::vec(path, 0..5);
-        let ties = proptest::collection::vec((0..count, 0..count), 0..5);
+        let ties = proptest::collection::vec((0..count, 0..count), 0..8);
+        let recorded = proptest::collection::btree_set((0..count, 0_usize..4), 0..9);
         // Addresses that no host has as its first name.
         let also = proptest::collection::btree_map(prop_oneof![Just(1), Just(3)], 0..count, 0..3);
-        (Just(names), edges, paths, ties, also).prop_map(|(names, edges, paths, ties, also)| {
+        let told = (ties, recorded);
+        (Just(names), edges, paths, told, also).prop_map(|(names, edges, paths, told, also)| {
+            let (ties, recorded) = told;
             let has_more = |&(_, node): &(i32, usize)| {
                 matches!(names[node].kind(), NodeKind::Agent | NodeKind::Host | NodeKind::Device)
             };
             let address = |i: i32| format!("host:203.0.113.{i}").parse().expect("valid");
             let also = also.into_iter().filter(has_more);
             let also = also.map(|(i, node)| (node, address(i))).collect();
-            let between = |from: NodeKind, to: NodeKind| {
-                let these =
-                    |&(a, b): &(usize, usize)| (names[a].kind(), names[b].kind()) == (from, to);
+            let between = |from: &[NodeKind], to: NodeKind| -> Vec<(usize, usize)> {
+                let these = |&(a, b): &(usize, usize)| {
+                    from.contains(&names[a].kind()) && names[b].kind() == to
+                };
                 ties.iter().copied().filter(these).collect()
             };
+            let is_service = |&(node, _): &(usize, usize)| names[node].kind() == NodeKind::Service;
             Plan {
-                runs_on: between(NodeKind::Service, NodeKind::Host),
-                seen_from: between(NodeKind::Service, NodeKind::Agent),
+                runs_on: between(&[NodeKind::Service], NodeKind::Host),
+                seen_from: between(&[NodeKind::Service], NodeKind::Agent),
+                located: between(&[NodeKind::Host, NodeKind::Hop], NodeKind::Agent),
+                recorded: recorded.into_iter().filter(is_service).collect(),
                 also,
                 names,
                 edges: edges.into_iter().collect(),

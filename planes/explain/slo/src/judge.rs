@@ -102,7 +102,10 @@ impl Attained {
             return Self { count, share: None, budget_left: 1.0 };
         }
         let bad = count.bad as f64 / count.total as f64;
-        Self { count, share: Some(1.0 - bad), budget_left: 1.0 - bad / (1.0 - target) }
+        let left = 1.0 - bad / (1.0 - target);
+        // Used up to its end is not more than may be.
+        let budget_left = if left.abs() < ROOM { 0.0 } else { left };
+        Self { count, share: Some(1.0 - bad), budget_left }
     }
 }
 
@@ -115,7 +118,8 @@ pub struct Standing {
     pub attained: Attained,
     /// How many events that were: what has parts counts once.
     pub events: u64,
-    /// There were fewer events than say anything: nothing burns.
+    /// There were fewer events than say anything, in the window and in the longest one that burns: nothing begins to
+    /// burn.
     pub cold_start: bool,
     /// The pairs of windows, over all sites.
     pub burns: [Burn; 3],
@@ -158,11 +162,13 @@ impl Definition {
         let to = minute_of(now);
         let from = minute_of(window.0);
         let (mut all, mut recent) = (Count::default(), Count::default());
+        let mut first = to;
         let mut pairs = [(Count::default(), Count::default()); 3];
         let mut sites = Vec::new();
         for (writer, series) in ledger.writers(measure.id) {
             let whole = series.sum(from, to);
             all += whole;
+            first = series.first().map_or(first, |minute| minute.min(first));
             let mut bad_lately = [0; 3];
             for (number, tier) in Tier::ALL.into_iter().enumerate() {
                 let (long, short) = tier.windows_min();
@@ -179,15 +185,21 @@ impl Definition {
             }
         }
         let events = all.total / measure.unit;
-        let cold_start = events < COLD_BELOW;
+        // A calendar that begins anew does not forget what its windows look back at.
+        let looked_at = all.total.max(pairs[Tier::Slow as usize].0.total);
+        let cold_start = looked_at / measure.unit < COLD_BELOW;
         let burns = std::array::from_fn(|number| {
             let (tier, (long, short)) = (Tier::ALL[number], pairs[number]);
             burn(tier, (rate(long, target), rate(short, target)), cold_start)
         });
         let attained = Attained::of(all, target);
         let length_ms = window.1.since(window.0);
-        let until = if window.1 > now { window.1 } else { now + length_ms };
-        let exhausts_at = exhausts(&attained, rate(recent, target), length_ms, (now, until));
+        let course = Course {
+            counted_ms: u64::from(to.saturating_sub(first.max(from))) * MINUTE_MS,
+            length_ms,
+            ends: (window.1 > now).then_some(window.1),
+        };
+        let exhausts_at = course.exhausts(attained.budget_left, rate(recent, target), now);
         Some(Standing { window, attained, events, cold_start, burns, exhausts_at, sites })
     }
 
@@ -236,23 +248,48 @@ const ROOM: f64 = 1e-9;
 
 fn burn(tier: Tier, (long, short): (Option<f64>, Option<f64>), cold: bool) -> Burn {
     let over = |rate: Option<f64>| rate.is_some_and(|rate| rate >= tier.limit() - ROOM);
-    let lasts = !cold && over(long);
-    Burn { tier, long, short, burns: lasts && over(short), lasts }
+    // What burnt lasts, however few events the window has after it began anew.
+    let lasts = over(long);
+    Burn { tier, long, short, burns: !cold && lasts && over(short), lasts }
 }
 
-/// In a line from now on: the budget that is left goes at the rate of the last six hours, and what was bad
-/// before stays in the window.
-fn exhausts(
-    attained: &Attained,
-    rate: Option<f64>,
+/// How far a window has come.
+struct Course {
+    /// Something has been counted for so long within it.
+    counted_ms: u64,
     length_ms: u64,
-    (now, until): (Millis, Millis),
-) -> Option<Millis> {
-    let rate = rate.filter(|rate| *rate > 0.0)?;
-    if attained.budget_left <= 0.0 {
-        return None;
+    /// The end of a calendar's; a rolling one has none.
+    ends: Option<Millis>,
+}
+
+impl Course {
+    /// When the budget is used up if as much is counted, and as much of it bad, as in the last six hours; `None` if it
+    /// is not within this window, or within its length of a rolling one.
+    ///
+    /// While a window fills, what is bad is a share of what there is: of a budget of which `left` is left after `e`, at
+    /// a burn rate `r`, nothing is left after `left * e / (r - 1)`. Of a full one `left / r` of its length passes; what
+    /// was bad before stays in it.
+    fn exhausts(&self, left: f64, rate: Option<f64>, now: Millis) -> Option<Millis> {
+        let rate = rate.filter(|rate| *rate > 0.0)?;
+        if left <= 0.0 {
+            return None;
+        }
+        let (counted, length) = (self.counted_ms as f64, self.length_ms as f64);
+        let fills = match self.ends {
+            Some(ends) => ends.since(now) as f64,
+            None => (length - counted).max(0.0),
+        };
+        let filling = if rate > 1.0 { left * counted / (rate - 1.0) } else { f64::INFINITY };
+        let after = if filling <= fills {
+            filling
+        } else if self.ends.is_none() {
+            let used = ((1.0 - left) * counted + rate * fills) / (counted + fills).max(1.0);
+            fills + (1.0 - used) * length / rate
+        } else {
+            return None;
+        };
+        let after_ms = (after / MINUTE_MS as f64).round() as u64 * MINUTE_MS;
+        let at = Millis(now.0.saturating_add(after_ms));
+        (at < self.ends.unwrap_or(now + self.length_ms)).then_some(at)
     }
-    let left_ms = attained.budget_left * length_ms as f64 / rate;
-    let at = Millis(now.0.saturating_add((left_ms / MINUTE_MS as f64).round() as u64 * MINUTE_MS));
-    (at < until).then_some(at)
 }

@@ -200,6 +200,20 @@ impl Series {
         self.slots.get(&number).copied().unwrap_or_default()
     }
 
+    /// The minute from which on something was counted, as far as it is remembered.
+    pub fn first(&self) -> Option<u32> {
+        let in_day = self.days.iter().find_map(|(number, _)| {
+            let day = self.day(*number)?;
+            let cell = day.cells.iter().position(|cell| !cell.is_empty())?;
+            Some(number * DAY_MIN + u32::try_from(cell).ok()? * day.cell_min)
+        });
+        let in_slot = self.slots.iter().find_map(|(slot, minutes)| {
+            let minute = minutes.iter().position(|minute| !minute.is_empty())?;
+            Some(slot * SLOT_MIN + u32::try_from(minute).ok()?)
+        });
+        in_day.into_iter().chain(in_slot).min()
+    }
+
     /// What was counted from minute `from` to minute `to` (excluded, since 1970): by minutes where they are
     /// known, else by the cells of the days that lie within.
     pub fn sum(&self, from: u32, to: u32) -> Count {

@@ -125,7 +125,7 @@ fn few_events_burn_nothing_and_none_are_not_perfect() {
     assert_eq!((stands.attained.share, stands.cold_start), (None, true));
     count(&mut ledger, &measure, "berlin", &steady(TODAY, TODAY + 49, 1, 1));
     let stands = slo.judge(&ledger, 0, at(TODAY + 49)).expect("there");
-    assert!(stands.cold_start && stands.burns.iter().all(|burn| !burn.burns && !burn.lasts));
+    assert!(stands.cold_start && stands.burns.iter().all(|burn| !burn.burns));
     assert!(stands.burns[0].long.is_some_and(|rate| (rate - 1_000.0).abs() < 1e-6));
     count(&mut ledger, &measure, "tokyo", &steady(TODAY, TODAY + 1, 1, 1));
     assert!(slo.judge(&ledger, 0, at(TODAY + 49)).expect("there").burns[0].burns);
@@ -148,14 +148,81 @@ fn a_calendar_begins_anew_and_its_forecast_ends_with_it() {
 
     let slo = self::slo(calendar, "Occurrences", "target: 0.75");
     let stands = slo.judge(&ledger, 0, at(TODAY + 360)).expect("there");
-    // A fifth of the budget is left; at 0.8 times it lasts 0.2 / 0.8 of a day.
-    assert_eq!(stands.exhausts_at, Some(at(TODAY + 360 + 360)));
-    let slo = self::slo(calendar, "Occurrences", "target: 0.5");
-    assert_eq!(
-        slo.judge(&ledger, 0, at(TODAY + 360)).expect("there").exhausts_at,
-        None,
-        "not today"
-    );
+    assert_eq!(stands.exhausts_at, None, "a fifth is bad, and a quarter may be");
+    // From noon on twice as much is bad as may be: what is left of the budget goes while the day fills.
+    count(&mut ledger, &measure, "berlin", &steady(TODAY + 360, TODAY + 720, 10, 4));
+    let stands = slo.judge(&ledger, 0, at(TODAY + 540)).expect("there");
+    assert!((stands.attained.budget_left - (1.0 - (720.0 + 720.0) / 5_400.0 / 0.25)).abs() < 1e-9);
+    assert_eq!(stands.exhausts_at, None, "used up");
+}
+
+#[test]
+fn the_forecast_is_when_the_ledgers_budget_is_used_up() {
+    let calendar = "duration: 1M, calendar: { startTime: 2022-01-01 00:00:00, timeZone: UTC }";
+    for window in [calendar, "duration: 30d, isRolling: true"] {
+        for (before, since) in [(0, 20), (5, 20), (5, 12), (8, 10)] {
+            let slo = slo(window, "Occurrences", "target: 0.99");
+            let measure = slo.measure(0).expect("there");
+            let (begun, from) = (at(TODAY), TODAY);
+            assert!(slo.window_at(begun).0 <= begun);
+            // A day at one rate, its last six hours at another, and on at that.
+            let mut ledger = Ledger::new();
+            let now = from + DAY_MIN;
+            count(&mut ledger, &measure, "berlin", &steady(from, now - 360, 1_000, before));
+            count(&mut ledger, &measure, "berlin", &steady(now - 360, now, 1_000, since));
+            let told = slo.judge(&ledger, 0, at(now)).expect("there").exhausts_at;
+            let mut used_up = None;
+            let mut minute = now;
+            while minute < now + 5 * DAY_MIN && used_up.is_none() {
+                count(&mut ledger, &measure, "berlin", &steady(minute, minute + 60, 1_000, since));
+                minute += 60;
+                let left = slo.judge(&ledger, 0, at(minute)).expect("there").attained.budget_left;
+                used_up = (left <= 0.0).then_some(at(minute));
+            }
+            match (told, used_up) {
+                (Some(told), Some(used_up)) => {
+                    assert!(
+                        told <= used_up && used_up.since(told) <= 3_600_000,
+                        "{told:?} {used_up:?}"
+                    );
+                }
+                (None, None) => {}
+                (Some(told), None) => assert!(told > at(now + 5 * DAY_MIN), "{told:?}"),
+                (None, Some(used_up)) => {
+                    panic!("{window} {before} {since}: used up at {used_up:?}")
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_burns_over_a_calendars_boundary_goes_on_burning() {
+    let calendar = "duration: 1d, calendar: { startTime: 2022-01-01 00:00:00, timeZone: UTC }";
+    let slo = slo(calendar, "Occurrences", "target: 0.99");
+    let measure = slo.measure(0).expect("there");
+    let mut ledger = Ledger::new();
+    count(&mut ledger, &measure, "berlin", &steady(TODAY - 600, TODAY - 90, 1, 0));
+    count(&mut ledger, &measure, "berlin", &steady(TODAY - 90, TODAY + 90, 1, 1));
+    for minute in [TODAY - 1, TODAY, TODAY + 1, TODAY + 40] {
+        let stands = slo.judge(&ledger, 0, at(minute)).expect("there");
+        assert!(stands.burns.iter().all(|burn| burn.burns && burn.lasts), "{minute}: {stands:?}");
+        assert!(!stands.cold_start);
+    }
+}
+
+#[test]
+fn a_budget_that_is_used_to_its_end_is_not_overdrawn() {
+    for target in ["0.8", "0.9", "0.95", "0.99", "0.999", "0.9995", "0.9999"] {
+        let slo =
+            slo("duration: 30d, isRolling: true", "Occurrences", &format!("target: {target}"));
+        let measure = slo.measure(0).expect("there");
+        let bad = ((1.0 - target.parse::<f64>().expect("a number")) * 100_000.0).round() as u64;
+        let mut ledger = Ledger::new();
+        count(&mut ledger, &measure, "berlin", &steady(TODAY, TODAY + 1, 100_000, bad));
+        let stands = slo.judge(&ledger, 0, at(TODAY + 1)).expect("there");
+        assert_eq!(stands.attained.budget_left, 0.0, "{target}");
+    }
 }
 
 #[test]

@@ -143,7 +143,11 @@ fn write_run(
     write_names(domain, rows, start, n);
     counters.flows += n as u64;
     counters.times_unknown += timeless as u64;
-    let latest = message.received_ns.saturating_add(AHEAD_NS);
+    // What nobody says when it was received, as raw datagrams of a file, is ahead of nothing.
+    let latest = match message.received_ns {
+        0 => LATEST_NS,
+        received_ns => received_ns.saturating_add(AHEAD_NS),
+    };
     within_time(rows.time(Time::Start).since_mut(start), LATEST_NS, counters);
     within_time(rows.time(Time::End).since_mut(start), latest.clamp(0, LATEST_NS), counters);
     rows.grow(n);

@@ -71,7 +71,7 @@ fn arithmetic_does_not_wrap() {
         one(
             "SELECT CASE WHEN flow.io.bytes > 100 THEN 0 ELSE flow.io.bytes * flow.io.bytes END AS n FROM flows ORDER BY n"
         ),
-        [[json!("0")], [json!("25")], [json!("49")]]
+        [[json!(0)], [json!(25)], [json!(49)]]
     );
 }
 
@@ -175,8 +175,6 @@ fn a_question_without_an_answer_is_the_askers_mistake() {
     let berlin = site("berlin", &[(1, 0), (2, 5)]);
     for sql in [
         "SELECT CAST('x' AS INT)",
-        "SELECT 1 / 0",
-        "SELECT 7 / (flow.io.bytes - flow.io.bytes) FROM flows",
         "SELECT count(*) FROM flows WHERE flow.time_received >= CAST('2026-99-99T00:00:00Z' AS TIMESTAMP WITH TIME ZONE)",
     ] {
         let error = ask(&berlin, &alone(), sql).expect_err(sql);

@@ -84,13 +84,17 @@ fn a_part_from_a_peer_passes_the_same_gate() {
 #[test]
 fn functions_that_make_much_of_nothing_are_not_there() {
     let acme = site_of("acme", "berlin");
-    for sql in [
-        "SELECT repeat('x', 1000000000)",
-        "SELECT lpad('x', 2000000000, 'y')",
-        "SELECT replace('aaaa', 'a', 'bbbb')",
+    for (sql, instead) in [
+        ("SELECT repeat('x', 1000000000)", "use concat"),
+        ("SELECT lpad('x', 2000000000, 'y')", "use concat"),
+        ("SELECT REPLACE('aaaa', 'a', 'bbbb')", "use regexp_replace"),
+        ("SELECT array_agg(probe) FROM active_results", "group by the value"),
+        ("SELECT input_file_name() FROM active_results", "is left out"),
+        ("SELECT coutn(*) FROM active_results", "Did you mean"),
     ] {
         let refused = ask(&acme, &alone(), sql);
-        assert!(matches!(refused, Err(QueryError::Invalid(_))), "{sql}: {refused:?}");
+        let said = matches!(&refused, Err(QueryError::Invalid(text)) if text.contains(instead));
+        assert!(said, "{sql}: {refused:?}");
     }
 }
 
@@ -172,7 +176,6 @@ fn what_cannot_be_meant_is_told_as_the_askers_mistake() {
     let site = crate::common::site("berlin", &[(1, 2), (3, 4)]);
     for sql in [
         "SELECT count(*) FROM flows WHERE time > '2026-13-45'",
-        "SELECT count(*)/0 FROM flows",
         "SELECT date_trunc('fortnight', time) FROM flows",
         "SELECT count(*) FROM flows WHERE source.address = ip('zz')",
         "SELECT count(*) FROM flows WHERE in_prefix(source.address, '10.0.0.0')",

@@ -133,3 +133,80 @@ fn joins_compute_as_everything_else_does() {
     );
     assert_eq!(null, [[Value::Null]]);
 }
+
+#[test]
+fn what_is_divided_by_zero_is_null_wherever_it_stands() {
+    let flows: Vec<(u32, u64)> = (0..20).map(|n| (n, u64::from(n % 4))).collect();
+    let (berlin, tokyo) = (site("berlin", &flows), site("tokyo", &flows));
+    let mesh = Arc::new(Mesh::of(&[&tokyo]));
+    for (sql, expected) in [
+        (
+            "SELECT count(*) FROM flows WHERE flow.io.bytes > 0 AND source.port / flow.io.bytes > 100",
+            json!(20),
+        ),
+        ("SELECT count(*) FROM flows WHERE source.port % flow.io.bytes >= 0", json!(30)),
+        ("SELECT count(*) FROM flows WHERE source.port / flow.io.bytes IS NULL", json!(10)),
+        ("SELECT max(source.port / flow.io.bytes) FROM flows", json!(443)),
+        (
+            "SELECT count(*) FILTER (WHERE flow.io.bytes > 0 AND 300 / flow.io.bytes > 100) FROM flows",
+            json!(20),
+        ),
+        (
+            "SELECT sum(CASE WHEN flow.io.bytes > 0 THEN source.port / flow.io.bytes ELSE 0 END) FROM flows",
+            json!(2 * 5 * (443 + 40 + 147)),
+        ),
+        (
+            "SELECT count(*) FROM (SELECT 6 / flow.io.bytes AS q FROM flows WHERE flow.io.bytes > 0) WHERE q = 3",
+            json!(10),
+        ),
+        (
+            "SELECT sum(flow.io.bytes) / count(*) FILTER (WHERE flow.io.bytes > 9) FROM flows",
+            Value::Null,
+        ),
+        ("SELECT 1 / 0", Value::Null),
+        ("SELECT count(*) % 0 FROM flows", Value::Null),
+        (
+            "SELECT count(k) FROM (SELECT count(*) / count(*) AS k FROM flows UNION ALL SELECT 5 % 0)",
+            json!(1),
+        ),
+        (
+            "SELECT max(n) FROM (SELECT k, count(*) AS n FROM (SELECT 1 AS k UNION ALL SELECT count(*) / count(*) FROM flows UNION ALL SELECT count(*) % count(*) FROM flows) GROUP BY k)",
+            json!(2),
+        ),
+        (
+            "SELECT count(*) FROM flows a JOIN flows b ON a.source.address = b.source.address AND a.source.port / a.flow.io.bytes = b.source.port WHERE a.site = b.site",
+            json!(10),
+        ),
+        (
+            "SELECT source.port / (flow.io.bytes - 1) AS q FROM flows GROUP BY 1 ORDER BY 1 DESC NULLS LAST LIMIT 1",
+            json!(221),
+        ),
+    ] {
+        assert_eq!(rows(&berlin, &mesh, sql)[0][0], expected, "{sql}");
+    }
+    mesh.asked.lock().expect("no panic").clear();
+    rows(&berlin, &mesh, "SELECT source.address FROM flows WHERE source.port / flow.io.bytes > 1");
+    let asked = mesh.asked.lock().expect("no panic").join("\n");
+    assert!(asked.contains("WHERE") && !asked.contains("divisor"), "{asked}");
+    let edge = "SELECT (-9223372036854775807 - 1) / -1";
+    assert!(ask(&berlin, &alone(), edge).is_err(), "no 64 bits hold it");
+}
+
+#[test]
+fn a_constant_beside_64_bits_leaves_a_number() {
+    let (berlin, _tokyo, mesh) = two();
+    for (sql, expected) in [
+        ("SELECT sum(flow.io.bytes) * 8 FROM flows", json!(336_000)),
+        ("SELECT 8 * sum(flow.io.bytes) / 60 FROM flows", json!(5_600)),
+        ("SELECT max(flow.io.bytes + 1) % 2 FROM flows", json!(1)),
+        ("SELECT max(flow.io.bytes * 8) FROM flows WHERE flow.io.bytes * 8 > 1", json!(16_000)),
+        ("SELECT sum(flow.io.bytes) * count(*) FROM flows", json!(1_680_000)),
+        ("SELECT min(flow.io.bytes) * -1 FROM flows", json!(-100)),
+        ("SELECT max(flow.io.bytes) / 3000 FROM flows", json!("0.6666")),
+        ("SELECT max(flow.io.bytes) - 2001 FROM flows", json!(-1)),
+        ("SELECT CAST(1.5 AS DECIMAL(5, 2))", json!("1.50")),
+        ("SELECT CAST(-3 AS DECIMAL(5, 2))", json!(-3)),
+    ] {
+        assert_eq!(rows(&berlin, &mesh, sql)[0][0], expected, "{sql}");
+    }
+}

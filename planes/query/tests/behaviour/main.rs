@@ -10,3 +10,4 @@ mod common;
 mod counting_fast;
 mod flows_over_time;
 mod growing;
+mod orders_and_windows;

@@ -67,3 +67,17 @@ fn an_end_and_how_long_it_lasted_are_a_start() {
         rows.iter().map(|row| row["flow.start"].parse().expect("a time")).collect();
     assert_eq!(starts, [NOW_NS - MS, NOW_NS, NOW_NS - i64::from(u32::MAX) * MS]);
 }
+
+#[test]
+fn what_nobody_says_when_it_came_is_ahead_of_nothing() {
+    let now_ms = (NOW_NS / MS) as u64;
+    let sets = [
+        set(2, template(256, &[(152, 8), (153, 8)])),
+        set(256, Bytes::default().u64(now_ms - 5).u64(now_ms)),
+    ];
+    let mut decoder = decoder();
+    for (received_ns, ahead) in [(0, 0), (NOW_NS - 120_000 * MS, 1), (NOW_NS, 1)] {
+        decoder.decode(exporter(), received_ns, &ipfix(0, &sets), &mut |_| {});
+        assert_eq!(decoder.totals().times_ahead, ahead, "{received_ns}");
+    }
+}
