@@ -43,7 +43,7 @@ test.describe("cut off", () => {
       await expect(around.getByRole("table", { name: "Around it" })).toContainText("about it");
       await page.keyboard.press("t");
       await expect(around.getByRole("link", { name: "The topology then" })).toHaveAttribute("href", /\/topology\?at=/);
-      const again = page.getByRole("button", { name: "Acknowledge" });
+      const again = page.getByRole("button", { name: "Acknowledge", exact: true });
       if (await again.isVisible()) await again.click();
       await expect(happened).toContainText("ack");
       await page.getByRole("button", { name: "Note…" }).click();

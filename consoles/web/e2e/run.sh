@@ -35,4 +35,4 @@ kill -USR1 "$demo"
 HOLM_CUT_OFF_URL=$(node -e 'console.log(JSON.parse(process.env.HOLM_CONSOLE_URLS).find((l) => l.site === "tokyo").login_url)')
 export HOLM_CUT_OFF_URL
 cp test-results/.session-tokyo.json test-results/.session-cut-off.json
-npx playwright test cut-off.spec.ts
+npx playwright test --grep "cut off"
