@@ -48,8 +48,20 @@ impl<'a> Found<'a> {
     /// Something with one name at both moments.
     pub(crate) fn take_one(&mut self, id: ElementId, records: &'a Records) {
         let when = all_intervals(&[records], &self.part.heard);
+        self.take_both(id, when, vec![records]);
+    }
+
+    /// The same made of several records.
+    fn take_both(&mut self, id: ElementId, when: IntervalSet, records: Vec<&'a Records>) {
         let (was, is) = (when.contains(self.from), when.contains(self.to));
-        self.take(Both { id, when, was, is, before: vec![records], after: vec![records] });
+        self.take(Both { id, when, was, is, before: records.clone(), after: records });
+    }
+
+    /// Whether a node has the same names at both moments.
+    fn is_settled(&self, node: NodeIndex) -> bool {
+        let Part { before, joined, .. } = self.part;
+        let shown = joined.shown(node);
+        before.shown(node) == shown && before.others(shown) == joined.others(shown)
     }
 
     fn take(&mut self, both: Both<'_>) {
@@ -84,13 +96,14 @@ impl<'a> Found<'a> {
         for (index, node) in (0..).zip(&self.graph.nodes) {
             let Some(node) = node.as_ref() else { continue };
             let id = ElementId::Node(node.id.clone());
-            let alone =
-                |names: &Joined| names.shown(index) == index && names.others(index).is_empty();
-            if alone(before) && alone(joined) {
-                let when = self.graph.existence(&[node], &self.part.heard);
-                let (was, is) = (when.contains(self.from), when.contains(self.to));
-                let records = vec![&node.records];
-                self.take(Both { id, when, was, is, before: records.clone(), after: records });
+            if self.is_settled(index) {
+                if joined.shown(index) == index {
+                    let names: Vec<NodeIndex> = joined.all(index).collect();
+                    let slots = self.slots(&names, index);
+                    let when = self.graph.existence(&slots, &self.part.heard);
+                    let records: Vec<_> = slots.iter().map(|slot| &slot.records).collect();
+                    self.take_both(id, when, records);
+                }
                 continue;
             }
             if joined.shown(index) == index {
@@ -145,16 +158,16 @@ impl<'a> Found<'a> {
 
     pub(crate) fn edges(&mut self) {
         let Part { before, joined, .. } = self.part;
-        let (mut then, mut now) = (Drawn::new(), Drawn::new());
+        let (mut then, mut now, mut both) = (Drawn::new(), Drawn::new(), Drawn::new());
         for edge in self.graph.edges.iter().flatten() {
-            let is_alone = |node: NodeIndex| {
-                [before, joined]
-                    .iter()
-                    .all(|names| names.shown(node) == node && names.others(node).is_empty())
-            };
-            if is_alone(edge.from) && is_alone(edge.to) {
-                if let Some(id) = self.graph.edge_id(edge) {
-                    self.take_one(ElementId::Edge(id), &edge.records);
+            if self.is_settled(edge.from) && self.is_settled(edge.to) {
+                let has_one = |node| joined.shown(node) == node && joined.others(node).is_empty();
+                match self.drawn_as(edge, joined) {
+                    Some(id) if has_one(edge.from) && has_one(edge.to) => {
+                        self.take_one(ElementId::Edge(id), &edge.records);
+                    }
+                    Some(id) => both.entry(id).or_default().push(edge),
+                    None => {}
                 }
                 continue;
             }
@@ -164,8 +177,14 @@ impl<'a> Found<'a> {
                 }
             }
         }
-        for parts in then.values_mut().chain(now.values_mut()) {
+        let all = then.values_mut().chain(now.values_mut()).chain(both.values_mut());
+        for parts in all.filter(|parts| parts.len() > 1) {
             parts.sort_by_cached_key(|edge| self.graph.edge_id(edge));
+        }
+        for (id, parts) in both {
+            let records = records_of(&parts);
+            let when = all_intervals(&records, &self.part.heard);
+            self.take_both(ElementId::Edge(id), when, records);
         }
         for (id, parts) in &now {
             if !self.any(parts, self.to) {
