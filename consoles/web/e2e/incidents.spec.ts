@@ -46,10 +46,15 @@ test.describe("cut off", () => {
       const again = page.getByRole("button", { name: "Acknowledge", exact: true });
       if (await again.isVisible()) await again.click();
       await expect(happened).toContainText("ack");
-      await page.getByRole("button", { name: "Note…" }).click();
-      await page.getByLabel("Note", { exact: true }).fill(`the uplink, ${theme}`);
-      await page.getByRole("button", { name: "Note", exact: true }).click();
-      await expect(happened).toContainText(`the uplink, ${theme}`);
+      // As many as make the timeline longer than its place: it must be scrolled by keys, too.
+      for (let n = 1; n <= 16; n += 1) {
+        await page.getByRole("button", { name: "Note…" }).click();
+        await page.getByLabel("Note", { exact: true }).fill(`the uplink, ${theme}, ${n}`);
+        await page.getByRole("button", { name: "Note", exact: true }).click();
+        await expect(happened).toContainText(`the uplink, ${theme}, ${n}`);
+      }
+      const timeline = page.getByRole("region", { name: "Timeline" });
+      expect(await timeline.evaluate((place) => place.scrollHeight > place.clientHeight)).toBe(true);
       await expectAccessible(page);
       await screenshot(page, "incident", theme);
     });

@@ -200,7 +200,7 @@ function Refused({ error, wrong, onAgain, onLonger, onGo, onInstead }: RefusedPr
             {wrong.instead.length > 0 && <> did you mean {wrong.instead.map((name) => <InsteadOf key={name} name={name} onTake={onInstead} />)}?</>}
           </p>
         )}
-        {wrong.more && <details><summary>What the node says beyond that</summary><p className="mono">{wrong.more}</p></details>}
+        {wrong.more && <details><summary>What the node says beyond that</summary><p className="mono" tabIndex={0} role="region" aria-label="What the node says">{wrong.more}</p></details>}
         <p className="faint">{api?.code} · request <span className="mono">{api?.requestId ?? NOT_MEASURED}</span>{api?.requestId && <Copy text={api.requestId} label="Copy the request id" />}</p>
       </div>
     </div>

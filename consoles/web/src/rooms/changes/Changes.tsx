@@ -63,6 +63,7 @@ export function Changes() {
     from: new Date(fromMs).toISOString(), to: url.at, target: url.q,
     kinds: hidden.length > 0 ? KINDS.map(({ kind }) => kind).filter((kind) => !hidden.includes(kind)) : [],
   }), [fromMs, url.at, url.q, hidden]);
+  const none = KINDS.every(({ kind }) => hidden.includes(kind));
   const list = useRecordedChanges(query);
   const sources = useChangeSources();
   return (
@@ -77,7 +78,8 @@ export function Changes() {
       </header>
       {list.error && !isLoggedOut(list.error) && <Failure error={list.error} again={() => void list.refetch()} />}
       {list.isPending && <Waiting rows={8} />}
-      {list.data && (
+      {none && <p className="faint">Every kind is off: choose one above.</p>}
+      {list.data && !none && (
         <Section
           title="Changes"
           note={showing(list.data.items.length, list.data.total)}

@@ -12,9 +12,9 @@ export function Timeline({ detail }: { detail: IncidentDetail }) {
   const note = [plural(detail.timeline.length, "entry", "entries"), ranked.length > 0 && plural(ranked.length, "change")].filter(Boolean).join(", ");
   return (
     <Section title="What happened" note={note}>
-      <ol className="incident-timeline">
-        {happenings(detail.timeline, ranked).map((each, n) => <One key={each.change?.id ?? n} happening={each} />)}
-      </ol>
+      <div className="incident-timeline" tabIndex={0} role="region" aria-label="Timeline">
+        <ol>{happenings(detail.timeline, ranked).map((each, n) => <One key={each.change?.id ?? n} happening={each} />)}</ol>
+      </div>
     </Section>
   );
 }

@@ -40,7 +40,7 @@ function Detail({ detail, onClose }: { detail: SloDetail; onClose: () => void })
         ))}
       </Section>
       {detail.objectives.map((objective, n) => <Objective key={n} detail={detail} objective={objective} points={detail.burn_down[n] ?? []} />)}
-      {detail.openslo && <Section title="As OpenSLO"><pre className="slo-file">{JSON.stringify(detail.openslo, null, 2)}</pre></Section>}
+      {detail.openslo && <Section title="As OpenSLO"><pre className="slo-file" tabIndex={0} role="region" aria-label="OpenSLO document">{JSON.stringify(detail.openslo, null, 2)}</pre></Section>}
       <SameBy path={`/v1/slos/${detail.name}`} cli={`holm slo status ${detail.name}`} />
     </>
   );
