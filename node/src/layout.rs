@@ -5,7 +5,8 @@
 //! identity/                node key, SVID, bundle, web certificate; issuer key and certificate if it issues
 //! mesh.json                which mesh this is: id, trust domain
 //! node.redb                hashes of API tokens and sessions
-//! tenants/<tenant>/        state.redb (documents), events/, planes/ (what planes keep), data.key (wrapped)
+//! tenants/<tenant>/        state.redb (documents), events/, planes/ (what planes keep), data.key (wrapped),
+//!                          ran (until when it ran)
 //! credentials/admin.token  the node's own admin token, for the command line on this machine
 //! run/api.json             where the running node serves
 //! root/                    only after `holm mesh init`: the root, for the operator to store elsewhere

@@ -1,9 +1,11 @@
 //! From observations to changes: telling again what is known costs a look-up and nothing else.
 //!
 //! An element that is observed for the first time opens; one that was not seen again for as long as
-//! its observation holds closes at the moment it was last seen; anything between is silent.
+//! its observation holds closes at the moment it was last seen; anything between is silent. What is
+//! contradicted (a flow is seen on another way) ends when it is.
 
 mod entry;
+mod ways;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,12 +13,13 @@ use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use holm_model::{
-    AliasObservation, Attribute, Attributes, EdgeKind, EdgeObservation, ElementId, MAX_ATTRIBUTES,
-    Millis, NodeObservation, PathObservation,
+    AliasObservation, Attribute, Attributes, EdgeObservation, ElementId, MAX_ATTRIBUTES, Millis,
+    NodeObservation,
 };
 
 use crate::{ElementChange, ElementChangeKind};
-use entry::{AttributeVerdict, Entry, FlowRef, Hops, KeyRef};
+use entry::{AttributeVerdict, Entry, FlowRef, KeyRef};
+use ways::Carried;
 
 /// Bounds of a fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +94,15 @@ pub struct OpenElement {
     pub attributes: Attributes,
 }
 
+/// As what an element was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Told for itself.
+    Itself,
+    /// As a link on a way.
+    Way,
+}
+
 /// Turns observations into changes. One per tenant and node.
 #[derive(Debug)]
 pub struct Fold {
@@ -99,6 +111,8 @@ pub struct Fold {
     table: HashTable<u32>,
     /// The open path of each flow: the last of its ways.
     flows: HashTable<u32>,
+    /// How many open ways go over each link.
+    carried: Carried,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     /// `(due, slot, serial)`: at least one for every entry, never later than the entry's own due
@@ -120,6 +134,7 @@ impl Fold {
             hasher: DefaultHashBuilder::default(),
             table: HashTable::new(),
             flows: HashTable::new(),
+            carried: Carried::default(),
             entries: Vec::new(),
             free: Vec::new(),
             due: BinaryHeap::new(),
@@ -153,66 +168,57 @@ impl Fold {
             }
             let attributes: Vec<_> = attributes.into_iter().collect();
             self.ahead |= self.clock.is_none_or(|now| since > now);
-            self.insert(hash, Entry::new(id, attributes, since, last_seen.max(since), until));
+            // As a link on a way it has none.
+            let is_told = !attributes.is_empty();
+            let last_seen = last_seen.max(since);
+            let mut entry = Entry::new(id, attributes, since, last_seen, until);
+            if is_told {
+                entry.tell(last_seen, until.since(last_seen));
+            }
+            self.insert(hash, entry);
+        }
+    }
+
+    /// Ends elements that are open in the documents and that nobody watched after `at`: the node was away
+    /// for longer than it holds anything. What was seen again since then opened anew. All at once: so many
+    /// changes as there are elements may wait.
+    pub fn end(&mut self, open: impl IntoIterator<Item = OpenElement>, at: Millis) {
+        for OpenElement { id, since, .. } in open {
+            let key = KeyRef::of(&id);
+            let known = self.find(self.hash(&key), &key);
+            let known = known.and_then(|slot| self.entries[slot as usize].as_ref());
+            let end = at.max(since) + 1;
+            // Taken up before, and held since.
+            if known.is_some_and(|entry| entry.since <= end) {
+                continue;
+            }
+            let reopened = known.map(|entry| ElementChangeKind::Opened {
+                at: entry.since,
+                attributes: entry.to_attributes(),
+            });
+            for change in [ElementChangeKind::Closed { at: end }].into_iter().chain(reopened) {
+                self.pending.push(ElementChange { id: id.clone(), change });
+            }
+            self.counters.closed += 1;
         }
     }
 
     /// Takes an edge. What is known already costs no allocation.
     pub fn observe_edge(&mut self, o: &EdgeObservation<'_>) -> Folded {
         let key = KeyRef::Edge { from: o.from, kind: o.kind, to: o.to };
-        self.observe(&key, o.attributes, o.at, o.hold_ms)
+        self.observe(&key, o.attributes, o.at, o.hold_ms, Source::Itself)
     }
 
     /// Takes a node. What is known already costs no allocation.
     pub fn observe_node(&mut self, o: &NodeObservation<'_>) -> Folded {
-        self.observe(&KeyRef::Node(o.node), o.attributes, o.at, o.hold_ms)
-    }
-
-    /// Takes the way of a flow, and the path edges between hops that answered one after the other. What
-    /// is known already costs no allocation. A flow takes one way at a time: another that was open
-    /// closes when it was last seen. A way that cannot be leaves the one that is open as it is.
-    pub fn observe_path(&mut self, o: &PathObservation<'_>) -> Folded {
-        let flow = FlowRef { agent: o.agent, target: o.target, flow: o.flow };
-        let told = KeyRef::Path { flow, hops: Hops::Told(o.hops) };
-        if let Some(slot) = self.find(self.hash(&told), &told)
-            && self.other_way(&told).is_none()
-        {
-            let folded = self.see_again(slot, o.attributes, o.at, o.hold_ms);
-            self.observe_links(o);
-            return folded;
-        }
-        let Ok(id) = told.to_id() else {
-            self.counters.refused_bad_name += 1;
-            return Folded::Refused;
-        };
-        let key = KeyRef::of(&id);
-        let mut at = o.at;
-        while let Some(other) = self.other_way(&key) {
-            let last_seen = self.entries[other as usize].as_ref().map_or(o.at, |e| e.last_seen);
-            if o.at < last_seen {
-                self.counters.out_of_order += 1;
-                return Folded::Unchanged;
-            }
-            // One change ends the way before, one opens this one: both, or neither.
-            if self.pending.len() + 2 > self.limits.max_pending {
-                self.counters.refused_backlog += 1;
-                return Folded::Refused;
-            }
-            // Intervals are half-open: seen both ways in one moment, this one begins in the next.
-            at = at.max(self.close(other));
-        }
-        let folded = self.observe(&key, o.attributes, at, o.hold_ms);
-        if folded != Folded::Refused {
-            self.observe_links(o);
-        }
-        folded
+        self.observe(&KeyRef::Node(o.node), o.attributes, o.at, o.hold_ms, Source::Itself)
     }
 
     /// Takes an alias. What is known already costs no allocation.
     pub fn observe_alias(&mut self, o: &AliasObservation<'_>) -> Folded {
         let lesser_first = (o.a.kind, o.a.name) <= (o.b.kind, o.b.name);
         let ends = if lesser_first { [o.a, o.b] } else { [o.b, o.a] };
-        self.observe(&KeyRef::Alias(ends), o.attributes, o.at, o.hold_ms)
+        self.observe(&KeyRef::Alias(ends), o.attributes, o.at, o.hold_ms, Source::Itself)
     }
 
     /// Closes what was not seen for longer than it is held. Costs time only for what is due.
@@ -237,10 +243,7 @@ impl Fold {
                 self.due.pop();
                 continue;
             };
-            if entry.last_seen > now {
-                let ahead_ms = entry.last_seen.since(now);
-                entry.last_seen = now;
-                entry.due = entry.due - ahead_ms;
+            if entry.bring_back(now) {
                 self.counters.clock_corrected += 1;
             }
             if entry.due > now {
@@ -255,7 +258,7 @@ impl Fold {
                 return;
             }
             self.due.pop();
-            self.close(slot);
+            self.close(slot, None);
         }
     }
 
@@ -280,27 +283,16 @@ impl Fold {
         self.counters
     }
 
-    fn observe_links(&mut self, o: &PathObservation<'_>) {
-        let ends = [Some(o.agent)].into_iter().chain(o.hops.iter().copied());
-        let nexts = o.hops.iter().copied().chain([Some(o.target)]);
-        for (from, to) in ends.zip(nexts) {
-            // Agent and target stand next to each other only when there was no hop at all.
-            if let (Some(from), Some(to)) = (from, to) {
-                let key = KeyRef::Edge { from, kind: EdgeKind::Path, to };
-                self.observe(&key, &[], o.at, o.hold_ms);
-            }
-        }
-    }
-
     fn observe(
         &mut self,
         told: &KeyRef<'_>,
         attributes: &[Attribute<'_>],
         at: Millis,
         hold_ms: u32,
+        source: Source,
     ) -> Folded {
         if let Some(slot) = self.find(self.hash(told), told) {
-            return self.see_again(slot, attributes, at, hold_ms);
+            return self.see_again(slot, attributes, at, hold_ms, source);
         }
         let Ok(id) = told.to_id() else {
             self.counters.refused_bad_name += 1;
@@ -310,8 +302,8 @@ impl Fold {
         let key = KeyRef::of(&id);
         let hash = self.hash(&key);
         match self.find(hash, &key) {
-            Some(slot) => self.see_again(slot, attributes, at, hold_ms),
-            None => self.open(hash, id, attributes, at, hold_ms),
+            Some(slot) => self.see_again(slot, attributes, at, hold_ms, source),
+            None => self.open(hash, id, attributes, at, hold_ms, source),
         }
     }
 
@@ -321,17 +313,18 @@ impl Fold {
         attributes: &[Attribute<'_>],
         at: Millis,
         hold_ms: u32,
+        source: Source,
     ) -> Folded {
         let Some(entry) = self.entries[slot as usize].as_mut() else {
             return Folded::Refused;
         };
+        if source == Source::Itself {
+            entry.tell(at, hold_ms.into());
+        }
         if at >= entry.last_seen {
             entry.last_seen = at;
-            entry.due = at + u64::from(hold_ms);
-            if entry.due < entry.armed {
-                entry.armed = entry.due;
-                self.due.push(Reverse((entry.due, slot, entry.serial)));
-            }
+            let until = at + u64::from(hold_ms);
+            hold_until(&mut self.due, slot, entry, until);
         } else {
             self.counters.out_of_order += 1;
         }
@@ -349,6 +342,7 @@ impl Fold {
         attributes: &[Attribute<'_>],
         at: Millis,
         hold_ms: u32,
+        source: Source,
     ) -> Folded {
         if self.len() >= self.limits.max_elements {
             self.counters.refused_full += 1;
@@ -366,7 +360,10 @@ impl Fold {
             self.counters.refused_attributes += 1;
         }
         let due = at + u64::from(hold_ms);
-        let entry = Entry::new(id.clone(), owned, at, at, due);
+        let mut entry = Entry::new(id.clone(), owned, at, at, due);
+        if source == Source::Itself {
+            entry.tell(at, hold_ms.into());
+        }
         let attributes = entry.to_attributes();
         self.insert(hash, entry);
         self.counters.opened += 1;
@@ -411,9 +408,10 @@ impl Fold {
         }
     }
 
-    /// Closes an element; the first moment at which it is not there any more.
-    fn close(&mut self, slot: u32) -> Millis {
-        let Some(entry) = self.entries[slot as usize].take() else { return Millis(0) };
+    /// Closes an element, which was there until `at` at most: the element, and the first moment at which it
+    /// is not there any more.
+    fn close(&mut self, slot: u32, at: Option<Millis>) -> Option<(Entry, Millis)> {
+        let entry = self.entries[slot as usize].take()?;
         let hash = self.hash(&KeyRef::of(&entry.id));
         if let Ok(found) = self.table.find_entry(hash, |&s| s == slot) {
             found.remove();
@@ -424,12 +422,13 @@ impl Fold {
                 found.remove();
             }
         }
+        self.carried.remove(&self.hasher, &entry);
         self.free.push(slot);
         self.counters.closed += 1;
-        // Half-open intervals: the moment at which it was last seen is still inside.
-        let at = entry.last_seen.max(entry.since) + 1;
-        self.pending.push(ElementChange { id: entry.id, change: ElementChangeKind::Closed { at } });
-        at
+        let at = entry.end(at);
+        let change = ElementChangeKind::Closed { at };
+        self.pending.push(ElementChange { id: entry.id.clone(), change });
+        Some((entry, at))
     }
 
     fn insert(&mut self, hash: u64, mut entry: Entry) {
@@ -439,6 +438,7 @@ impl Fold {
         let hold_ms = entry.due.since(entry.last_seen);
         entry.armed = self.clock.map_or(entry.due, |now| entry.due.min(now + hold_ms));
         let (armed, serial) = (entry.armed, entry.serial);
+        self.carried.add(&self.hasher, &entry);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.entries[slot as usize] = Some(entry);
@@ -462,16 +462,6 @@ impl Fold {
             let hash_of = |path| hash_flow(hasher, &FlowRef::of(path));
             self.flows.insert_unique(hash_of(path), slot, |&s| path_at(s).map_or(0, hash_of));
         }
-    }
-
-    /// An open way of the same flow that is not `key`.
-    fn other_way(&self, key: &KeyRef<'_>) -> Option<u32> {
-        let KeyRef::Path { flow, .. } = key else { return None };
-        let is_other = |slot: &u32| match self.entries[*slot as usize].as_ref().map(|e| &e.id) {
-            Some(id @ ElementId::Path(path)) => flow.is_of(path) && !key.names(id),
-            _ => false,
-        };
-        self.flows.find(hash_flow(&self.hasher, flow), is_other).copied()
     }
 
     /// Writes anew what opened or changed after `now`; whether all of it found room.
@@ -505,10 +495,7 @@ impl Fold {
         self.due.clear();
         for (slot, entry) in self.entries.iter_mut().enumerate() {
             let Some(entry) = entry else { continue };
-            if entry.last_seen > now {
-                let ahead_ms = entry.last_seen.since(now);
-                entry.last_seen = now;
-                entry.due = entry.due - ahead_ms;
+            if entry.bring_back(now) {
                 self.counters.clock_corrected += 1;
             }
             entry.armed = entry.due;
@@ -526,6 +513,20 @@ impl Fold {
 
     fn hash(&self, key: &KeyRef<'_>) -> u64 {
         hash_key(&self.hasher, key)
+    }
+}
+
+/// Sets when an element closes unless it is seen again.
+fn hold_until(
+    due: &mut BinaryHeap<Reverse<(Millis, u32, u32)>>,
+    slot: u32,
+    entry: &mut Entry,
+    until: Millis,
+) {
+    entry.due = until;
+    if until < entry.armed {
+        entry.armed = until;
+        due.push(Reverse((until, slot, entry.serial)));
     }
 }
 

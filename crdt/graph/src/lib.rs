@@ -28,6 +28,7 @@ mod snapshot;
 mod topology;
 mod view;
 mod wanted;
+mod watching;
 
 pub use aliases::AliasView;
 pub use change::{ElementChange, ElementChangeKind, SiteElement};
@@ -44,3 +45,4 @@ pub use view::{
     Coverage, Direction, EdgeView, ElementView, Neighbour, NeighboursOf, NodeView, SaidBefore,
     SiteRecord, Snapshot, SnapshotFilter, UnknownNode,
 };
+pub use watching::NotWatching;

@@ -36,6 +36,7 @@ impl TopologyGraph {
         laying.machines();
         laying.places();
         laying.private_names();
+        laying.taken_before();
         laying.builder.build()
     }
 }
@@ -261,6 +262,29 @@ impl<'a> Laying<'a> {
         }
         for pair in straight {
             self.over_others.remove(&pair);
+        }
+    }
+
+    /// The ways that packets took before, as far as all of their hops answered and are there.
+    fn taken_before(&mut self) {
+        let graph = self.graph;
+        for path in graph.paths.iter() {
+            for (site, record) in path.records.iter() {
+                // Mostly it is there since it was first seen: that costs one look.
+                let first = record.intervals.as_slice().first().and_then(|first| first.to);
+                if first.is_none_or(|to| self.at < to) || record.intervals.contains(self.at) {
+                    continue;
+                }
+                let mut ends = record.intervals.as_slice().iter().filter_map(|i| i.to);
+                let Some(until) = ends.rfind(|to| *to <= self.at) else { continue };
+                let node = |id: &NodeId| self.there(graph.node_named(id)?.0, site);
+                let ends = (node(path.id.agent()), node(path.id.target()));
+                let hops = path.id.hops().iter().map(|hop| node(hop.as_ref()?));
+                let hops: Option<Vec<u32>> = hops.collect();
+                if let ((Some(agent), Some(target)), Some(hops)) = (ends, hops) {
+                    self.builder.taken(agent, target, &hops, until);
+                }
+            }
         }
     }
 

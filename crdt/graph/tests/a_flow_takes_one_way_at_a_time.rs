@@ -54,10 +54,10 @@ fn another_way_of_the_same_flow_ends_the_one_before() {
     let told = |id: &str, closed| (id.to_owned(), closed);
     assert_eq!(
         paths(&fold.drain()),
-        [told(one, None), told(g, None), told(one, Some(21)), told(other, None)]
+        [told(one, None), told(g, None), told(one, Some(30)), told(other, None)]
     );
     assert_eq!(see(&mut fold, "f", &["1", "2"], 40), Folded::Opened, "back again");
-    assert_eq!(paths(&fold.drain()), [told(other, Some(31)), told(one, None)]);
+    assert_eq!(paths(&fold.drain()), [told(other, Some(40)), told(one, None)]);
     fold.expire(Millis(5_000));
     assert!(fold.is_empty(), "all were held for a second");
 }
@@ -128,7 +128,7 @@ fn of_several_restored_ways_one_stays_open() {
         see(&mut fold, "f", &[seen], 55);
         let changes = fold.drain();
         let closings =
-            changes.iter().filter(|c| c.change == ElementChangeKind::Closed { at: Millis(51) });
+            changes.iter().filter(|c| c.change == ElementChangeKind::Closed { at: Millis(55) });
         assert_eq!(closings.count(), closed, "{seen}");
     }
 }

@@ -112,9 +112,41 @@ fn number(name: &str) -> Canonical<'_> {
     number.map(|n| n.to_string().into()).ok_or("it is no AS number (RFC 6793: 0 to 4294967295)")
 }
 
+/// The host in what somebody probes or names: a URL, a host with a port, or a bare name or address.
+pub fn host_of(text: &str) -> &str {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let rest = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    if rest.parse::<IpAddr>().is_ok() {
+        return rest;
+    }
+    if let Some((address, _)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address;
+    }
+    match rest.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => rest,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_probed_is_a_host() {
+        for (text, host) in [
+            ("https://shop.example.org/cart?x=1", "shop.example.org"),
+            ("https://me@shop.example.org:8443/", "shop.example.org"),
+            ("shop.example.org:8443", "shop.example.org"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("http://192.0.2.7:80/", "192.0.2.7"),
+        ] {
+            assert_eq!(host_of(text), host);
+        }
+    }
 
     #[test]
     fn each_name_is_written_in_one_way() {

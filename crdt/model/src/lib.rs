@@ -24,6 +24,7 @@ pub use attributes::{
     Attribute, Attributes, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_MEASURED_VALUES,
     MAX_PAST_VALUES, PastValue, PastValues, is_measured,
 };
+pub use canonical::host_of;
 pub use document::{DocId, DocKind, DocVersion, HeadsDigest};
 pub use element::{
     EdgeId, EdgeKind, ElementId, ElementIdError, MAX_NODE_NAME_BYTES, NodeId, NodeKind,

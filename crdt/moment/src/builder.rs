@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
-use holm_model::{EdgeKind, NodeId, NodeKind, SiteId};
+use holm_model::{EdgeKind, Millis, NodeId, NodeKind, SiteId};
 
 use crate::addresses::Addresses;
 use crate::adjacency::Layer;
 use crate::flow_paths::FlowPaths;
 use crate::moment::{Kinds, Moment, NO_EDGE, NO_NODE, NO_WEIGHT, PrivateName};
 use crate::run_by::RunBy;
+use crate::taken::{TakenWay, TakenWays};
 
 /// Collects what holds at one moment. Handles are numbers of this builder; [`Moment`] has its own.
 #[derive(Debug, Default)]
@@ -25,6 +26,7 @@ pub struct MomentBuilder {
     /// Path edges that are no links, by their ends.
     probed: Vec<(u32, u32)>,
     paths: Vec<CollectedPath>,
+    taken: Vec<TakenWay>,
     recorded_by: Vec<(u32, SiteId)>,
     located_at: Vec<(u32, SiteId)>,
     also_called: Vec<(NodeId, u32)>,
@@ -123,6 +125,14 @@ impl MomentBuilder {
     pub fn path(&mut self, agent: u32, target: u32, flow: &str, hops: &[Option<u32>]) {
         let hops = hops.iter().map(|hop| hop.unwrap_or(NO_NODE)).collect();
         self.paths.push(CollectedPath { agent, target, flow: flow.into(), hops });
+    }
+
+    /// A way that packets from `agent` to `target` took until then, over nodes that are there and all of which
+    /// answered.
+    pub fn taken(&mut self, agent: u32, target: u32, hops: &[u32], until: Millis) {
+        let ends = ([agent], [target]);
+        let route = ends.0.iter().chain(hops).chain(&ends.1).copied().collect();
+        self.taken.push(TakenWay { agent, target, route, until });
     }
 
     /// That `site` recorded the node itself.
@@ -282,6 +292,15 @@ impl MomentBuilder {
         let path_edges = path_links.len();
         path_links.retain(|(_, from, to)| from != to);
         let path = Layer::of(count, path_links.iter().copied());
+        let taken = self.taken.into_iter().map(|way| TakenWay {
+            agent: at(way.agent),
+            target: at(way.target),
+            route: way.route.iter().map(|&node| at(node)).collect(),
+            until: way.until,
+        });
+        let taken = TakenWays::of(taken.collect(), |a, b| {
+            first(a) == first(b) || path.out.of(first(a)).iter().any(|hop| hop.node == first(b))
+        });
         // Edges are in order of (from, kind, to).
         let is_link = |a: u32, b: u32| {
             let key = |edge: &(u32, EdgeKind, u32, u32)| (edge.0, edge.1, edge.2);
@@ -331,6 +350,7 @@ impl MomentBuilder {
             routing: layer(Some(EdgeKind::Routing)),
             device: layer(Some(EdgeKind::Device)),
             paths,
+            taken,
             addresses,
             kinds,
             path_edges,

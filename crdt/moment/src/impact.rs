@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use holm_model::NodeId;
+use holm_model::{Millis, NodeId};
 
 use crate::named::{Named, NamedElement};
 
@@ -64,6 +64,8 @@ pub struct ReroutedPath {
     pub route: Vec<Option<Named>>,
     /// The way that survives.
     pub alt_route: Vec<Option<Named>>,
+    /// Until when packets of the pair took it, if none of them takes it now.
+    pub last_taken: Option<Millis>,
     /// Flows of this pair that cross what fails; `None` where no flow was observed.
     pub flows_affected: Option<(u32, u32)>,
 }

@@ -119,7 +119,7 @@ impl Moment {
                 Metric::Latency => (*unmeasured, *latency_us),
             };
             let beside = u8::from(found.starts_beside) + u8::from(found.ends_beside);
-            (measured, nodes.len(), beside, found.ends())
+            (measured, nodes.len(), found.route.rank(), beside, found.ends())
         });
         found.truncate(query.count);
         LayeredRoutes { found, complete }

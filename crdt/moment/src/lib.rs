@@ -22,6 +22,7 @@ mod run_by;
 mod search;
 mod selector;
 mod spof;
+mod taken;
 mod what_if;
 
 pub use builder::MomentBuilder;

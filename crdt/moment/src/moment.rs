@@ -12,6 +12,7 @@ use crate::flow_paths::FlowPaths;
 use crate::reach::Arrivals;
 use crate::run_by::RunBy;
 use crate::spof::Ranks;
+use crate::taken::TakenWays;
 
 /// A hop that did not answer.
 pub(crate) const NO_NODE: u32 = u32::MAX;
@@ -68,6 +69,8 @@ pub struct Moment {
     pub(crate) routing: Layer,
     pub(crate) device: Layer,
     pub(crate) paths: FlowPaths,
+    /// Ways that packets took before.
+    pub(crate) taken: TakenWays,
     /// Who has which address.
     pub(crate) addresses: Addresses,
     /// By node: what it is, by all of its names.

@@ -1,9 +1,9 @@
 //! Ways between two nodes.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use holm_model::{EdgeKind, NodeId, NodeKind};
+use holm_model::{EdgeKind, Millis, NodeId, NodeKind};
 
 use crate::adjacency::Hop;
 use crate::moment::{Moment, NO_NODE, NO_WEIGHT};
@@ -58,7 +58,34 @@ pub struct Route {
     pub unmeasured: u32,
     /// Whether packets of one flow took it whole; else it is put together from links.
     pub observed: bool,
+    /// Until when they did, if they do not now.
+    pub last_taken: Option<Millis>,
 }
+
+impl Route {
+    /// Of equal routes the least comes first: taken now, taken before, put together.
+    pub(crate) fn rank(&self) -> u8 {
+        rank(self.observed.then_some(self.last_taken))
+    }
+}
+
+fn rank(known: Option<Option<Millis>>) -> u8 {
+    match known {
+        Some(None) => 0,
+        Some(Some(_)) => 1,
+        None => 2,
+    }
+}
+
+/// A way that packets of one flow took.
+struct Known {
+    /// By the names under which they did.
+    names: Vec<u32>,
+    last_taken: Option<Millis>,
+}
+
+/// By the first names of machines.
+type KnownWays = BTreeMap<Vec<u32>, Known>;
 
 /// The shortest routes, as far as they were looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,7 +160,8 @@ impl Ahead {
 }
 
 impl Moment {
-    /// The shortest routes without loops, shortest first (Yen 1971); of equal ones always the same.
+    /// The shortest routes without loops, shortest first (Yen 1971); of equal ones those first that packets
+    /// take, then those that they took, and always the same.
     /// Fewer than asked for if there are no more, or if it takes too long to find them. Others branch off
     /// within the first 255 steps of a route: no packet takes more.
     pub fn routes(&self, query: &RouteQuery, scratch: &mut Scratch) -> Routes {
@@ -158,11 +186,22 @@ impl Moment {
         let mut unbounded = Effort { edges_left: u64::MAX };
         let first = self.shortest(query, query.from, &[], &ahead, &mut unbounded, scratch);
         let Some(first) = first else { return none() };
+        let known = self.known_ways(ends, (from, to));
+        let ranked = |cost: Cost, nodes: Vec<u32>| {
+            (cost, rank(known.get(&nodes).map(|known| known.last_taken)), nodes)
+        };
         let mut complete = true;
-        let mut routes: Vec<(Cost, Vec<u32>)> = vec![first];
-        let mut waiting: BTreeSet<(Cost, Vec<u32>)> = BTreeSet::new();
+        let mut waiting: BTreeSet<(Cost, u8, Vec<u32>)> = BTreeSet::new();
+        waiting.insert(ranked(first.0, first.1));
+        for nodes in known.keys() {
+            let leads = |w: &[u32]| self.best_edge(query, query.metric, w[0], w[1]).is_some();
+            if nodes.windows(2).all(leads) {
+                waiting.insert(ranked(self.cost(query, nodes), nodes.clone()));
+            }
+        }
+        let mut routes: Vec<(Cost, u8, Vec<u32>)> = waiting.pop_first().into_iter().collect();
         'next: while routes.len() < count {
-            let last = routes[routes.len() - 1].1.clone();
+            let last = routes[routes.len() - 1].2.clone();
             complete &= last.len() - 1 <= MAX_SPURS;
             for spur in 0..(last.len() - 1).min(MAX_SPURS) {
                 let root = &last[..=spur];
@@ -172,8 +211,8 @@ impl Moment {
                 });
                 let taken: Vec<u32> = routes
                     .iter()
-                    .filter(|(_, nodes)| nodes.len() > spur + 1 && nodes[..=spur] == *root)
-                    .map(|(_, nodes)| nodes[spur + 1])
+                    .filter(|(.., nodes)| nodes.len() > spur + 1 && nodes[..=spur] == *root)
+                    .map(|(.., nodes)| nodes[spur + 1])
                     .collect();
                 let found = self.shortest(query, last[spur], &taken, &ahead, effort, scratch);
                 if effort.is_spent() {
@@ -182,16 +221,70 @@ impl Moment {
                 }
                 let Some((_, rest)) = found else { continue };
                 let whole: Vec<u32> = root[..spur].iter().copied().chain(rest).collect();
-                waiting.insert((self.cost(query, &whole), whole));
+                waiting.insert(ranked(self.cost(query, &whole), whole));
             }
             let Some(next) = waiting.pop_first() else { break };
             if !routes.contains(&next) {
                 routes.push(next);
             }
         }
-        let found: Vec<_> =
-            routes.into_iter().map(|(_, nodes)| self.route(query, &nodes, ends)).collect();
+        let found = routes.iter().map(|(.., nodes)| self.route(query, nodes, ends, &known));
+        let found: Vec<_> = found.collect();
         Routes { complete: complete || found.len() >= count, found }
+    }
+
+    /// What packets took, or took before, from one machine to another; without loops, and over hops all of
+    /// which answered.
+    fn known_ways(&self, ends: (u32, u32), (from, to): (u32, u32)) -> KnownWays {
+        let starts = match self.addresses.one_with(ends.0) {
+            [] => std::slice::from_ref(&ends.0),
+            mates => mates,
+        };
+        let mut known = KnownWays::new();
+        let mut firsts: Vec<u32> = Vec::new();
+        let mut take = |route: &[u32], last_taken: Option<Millis>| {
+            firsts.clear();
+            firsts.extend(route.iter().map(|&hop| match hop {
+                NO_NODE => NO_NODE,
+                hop => self.first_name(hop),
+            }));
+            let mut start = None;
+            for (place, &hop) in firsts.iter().enumerate() {
+                if hop == from {
+                    start = Some(place);
+                }
+                let Some(start) = start.filter(|start| hop == to && (*start < place || from == to))
+                else {
+                    continue;
+                };
+                let part = &firsts[start..=place];
+                let alone = |(i, hop): (usize, &u32)| !part[..i].contains(hop);
+                if part.contains(&NO_NODE) || !part.iter().enumerate().all(alone) {
+                    continue;
+                }
+                // Of those before the one that was taken last; what is taken now comes first.
+                let names = || route[start..=place].to_vec();
+                match known.get_mut(part) {
+                    Some(Known { last_taken: None, .. }) => {}
+                    Some(before) if last_taken <= before.last_taken => {}
+                    Some(before) => *before = Known { names: names(), last_taken },
+                    None => {
+                        known.insert(part.to_vec(), Known { names: names(), last_taken });
+                    }
+                }
+            }
+        };
+        for &start in starts {
+            for &path in self.paths.through.of(start) {
+                take(self.paths.route(path), None);
+            }
+        }
+        for &start in starts {
+            for way in self.taken.through(start) {
+                take(&way.route, Some(way.until));
+            }
+        }
+        known
     }
 
     /// Every observed flow path on which `from` comes before `to`.
@@ -443,7 +536,13 @@ impl Moment {
         steps.fold([0; 3], |all, (cost, _)| plus(all, cost))
     }
 
-    fn route(&self, query: &RouteQuery, nodes: &[u32], ends: (u32, u32)) -> Route {
+    fn route(
+        &self,
+        query: &RouteQuery,
+        nodes: &[u32],
+        ends: (u32, u32),
+        known: &KnownWays,
+    ) -> Route {
         let mut whole = [0; 3];
         let mut numbers = self.as_entered(nodes, ends, |from, to| {
             let (cost, edge) = self.best_edge(query, Metric::Latency, from, to)?;
@@ -452,32 +551,18 @@ impl Moment {
         });
         let [unmeasured, latency_us, _] = whole;
         // As packets of one flow went, by the names under which they did.
-        let firsts: Vec<u32> = nodes.to_vec();
-        let same = |window: &&[u32]| {
-            window
-                .iter()
-                .zip(&firsts)
-                .all(|(&hop, &first)| hop != NO_NODE && self.first_name(hop) == first)
-        };
-        let starts = match self.addresses.one_with(ends.0) {
-            [] => std::slice::from_ref(&ends.0),
-            mates => mates,
-        };
-        let paths = starts.iter().flat_map(|&start| self.paths.through.of(start));
-        let taken = paths
-            .filter_map(|&path| self.paths.route(path).windows(firsts.len()).find(same))
-            .next();
-        if let Some(taken) = taken.filter(|_| firsts.len() > 2) {
-            let inner = 1..firsts.len() - 1;
-            numbers[inner.clone()].copy_from_slice(&taken[inner]);
+        let known = known.get(nodes);
+        if let Some(known) = known.filter(|_| nodes.len() > 2) {
+            let inner = 1..nodes.len() - 1;
+            numbers[inner.clone()].copy_from_slice(&known.names[inner]);
         }
-        let observed = taken.is_some();
         Route {
             nodes: self.ids_of(&numbers),
             numbers,
             latency_us,
             unmeasured: u32::try_from(unmeasured).unwrap_or(u32::MAX),
-            observed,
+            observed: known.is_some(),
+            last_taken: known.and_then(|known| known.last_taken),
         }
     }
 

@@ -78,6 +78,14 @@ pub(crate) enum Unreadable {
 }
 
 impl ElementRecord {
+    /// The latest moment up to `before` of which it speaks; 0 if there is none.
+    pub(crate) fn last_moment(&self, before: Millis) -> Millis {
+        let bounds = self.intervals.as_slice().iter().flat_map(|i| [Some(i.from), i.to]).flatten();
+        let written = self.past.as_slice().iter().map(|value| value.until);
+        let all = bounds.chain(written).chain([self.attributes_at]);
+        all.filter(|at| *at <= before).max().unwrap_or_default()
+    }
+
     pub(crate) fn decode(packed: &[u8]) -> Result<Self, Unreadable> {
         let message = PackedElement::decode(packed).map_err(|_| Unreadable::Malformed)?;
         if message.version != VERSION {

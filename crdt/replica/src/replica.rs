@@ -241,19 +241,19 @@ impl Replica {
     }
 
     /// What this node itself holds open, to restore its fold: at the start, and again after
-    /// [`Replica::apply`] changed this site's own document (a peer returned it). With it, the latest
-    /// time at which this node is known to have written.
-    pub fn open_elements(&self) -> (Vec<OpenElement>, Millis) {
+    /// [`Replica::apply`] changed this site's own document (a peer returned it). With it, the latest moment up to
+    /// `before` (its start: what it wrote since then says nothing) of which its records speak.
+    pub fn open_elements(&self, before: Millis) -> (Vec<OpenElement>, Millis) {
         let inner = self.lock();
-        let own = inner.of_site(&self.site).map(|(_, _, document)| document.changed_at);
-        let last_written = own.max().unwrap_or_default();
-        let records = inner.records_before(&self.site, Place::END, &self.node);
-        let open = records.into_iter().filter_map(|(id, (_, record))| {
+        let (mut open, mut last) = (Vec::new(), Millis(0));
+        for (id, (_, record)) in inner.records_before(&self.site, Place::END, &self.node) {
+            last = last.max(record.last_moment(before));
             let ElementRecord { intervals, attributes, .. } = record;
-            let last = intervals.as_slice().last().filter(|i| i.to.is_none())?;
-            Some(OpenElement { id, since: last.from, attributes })
-        });
-        (open.collect(), last_written)
+            if let Some(since) = intervals.as_slice().last().filter(|i| i.to.is_none()) {
+                open.push(OpenElement { id, since: since.from, attributes });
+            }
+        }
+        (open, last)
     }
 
     /// The statements of the roster, each whole as it was added, in order of their hash.

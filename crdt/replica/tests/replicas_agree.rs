@@ -71,12 +71,14 @@ fn a_site_that_lost_its_disk_gets_its_document_back_and_goes_on_writing() {
     let (berlin, report) = open(MemoryDisk::new(), "berlin", "n1");
     assert!(report.fresh);
     commit(&berlin, &[opened(&edge(1), 50), opened(&edge(3), 50)], 50);
-    let before = berlin.open_elements().0.len();
+    let before = berlin.open_elements(Millis(100)).0.len();
     exchange(&berlin, &tokyo);
     assert_eq!(berlin.digest(), tokyo.digest());
     assert_eq!(before, 2);
-    let (open, last) = berlin.open_elements();
+    let (open, last) = berlin.open_elements(Millis(100));
     assert_eq!((open.len(), last), (3, Millis(50)), "the fold learns what a peer returned");
+    let (_, last) = berlin.open_elements(Millis(49));
+    assert_eq!(last, Millis(10), "before the disk was lost");
     let edge_1 = open.iter().find(|o| o.id.to_string() == edge(1)).expect("open");
     assert_eq!(edge_1.since, Millis(10), "since it was first seen, not since the disk was lost");
 
@@ -122,7 +124,8 @@ fn what_one_node_of_a_site_closes_the_other_may_still_hold_open() {
     let (_, both) = elements(&two).remove(0);
     assert!(both.intervals.is_open(), "n2 still sees it");
     assert_eq!(both.intervals.as_slice()[0].from, Millis(10));
-    assert!(one.open_elements().0.is_empty(), "n1's fold holds only its own");
+    let (open, last) = one.open_elements(Millis(100));
+    assert!(open.is_empty() && last == Millis(20), "n1's fold holds only its own");
     commit(&two, &[closed(&edge(1), 30)], 30);
     exchange(&one, &two);
     assert!(open_ids(&one).is_empty());

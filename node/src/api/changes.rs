@@ -69,7 +69,7 @@ pub(crate) async fn diff(
             (None, false) => graph.diff(from, to, limit),
         };
         drop(graph);
-        Ok(diff_view(from, to, diff, asked.coverage(Some(to)), asked.freshness()))
+        Ok(diff_view(from, to, diff, asked.coverage_of_both(from, to), asked.freshness()))
     })
     .await
 }

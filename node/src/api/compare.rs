@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use holm_model::Millis;
@@ -14,6 +13,7 @@ use super::impact::{Question, impact_view};
 use super::impact_types::{
     AgentTarget, CompareRequest, CompareView, PairsSideBySide, SideBySide, SideTotals,
 };
+use super::params::Body;
 use super::questions::answer;
 use crate::daemon::{Caller, NodeState};
 
@@ -28,7 +28,7 @@ const COMPARED: usize = 20_000;
 pub(crate) async fn compare(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
-    Json(request): Json<CompareRequest>,
+    Body(request): Body<CompareRequest>,
 ) -> Result<Response, ApiError> {
     let left = Question::of(request.left, "left.")?;
     let right = Question::of(request.right, "right.")?;

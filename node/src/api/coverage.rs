@@ -1,6 +1,6 @@
 //! What an answer stands on: what is watched, and how fresh each site's part is.
 
-use holm_graph::{SiteFreshness, SiteState};
+use holm_graph::{NotWatching, SiteFreshness, SiteState};
 use holm_model::{EdgeKind, Millis, NodeId};
 use holm_plane::PlaneState;
 
@@ -18,7 +18,7 @@ pub(super) fn coverage(
     at: Millis,
     known: &StandsOn,
 ) -> CoverageView {
-    let StandsOn { coverage, earliest, ambiguous, apart } = known;
+    let StandsOn { coverage, earliest, ambiguous, apart, .. } = known;
     let mut notes = notes(state, tenant, at, *earliest, &coverage.never_recorded);
     if !ambiguous.is_empty() {
         notes.push(format!(
@@ -42,6 +42,43 @@ pub(super) fn coverage(
         device_edges: coverage.device_edges,
         notes,
     }
+}
+
+/// From so long ago on a moment is one of the past, of which is told who watched then: as long as planes hold
+/// at least what they saw, in milliseconds.
+const PAST_MS: u64 = 60_000;
+
+/// Who did not watch at a moment of the past, in words: how fresh each site is now says nothing of then.
+pub(super) fn not_watching(
+    at: Millis,
+    now: Millis,
+    known: &StandsOn,
+    freshness: &FreshnessView,
+) -> Vec<String> {
+    if now.since(at) < PAST_MS {
+        return Vec::new();
+    }
+    let moment = Timestamp(at);
+    let silent = known.not_watching.iter().map(|NotWatching { site, since, until }| {
+        let when = match (since, until) {
+            (Some(since), Some(until)) => {
+                format!("from {} until {}", Timestamp(*since), Timestamp(*until))
+            }
+            (Some(since), None) => format!("since {}", Timestamp(*since)),
+            (None, Some(until)) => format!("before {}", Timestamp(*until)),
+            (None, None) => "at any time".into(),
+        };
+        format!("{site} was not watching at {moment}: it recorded nothing {when}")
+    });
+    let unheard = freshness.sites.iter().filter_map(|site| {
+        let as_of = site.as_of.filter(|as_of| at.since(as_of.0) >= PAST_MS)?;
+        let told = known.not_watching.iter().any(|silent| silent.site == site.site);
+        (!told && site.state != SiteStateView::Here).then(|| {
+            let site = &site.site;
+            format!("what {site} says of {moment} is as of {as_of}: nothing later was heard of it")
+        })
+    });
+    silent.chain(unheard).collect()
 }
 
 fn first_names(names: &[NodeId]) -> String {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use holm_model::{ElementId, Millis, NodeId, NodeKind, Prefix};
@@ -19,8 +18,9 @@ use super::impact_types::{
     ReroutedPathView, RouteStatusView, SpofList, SpofView, WhatIfRequest,
 };
 use super::names;
-use super::params::{Given, When, limit, moment};
+use super::params::{Body, Given, When, limit, moment};
 use super::questions::{Asked, answer};
+use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
 
 /// Most targets of one question.
@@ -38,7 +38,7 @@ const MAX_ATTRIBUTES: usize = 100;
 pub(crate) async fn what_if(
     State(state): State<Arc<NodeState>>,
     caller: Caller,
-    Json(request): Json<WhatIfRequest>,
+    Body(request): Body<WhatIfRequest>,
 ) -> Result<Response, ApiError> {
     let question = Question::of(request, "")?;
     answer(state, &caller, move |asked| {
@@ -338,6 +338,7 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
                 status: path.status.into(),
                 route: route(path.route),
                 alt_route: route(path.alt_route),
+                last_taken: path.last_taken.map(Timestamp),
                 flows_affected: path.flows_affected.map(|(affected, _)| affected),
                 flows: path.flows_affected.map(|(_, all)| all),
             })

@@ -86,6 +86,9 @@ api_type!(
         route: Vec<Option<String>>,
         /// The way that is left.
         alt_route: Vec<Option<String>>,
+        /// Until when packets of the pair took it; `null` if some take it at the moment, or none ever did.
+        #[serde(default)]
+        last_taken: Option<Timestamp>,
         /// How many of the observed flows cross what fails; `null` where no flow was observed.
         flows_affected: Option<u32>,
         /// How many flows were observed.
@@ -311,6 +314,9 @@ api_type!(
         /// Edges of it whose latency nobody measured: `latency_ms` is of the others.
         unmeasured: u32,
         status: RouteStatusView,
+        /// Until when packets took it; `null` if some take it at the moment, or none ever did.
+        #[serde(default)]
+        last_taken: Option<Timestamp>,
     }
 );
 

@@ -4,14 +4,17 @@
 //! joined by commas; anything else is given once. What is not known, given twice or not understood
 //! is an error that names the parameter, never passed over.
 
-use axum::extract::FromRequestParts;
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use holm_model::Millis;
 use serde::de::value::{SeqDeserializer, StringDeserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::error::ApiError;
+use super::error::{ApiError, ErrorCode, PendingError};
 use super::types::Timestamp;
 
 /// Most items of a list that a question may ask for.
@@ -30,6 +33,44 @@ impl<S: Sync, Q: DeserializeOwned> FromRequestParts<S> for Given<Q> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         read(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// The JSON body of a request as `B` describes it.
+pub(crate) struct Body<B>(pub(super) B);
+
+impl<S: Send + Sync, B: DeserializeOwned> FromRequest<S> for Body<B> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let refused = match Json::<B>::from_request(request, state).await {
+            Ok(Json(body)) => return Ok(Self(body)),
+            Err(refused) => refused,
+        };
+        let Some((code, message)) = wrong_body(&refused) else {
+            return Err(refused.into_response());
+        };
+        let mut response = refused.into_response();
+        response.extensions_mut().insert(PendingError(code, message));
+        Err(response)
+    }
+}
+
+/// What is wrong with a body, if that is for its sender to know.
+fn wrong_body(refused: &JsonRejection) -> Option<(ErrorCode, String)> {
+    let text = refused.body_text();
+    // Behind the framework's own words stands where and what.
+    let what = || text.split_once(": ").map_or(text.as_str(), |(_, what)| what);
+    Some(match refused {
+        JsonRejection::JsonDataError(_) => (ErrorCode::Validation, format!("the body: {}", what())),
+        JsonRejection::JsonSyntaxError(_) => {
+            (ErrorCode::BadRequest, format!("the body is no JSON: {}", what()))
+        }
+        JsonRejection::MissingJsonContentType(_) => (
+            ErrorCode::BadRequest,
+            "send the body as JSON, with the header Content-Type: application/json".into(),
+        ),
+        _ => return None,
+    })
 }
 
 /// Reads a query.

@@ -243,6 +243,19 @@ impl Asked {
     }
 
     pub(super) fn coverage(&self, at: Option<Millis>) -> CoverageView {
+        self.coverage_then(at, &self.freshness())
+    }
+
+    /// The same of two moments: what the later one stands on, and who did not watch at the earlier one.
+    pub(super) fn coverage_of_both(&self, from: Millis, to: Millis) -> CoverageView {
+        let freshness = self.freshness();
+        let mut coverage = self.coverage_then(Some(to), &freshness);
+        let known = self.tenant.stands_on_at(from);
+        coverage.notes.extend(coverage::not_watching(from, self.now, &known, &freshness));
+        coverage
+    }
+
+    fn coverage_then(&self, at: Option<Millis>, freshness: &FreshnessView) -> CoverageView {
         match (at, self.live.get()) {
             (None, Some(picture)) => {
                 let known = self.tenant.stands_on(picture);
@@ -252,7 +265,9 @@ impl Asked {
             _ => {
                 let at = at.unwrap_or(self.now);
                 let known = self.tenant.stands_on_at(at);
-                coverage::coverage(&self.state, &self.tenant, at, &known)
+                let mut coverage = coverage::coverage(&self.state, &self.tenant, at, &known);
+                coverage.notes.extend(coverage::not_watching(at, self.now, &known, freshness));
+                coverage
             }
         }
     }

@@ -90,7 +90,11 @@ pub(crate) async fn topology(
         asked.go_on()?;
         let nodes: Vec<NodeView> = snapshot.nodes.into_iter().map(node_view).collect();
         let edges: Vec<EdgeView> = snapshot.edges.into_iter().map(edge_view).collect();
-        let (coverage, freshness) = (asked.coverage(Some(at)), asked.freshness());
+        let coverage = match since {
+            Some(since) => asked.coverage_of_both(since, at),
+            None => asked.coverage(Some(at)),
+        };
+        let freshness = asked.freshness();
         let diff = since.zip(changes);
         Ok(Topology {
             at: Timestamp(at),

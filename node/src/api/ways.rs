@@ -226,6 +226,7 @@ fn route_view(
         latency_ms: measured.then(|| route.latency_us as f64 / 1_000.0),
         unmeasured: route.unmeasured,
         status: if route.observed { RouteStatusView::Observed } else { RouteStatusView::Inferred },
+        last_taken: route.last_taken.map(Timestamp),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::api::impact_types::{
     RouteView, SideTotals, SpofList, WaysView,
 };
 use crate::api::topology_types::{CoverageView, DirectionView, FreshnessView};
-use crate::api::types::SiteStateView;
+use crate::api::types::{SiteStateView, Timestamp};
 
 pub(super) fn impact_text(impact: &ImpactView) -> String {
     let mut text = String::new();
@@ -33,7 +33,8 @@ pub(super) fn impact_text(impact: &ImpactView) -> String {
         };
         let _ = writeln!(text, "  {} → {}{flows}", clean(&path.from), clean(&path.to));
         let _ = writeln!(text, "    now     {}", way(&path.route));
-        let _ = writeln!(text, "    instead {} ({})", way(&path.alt_route), status(path.status));
+        let known = known(path.status, path.last_taken);
+        let _ = writeln!(text, "    instead {} ({known})", way(&path.alt_route));
     }
     if totals.stranded_paths > 0 {
         head(
@@ -87,6 +88,12 @@ fn way(route: &[Option<String>]) -> String {
     named.join(" → ")
 }
 
+/// How it is known, and since when it is not taken any more.
+fn known(how: RouteStatusView, last_taken: Option<Timestamp>) -> String {
+    let taken = last_taken.map_or(String::new(), |at| format!(", taken until {at}"));
+    format!("{}{taken}", status(how))
+}
+
 const fn status(status: RouteStatusView) -> &'static str {
     match status {
         RouteStatusView::Inferred => "inferred",
@@ -116,7 +123,7 @@ pub(super) fn ways_text(ways: &WaysView) -> String {
             steps(route),
             route.hops,
             latency(route),
-            status(route.status)
+            known(route.status, route.last_taken)
         );
     }
     if !ways.complete {
@@ -392,7 +399,11 @@ mod tests {
             latency_ms: Some(0.154),
             unmeasured: 1,
             status: RouteStatusView::Inferred,
+            last_taken: None,
         };
+        assert_eq!(known(route.status, route.last_taken), "inferred");
+        let taken = known(RouteStatusView::Observed, Some(Timestamp(holm_model::Millis(0))));
+        assert_eq!(taken, "observed, taken until 1970-01-01T00:00:00.000Z");
         assert_eq!(steps(&route), "agent:a → host:b ← service:c");
         assert_eq!(latency(&route), "1 of 2 hops measured: 0.15 ms");
         let none = RouteView { latency_ms: None, unmeasured: 2, ..route };

@@ -139,10 +139,10 @@ pub(crate) struct NeighboursArgs {
     #[arg(long, default_value = "both")]
     direction: String,
     /// Only along edges of these kinds, separated by commas.
-    #[arg(long)]
+    #[arg(long, visible_alias = "kind")]
     edge_kinds: Option<String>,
     /// Only through and to nodes of these kinds, separated by commas.
-    #[arg(long)]
+    #[arg(long, visible_alias = "node-kind")]
     node_kinds: Option<String>,
     /// At this moment (RFC 3339, or milliseconds since 1970); now otherwise.
     #[arg(long)]

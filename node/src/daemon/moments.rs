@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use holm_graph::Coverage;
+use holm_graph::{Coverage, NotWatching};
 use holm_model::{Millis, NodeId};
 use holm_moment::{Moment, Scratch};
 
@@ -53,6 +53,8 @@ pub(crate) struct StandsOn {
     pub(crate) ambiguous: Arc<[NodeId]>,
     /// Private names that sites use each for itself.
     pub(crate) apart: Vec<NodeId>,
+    /// Sites of which nothing is recorded for the moment.
+    pub(crate) not_watching: Vec<NotWatching>,
 }
 
 struct Kept {
@@ -176,6 +178,7 @@ impl Tenant {
             earliest: graph.earliest(),
             ambiguous: graph.folding(at).ambiguous,
             apart: graph.names_apart(at),
+            not_watching: graph.not_watching(at),
         }
     }
 

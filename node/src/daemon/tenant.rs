@@ -30,6 +30,7 @@ use super::incidents::Incidents;
 use super::moments::Moments;
 use super::pages::Pages;
 use super::probe_tests::ProbeTests;
+use super::ran::Ran;
 use super::rows::TenantRows;
 use super::slo::Slos;
 use super::state::{Change, NodeState, Topic};
@@ -40,8 +41,6 @@ use crate::layout::{Layout, emptied, write_file};
 const BATCH: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(1);
 const HISTORY_EVERY: Duration = Duration::from_secs(60);
-/// How long elements of the last run are held before a plane must have seen them again.
-const GRACE_AFTER_START_MS: u64 = 120_000;
 /// How long changes wait before a failed commit is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -76,6 +75,7 @@ pub(crate) struct Tenant {
     /// The tenant was erased: nothing is taken or written any more.
     ended: CancellationToken,
     fold: Mutex<Fold>,
+    ran: Ran,
     wake: Notify,
     write_failure: Mutex<Option<String>>,
     pub(super) moments: Moments,
@@ -139,8 +139,8 @@ impl Tenant {
             graph.apply(&from, element);
         }
         let mut fold = Fold::new(FoldLimits::default());
-        let (open, last_written) = replica.open_elements();
-        fold.restore(open, last_written, now + GRACE_AFTER_START_MS);
+        let ran = Ran::open(dir.join("ran"), now);
+        ran.take_up(&mut fold, &replica, now);
         let place = Place {
             site: site.clone(),
             node,
@@ -175,6 +175,7 @@ impl Tenant {
             order: Mutex::default(),
             ended: CancellationToken::new(),
             fold: Mutex::new(fold),
+            ran,
             wake: Notify::new(),
             write_failure: Mutex::new(None),
             moments: Moments::default(),
@@ -326,8 +327,7 @@ impl Tenant {
         }
         if own_returned {
             // A peer gave back what this node wrote before it lost its disk.
-            let (open, last_written) = self.replica.open_elements();
-            self.fold().restore(open, last_written, now + GRACE_AFTER_START_MS);
+            self.ran.take_up(&mut self.fold(), &self.replica, now);
         }
         Ok((merged.news.then_some(merged.version), merged.statements))
     }
@@ -354,7 +354,9 @@ impl Tenant {
             }
             batch = Arc::clone(&self).commit(batch, &state).await;
             if batch.is_empty() {
-                state.hold_lease(&self.id, Millis::now());
+                let now = Millis::now();
+                state.hold_lease(&self.id, now);
+                self.ran.goes_on(now, stopping);
             }
             if stopping {
                 return;

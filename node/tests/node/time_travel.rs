@@ -44,6 +44,29 @@ fn an_attribute_keeps_what_it_was_over_a_restart() {
     assert!(printed.contains("holm.plane.active: off → "), "{printed}");
     let printed = node.place.holm(&["element", "site:berlin"]).succeeded();
     assert!(printed.contains("holm.plane.active was off"), "{printed}");
+    // What was not watched is not told as if nothing had been there.
+    let untold = |path: &str| {
+        let answer = node.get(path);
+        let notes = answer["coverage"]["notes"].as_array().expect("notes").clone();
+        let unwatched =
+            "berlin was not watching at 2020-01-01T00:00:00.000Z: it recorded nothing before ";
+        assert!(
+            notes.iter().any(|n| n.as_str().is_some_and(|n| n.starts_with(unwatched))),
+            "{answer}"
+        );
+    };
+    untold("/v1/topology?at=2020-01-01T00:00:00Z");
+    untold("/v1/topology?diff=2020-01-01T00:00:00Z");
+    untold("/v1/topology/diff?from=2020-01-01T00:00:00Z");
+    let client = node.place.client();
+    for (path, name) in
+        [("/v1/topology/whatif", "targt"), ("/v1/topology/whatif/compare", "middle")]
+    {
+        let refused = client.post(path, &json!({ name: "site:berlin" }));
+        assert_eq!(refused.status, 422, "{}", refused.body);
+        let told = refused.error().1;
+        assert!(told.starts_with(&format!("the body: {name}: unknown field")), "{told}");
+    }
     let late =
         node.place.client().get("/v1/topology?at=2020-01-01T00:00:00Z&diff=2021-01-01T00:00:00Z");
     assert_eq!(late.status, 400, "a window that ends before it begins");

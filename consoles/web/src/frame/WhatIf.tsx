@@ -2,11 +2,11 @@
 import { Link } from "@tanstack/react-router";
 import { Children, useState, type ReactNode } from "react";
 
-import { ApiError, isLoggedOut, whatIfBody } from "../api/client";
+import { ApiError, isLoggedOut, nodeNow, whatIfBody } from "../api/client";
 import { useWhatIf } from "../api/queries";
 import type { Impact } from "../api/types";
 import { Button, ElementLink, Failure, SameBy, Waiting } from "../parts/basics";
-import { count, plural } from "../parts/format";
+import { count, moment, plural } from "../parts/format";
 import { useSetUrl, useUrl } from "./scope";
 
 export function WhatIf({ id }: { id: string }) {
@@ -72,7 +72,7 @@ function Lists({ impact, id, at }: { impact: Impact; id: string; at: string | un
         {impact.rerouted_paths.map((path) => (
           <li key={`${path.from} ${path.to}`}>
             <Ends from={path.from} to={path.to} />
-            <Way label={path.flows === null ? path.status : `${path.status}, ${path.flows_affected ?? 0} of ${path.flows} flows`} route={path.alt_route} />
+            <Way label={wayText(path)} route={path.alt_route} />
           </li>
         ))}
       </Group>
@@ -121,6 +121,12 @@ function Group({ title, total, children }: { title: string; total: number; child
 
 function Ends({ from, to }: { from: string; to: string }) {
   return <span className="row"><ElementLink id={from} /><span className="faint" aria-hidden="true">→</span><ElementLink id={to} /></span>;
+}
+
+/** What the other way stands on, and how many flows have to take it. */
+function wayText({ status, last_taken: until, flows, flows_affected: affected }: Impact["rerouted_paths"][number]): string {
+  const taken = until === null ? "" : `, taken until ${moment(until, nodeNow())}`;
+  return `${status}${taken}${flows === null ? "" : `, ${affected ?? 0} of ${flows} flows`}`;
 }
 
 /** The hops between the ends; a hop that did not answer is a star. */

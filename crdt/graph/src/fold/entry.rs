@@ -165,6 +165,10 @@ pub(super) struct Entry {
     /// When its attributes were last seen to change, or it opened.
     pub(super) changed_at: Millis,
     value_changed_at: Option<Millis>,
+    /// When it was last told for itself, and not only as a link on a way; and for how long that holds.
+    told: Option<(Millis, u64)>,
+    /// Of a way with silent hops: who answered there on the ways that it took the place of.
+    pub(super) known_hops: Option<Box<[Option<NodeId>]>>,
 }
 
 /// What merging attributes came to.
@@ -192,7 +196,39 @@ impl Entry {
             serial: 0,
             changed_at: since,
             value_changed_at: None,
+            told: None,
+            known_hops: None,
         }
+    }
+
+    /// That it was told for itself.
+    pub(super) fn tell(&mut self, at: Millis, hold_ms: u64) {
+        if self.told.is_none_or(|(before, _)| before <= at) {
+            self.told = Some((at, hold_ms));
+        }
+    }
+
+    /// Until when it stands by what was told of it for itself.
+    pub(super) fn told_until(&self) -> Option<Millis> {
+        self.told.map(|(at, hold_ms)| at + hold_ms)
+    }
+
+    /// What was seen after `now` was seen now: the clock was set back. Whether there was any.
+    pub(super) fn bring_back(&mut self, now: Millis) -> bool {
+        self.told = self.told.map(|(at, hold_ms)| (at.min(now), hold_ms));
+        let ahead = self.last_seen > now;
+        if ahead {
+            self.due = self.due - self.last_seen.since(now);
+            self.last_seen = now;
+        }
+        ahead
+    }
+
+    /// The first moment at which it is not there any more, if it was there until `at` at most.
+    pub(super) fn end(&self, at: Option<Millis>) -> Millis {
+        // Half-open intervals: the moment at which it was last seen is still inside.
+        let seen = self.last_seen.max(self.since) + 1;
+        at.filter(|at| *at < self.due).map_or(seen, |at| at.max(seen))
     }
 
     pub(super) fn has_all(&self, observed: &[Attribute<'_>]) -> bool {
@@ -264,7 +300,7 @@ pub(super) fn are_valid(attributes: &[Attribute<'_>]) -> bool {
         })
 }
 
-fn node_ref(node: &NodeId) -> NodeRef<'_> {
+pub(super) fn node_ref(node: &NodeId) -> NodeRef<'_> {
     NodeRef { kind: node.kind(), name: node.name() }
 }
 

@@ -12,6 +12,7 @@ use crate::moment::{Moment, NO_NODE};
 use crate::named::Named;
 use crate::routes::Side;
 use crate::search::Scratch;
+use crate::taken::TakenWay;
 
 /// A pair by the numbers of its nodes.
 type Pair = (u32, u32);
@@ -279,18 +280,30 @@ impl Moment {
     fn rerouted(&self, shown: &[Shown], scratch: &mut Scratch) -> Vec<ReroutedPath> {
         let before =
             self.ways(shown.iter().filter(|s| s.crossing.is_none()), Side::Before, scratch);
-        let after = self.ways(shown.iter().filter(|s| s.surviving.is_none()), Side::After, scratch);
+        let taken = |shown: &Shown| match shown.surviving {
+            Some(_) => None,
+            None => self.taken_around(shown.pair, scratch),
+        };
+        let taken: Vec<Option<&TakenWay>> = shown.iter().map(taken).collect();
+        let unknown = shown.iter().zip(&taken);
+        let unknown = unknown.filter(|(shown, taken)| shown.surviving.is_none() && taken.is_none());
+        let after = self.ways(unknown.map(|(shown, _)| shown), Side::After, scratch);
         shown
             .iter()
-            .map(|shown| ReroutedPath {
+            .zip(taken)
+            .map(|(shown, taken)| ReroutedPath {
                 from: self.named(shown.pair.0),
                 to: self.named(shown.pair.1),
-                status: match shown.surviving {
-                    Some(_) => RouteStatus::Observed,
-                    None => RouteStatus::Inferred,
+                status: match shown.surviving.is_some() || taken.is_some() {
+                    true => RouteStatus::Observed,
+                    false => RouteStatus::Inferred,
                 },
                 route: self.way(shown.crossing, &before, shown.pair),
-                alt_route: self.way(shown.surviving, &after, shown.pair),
+                alt_route: match taken {
+                    Some(taken) => taken.route.iter().map(|&hop| Some(self.named(hop))).collect(),
+                    None => self.way(shown.surviving, &after, shown.pair),
+                },
+                last_taken: taken.map(|taken| taken.until),
                 flows_affected: shown.flows_affected,
             })
             .collect()

@@ -115,7 +115,7 @@ describe("what breaks", () => {
       ...none,
       failed: ["hop:b", "service:db", "host:db@tokyo"],
       broken_paths: [{ from: "agent:x", to: "service:db", route: ["agent:x", "hop:b", "service:db"], status: "inferred" as const }],
-      rerouted_paths: [{ from: "agent:x", to: "host:h", route: ["agent:x", "hop:b", "host:h"], alt_route: ["agent:x", "hop:c", null, "host:h"], status: "observed" as const, flows: 2, flows_affected: 1 }],
+      rerouted_paths: [{ from: "agent:x", to: "host:h", route: ["agent:x", "hop:b", "host:h"], alt_route: ["agent:x", "hop:c", null, "host:h"], status: "observed" as const, last_taken: null, flows: 2, flows_affected: 1 }],
       impacted_services: [{ id: "service:web", distance: 1 }],
     } as unknown as Parameters<typeof blastOf>[0];
     const { failed, touched } = blastOf(impact);
