@@ -18,6 +18,7 @@ LAYERS = {
     "crdt/graph": 2,
     "crdt/replica": 3,
     "mesh/proto": 3,
+    "planes/asn": 3,
     "planes/events": 3,
     "mesh/link": 4,
     "planes/plane": 4,

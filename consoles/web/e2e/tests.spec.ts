@@ -40,6 +40,49 @@ for (const theme of THEMES) {
       await expect(page.getByRole("table", { name: "Tests", exact: true }).getByText(name)).toHaveCount(0);
     });
 
+    test("the ways to a test's host are drawn, hop by hop, now and then", async ({ page }) => {
+      // The first traces come within a quarter of a minute, more on a busy machine.
+      test.setTimeout(300_000);
+      await open(page, node.origin, "/tests", "Tests & paths");
+      // Another site is traced by itself: a test of its address needs no answer to show the ways there.
+      const traced = async () => {
+        const answer = await page.request.get(`${node.origin}/v1/rows?table=path_results&limit=100`);
+        const rows = (await answer.json()) as { items: { columns: { success?: boolean; "server.address"?: string } }[] };
+        return rows.items.find(({ columns }) => columns.success)?.columns["server.address"] ?? "";
+      };
+      await expect.poll(traced, { timeout: 120_000, intervals: [1_000] }).not.toBe("");
+      const address = await traced();
+      const name = `ways-${theme}`;
+      await page.getByRole("region", { name: "Tests", exact: true }).getByRole("button", { name: "New test" }).click();
+      const form = page.getByRole("region", { name: "New test" });
+      await form.getByLabel("The test, as YAML or JSON").fill(`kind: Test\nname: ${name}\nprobe: tcp\ntarget: ${address}\nport: 9\ninterval: 30s\n`);
+      await form.getByRole("button", { name: "Create" }).click();
+
+      const ways = page.getByRole("region", { name: `Ways to ${address}` });
+      const hops = ways.getByRole("region", { name: /^Hops from / });
+      const target = hops.getByRole("button", { name: new RegExp(`${address.replaceAll(".", "\\.")}, `) });
+      await expect(target).toBeVisible({ timeout: 120_000 });
+      await target.click();
+      await expect(ways.getByLabel("Details of the hop")).toContainText("round trip");
+      await ways.getByText("As a table").click();
+      await expect(ways.getByRole("table", { name: /^Hops from / })).toContainText(address);
+      await expectAccessible(page);
+      await target.scrollIntoViewIfNeeded();
+      await screenshot(page, "tests-ways", theme);
+      // By keyboard to an earlier moment; the URL carries it, and live is one press away.
+      await ways.getByRole("slider", { name: "Moment of the ways" }).focus();
+      await page.keyboard.press("Home");
+      await expect(page).toHaveURL(/at=/);
+      await expect(ways.getByText("Not traced")).toBeVisible({ timeout: 60_000 });
+      await ways.getByRole("button", { name: "Live", exact: true }).click();
+      await expect(target).toBeVisible({ timeout: 60_000 });
+
+      const one = page.getByRole("region", { name: `Test ${name}` });
+      await one.getByRole("button", { name: "Delete…" }).click();
+      await one.getByRole("button", { name: "Take it away" }).click();
+      await expect(one).toHaveCount(0);
+    });
+
     test("every site's pairs are shown, and nothing that was not measured", async ({ page }) => {
       await open(page, node.origin, "/tests", "Tests & paths");
       const grid = page.getByRole("region", { name: "What every site measures to every other" });

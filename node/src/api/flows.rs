@@ -217,6 +217,7 @@ impl Asking {
             only: (!self.sites.is_empty()).then(|| self.sites.clone()),
             limits: QueryLimits { time, rows: MAX_FOUND, ..QueryLimits::default() },
             progress: None,
+            now: self.tenant.incidents.clock.now(),
         };
         let engine = self.state.engine(&self.tenant.id).map_err(refused)?;
         let sites = self.state.query_sites(&self.tenant.id);

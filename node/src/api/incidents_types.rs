@@ -103,13 +103,13 @@ impl From<&Verdict> for IncidentVerdict {
 }
 
 api_type!(
-    /// How it looks from where: k of n.
+    /// How it looks from where: k of n. Each site is in one list.
     IncidentVantages {
         /// From here it is bad.
         failed: Vec<String>,
         /// From here it is well.
         fine: Vec<String>,
-        /// These say that they reach nobody: what they say of others does not count.
+        /// From here it is bad, and they say that they reach nobody: that does not count.
         cut_off: Vec<String>,
     }
 );

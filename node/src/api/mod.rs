@@ -61,6 +61,8 @@ mod stream;
 mod structure;
 mod tenants;
 pub(crate) mod tenants_types;
+mod test_path;
+pub(crate) mod test_path_types;
 mod tls_posture;
 pub(crate) mod tls_posture_types;
 mod topology;
@@ -181,6 +183,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         probe_tests::run_test,
         probe_tests::run_unsaved,
         probe_tests::show_test,
+        test_path::test_path,
         query::export,
         query::live,
         query::query,
@@ -418,6 +421,7 @@ fn test_routes() -> Router<Arc<NodeState>> {
                 .layer(file)
                 .layer(told()),
         )
+        .route("/v1/tests/{name}/path", get(test_path::test_path))
         .route("/v1/tests/{name}/run", post(probe_tests::run_test))
 }
 

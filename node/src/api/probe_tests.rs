@@ -157,7 +157,7 @@ pub(crate) async fn show_test(
     detail(&state, &tenant, &name, of).map(Json)
 }
 
-fn find(tenant: &Tenant, name: &str) -> Result<crate::daemon::TestPolicy, ApiError> {
+pub(super) fn find(tenant: &Tenant, name: &str) -> Result<crate::daemon::TestPolicy, ApiError> {
     let defined = tenant.tests.defined();
     let found = defined.iter().find(|policy| *policy.name == *name).cloned();
     found.ok_or_else(|| ApiError::not_found(TestError::Unknown(clipped(name)).to_string()))

@@ -236,7 +236,8 @@ impl Asked {
         })?;
         let time = Duration::from_millis(timeout_ms);
         let limits = QueryLimits { time, ..QueryLimits::default() };
-        let question = Question { sql, only: request.sites, limits, progress };
+        let now = tenant.incidents.clock.now();
+        let question = Question { sql, only: request.sites, limits, progress, now };
         Ok(Self { question, tenant: tenant.id.clone(), _place: place })
     }
 

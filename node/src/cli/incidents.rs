@@ -229,7 +229,7 @@ fn state_text(incident: &IncidentView) -> String {
 fn verdict_text(incident: &IncidentView) -> String {
     let failed = incident.vantages.failed.len();
     let of = failed + incident.vantages.fine.len();
-    match incident.verdict {
+    let mut text = match incident.verdict {
         IncidentVerdict::Nothing => "-".into(),
         IncidentVerdict::OneVantage => {
             format!("{} only, of {of}", incident.vantages.failed.join(", "))
@@ -239,8 +239,14 @@ fn verdict_text(incident: &IncidentView) -> String {
         IncidentVerdict::Unconfirmed => {
             format!("{}, no other looks", incident.vantages.failed.join(", "))
         }
-        IncidentVerdict::Us => format!("{}, cut off itself", incident.vantages.cut_off.join(", ")),
+        IncidentVerdict::Us => {
+            return format!("{}, cut off itself", incident.vantages.cut_off.join(", "));
+        }
+    };
+    if !incident.vantages.cut_off.is_empty() {
+        text.push_str(&format!("; not {}, cut off", incident.vantages.cut_off.join(", ")));
     }
+    text
 }
 
 pub(super) fn unheard(freshness: &crate::api::topology_types::FreshnessView) {

@@ -22,6 +22,7 @@ mod show;
 mod slo;
 mod tenant;
 mod test;
+mod test_path;
 mod tls;
 mod trace;
 

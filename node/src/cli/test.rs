@@ -45,6 +45,8 @@ pub(crate) enum TestCommand {
         /// Its name.
         name: String,
     },
+    /// The ways to a test's target, now or then, from every site that traces it, and how they changed.
+    Path(super::test_path::TestPathArgs),
     /// Runs a test once, now: by its name, or what a file says without keeping it.
     Run(RunArgs),
 }
@@ -123,11 +125,12 @@ pub(super) async fn run(command: TestCommand) -> anyhow::Result<()> {
             println!("{}: taken away", clean(&name));
             Ok(())
         }
+        TestCommand::Path(args) => super::test_path::run(&args).await,
         TestCommand::Run(args) => run_once(&args).await,
     }
 }
 
-fn path_of(name: &str) -> String {
+pub(super) fn path_of(name: &str) -> String {
     let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
     format!("/v1/tests/{name}")
 }

@@ -266,11 +266,8 @@ fn read(name: &str, content: &str) -> (Option<Arc<Rule>>, Option<String>) {
 /// What a group of a rule is about: what its target says, or the rule itself, everywhere the same one.
 pub(crate) fn target_of(rule: &Rule, group: &[Box<str>]) -> Option<NodeId> {
     let own = || NodeId::new(NodeKind::Service, &format!("alert {}", rule.name)).ok();
-    let said = rule.target_of(group).and_then(|text| {
-        let (kind, name) = text.split_once(':')?;
-        NodeId::observed(NodeKind::parse(kind)?, super::signals::host_of(name)).ok()
-    });
-    said.or_else(own)
+    let said = rule.target_of(group);
+    said.and_then(|text| holm_alert::target_node(&text).ok()).or_else(own)
 }
 
 /// What tells groups of rules apart in reports.
@@ -495,6 +492,24 @@ mod tests {
         assert_eq!(target("").as_deref(), Some("service:alert lost"));
         assert_eq!(target(", target: 'host:{target}'").as_deref(), Some("host:192.0.2.7"));
         assert_eq!(target(", target: 'site:{peer.site}'").as_deref(), Some("site:lima"));
+        // Only a host stands in a URL; what else there is has a name of its own, slashes and colons too.
+        for said in [
+            "prefix:198.51.100.0/24",
+            "prefix:2001:db8::/32",
+            "service:acme/checkout",
+            "service:web:8080",
+            "service:what?now",
+            "device:rtr1/re0",
+        ] {
+            assert_eq!(target(&format!(", target: '{said}'")).as_deref(), Some(said));
+        }
+        assert_eq!(
+            target(", target: 'host:Web.example:8443'").as_deref(),
+            Some("host:web.example")
+        );
+        let odd: [Box<str>; 2] = ["{peer.site}".into(), "lima".into()];
+        let about = target_of(&rule(", target: 'service:{target}'"), &odd).expect("a target");
+        assert_eq!(about.to_string(), "service:{peer.site}", "a value is no template");
         let turn = holm_alert::Turn {
             rule: Arc::new(rule("")),
             group: Box::new(group.clone()),

@@ -70,6 +70,7 @@ impl Tenant {
         let outcome = Outcome {
             probe: &kept.probe,
             target: &target,
+            name: kept.name.as_deref(),
             error: kept.error.as_deref(),
             severity: kept.severity,
             at: row.at,

@@ -254,7 +254,7 @@ fn read(name: &str, content: &str) -> (Option<Arc<Test>>, Option<String>) {
 /// The kind of a signal of a test, and what it is about: as of any other probe, so that who finds the target well is
 /// a witness.
 fn about(test: &Test) -> Option<(String, NodeId)> {
-    let host = super::signals::host_of(&test.target.target);
+    let host = holm_model::host_of(&test.target.target);
     let target = NodeId::observed(NodeKind::Host, host).ok()?;
     Some((format!("{}_failed", test.target.probe.as_str()), target))
 }

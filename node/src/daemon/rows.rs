@@ -28,6 +28,7 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
     let results: &[(&str, Kind)] = &[
         ("probe", Text),
         ("target", Text),
+        ("probed", Text),
         ("kind", Text),
         ("success", Bool),
         ("error", Text),
@@ -60,6 +61,7 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
     ];
     let way: &[(&str, Kind)] = &[
         ("target", Text),
+        ("probed", Text),
         ("kind", Text),
         ("protocol", Text),
         ("peer.site", Text),
@@ -90,6 +92,13 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
         ("path.rtt.min_ms", Float),
         ("path.rtt.avg_ms", Float),
         ("path.rtt.max_ms", Float),
+        ("path.ways", Text),
+        ("path.mtu", Int),
+        ("path.mtu.how", Text),
+        ("path.mtu.hop", Text),
+        ("path.as_path", Text),
+        ("path.hops.as", Text),
+        ("path.hops.country", Text),
         ("duration_ms", Float),
     ];
     let path_changes: &[(&str, Kind)] = &[
@@ -101,6 +110,11 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
         ("reached", Bool),
         ("rtt_ms", Float),
         ("rtt_ms.before", Float),
+        ("mtu", Int),
+        ("mtu.before", Int),
+        ("mtu.hop", Text),
+        ("as_path", Text),
+        ("as_path.before", Text),
     ];
     let signals: &[(&str, Kind)] = &[
         ("plane", Text),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use holm_model::{
     NodeId, NodeKind, Prefix, Row, SIGNAL_KEY, SIGNAL_NEAR, Severity, Signal, SiteId,
-    VANTAGE_FAILED, VANTAGE_REACHED, Value,
+    VANTAGE_FAILED, VANTAGE_REACHED, Value, host_of,
 };
 
 use super::rows::RESULTS_TABLE;
@@ -63,6 +63,7 @@ fn target_of(said: &str, own: &SiteId) -> Option<NodeId> {
 /// A result of a probe.
 pub(super) struct Kept {
     pub(super) probe: Box<str>,
+    pub(super) name: Option<Box<str>>,
     pub(super) error: Option<Box<str>>,
     pub(super) severity: Severity,
     /// What is next to the target beside what the topology knows.
@@ -74,36 +75,30 @@ pub(super) fn outcome_of(row: &Row) -> Option<(NodeId, Kept)> {
     if row.table != RESULTS_TABLE {
         return None;
     }
-    let (probe, name) = (text(row, "probe")?, text(row, "target")?);
+    let probe = text(row, "probe")?;
     let peer = text(row, "peer.site");
-    // A name stays the same when what it resolves to does not; a peer is where it is.
-    let called = match (peer, text(row, "server.address")) {
-        (Some(_), Some(address)) => address,
-        _ => host_of(name),
-    };
-    let target = NodeId::observed(NodeKind::Host, called).ok()?;
+    let target = probed(row)?;
+    // What tells this check of the target from its others: the test, or the name in the configuration,
+    // which may be the same word.
+    let configured = text(row, "kind") == Some("configured");
+    let named = || text(row, "target").filter(|_| configured).map(|name| format!("target {name}"));
+    let name = text(row, "test").map(Box::from).or_else(|| named().map(Into::into));
     let success = matches!(row.columns.get("success"), Some(Value::Bool(true)));
     let error = (!success).then(|| text(row, "error").unwrap_or("no answer").into());
     // Peers are probed by themselves; what somebody configured is somebody's concern.
     let severity = if peer.is_some() { Severity::Warning } else { Severity::Critical };
     let near = peer.map(|site| format!("site:{site}").into());
-    Some((target, Kept { probe: probe.into(), error, severity, near }))
+    Some((target, Kept { probe: probe.into(), name, error, severity, near }))
 }
 
-/// The host in what is probed: a URL, a host with a port, or a bare name or address.
-pub(crate) fn host_of(target: &str) -> &str {
-    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
-    let rest = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    if rest.parse::<IpAddr>().is_ok() {
-        return rest;
-    }
-    if let Some((address, _)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return address;
-    }
-    match rest.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => rest,
-    }
+/// The host that a row of a probe or trace is about. A name stays the same when what it resolves to does
+/// not; a peer is where it is. What somebody calls a target in a site's configuration is no name of a host.
+pub(super) fn probed(row: &Row) -> Option<NodeId> {
+    let called = match (text(row, "peer.site"), text(row, "server.address")) {
+        (Some(_), Some(address)) => address,
+        _ => host_of(text(row, "probed").or_else(|| text(row, "target"))?),
+    };
+    NodeId::observed(NodeKind::Host, called).ok()
 }
 
 /// A verdict of the mesh's views as a signal of site `own`.
@@ -177,17 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_probed_is_a_host() {
-        for (target, host) in [
-            ("https://shop.example.org/cart?x=1", "shop.example.org"),
-            ("shop.example.org:8443", "shop.example.org"),
-            ("[2001:db8::1]:443", "2001:db8::1"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("192.0.2.7", "192.0.2.7"),
-            ("http://192.0.2.7:80/", "192.0.2.7"),
-        ] {
-            assert_eq!(host_of(target), host);
-        }
+    fn a_peer_is_probed_where_it_is_and_others_by_what_was_written() {
         let row = Row::new("active_results", Millis(1))
             .with("probe", "icmp")
             .with("target", "lima/n1")
@@ -200,5 +185,20 @@ mod tests {
             (kept.near.as_deref(), kept.error.as_deref()),
             (Some("site:lima"), Some("no answer"))
         );
+        // Two sites call it as they like; it is one host.
+        let named = |name: &'static str, probed: &'static str| {
+            let row = Row::new("active_results", Millis(1))
+                .with("probe", "http")
+                .with("target", name)
+                .with("probed", probed)
+                .with("kind", "configured")
+                .with("server.address", "192.0.2.80")
+                .with("success", true);
+            let (target, kept) = outcome_of(&row).expect("a result");
+            (target.to_string(), kept.name.expect("a name").to_string())
+        };
+        let here = named("shop", "https://shop.example/health");
+        assert_eq!(here, ("host:shop.example".into(), "target shop".into()));
+        assert_eq!(named("Laden", "Shop.example:443").0, here.0);
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use holm_incident::{ServiceWatch, Trace, Tried, Turned, WayWatch};
-use holm_model::{NodeId, NodeKind, Row, Signal, Value};
+use holm_model::{Row, Signal, Value};
 
-use super::signals::{host_of, text};
+use super::signals::{probed, text};
 
 fn number(row: &Row, column: &str) -> Option<i64> {
     match row.columns.get(column)? {
@@ -16,15 +16,6 @@ fn number(row: &Row, column: &str) -> Option<i64> {
 
 fn is(row: &Row, column: &str) -> bool {
     matches!(row.columns.get(column), Some(Value::Bool(true)))
-}
-
-/// What is traced: a peer by its address, anything else by its name.
-fn traced(row: &Row) -> Option<NodeId> {
-    let called = match (text(row, "peer.site"), text(row, "server.address")) {
-        (Some(_), Some(address)) => address,
-        _ => host_of(text(row, "target")?),
-    };
-    NodeId::observed(NodeKind::Host, called).ok()
 }
 
 /// What follows from a row of the path plane, each with what is next to the target.
@@ -52,7 +43,8 @@ pub(super) fn way_of(row: &Row, watch: &Mutex<WayWatch>) -> Vec<(Signal, Option<
         let length = count("length").zip(count("length.before")).filter(|_| whole);
         if whole {
             let (added, removed) = (&*added, &*removed);
-            watch.turn(&Turned { key: &key, added, removed, length, at: row.at });
+            let systems = text(row, "as_path").zip(text(row, "as_path.before"));
+            watch.turn(&Turned { key: &key, added, removed, length, systems, at: row.at });
         }
         return Vec::new();
     }
@@ -62,7 +54,7 @@ pub(super) fn way_of(row: &Row, watch: &Mutex<WayWatch>) -> Vec<(Signal, Option<
         Some("unreachable" | "silent" | "loop") => false,
         _ => return Vec::new(),
     };
-    let Some(target) = traced(row) else { return Vec::new() };
+    let Some(target) = probed(row) else { return Vec::new() };
     let rtt_ms = match row.columns.get("path.rtt.min_ms") {
         Some(Value::Float(ms)) => Some(*ms),
         _ => None,
@@ -164,6 +156,29 @@ mod tests {
         let text = &*said.first().expect("another way").0.text;
         assert_eq!(said.len(), 1);
         assert!(text.contains("0 hops are new, 2 gone, 1 hops instead of 3"), "{text}");
+    }
+
+    #[test]
+    fn other_autonomous_systems_on_the_way_are_named() {
+        let watch = Mutex::default();
+        for minute in 0..3 {
+            assert_eq!(way_of(&trace(minute, "reached"), &watch), []);
+        }
+        let change = Row::new("path_changes", START + 3 * 60_000)
+            .with("target", "lima/n1")
+            .with("protocol", "udp")
+            .with("change", "hops,as_path")
+            .with("hops.added", "192.0.2.1")
+            .with("hops.removed", "192.0.2.2")
+            .with("as_path", "64496 64499")
+            .with("as_path.before", "64496 64500")
+            .with("reached", true);
+        way_of(&change, &watch);
+        let said: Vec<_> =
+            (3..8).flat_map(|minute| way_of(&trace(minute, "reached"), &watch)).collect();
+        let kinds: Vec<&str> = said.iter().map(|(signal, _)| &*signal.kind).collect();
+        assert_eq!(kinds, ["path_other_way", "path_other_systems"]);
+        assert!(said[1].0.text.contains("64496 64499 instead of 64496 64500"), "{:?}", said[1].0);
     }
 
     #[test]

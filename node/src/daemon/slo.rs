@@ -329,7 +329,7 @@ fn touches(definition: &Definition, nodes: &[&NodeId]) -> bool {
     let about = definition.about();
     nodes.iter().any(|node| {
         (node.kind() == NodeKind::Service && node.name() == &*definition.service)
-            || about.iter().any(|text| super::signals::host_of(text) == node.name())
+            || about.iter().any(|text| holm_model::host_of(text) == node.name())
     })
 }
 

@@ -379,7 +379,7 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
         ),
         ("flow", flow.enabled, Arc::new(holm_flow::FlowPlane::new(flow.clone(), flows, kept))),
         ("host", host.enabled, Arc::new(holm_host::HostPlane::new(host.clone()))),
-        ("path", path.enabled, Arc::new(holm_path::PathPlane::new(path.clone()))),
+        ("path", path.enabled, Arc::new(holm_path::PathPlane::new(with_table(path, flow)))),
     ];
     for (name, enabled, plane) in known {
         planes.push(if enabled {
@@ -392,6 +392,15 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
             )
         });
     }
+}
+
+/// The path plane's configuration; without a table of autonomous systems of its own, with the flow plane's.
+fn with_table(path: &holm_path::Config, flow: &holm_flow::Config) -> holm_path::Config {
+    let mut path = path.clone();
+    if path.asn_file.as_os_str().is_empty() {
+        path.asn_file.clone_from(&flow.asn_file);
+    }
+    path
 }
 
 /// Tells the planes who the peers are, the pages what changed, and the graph what this site watches.

@@ -40,6 +40,7 @@ mod tenants;
 mod the_api;
 mod time_travel;
 mod tls_posture;
+mod traces;
 mod two_nodes_with_one_identity;
 mod two_versions;
 mod web_certificate;

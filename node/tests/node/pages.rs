@@ -119,8 +119,10 @@ fn watches(place: &Place, services: &[SocketAddr]) {
         .map(|line| format!("{line}\n"))
         .collect();
     for service in services {
+        // Each site has words of its own for it: incidents are about what is probed.
+        let name = format!("{}: port {}", place.file("x").display(), service.port());
         text.push_str(&format!(
-            "\n[[planes.active.targets]]\nname = \"{service}\"\nprobe = \"tcp\"\ntarget = \"{}\"\nport = {}\ninterval = \"1s\"\n",
+            "\n[[planes.active.targets]]\nname = \"{name}\"\nprobe = \"tcp\"\ntarget = \"{}\"\nport = {}\ninterval = \"1s\"\n",
             service.ip(),
             service.port()
         ));

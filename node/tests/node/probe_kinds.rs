@@ -1,7 +1,8 @@
-//! Kinds of probes in a real node: STAMP between a sender and the node's own reflector, packets over UDP that come back,
+//! Kinds of probes in a real node: scripts, SIP, DNSSEC, STAMP between a sender and the node's own reflector, packets over UDP that come back,
 //! and a name that is followed from the configured roots.
 
-use std::net::UdpSocket;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -90,4 +91,114 @@ fn stamp_udp_and_a_trace_from_the_roots() {
         "{printed}"
     );
     node.place.holm(&["dns", "trace", "a.example", "--type", "NOPE"]).failed_naming(&["NOPE"]);
+}
+
+/// A shop that gives a token to who posts, and takes nobody without it; it says `connection: close` to each.
+fn shop() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream);
+            let (mut head, mut length) = (String::new(), 0);
+            while reader.read_line(&mut head).is_ok_and(|read| read > 2) {
+                let last = head.lines().last().unwrap_or_default().to_ascii_lowercase();
+                if let Some(said) = last.strip_prefix("content-length:") {
+                    length = said.trim().parse().unwrap_or(0);
+                }
+            }
+            let mut body = vec![0; length];
+            let _ = reader.read_exact(&mut body);
+            let knows =
+                head.to_ascii_lowercase().contains("authorization: bearer t0ken-of-the-shop");
+            let (status, answer) = match (head.starts_with("POST /login "), knows) {
+                (true, _) if body == br#"{"user":"probe"}"# => {
+                    ("200 OK", r#"{"token":"t0ken-of-the-shop"}"#)
+                }
+                (false, true) => ("200 OK", r#"{"state":"open"}"#),
+                _ => ("401 Unauthorized", "{}"),
+            };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}",
+                answer.len()
+            );
+            let _ = reader.get_mut().write_all(answer.as_bytes());
+        }
+    });
+    port
+}
+
+/// An answer to OPTIONS: what has to be repeated of the request, and no more.
+fn sip_answer(request: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(request).into_owned();
+    let kept = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+    let repeated: Vec<&str> =
+        text.split("\r\n").filter(|line| kept.iter().any(|name| line.starts_with(name))).collect();
+    format!("SIP/2.0 200 OK\r\n{}\r\nServer: pbx\r\n\r\n", repeated.join("\r\n")).into_bytes()
+}
+
+#[test]
+fn scripts_sip_a_key_for_stamp_and_dnssec() {
+    let free = UdpSocket::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound");
+    let (shop, sip, dns) = (shop(), server(sip_answer), server(knows_nothing));
+    let lab = Lab::new();
+    let founded = lab.found("berlin");
+    let key = founded.dir.join("stamp.key");
+    std::fs::write(&key, "0123456789abcdef".repeat(4)).expect("written");
+    let listen = free.to_string();
+    let toml = founded.file("holm.toml");
+    let text = std::fs::read_to_string(&toml).expect("read");
+    let (section, path) = ("[planes.active.stamp_keys]", key.display().to_string());
+    let with_key = text.replace(section, &format!("{section}\nlab = {path:?}"));
+    assert_ne!(text, with_key, "the file that was made has every key");
+    std::fs::write(&toml, with_key).expect("written");
+    let node = founded.start_with(&[
+        ("HOLM_PLANES_ACTIVE_ENABLED", "true"),
+        ("HOLM_PLANES_ACTIVE_ALLOW", "[\"127.0.0.0/8\"]"),
+        ("HOLM_PLANES_ACTIVE_STAMP_LISTEN", &listen),
+        ("HOLM_PLANES_ACTIVE_STAMP_LISTEN_KEY", "lab"),
+    ]);
+    let tests = format!(
+        "kind: Test\nname: order\nprobe: script\ntarget: http://127.0.0.1:{shop}/\ninterval: 2s\ntimeout: 20s\nsteps:\n\
+         - {{ name: log in, url: /login, method: POST, content_type: application/json, body: '{{\"user\":\"probe\"}}', take: {{ token: json $.token }} }}\n\
+         - {{ name: cart, url: /cart, headers: {{ authorization: 'Bearer {{{{token}}}}' }}, expect_status: '200', expect_json: ['$.state = \"open\"'] }}\n\
+         ---\n\
+         kind: Test\nname: shut\nprobe: script\ntarget: http://127.0.0.1:{shop}/\ninterval: 2s\ntimeout: 20s\nsteps: [{{ name: cart, url: /cart, expect_status: '200' }}]\n\
+         ---\n\
+         kind: Test\nname: pbx\nprobe: sip\ntarget: 127.0.0.1\nport: {sip}\ninterval: 2s\ntimeout: 20s\n\
+         ---\n\
+         kind: Test\nname: sealed\nprobe: stamp\ntarget: 127.0.0.1\nport: {}\nstamp_key: lab\ninterval: 2s\ntimeout: 20s\n\
+         ---\n\
+         kind: Test\nname: open\nprobe: stamp\ntarget: 127.0.0.1\nport: {}\ninterval: 2s\ntimeout: 1s\n\
+         ---\n\
+         kind: Test\nname: signed\nprobe: dns\ntarget: a.example\ndns_server: 127.0.0.1:{dns}\ndnssec: validate\ninterval: 2s\ntimeout: 20s\n",
+        free.port(),
+        free.port()
+    );
+    let file = node.place.dir.join("kinds.yaml");
+    std::fs::write(&file, tests).expect("written");
+    node.place.holm(&["test", "create", file.to_str().expect("a path")]).succeeded();
+    let of = |test: &str, success: bool| {
+        within(test, WHILE, || latest(&node, test).filter(|row| row["success"] == success))
+    };
+    let order = of("order", true);
+    assert_eq!(order["script.done"], 2.0, "{order}");
+    assert_eq!(order["script.step.2.status_code"], 200.0, "{order}");
+    assert!(order["script.step.1.duration_ms"].as_f64() > Some(0.0), "{order}");
+    assert!(!order.to_string().contains("t0ken"), "what was taken stands nowhere: {order}");
+    let shut = of("shut", false);
+    assert_eq!(shut["script.failed_step"], "cart", "{shut}");
+    assert!(shut["error"].as_str().is_some_and(|error| error.contains("401")), "{shut}");
+    let pbx = of("pbx", true);
+    assert_eq!((&pbx["sip.status_code"], &pbx["sip.server"]), (&json!(200.0), &json!("pbx")));
+    let sealed = of("sealed", true);
+    assert_eq!(sealed["stamp.packets.unauthentic"], 0.0, "{sealed}");
+    assert!(of("open", false)["error"].as_str().is_some_and(|e| e.contains("answered none")));
+    let signed = of("signed", false);
+    assert_eq!((&signed["dns.dnssec"], &signed["dns.dnssec.zone"]), (&json!("bogus"), &json!(".")));
+    // A secret that is written into a test is refused, with where to put it.
+    let bad = "kind: Test\nname: bad\nprobe: script\ntarget: http://127.0.0.1/\ninterval: 1m\nsteps: [{ name: a, url: /, headers: { authorization: x } }]\n";
+    std::fs::write(&file, bad).expect("written");
+    let refused = node.place.holm(&["test", "create", file.to_str().expect("a path")]);
+    refused.failed_naming(&["steps", "authorization", "header_files"]);
 }

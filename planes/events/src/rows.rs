@@ -9,8 +9,8 @@ use arrow::array::{
     StringBuilder, TimestampMillisecondArray,
 };
 use arrow::datatypes::{
-    DataType, Float64Type, Int64Type, TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::error::ArrowError;
 use holm_model::{Row, Value};
@@ -152,6 +152,10 @@ pub fn value_at(column: &dyn Array, index: usize) -> Option<Value> {
     Some(match column.data_type() {
         DataType::Boolean => column.as_boolean().value(index).into(),
         DataType::Float64 => column.as_primitive::<Float64Type>().value(index).into(),
+        DataType::Float32 => wide(column.as_primitive::<Float32Type>().value(index)).into(),
+        DataType::Int8 => i64::from(column.as_primitive::<Int8Type>().value(index)).into(),
+        DataType::Int16 => i64::from(column.as_primitive::<Int16Type>().value(index)).into(),
+        DataType::Int32 => i64::from(column.as_primitive::<Int32Type>().value(index)).into(),
         DataType::Int64 => column.as_primitive::<Int64Type>().value(index).into(),
         DataType::UInt8 => u16::from(column.as_primitive::<UInt8Type>().value(index)).into(),
         DataType::UInt16 => column.as_primitive::<UInt16Type>().value(index).into(),
@@ -171,6 +175,11 @@ pub fn value_at(column: &dyn Array, index: usize) -> Option<Value> {
         }
         _ => return None,
     })
+}
+
+/// The number with as many digits as it has: 0.1 of 32 bits is 0.1, and not what comes next to it in 64.
+fn wide(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or_else(|_| f64::from(number))
 }
 
 /// 16 bytes are an address (IPv4 mapped), 6 a MAC address, others hexadecimal.
@@ -204,6 +213,21 @@ mod tests {
         let batch = to_batch(&table, &rows).expect("a batch");
         assert_eq!(from_batch(&table, &batch, &[0, 1, 2, 3]), rows);
         assert_eq!(from_batch(&table, &batch, &[2]), rows[2..3]);
+    }
+
+    #[test]
+    fn numbers_of_every_width_are_numbers() {
+        use arrow::array::{Float32Array, Int8Array, Int16Array, Int32Array};
+        let of = |column: &dyn Array| value_at(column, 0);
+        assert_eq!(of(&Int8Array::from(vec![-8])), Some(Value::Int(-8)));
+        assert_eq!(of(&Int16Array::from(vec![i16::MIN])), Some(Value::Int(-32_768)));
+        assert_eq!(of(&Int32Array::from(vec![i32::MAX])), Some(Value::Int(2_147_483_647)));
+        for (narrow, number) in [(0.1_f32, 0.1), (-2.5, -2.5), (f32::INFINITY, f64::INFINITY)] {
+            assert_eq!(of(&Float32Array::from(vec![narrow])), Some(Value::Float(number)));
+        }
+        let none = of(&Float32Array::from(vec![f32::NAN]));
+        assert!(matches!(none, Some(Value::Float(number)) if number.is_nan()), "{none:?}");
+        assert_eq!(of(&Int32Array::from(vec![None])), None);
     }
 
     #[test]

@@ -172,7 +172,13 @@ impl Site {
 
     fn ask(&self, sql: &str, mesh: Arc<Mesh>) -> Result<Answer, Failure> {
         let limits = QueryLimits { time: Duration::from_secs(60), ..QueryLimits::default() };
-        let question = Question { sql: sql.to_owned(), only: None, limits, progress: None };
+        let question = Question {
+            sql: sql.to_owned(),
+            only: None,
+            limits,
+            progress: None,
+            now: Millis::now(),
+        };
         Ok(self.runtime.block_on(self.engine.ask(self.place.clone(), mesh, question))?)
     }
 }

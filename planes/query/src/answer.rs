@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use holm_events::value_at;
-use holm_model::{SiteId, Value};
+use holm_model::{Millis, SiteId, Value};
 
 use crate::bounds::bounded;
 use crate::engine::{Engine, QueryLimits, Tables};
@@ -18,6 +18,7 @@ use crate::local::Missing;
 use crate::mesh_table::{Approximation, MeshTable, Notes};
 use crate::sites::{Asking, Place, PlaceReport, Progress, Sites};
 use crate::split::{Splitter, sketched};
+use crate::sum::Ended;
 
 /// A question to the whole mesh.
 pub struct Question {
@@ -29,6 +30,8 @@ pub struct Question {
     pub limits: QueryLimits,
     /// Told how far the sites are.
     pub progress: Option<Progress>,
+    /// What `now()` is, at all sites.
+    pub now: Millis,
 }
 
 /// An answer, and what it stands on.
@@ -59,17 +62,21 @@ impl Answer {
     }
 }
 
-/// A value as JSON. Addresses and times are text, as is what JSON has no word for.
+/// A value as JSON: lists are arrays, addresses and times are text, as is what JSON has no word for.
 fn json(column: &dyn Array, index: usize) -> serde_json::Value {
     if column.is_null(index) {
         return serde_json::Value::Null;
     }
     if let DataType::UInt64 = column.data_type() {
-        let number: &arrow::array::UInt64Array = arrow::array::AsArray::as_primitive(column);
+        let number: &arrow::array::UInt64Array = column.as_primitive();
         return number.value(index).into();
     }
     let value = match column.data_type() {
         DataType::Timestamp(..) => None,
+        DataType::List(_) => {
+            let list = column.as_list::<i32>().value(index);
+            return (0..list.len()).map(|at| json(&list, at)).collect();
+        }
         _ => value_at(column, index),
     };
     match value {
@@ -122,7 +129,7 @@ impl Engine {
         sites: Arc<dyn Sites>,
         question: Question,
     ) -> Result<Answer, QueryError> {
-        let Question { sql, only, limits, progress } = question;
+        let Question { sql, only, limits, progress, now } = question;
         let asking = Asking::new(Arc::clone(&self), own, sites, only.as_deref(), limits, progress);
         let asking = Arc::new(asking);
         let tables: Tables = self
@@ -133,11 +140,14 @@ impl Engine {
                 (name, Arc::new(table) as Arc<dyn datafusion::catalog::TableProvider>)
             })
             .collect();
-        let state = self.session(&tables)?;
+        let ended = Ended::default();
+        let state = self.session(&tables, now, &ended)?;
         let plan = self.plan(&state, &tables, &sql).await?;
-        let local = self.session(&self.local_tables(&Missing::default()))?;
+        let local = self.local_tables(&Missing::default());
+        let local = self.session(&local, now, &Ended::default())?;
         let notes = Notes::default();
-        let splitter = Splitter { asking: Arc::clone(&asking), local, notes: Arc::clone(&notes) };
+        let (asked, noted) = (Arc::clone(&asking), Arc::clone(&notes));
+        let splitter = Splitter { asking: asked, local, notes: noted, now };
         let sketched = sketched(&plan).into_iter().map(Approximation::of_sketch);
         notes.lock().unwrap_or_else(PoisonError::into_inner).extend(sketched);
         let plan = splitter.split(plan)?;
@@ -161,7 +171,8 @@ impl Engine {
                 break;
             }
         }
-        let approximations = notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut approximations = notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        approximations.extend(ended.is_told().then(Approximation::of_ended_sum));
         Ok(Answer { schema, batches, cut, places: asking.reports(), approximations })
     }
 

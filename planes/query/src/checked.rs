@@ -2,7 +2,7 @@
 //! unsigned columns, and says nothing.
 //!
 //! Where a question is planned, its numbers become wide enough: differences are signed, and sums and products of
-//! narrow numbers have 64 bits. Once its types are settled, and before constants are folded and filters
+//! narrow numbers have 64 bits; a whole number divided by a whole one is whole. Once its types are settled, and before constants are folded and filters
 //! moved, each sum, difference and product becomes a function that says what does not fit. A filter that is sent to a
 //! site is written with operators, which that site checks for itself.
 
@@ -44,12 +44,20 @@ impl ExprPlanner for WideNumbers {
             BinaryOperator::Plus => Operator::Plus,
             BinaryOperator::Minus => Operator::Minus,
             BinaryOperator::Multiply => Operator::Multiply,
+            BinaryOperator::Divide => Operator::Divide,
+            BinaryOperator::Modulo => Operator::Modulo,
             _ => return Ok(PlannerResult::Original(expr)),
         };
         let constant = is_count(&expr.left) && right == DataType::UInt64
             || is_count(&expr.right) && left == DataType::UInt64;
         let wide = match op {
             Operator::Minus => wide_enough(op, &left, &right),
+            Operator::Divide | Operator::Modulo => {
+                let never_negative = constant
+                    || is_number_of_rows(&expr.left) && right == DataType::UInt64
+                    || is_number_of_rows(&expr.right) && left == DataType::UInt64;
+                divided_as(&left, &right, never_negative)
+            }
             // A constant takes the other side's type, which has 64 bits as well.
             _ if constant => Some(DataType::UInt64),
             _ => wide_enough(op, &left, &right),
@@ -68,6 +76,21 @@ impl ExprPlanner for WideNumbers {
 /// Whether it is a whole number that is written out, and not below 0.
 const fn is_count(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Int64(Some(0..)), _))
+}
+
+/// Whether it is what `count` gives, which is not below 0.
+fn is_number_of_rows(expr: &Expr) -> bool {
+    let expr = crate::split::unaliased(expr);
+    matches!(expr, Expr::AggregateFunction(function) if function.func.name() == "count")
+}
+
+/// What both sides of a division become, so that a whole number by a whole number is whole: DataFusion makes a decimal
+/// of 64 bits without a sign by such with one.
+fn divided_as(left: &DataType, right: &DataType, never_negative: bool) -> Option<DataType> {
+    let mixed = *left == DataType::UInt64 && right.is_signed_integer()
+        || *right == DataType::UInt64 && left.is_signed_integer();
+    let to = if never_negative { DataType::UInt64 } else { DataType::Int64 };
+    mixed.then_some(to)
 }
 
 /// What both sides become before they are computed with; `None` where DataFusion makes them wide enough: a number of

@@ -23,7 +23,7 @@ use datafusion::logical_expr::{AggregateUDF, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 use holm_events::{EventStore, SITE};
-use holm_model::{SiteId, TenantId};
+use holm_model::{Millis, SiteId, TenantId};
 
 use crate::bounds::bounded;
 use crate::crews::Crews;
@@ -32,6 +32,7 @@ use crate::gate::admit;
 use crate::local::{LocalTable, Missing, STORE, with_site};
 use crate::objects::Objects;
 use crate::sites::{Columns, Part};
+use crate::sum::Ended;
 use crate::wire::MISSING;
 
 /// Bounds of all questions at a node together.
@@ -208,8 +209,13 @@ impl Engine {
         tables
     }
 
-    /// A session that sees `tables` and nothing else.
-    pub(crate) fn session(&self, tables: &Tables) -> Result<SessionState, QueryError> {
+    /// A session that sees `tables` and nothing else, for a question of that moment. Sums that do not fit tell `ended`.
+    pub(crate) fn session(
+        &self,
+        tables: &Tables,
+        at: Millis,
+        ended: &Ended,
+    ) -> Result<SessionState, QueryError> {
         let schema = MemorySchemaProvider::new();
         for (name, table) in tables {
             schema.register_table(name.clone(), Arc::clone(table))?;
@@ -232,6 +238,7 @@ impl Engine {
         let mut scalar = crate::functions::of_datafusion(&self.pool.memory);
         let written = crate::grown::Written::of(&scalar);
         scalar.extend(crate::functions::all());
+        scalar.extend(crate::moment::functions(at));
         let mut planners = SessionStateDefaults::default_expr_planners();
         planners.insert(0, Arc::new(written));
         planners.push(Arc::new(crate::checked::WideNumbers));
@@ -242,7 +249,7 @@ impl Engine {
             .with_analyzer_rule(Arc::new(crate::checked::CheckedArithmetic))
             .with_physical_optimizer_rule(Arc::new(crate::windows::WindowsReserve))
             .with_scalar_functions(scalar)
-            .with_aggregate_functions(aggregates())
+            .with_aggregate_functions(aggregates(ended))
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .build();
         state.catalog_list().register_catalog("holm".to_owned(), Arc::new(catalog));
@@ -288,7 +295,8 @@ impl Engine {
         let missing = Missing::default();
         let mut tables = self.local_tables(&missing);
         with_columns(&mut tables, known_elsewhere)?;
-        let state = self.session(&tables)?;
+        // Who asked wrote the moment out; an older node did not.
+        let state = self.session(&tables, Millis::now(), &Ended::default())?;
         let plan = self.plan(&state, &tables, sql).await?;
         let plan = state.optimize(&plan)?;
         bounded(&plan)?;
@@ -419,13 +427,13 @@ fn with_columns(tables: &mut Tables, known: &Columns) -> Result<(), QueryError> 
 }
 
 /// DataFusion's, but for its sketches (ours can be merged between sites) and its sum.
-fn aggregates() -> Vec<Arc<AggregateUDF>> {
+fn aggregates(ended: &Ended) -> Vec<Arc<AggregateUDF>> {
     let mut aggregates = SessionStateDefaults::default_aggregate_functions();
     aggregates.retain(|function| {
         let name = function.name();
         !name.starts_with("approx_") && !crate::functions::AGGREGATES_LEFT_OUT.contains(&name)
     });
-    aggregates.push(crate::sum::function());
+    aggregates.push(crate::sum::function(ended.clone()));
     aggregates.extend(crate::sketch::all());
     aggregates
 }

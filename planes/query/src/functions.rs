@@ -115,6 +115,20 @@ const NO_LARGER: &[&str] = &[
     "version",
 ];
 
+/// DataFusion's functions of lists that are there: they make nothing larger. What makes lists is not there.
+const OF_LISTS: &[&str] = &[
+    "array_element",
+    "array_has",
+    "array_length",
+    "array_max",
+    "array_min",
+    "array_position",
+    "array_slice",
+    "array_to_string",
+    "cardinality",
+    "empty",
+];
+
 /// DataFusion's aggregates that are left out: `sum` is ours, the others keep every value that they are given.
 pub(crate) const AGGREGATES_LEFT_OUT: &[&str] = &["array_agg", "string_agg", "sum"];
 
@@ -125,6 +139,9 @@ pub(crate) fn of_datafusion(pool: &Arc<dyn MemoryPool>) -> Vec<Arc<ScalarUDF>> {
         let name = function.name();
         NO_LARGER.contains(&name) || crate::grown::grows(name)
     });
+    let mut of_lists = datafusion_functions_nested::all_default_nested_functions();
+    of_lists.retain(|function| OF_LISTS.contains(&function.name()));
+    functions.extend(of_lists);
     crate::grown::bounded(functions, pool)
 }
 
@@ -264,6 +281,9 @@ mod tests {
         let pool: Arc<dyn MemoryPool> =
             Arc::new(datafusion::execution::memory_pool::UnboundedMemoryPool::default());
         let there = of_datafusion(&pool);
+        for name in OF_LISTS {
+            assert!(there.iter().any(|function| function.name() == *name), "there is no {name}");
+        }
         for name in LEFT_OUT {
             let named = |function: &Arc<ScalarUDF>| {
                 function.name() == *name || function.aliases().iter().any(|alias| alias == name)

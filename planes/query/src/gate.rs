@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, GroupByExpr, Ident, ObjectName, Query, SetExpr, Statement, TableFactor,
     Value, Visit, VisitMut, Visitor, VisitorMut,
 };
@@ -112,6 +112,11 @@ impl Visitor for Size {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
         match expr {
+            // A part of the question would have it as LIKE, which finds other texts.
+            Expr::SimilarTo { .. } => ControlFlow::Break(
+                "SIMILAR TO is not there; use ~ with a regular expression, such as '^ic(m|n)p$'"
+                    .to_owned(),
+            ),
             Expr::Cube(sets) if sets.len() > MAX_CUBE => {
                 ControlFlow::Break(format!("CUBE has at most {MAX_CUBE} expressions"))
             }
@@ -186,21 +191,56 @@ impl VisitorMut for Gate<'_> {
             let ends = [left, right].map(|end| std::mem::replace(end, none()));
             *expr = joined(ends);
         }
-        if let Expr::CompoundIdentifier(parts) = expr {
-            let named = |parts: &[Ident]| {
-                let name: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
-                Some(name.join(".")).filter(|name| self.columns.contains(name))
-            };
-            if let Some(name) = named(parts) {
-                *expr = Expr::Identifier(Ident::with_quote('"', name));
-            } else if parts.len() > 2
-                && let Some(name) = named(&parts[1..])
-            {
-                let table = parts[0].clone();
-                *expr = Expr::CompoundIdentifier(vec![table, Ident::with_quote('"', name)]);
-            }
+        if let Expr::CompoundIdentifier(parts) = expr
+            && let Some(column) = self.column(parts)
+        {
+            *expr = column;
+        }
+        if let Expr::CompoundFieldAccess { root, access_chain } = expr {
+            self.accessed(root, access_chain);
         }
         ControlFlow::Continue(())
+    }
+}
+
+impl Gate<'_> {
+    /// The column that is called so, also behind a table's name.
+    fn column(&self, parts: &[Ident]) -> Option<Expr> {
+        let named = |parts: &[Ident]| {
+            let name: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+            let name = Some(name.join(".")).filter(|name| self.columns.contains(name))?;
+            Some(Ident::with_quote('"', name))
+        };
+        if let Some(column) = named(parts) {
+            return Some(Expr::Identifier(column));
+        }
+        match parts {
+            [table, name @ ..] if name.len() > 1 => {
+                named(name).map(|column| Expr::CompoundIdentifier(vec![table.clone(), column]))
+            }
+            _ => None,
+        }
+    }
+
+    /// `flow.mpls.labels[1]` begins with the longest name that is a column's.
+    fn accessed(&self, root: &mut Box<Expr>, chain: &mut Vec<AccessExpr>) {
+        let mut parts = match &**root {
+            Expr::Identifier(first) => vec![first.clone()],
+            Expr::CompoundIdentifier(parts) => parts.clone(),
+            _ => return,
+        };
+        let before = parts.len();
+        parts.extend(chain.iter().map_while(|next| match next {
+            AccessExpr::Dot(Expr::Identifier(part)) => Some(part.clone()),
+            _ => None,
+        }));
+        for end in (before..=parts.len()).rev() {
+            if let Some(column) = self.column(&parts[..end]) {
+                **root = column;
+                chain.drain(..end - before);
+                return;
+            }
+        }
     }
 }
 
@@ -306,6 +346,20 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_a_list_is_of_the_column_of_that_name() {
+        for (sql, expected) in [
+            ("source.address[1]", "\"source.address\"[1]"),
+            ("f.source.address[n][2]", "f.\"source.address\"[n][2]"),
+            ("n[1].x", "\"n\"[1].x"),
+            ("source.port[1]", "source.port[1]"),
+        ] {
+            let admitted = admit(&format!("SELECT {sql} FROM flows f"), &columns());
+            let text = admitted.expect("admitted").to_string();
+            assert_eq!(text, format!("SELECT {expected} FROM flows f"));
+        }
+    }
+
+    #[test]
     fn nothing_else_passes() {
         for sql in [
             "",
@@ -339,6 +393,7 @@ mod tests {
             "BEGIN",
             "USE other",
             "SELECT * FROM flows TABLESAMPLE (10)",
+            "SELECT * FROM flows WHERE n SIMILAR TO 'a|b'",
             "SELECT count(*) FROM flows GROUP BY CUBE (a, b, c, d, e, f, g, h, i)",
         ] {
             assert!(admit(sql, &columns()).is_err(), "{sql}");

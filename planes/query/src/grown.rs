@@ -10,10 +10,13 @@ use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue, exec_err};
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawDictionaryExpr};
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawDictionaryExpr, RawFieldAccessExpr,
+};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Expr, GetFieldAccess, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature,
 };
 
 use crate::told::Pool;
@@ -41,6 +44,8 @@ enum Growth {
     Groups,
     /// By the second argument, each two bytes of which may become a whole time.
     Format,
+    /// As long as each value of the first argument as text, with the others beside it.
+    Listed,
     /// No longer than the first argument: it is only told of.
     Same,
     /// As long as the name of the first argument's type.
@@ -53,6 +58,9 @@ enum Growth {
 const GROWING: &[(&str, Growth)] = &[
     ("arrow_cast", Growth::Type),
     ("arrow_try_cast", Growth::Type),
+    ("array_element", Growth::Same),
+    ("array_slice", Growth::Same),
+    ("array_to_string", Growth::Listed),
     ("arrow_typeof", Growth::Name),
     ("btrim", Growth::Same),
     ("cast_to_type", Growth::Type),
@@ -124,7 +132,7 @@ pub(crate) fn bounded(
 }
 
 /// What stands for functions in the language itself, which DataFusion would take from its own and not from a session's:
-/// `{a: 1}`, `STRUCT(1)`, `OVERLAY(a PLACING b FROM 1)`.
+/// `{a: 1}`, `STRUCT(1)`, `a[1]`, `OVERLAY(a PLACING b FROM 1)`.
 #[derive(Debug)]
 pub(crate) struct Written {
     functions: Vec<Arc<ScalarUDF>>,
@@ -134,7 +142,15 @@ impl Written {
     /// As functions of `bounded`.
     pub(crate) fn of(bounded: &[Arc<ScalarUDF>]) -> Self {
         let wanted = |function: &&Arc<ScalarUDF>| {
-            matches!(function.name(), "named_struct" | "overlay" | "struct")
+            matches!(
+                function.name(),
+                "array_element"
+                    | "array_slice"
+                    | "get_field"
+                    | "named_struct"
+                    | "overlay"
+                    | "struct"
+            )
         };
         Self { functions: bounded.iter().filter(wanted).cloned().collect() }
     }
@@ -163,6 +179,23 @@ impl ExprPlanner for Written {
         is_named_struct: bool,
     ) -> Result<PlannerResult<Vec<Expr>>> {
         self.call(if is_named_struct { "named_struct" } else { "struct" }, args)
+    }
+
+    fn plan_field_access(
+        &self,
+        expr: RawFieldAccessExpr,
+        _: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let of = expr.expr;
+        match expr.field_access {
+            GetFieldAccess::NamedStructField { name } => {
+                self.call("get_field", vec![of, Expr::Literal(name, None)])
+            }
+            GetFieldAccess::ListIndex { key } => self.call("array_element", vec![of, *key]),
+            GetFieldAccess::ListRange { start, stop, stride } => {
+                self.call("array_slice", vec![of, *start, *stop, *stride])
+            }
+        }
     }
 
     fn plan_overlay(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
@@ -245,6 +278,11 @@ impl Grown {
             Growth::Times(times) => first().saturating_mul(times),
             Growth::ByThird => first().saturating_mul(args.args.get(2).map_or(0, longest).max(1)),
             Growth::Groups => first().saturating_mul(args.args.get(1).map_or(1, groups)),
+            Growth::Listed => {
+                // A number of one byte becomes four letters at most, and no value is less than a byte.
+                let beside = args.args.iter().skip(1).fold(4, |n: usize, arg| n + longest(arg));
+                first().saturating_mul(beside)
+            }
             Growth::Format => {
                 let format = args.args.get(1).map_or(0, longest);
                 rows.saturating_mul(format.saturating_mul(20).saturating_add(64))

@@ -21,6 +21,7 @@ mod gate;
 mod grown;
 mod local;
 mod mesh_table;
+mod moment;
 mod objects;
 mod ordered;
 mod sites;

@@ -34,6 +34,12 @@ pub struct Approximation {
 }
 
 impl Approximation {
+    /// Of sums that came to more than a number of theirs holds.
+    pub(crate) fn of_ended_sum() -> Self {
+        let text = "sum: a sum of whole numbers came to the end of its 64 bits and stayed there: the true one is further out; sum it as double";
+        Self { method: "sum".to_owned(), at_most: None, relative: None, text: text.to_owned() }
+    }
+
     /// Of a function that reads its value from a sketch.
     pub(crate) fn of_sketch((function, kind): (String, Kind)) -> Self {
         let (method, relative, text) = match kind {
@@ -91,6 +97,9 @@ impl MeshTable {
 /// A filter as SQL; `None` if a site could not read it.
 fn filter_sql(filter: &Expr) -> Option<String> {
     let readable = crate::checked::with_operators(filter.clone()).ok()?.transform(|expr| {
+        if let Some(moment) = crate::moment::literal(&expr) {
+            return Ok(Transformed::yes(moment));
+        }
         Ok(match &expr {
             Expr::Literal(ScalarValue::FixedSizeBinary(16, Some(bytes)), _) => {
                 let text = holm_events::text_of_bytes(bytes);

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
     Sort, Volatility, cast, ident, lit,
 };
 use datafusion::sql::unparser::plan_to_sql;
+use holm_model::Millis;
 
 use crate::mesh_table::{MeshTable, Notes, PartTable, Top, never_negative, renamed, zero};
 use crate::sites::Asking;
@@ -39,6 +40,8 @@ pub(crate) struct Splitter {
     /// A session over the tables of this site: what it cannot plan no site can.
     pub(crate) local: SessionState,
     pub(crate) notes: Notes,
+    /// The moment of the question.
+    pub(crate) now: Millis,
 }
 
 impl Splitter {
@@ -184,7 +187,8 @@ impl Splitter {
         top: Option<Top>,
         sketches: &[(usize, Kind)],
     ) -> Result<Option<LogicalPlanBuilder>> {
-        let Ok(statement) = plan_to_sql(plan) else { return Ok(None) };
+        let Ok(mut statement) = plan_to_sql(plan) else { return Ok(None) };
+        crate::moment::write_out(&mut statement, self.now);
         let sql = statement.to_string();
         let Some(schema) = self.schema_of(&sql) else {
             tracing::debug!(sql, "a part of a question cannot be planned; its rows are fetched");
@@ -312,15 +316,11 @@ impl Merging {
         let whole = Expr::AggregateFunction(function.clone());
         let args = &function.params.args;
         match function.func.name() {
-            "sum" => {
-                let merged = self.merged(whole, sum);
-                self.values.push(merged);
-            }
             "count" => {
                 let merged = self.merged(whole, sum);
                 self.values.push(coalesce(vec![merged, zero()]));
             }
-            "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" => {
+            "sum" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" => {
                 let same = Arc::clone(&function.func);
                 let merged = self.merged(whole, |part| same.call(vec![part]));
                 self.values.push(merged);

@@ -51,10 +51,24 @@ export const MOST_RESULTS = 2_000;
 /** Results of a test; asked for again while they are looked at, as each site has its own. */
 export const useTestResults = (name: string, hours: number) =>
   useQuery({ queryKey: ["test-results", name, hours], queryFn: ({ signal }) => api.testResults({ test: name, ...lastHours(hours), limit: MOST_RESULTS }, signal), placeholderData: keepPreviousData, refetchInterval: 15_000, refetchIntervalInBackground: false });
+/** The ways to a test's target at a moment, or now: every site is asked, and asked again while it is now. */
+export const useTestPath = (name: string, at: string | undefined) =>
+  useQuery({ queryKey: ["test-path", name, at ?? "live"], queryFn: ({ signal }) => api.testPath(name, aroundMoment(at), signal), placeholderData: keepPreviousData, refetchInterval: at ? false : 30_000, refetchIntervalInBackground: false });
 /** How servers do TLS, as all sites saw it last; every site is asked, and certificates do not change by the minute. */
 export const useTlsPosture = () => useQuery({ queryKey: ["tls-posture"], queryFn: ({ signal }) => api.tlsPosture(signal), refetchInterval: 60_000, refetchIntervalInBackground: false });
 /** What every site measures to every other: nodes ask each other all the time, without an event. */
 export const useMatrix = () => useQuery({ queryKey: ["matrix"], queryFn: ({ signal }) => api.matrix(signal), refetchInterval: 10_000, refetchIntervalInBackground: false });
+
+const DAY_MS = 86_400_000;
+
+/** The day until now with the moment in it; of an older moment the day around it. */
+export function windowAround(at: string | undefined, now: number): { from: string; to: string; at: string } {
+  const shown = at ? Math.min(Date.parse(at), now) : now;
+  const to = now - shown < DAY_MS ? now : Math.min(now, shown + DAY_MS / 2);
+  return { from: new Date(to - DAY_MS).toISOString(), to: new Date(to).toISOString(), at: new Date(shown).toISOString() };
+}
+
+const aroundMoment = (at: string | undefined) => windowAround(at, nodeNow());
 
 function lastHours(hours: number): { from: string; to: string } {
   const to = nodeNow();

@@ -1233,6 +1233,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tests/{name}/path": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The ways to a test's target at a moment, from every site that traces its host (`planes.path`), with the traces
+         *     and changes of the time around it. Every site that holds the tenant is asked; those that do not answer are named.
+         */
+        get: operations["test_path"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tests/{name}/run": {
         parameters: {
             query?: never;
@@ -2956,9 +2976,9 @@ export interface components {
          * @enum {string}
          */
         IncidentState: "acknowledged" | "mitigated" | "open" | "reopened" | "resolved";
-        /** @description How it looks from where: k of n. */
+        /** @description How it looks from where: k of n. Each site is in one list. */
         IncidentVantages: {
-            /** @description These say that they reach nobody: what they say of others does not count. */
+            /** @description From here it is bad, and they say that they reach nobody: that does not count. */
             cut_off: string[];
             /** @description From here it is bad. */
             failed: string[];
@@ -4047,6 +4067,7 @@ export interface components {
              */
             flows_affected: number | null;
             from: string;
+            last_taken: components["schemas"]["Timestamp"] | null;
             /** @description The way before, across what fails. */
             route: (string | null)[];
             /** @description What the way that is left stands on. */
@@ -4094,6 +4115,7 @@ export interface components {
         /** @description A way between two nodes. */
         RouteView: {
             hops: number;
+            last_taken: components["schemas"]["Timestamp"] | null;
             /**
              * Format: double
              * @description Sum of the latencies that were measured on it, in ms; `null` if none was.
@@ -4609,6 +4631,72 @@ export interface components {
             others: components["schemas"]["TestOther"][];
             test: components["schemas"]["TestView"];
         };
+        /** @description A hop. */
+        TestHop: {
+            /** @description None: nothing answers. */
+            interfaces: components["schemas"]["TestInterface"][];
+            /**
+             * Format: int32
+             * @description Of `sent`, lost on the way there or back.
+             */
+            lost: number;
+            /** @description Its links to the next hop are meshed or uneven. */
+            meshed: boolean;
+            /** @description Packets of one flow take several ways here. */
+            per_packet: boolean;
+            /** @description It limits its replies. */
+            rate_limited: boolean;
+            /** Format: int32 */
+            sent: number;
+            /**
+             * Format: int32
+             * @description Of `sent`, not answered by the hop itself, which forwards.
+             */
+            silent: number;
+            /** Format: int32 */
+            ttl: number;
+        };
+        /** @description An interface of a hop. */
+        TestInterface: {
+            address: string;
+            /** @description Two letters (ISO 3166-1). */
+            country: string | null;
+            /** @description MPLS labels, outermost first. */
+            labels: number[];
+            /** @description The interface's name, as it says. */
+            name: string | null;
+            /** @description It is the target. */
+            reached: boolean;
+            /** @description Probes were rewritten before they came here (a NAT). */
+            rewritten: boolean;
+            /** Format: double */
+            rtt_avg_ms: number;
+            /** Format: double */
+            rtt_max_ms: number;
+            /** Format: double */
+            rtt_min_ms: number;
+            /**
+             * Format: int32
+             * @description The autonomous system that announces its address.
+             */
+            system: number | null;
+            system_name: string | null;
+            /**
+             * Format: int32
+             * @description It says that packets go no further: the ICMP code.
+             */
+            unreachable: number | null;
+        };
+        /** @description A link between interfaces of hops that follow each other. */
+        TestLink: {
+            from: string;
+            to: string;
+            /**
+             * Format: int32
+             * @description The TTL of its first end.
+             */
+            ttl: number;
+        };
         /** @description The tests. */
         TestList: {
             /** @description Private ranges that tests may reach from this node. */
@@ -4643,6 +4731,42 @@ export interface components {
          * @enum {string}
          */
         TestPart: "runs" | "in_reserve" | "away";
+        /** @description The ways to a test's target at a moment, from every site that traces it, and how they changed. */
+        TestPath: {
+            asked: components["schemas"]["TestAsked"];
+            /** @description The moment that is shown. */
+            at: components["schemas"]["Timestamp"];
+            /** @description What changed in the window, the latest first: at most 500. */
+            changes: components["schemas"]["TestPathChange"][];
+            /** @description There are more traces or changes than are given. */
+            cut: boolean;
+            /** @description The host that the test looks at. */
+            host: string;
+            test: string;
+            /** @description The traces of the window, the latest first: at most 2,000. */
+            traces: components["schemas"]["TestTrace"][];
+            /** @description The latest trace of each site, target and protocol at that moment. */
+            ways: components["schemas"]["TestWays"][];
+            /** @description Sites that run the test and of which there is no trace of its host in the window. */
+            without: string[];
+        };
+        /** @description A change against the trace before. */
+        TestPathChange: {
+            added: string[];
+            as_path: string | null;
+            as_path_before: string | null;
+            at: components["schemas"]["Timestamp"];
+            /** @description `hops`, `length`, `as_path`, `reached`, `rtt`, `mtu`. */
+            changed: string[];
+            /** Format: int64 */
+            mtu: number | null;
+            /** Format: int64 */
+            mtu_before: number | null;
+            protocol: string;
+            removed: string[];
+            site: string;
+            target: string;
+        };
         /** @description One thing that is wrong. */
         TestProblem: {
             column: number;
@@ -4710,6 +4834,41 @@ export interface components {
              */
             success_ratio: number;
         };
+        /** @description One trace in short. */
+        TestTrace: {
+            /** @description Numbers of the autonomous systems on the way, in order, with spaces; null without a table. */
+            as_path: string | null;
+            at: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            hops: number | null;
+            /**
+             * Format: double
+             * @description Share of probes that was lost on the way: 0 to 1.
+             */
+            loss: number | null;
+            /**
+             * Format: int64
+             * @description Largest packet that gets there whole, in bytes.
+             */
+            mtu: number | null;
+            /** @description `reached`, `unreachable`, `silent`, `loop`, `budget`, `deadline`, `stopped`, or `failed` with no trace at all. */
+            outcome: string;
+            protocol: string;
+            reached: boolean;
+            /**
+             * Format: double
+             * @description The mean round trip to the target.
+             */
+            rtt_ms: number | null;
+            site: string;
+            /** @description What the path plane calls its target. */
+            target: string;
+            /**
+             * Format: int64
+             * @description The most interfaces of one hop.
+             */
+            width: number | null;
+        };
         /** @description A test. */
         TestView: {
             /** @description Edits that were made apart and say something else. */
@@ -4737,6 +4896,26 @@ export interface components {
             stats: components["schemas"]["TestStats"] | null;
             /** @description What is probed: a host, an address, a URL, or the name that is asked for. */
             target: string | null;
+        };
+        /** @description A trace with its hops. */
+        TestWays: {
+            /** @description The address that was traced. */
+            address: string | null;
+            error: string | null;
+            /**
+             * Format: double
+             * @description Probability that a branch was missed; null where probes or time ran out.
+             */
+            failure_bound: number | null;
+            hops: components["schemas"]["TestHop"][];
+            links: components["schemas"]["TestLink"][];
+            /** @description The hop that says so, or the last that longer packets reach. */
+            mtu_hop: string | null;
+            /** @description By what the path MTU is known: `link`, `told`, `searched`. */
+            mtu_how: string | null;
+            /** @description Why there are no hops. */
+            problem: string | null;
+            trace: components["schemas"]["TestTrace"];
         };
         /** @description What applying a file came to. */
         TestsApplied: {
@@ -9046,6 +9225,62 @@ export interface operations {
                 };
             };
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    test_path: {
+        parameters: {
+            query?: {
+                /** @description The moment that is shown: the latest traces until then. `to` otherwise. */
+                at?: string;
+                /** @description Traces and changes from this moment on; a day before `to` otherwise. */
+                from?: string;
+                /** @description Up to this moment; `at` otherwise, and now without that. */
+                to?: string;
+                /** @description Only of these sites; may be given again. */
+                site?: string[];
+            };
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestPath"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

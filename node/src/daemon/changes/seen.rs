@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 
 use holm_change::{ChangeId, ChangeKind, Draft, Seen, Watch};
-use holm_model::{AddressScope, Millis, NodeId, NodeKind, Row, Value};
+use holm_model::{AddressScope, Millis, Row, Value};
 use holm_replica::{PolicyBook, Record, Shelf};
 
 use super::super::rows::RESULTS_TABLE;
-use super::super::signals::host_of;
+use super::super::signals::probed;
 use super::super::tenant::Tenant;
 use super::{lock, of_sources};
 
@@ -138,7 +138,7 @@ fn seen_in(
             told("plane:host", &seen, &here())
         }
         "path_changes" => {
-            let target = asked(row)?;
+            let target = probed(row)?;
             let [how, added, removed] = ["change", "hops.added", "hops.removed"]
                 .map(|column| text(row, column).unwrap_or_default());
             told("plane:path", &Seen::Way { target: &target, how, added, removed }, &here())
@@ -147,7 +147,7 @@ fn seen_in(
             let Value::Float(days) = row.columns.get("tls.days_to_expiry")? else { return None };
             let left = (days.abs() * DAY_MS) as u64;
             let ends = if *days < 0.0 { row.at - left } else { row.at + left };
-            let target = asked(row)?;
+            let target = probed(row)?;
             let [subject, issuer] = ["tls.server.subject", "tls.server.issuer"]
                 .map(|column| text(row, column).unwrap_or_default());
             let seen = Seen::Certificate { target: &target, subject, issuer, ends };
@@ -175,16 +175,6 @@ fn number(row: &Row, column: &str) -> Option<i64> {
         Value::Int(number) => Some(*number),
         _ => None,
     }
-}
-
-/// The host that a probe asks: by its name where it has one, a peer by its address.
-fn asked(row: &Row) -> Option<NodeId> {
-    let address = text(row, "server.address");
-    let called = match (text(row, "peer.site"), address) {
-        (Some(_), Some(address)) => address,
-        _ => host_of(text(row, "target")?),
-    };
-    NodeId::observed(NodeKind::Host, called).ok()
 }
 
 #[cfg(test)]

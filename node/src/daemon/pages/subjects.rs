@@ -102,16 +102,18 @@ fn verdict(incident: &Incident) -> String {
     };
     let vantages = &incident.vantages;
     let failed = list(&vantages.failed);
-    match &incident.verdict {
+    let cut_off = list(&vantages.cut_off);
+    let said = match &incident.verdict {
         Verdict::TargetDown { .. } => format!("bad from all that look: {failed}"),
         Verdict::Path { .. } => format!("bad from {failed}, well from {}", list(&vantages.fine)),
         Verdict::OneVantage { .. } => {
             format!("bad from {failed} only, well from {}", list(&vantages.fine))
         }
-        Verdict::CutOff { .. } => format!("bad only from {failed}, which reaches nobody"),
+        Verdict::CutOff { .. } => return format!("bad only from {cut_off}, which reaches nobody"),
         Verdict::Unconfirmed { .. } => format!("only {failed} looks"),
         Verdict::Nothing => "nobody says that it is bad now".into(),
-    }
+    };
+    if cut_off.is_empty() { said } else { format!("{said}; {cut_off} is cut off and not counted") }
 }
 
 impl Tenant {

@@ -32,7 +32,7 @@ mod watched;
 
 pub use engine::{Counters, Engine, Limits, TableShape};
 pub use learn::Learnt;
-pub use parse::{KIND, check_together, parse};
+pub use parse::{KIND, check_together, parse, target_node};
 pub use record::{Point, Recorded};
 pub use rule::{
     Composite, Condition, Direction, Inhibitor, KNOWN_MS, LAG_MS, LATE_MS, Measure, Origin, Query,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holm_model::Severity;
+use holm_model::{NodeId, NodeKind, Severity, host_of};
 use holm_policy::{
     Fields, Mark, Node, Predicate, Problem, Problems, Refused, Value, objects, text_of,
 };
@@ -249,13 +249,34 @@ fn target(fields: &mut Fields<'_>, by: &[Box<str>], problems: &mut Problems) -> 
         rest = after;
     }
     let kind = text.split_once(':').map(|(kind, _)| kind).unwrap_or_default();
-    if holm_model::NodeKind::parse(kind).is_none() {
-        let kinds: Vec<&str> = holm_model::NodeKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    if NodeKind::parse(kind).is_none() {
+        let kinds: Vec<&str> = NodeKind::ALL.iter().map(|kind| kind.as_str()).collect();
         let text = format!("it begins with the kind of a thing and a colon: {}", kinds.join(", "));
         problems.add(&path, mark, text);
         return None;
     }
+    // What stands in a group is known when there is one.
+    if let Err(reason) = target_node(text)
+        && !text.contains('{')
+    {
+        problems.add(&path, mark, reason);
+        return None;
+    }
     Some(text.into())
+}
+
+/// The thing that a target speaks of. A host may stand in a URL or before a port.
+///
+/// # Errors
+/// Says what is wrong with its kind or its name.
+pub fn target_node(text: &str) -> Result<NodeId, String> {
+    let (kind, name) = text.split_once(':').unwrap_or((text, ""));
+    let kind = NodeKind::parse(kind).ok_or_else(|| format!("{kind} is no kind of a thing"))?;
+    let name = match kind {
+        NodeKind::Host | NodeKind::Hop => host_of(name),
+        _ => name,
+    };
+    NodeId::observed(kind, name).map_err(|error| error.to_string())
 }
 
 fn inhibitors(

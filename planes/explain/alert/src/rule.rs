@@ -276,10 +276,19 @@ impl Rule {
 
     /// The text of what `{column}` stands in, with what a group has. `None` if it is the rule itself.
     pub fn target_of(&self, group: &[Box<str>]) -> Option<String> {
-        let mut text = self.target.as_deref()?.to_owned();
-        for (column, value) in self.by.iter().zip(group) {
-            text = text.replace(&format!("{{{column}}}"), value);
+        let mut rest = self.target.as_deref()?;
+        let mut text = String::with_capacity(rest.len());
+        // A value is put in as it is, braces and all.
+        while let Some((before, (column, after))) =
+            rest.split_once('{').and_then(|(before, more)| Some((before, more.split_once('}')?)))
+        {
+            let mut columns = self.by.iter().zip(group);
+            let value = columns.find_map(|(known, value)| (**known == *column).then_some(value));
+            text.push_str(before);
+            text.push_str(value.map_or("", |value| value));
+            rest = after;
         }
+        text.push_str(rest);
         Some(text)
     }
 }

@@ -117,6 +117,16 @@ fn what_is_wrong_is_told_with_its_place() {
             (5, 9),
             "the kind of a thing",
         ),
+        (
+            "kind: AlertRule\nname: a\ntable: t\nvalue: count\ntarget: prefix:10.0.0.0/40\ncondition: { above: 1 }\n",
+            (5, 9),
+            "more than the address has bits",
+        ),
+        (
+            "kind: AlertRule\nname: a\ntable: t\nvalue: count\ntarget: 'service: '\ncondition: { above: 1 }\n",
+            (5, 9),
+            "space",
+        ),
         ("kind: AlertRule\nname: a\ncomposite: { none: [b] }\n", (3, 12), "all or any"),
         ("kind: AlertRule\nname: a\ncomposite: { all: [b] }\ntable: t\n", (4, 1), "not at rows"),
         (

@@ -4,18 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use holm_model::{Millis, NodeId, Severity, SiteId, VANTAGE_FAILED, VANTAGE_REACHED};
+use holm_model::{Millis, NodeId, Severity, SiteId};
 
 use crate::action::{Ahead, Field, MAX_AHEAD};
 use crate::evolve::{Evolved, Heads, evolve};
 use crate::grouping::{Group, Groups};
+use crate::seen_from::{CutOff, cut_off, seen_from};
 use crate::{
     Action, Book, Deed, FaultId, Join, MAX_FAULTS_OF_A_SPLIT, MAX_NOTE_BYTES, MAX_OWNER_BYTES,
-    RecordId, Report, Spell, State, Turn, Vantages, Verdict, WINDOW_MS, Witness,
+    RecordId, Report, State, Turn, Vantages, Verdict, Witness,
 };
-
-/// The plane and the kind of a signal by which a site says that it reaches nobody.
-const CUT_OFF: (&str, &str) = ("mesh", "cut_off");
 
 /// What was found a moment later is as good: who asks at once need not each find it anew.
 const SLACK_MS: u64 = 1_000;
@@ -223,7 +221,7 @@ impl Incident {
 pub struct Judged {
     incidents: Vec<Arc<Incident>>,
     by_fault: HashMap<FaultId, u32>,
-    cut_off: Vec<(SiteId, Vec<Spell>)>,
+    cut_off: Vec<CutOff>,
     generation: u64,
     at: Millis,
     next: Option<Millis>,
@@ -294,61 +292,17 @@ impl Judged {
     }
 }
 
-/// When each site said that it reaches nobody.
-fn cut_off(book: &Book) -> Vec<(SiteId, Vec<Spell>)> {
-    let said = book.reports.iter().filter(|(_, (r, _))| (&*r.plane, &*r.kind) == CUT_OFF);
-    said.map(|(id, (report, _))| (id.site.clone(), report.spells.clone())).collect()
-}
-
-fn vantages(
-    group: &Group,
-    evolved: &Evolved,
-    fine: &[(SiteId, Witness)],
-    cut_off: &[(SiteId, Vec<Spell>)],
-    now: Millis,
-) -> Vantages {
-    let mut vantages = Vantages::default();
-    let sites = |list: &str| -> Vec<SiteId> {
-        list.split(',').filter_map(|site| site.trim().parse().ok()).collect()
-    };
-    for (id, report) in &group.reports {
-        if report.end() < evolved.last_phase {
-            continue;
-        }
-        match report.attributes.get(VANTAGE_FAILED) {
-            Some(failed) => vantages.failed.extend(sites(failed)),
-            None => {
-                vantages.failed.insert(id.site.clone());
-            }
-        }
-        if let Some(reached) = report.attributes.get(VANTAGE_REACHED) {
-            vantages.fine.extend(sites(reached));
-        }
-    }
-    // While it lasts as it is now, afterwards as it was when it was last bad.
-    let last = group.reports.iter().map(|(_, report)| report.end()).max().unwrap_or_default();
-    let at = last.min(now);
-    let well = fine.iter().filter(|(_, witness)| witness.was_fine(at));
-    vantages.fine.extend(well.map(|(site, _)| site.clone()));
-    for (site, spells) in cut_off {
-        let then = |s: &Spell| s.from <= at + WINDOW_MS && evolved.last_phase <= s.end();
-        if vantages.failed.contains(site) && spells.iter().any(then) {
-            vantages.cut_off.insert(site.clone());
-        }
-    }
-    vantages
-}
-
 /// One incident, from what is in it.
 fn judge(
     group: Group,
     witnesses: Vec<(SiteId, Witness)>,
-    cut_off: &[(SiteId, Vec<Spell>)],
+    cut_off: &[CutOff],
     now: Millis,
 ) -> Incident {
     let evolved = evolve(&group.reports, &group.actions, now);
-    let vantages = vantages(&group, &evolved, &witnesses, cut_off, now);
-    let wakes_at = evolved.resolves_at;
+    let seen = seen_from(&group.reports, &witnesses, cut_off, evolved.last_phase, now);
+    let vantages = seen.vantages;
+    let wakes_at = evolved.resolves_at.into_iter().chain(seen.until).min();
     let Evolved { turns, state_heads, owner_heads, severity_heads, .. } = evolved;
     let worst = group.reports.iter().map(|(_, report)| report.severity).max().unwrap_or_default();
     let title = group.reports.iter().find(|(_, report)| report.severity == worst);

@@ -20,6 +20,7 @@ mod links;
 mod packed;
 mod probes;
 mod report;
+mod seen_from;
 mod services;
 mod verdict;
 mod ways;

@@ -1,8 +1,10 @@
 //! Results of probes become signals: raised after several failures in a row, cleared after several
 //! successes.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
-use holm_model::{Millis, NodeId, Severity, Signal};
+use holm_model::{Millis, NodeId, SIGNAL_KEY, Severity, Signal};
 
 /// Failures in a row that raise a signal.
 const FAILURES: u32 = 3;
@@ -20,6 +22,9 @@ pub struct Outcome<'a> {
     pub probe: &'a str,
     /// What was probed.
     pub target: &'a NodeId,
+    /// What tells two probes of one kind to one target apart, such as two URLs of a host: the name that
+    /// somebody gave them.
+    pub name: Option<&'a str>,
     /// What was wrong; `None` if it answered.
     pub error: Option<&'a str>,
     /// How grave it is that it does not answer.
@@ -53,7 +58,10 @@ struct Probe {
 /// Follows the probes of one node.
 #[derive(Debug, Default)]
 pub struct ProbeWatch {
-    probes: HashMap<(NodeId, Box<str>), Probe>,
+    /// By target and kind, then by name: each counts for itself.
+    probes: HashMap<(NodeId, Box<str>), BTreeMap<Box<str>, Probe>>,
+    /// All of them.
+    count: usize,
     refused: u64,
 }
 
@@ -66,16 +74,19 @@ impl ProbeWatch {
     /// Takes a result; the signal that follows from it, if one does.
     pub fn take(&mut self, outcome: &Outcome<'_>) -> Option<Signal> {
         let key = (outcome.target.clone(), Box::from(outcome.probe));
-        if self.probes.len() >= MAX_PROBES && !self.probes.contains_key(&key) {
-            self.probes.retain(|_, probe| outcome.at.since(probe.last) < FORGET_MS);
-            if self.probes.len() >= MAX_PROBES {
+        let name = outcome.name.unwrap_or_default();
+        let known = self.probes.get(&key).is_some_and(|named| named.contains_key(name));
+        if !known && self.count >= MAX_PROBES {
+            self.forget(outcome.at);
+            if self.count >= MAX_PROBES {
                 self.refused += 1;
                 return None;
             }
         }
         let failing = outcome.error.is_some();
         let new = || Probe { row: 0, failing, raised: false, fine_since: None, last: outcome.at };
-        let probe = self.probes.entry(key).or_insert_with(new);
+        let probe = self.probes.entry(key).or_default().entry(name.into()).or_insert_with(new);
+        self.count += usize::from(!known);
         if outcome.at.is_late_after(probe.last) {
             return None;
         }
@@ -101,22 +112,24 @@ impl ProbeWatch {
             return None;
         }
         probe.raised = failing;
-        let Outcome { probe, target, error, severity, at } = *outcome;
+        let Outcome { probe, target, name, error, severity, at } = *outcome;
         let mut signal =
             Signal::new("active", &format!("{probe}_failed"), target.clone(), failing, at);
         signal.severity = severity;
+        let of = name.map_or_else(String::new, |name| format!(" ({name})"));
         signal.text = match error {
-            Some(error) => format!("{target} does not answer {probe}: {error}").into(),
-            None => format!("{target} answers {probe}").into(),
+            Some(error) => format!("{target} does not answer {probe}{of}: {error}").into(),
+            None => format!("{target} answers {probe}{of}").into(),
         };
         signal.attributes.insert("probe".into(), probe.into());
+        signal.attributes.extend(name.map(|name| (SIGNAL_KEY.into(), name.into())));
         Some(signal)
     }
 
     /// How a target looks from here by these kinds of probes.
     pub fn sight(&self, target: &NodeId, kinds: &[Box<str>]) -> Sight {
-        let probes =
-            kinds.iter().filter_map(|kind| self.probes.get(&(target.clone(), kind.clone())));
+        let of = kinds.iter().map(|kind| (target.clone(), kind.clone()));
+        let probes = of.filter_map(|of| self.probes.get(&of)).flat_map(BTreeMap::values);
         let mut sight = Sight::Unknown;
         let mut certain = true;
         for probe in probes {
@@ -140,7 +153,11 @@ impl ProbeWatch {
 
     /// Forgets probes without a result for an hour.
     pub fn forget(&mut self, now: Millis) {
-        self.probes.retain(|_, probe| now.since(probe.last) < FORGET_MS);
+        self.probes.retain(|_, named| {
+            named.retain(|_, probe| now.since(probe.last) < FORGET_MS);
+            !named.is_empty()
+        });
+        self.count = self.probes.values().map(BTreeMap::len).sum();
     }
 
     /// Results that were passed over because too many probes are followed.
@@ -153,6 +170,39 @@ impl ProbeWatch {
 mod tests {
     use super::*;
 
+    fn outcome<'a>(
+        probe: &'a str,
+        target: &'a NodeId,
+        name: Option<&'a str>,
+        error: Option<&'a str>,
+        at: u64,
+    ) -> Outcome<'a> {
+        Outcome { probe, target, name, error, severity: Severity::Warning, at: Millis(at) }
+    }
+
+    #[test]
+    fn two_pages_of_one_host_count_each_for_itself() {
+        let target: NodeId = "host:shop.example".parse().expect("valid");
+        let kinds = [Box::from("http")];
+        let mut watch = ProbeWatch::new();
+        let mut said = Vec::new();
+        for at in 1..=6 {
+            let (name, error) = if at % 2 == 0 { ("cart", Some("503")) } else { ("front", None) };
+            said.extend(watch.take(&outcome("http", &target, Some(name), error, at)));
+        }
+        let raised: Vec<_> = said.iter().filter(|signal| signal.raised).collect();
+        assert_eq!(raised.len(), 1, "{said:?}");
+        assert_eq!(raised[0].attributes.get(SIGNAL_KEY).map(|key| &**key), Some("cart"));
+        assert_eq!(raised[0].text.as_ref(), "host:shop.example does not answer http (cart): 503");
+        assert_eq!(
+            watch.sight(&target, &kinds),
+            Sight::Failing,
+            "one of its pages does not answer"
+        );
+        watch.forget(Millis(5 + FORGET_MS));
+        assert_eq!(watch.count, 1, "the one that spoke within the hour");
+    }
+
     #[test]
     fn a_probe_is_raised_by_its_third_failure_and_cleared_by_its_third_success() {
         let target: NodeId = "host:192.0.2.7".parse().expect("valid");
@@ -162,10 +212,9 @@ mod tests {
             let said = text.chars().map(|c| {
                 at += 1;
                 let error = (c == 'x').then_some("no answer");
-                let severity = Severity::Warning;
-                let outcome =
-                    Outcome { probe: "icmp", target: &target, error, severity, at: Millis(at) };
-                watch.take(&outcome).map_or('-', |signal| if signal.raised { 'R' } else { 'C' })
+                watch
+                    .take(&outcome("icmp", &target, None, error, at))
+                    .map_or('-', |signal| if signal.raised { 'R' } else { 'C' })
             });
             said.collect()
         };
@@ -183,10 +232,7 @@ mod tests {
         let kinds = [Box::from("icmp")];
         let mut watch = ProbeWatch::new();
         let mut take = |error, at| {
-            let severity = Severity::Warning;
-            let at = Millis(at);
-            let signal =
-                watch.take(&Outcome { probe: "icmp", target: &target, error, severity, at });
+            let signal = watch.take(&outcome("icmp", &target, None, error, at));
             (signal.map(|signal| (signal.raised, signal.at.0)), watch.sight(&target, &kinds))
         };
         let hour = 3_600_000;
@@ -208,18 +254,12 @@ mod tests {
         let kinds = [Box::from("icmp"), Box::from("tcp")];
         for at in 1..=3 {
             assert_eq!(watch.sight(&target, &kinds), Sight::Unknown);
-            let (error, severity) = (None, Severity::Warning);
-            let outcome =
-                Outcome { probe: "icmp", target: &target, error, severity, at: Millis(at) };
-            let cleared = watch.take(&outcome);
+            let cleared = watch.take(&outcome("icmp", &target, None, None, at));
             assert_eq!(cleared.is_some_and(|signal| !signal.raised), at == 3);
         }
         assert_eq!(watch.sight(&target, &kinds), Sight::Fine(Millis(1)));
-        let (error, severity) = (Some("no answer"), Severity::Warning);
         for at in 4..=6 {
-            let outcome =
-                Outcome { probe: "tcp", target: &target, error, severity, at: Millis(at) };
-            watch.take(&outcome);
+            watch.take(&outcome("tcp", &target, None, Some("no answer"), at));
             let sight = watch.sight(&target, &kinds);
             assert_eq!(sight, if at == 6 { Sight::Failing } else { Sight::Unknown });
         }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use holm_model::SiteId;
 
-/// Who looked, and how it looks from there.
+/// Who looked, and how it looks from there. Each site is in one of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Vantages {
     /// From here it is bad.
     pub failed: BTreeSet<SiteId>,
     /// From here it is well.
     pub fine: BTreeSet<SiteId>,
-    /// These reach nobody: what they say of others is of themselves.
+    /// From here it is bad, and they reach nobody: what they say of others is of themselves.
     pub cut_off: BTreeSet<SiteId>,
 }
 
@@ -52,17 +52,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Judges who says what. A site that says both counts as failed.
+    /// Judges who says what.
     pub fn of(vantages: &Vantages) -> Self {
         let Vantages { failed, fine, cut_off } = vantages;
-        let counts: BTreeSet<&SiteId> = failed.difference(cut_off).collect();
-        let of = counts.len() + fine.iter().filter(|site| !failed.contains(*site)).count();
-        match (counts.first(), counts.len()) {
-            (None, _) if failed.is_empty() => Self::Nothing,
-            (None, _) => Self::CutOff { sites: failed.clone() },
-            (Some(site), 1) if of == 1 => Self::Unconfirmed { site: (*site).clone() },
+        let of = failed.len() + fine.len();
+        match (failed.first(), failed.len()) {
+            (None, _) if cut_off.is_empty() => Self::Nothing,
+            (None, _) => Self::CutOff { sites: cut_off.clone() },
+            (Some(site), 1) if of == 1 => Self::Unconfirmed { site: site.clone() },
             (Some(_), failed) if failed == of => Self::TargetDown { of },
-            (Some(site), 1) => Self::OneVantage { site: (*site).clone(), of },
+            (Some(site), 1) => Self::OneVantage { site: site.clone(), of },
             (Some(_), failed) => Self::Path { failed, of },
         }
     }
@@ -96,13 +95,12 @@ mod tests {
             ("abc", "", "", "target_down"),
             ("a", "bc", "", "one_vantage"),
             ("ab", "c", "", "path"),
-            ("a", "bc", "a", "us"),
-            ("ab", "", "ab", "us"),
+            ("", "bc", "a", "us"),
+            ("", "", "ab", "us"),
             // What a cut-off site says is not counted.
-            ("ab", "c", "a", "one_vantage"),
-            ("abc", "", "a", "target_down"),
-            ("a", "ab", "", "one_vantage"),
-            ("a", "a", "", "unconfirmed"),
+            ("b", "c", "a", "one_vantage"),
+            ("bc", "", "a", "target_down"),
+            ("b", "", "a", "unconfirmed"),
         ] {
             let (failed, fine, cut_off) = (sites(failed), sites(fine), sites(cut_off));
             let vantages = Vantages { failed, fine, cut_off };

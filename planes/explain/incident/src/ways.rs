@@ -47,6 +47,9 @@ pub struct Turned<'a> {
     pub removed: &'a [&'a str],
     /// How many hops there are, and were.
     pub length: Option<(u64, u64)>,
+    /// The autonomous systems that the way goes through, and went through, where they are others:
+    /// numbers with spaces.
+    pub systems: Option<(&'a str, &'a str)>,
     /// When.
     pub at: Millis,
 }
@@ -59,11 +62,14 @@ struct Way {
     /// Length, and that of the usual way.
     length: Option<(u64, u64)>,
     other: Damper,
+    /// The systems of the way, and those of the usual one, where they are others.
+    systems: Option<(Box<str>, Box<str>)>,
+    other_systems: Damper,
     /// The usual round trip.
     rtt_ms: Option<f64>,
     longer: Damper,
-    /// Since when what is said of way and round trip holds.
-    said: [Option<Millis>; 2],
+    /// Since when what is said of way, round trip and systems holds.
+    said: [Option<Millis>; 3],
     reached: u32,
     lost: Damper,
     last: Millis,
@@ -76,9 +82,11 @@ impl Way {
             removed: BTreeSet::new(),
             length: None,
             other: Damper::default(),
+            systems: None,
+            other_systems: Damper::default(),
             rtt_ms: None,
             longer: Damper::default(),
-            said: [None; 2],
+            said: [None; 3],
             reached: 0,
             lost: Damper::default(),
             last: at,
@@ -136,6 +144,10 @@ impl WayWatch {
         if let Some((now, before)) = turned.length {
             let usual = way.length.map_or(before, |(_, usual)| usual);
             way.length = (now != usual).then_some((now, usual));
+        }
+        if let Some((now, before)) = turned.systems {
+            let usual = way.systems.take().map_or_else(|| before.into(), |(_, usual)| usual);
+            way.systems = (*now != *usual).then(|| (now.into(), usual));
         }
     }
 
@@ -202,6 +214,39 @@ impl WayWatch {
                         false,
                         format!("packets to {target} take the usual way"),
                     );
+                }
+                None => {}
+            }
+        }
+
+        if settled(way.said[2]) && way.other_systems.is_raised() {
+            (way.systems, way.said[2]) = (None, None);
+            way.other_systems.settle();
+            let text =
+                format!("the autonomous systems on the way to {target} are the usual ones by now");
+            say("path_other_systems", Severity::Info, false, text);
+        } else {
+            match way.other_systems.take(way.systems.is_some(), at) {
+                Some(true) => {
+                    way.said[2] = Some(at);
+                    // A way whose systems are not known at all is said so.
+                    let known = |path: &str| match path {
+                        "" => "none that is known".to_owned(),
+                        path => path.to_owned(),
+                    };
+                    let paths = way.systems.as_ref();
+                    let (now, usual) = paths
+                        .map_or_else(Default::default, |(now, usual)| (known(now), known(usual)));
+                    let text = format!(
+                        "packets to {target} go through other autonomous systems than usual: {now} instead of {usual}"
+                    );
+                    say("path_other_systems", Severity::Info, true, text);
+                }
+                Some(false) => {
+                    way.said[2] = None;
+                    let text =
+                        format!("packets to {target} go through the usual autonomous systems");
+                    say("path_other_systems", Severity::Info, false, text);
                 }
                 None => {}
             }

@@ -137,6 +137,68 @@ fn vantages_say_where_the_trouble_is() {
 }
 
 #[test]
+fn a_cut_takes_back_no_word_of_before_and_none_that_is_still_said_after_it() {
+    const TARGET: &str = "host:192.0.2.7";
+    let site = |name: &str, from: u64, to: Option<u64>, cut: (u64, Option<u64>)| {
+        let mut site = Site::new(name);
+        site.raise("icmp_failed", TARGET, from);
+        to.into_iter().for_each(|to| site.clear("icmp_failed", TARGET, to));
+        let about = node(&format!("site:{name}"));
+        let mut said = |raised, at| {
+            site.signal(Signal::new("mesh", "cut_off", about.clone(), raised, Millis(at)));
+        };
+        said(true, cut.0);
+        cut.1.into_iter().for_each(|end| said(false, end));
+        site
+    };
+    let verdict = |sites: &[Site], now: u64| {
+        let judged = judged(sites, now);
+        let found = judged.incidents().iter().find(|i| i.targets.contains(&node(TARGET)));
+        found.expect("there").verdict.as_str()
+    };
+    let both = |from, to, cut| ["berlin", "tokyo"].map(|name| site(name, from, to, cut));
+    // Bad for minutes, and then they lost each other.
+    let before = both(10 * MINUTE, None, (15 * MINUTE, Some(16 * MINUTE)));
+    assert_eq!(verdict(&before, 15 * MINUTE + 30_000), "target_down");
+    assert_eq!(verdict(&before, 17 * MINUTE), "target_down");
+    // It was over when they did.
+    let over = both(10 * MINUTE, Some(12 * MINUTE), (15 * MINUTE, None));
+    assert_eq!(verdict(&over, 16 * MINUTE), "target_down");
+    // Probes fail a little before a site finds out, and succeed a little after.
+    let of_it = both(15 * MINUTE - 40_000, Some(17 * MINUTE), (15 * MINUTE, Some(16 * MINUTE)));
+    for now in [15 * MINUTE, 17 * MINUTE, 40 * MINUTE] {
+        assert_eq!(verdict(&of_it, now), "us", "{now}");
+    }
+    // It began while they were apart and goes on.
+    let still = both(15 * MINUTE + 30_000, None, (15 * MINUTE, Some(16 * MINUTE)));
+    assert_eq!(verdict(&still, 17 * MINUTE), "us");
+    assert_eq!(verdict(&still, 19 * MINUTE), "target_down");
+    // Time alone turns it: what was judged before is not kept for it.
+    let mut book = book(&still);
+    let of = |judged: &holm_incident::Judged| {
+        let found = judged.incidents().iter().find(|i| i.targets.contains(&node(TARGET)));
+        found.expect("there").verdict.as_str()
+    };
+    assert_eq!(of(&book.judge(Millis(17 * MINUTE))), "us");
+    assert_eq!(of(&book.judge(Millis(19 * MINUTE))), "target_down");
+    // One of three is cut off, and is not counted.
+    let mut three = vec![site("tokyo", 15 * MINUTE, None, (15 * MINUTE, None))];
+    let mut lima = Site::new("lima");
+    lima.raise("icmp_failed", TARGET, 15 * MINUTE);
+    three.push(lima);
+    let one = judged(&three, 16 * MINUTE);
+    let one = one.incidents().iter().find(|i| i.targets.contains(&node(TARGET))).expect("there");
+    let names = |sites: &std::collections::BTreeSet<holm_model::SiteId>| {
+        sites.iter().map(|site| site.as_str().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        (names(&one.vantages.failed), names(&one.vantages.cut_off)),
+        ("lima".into(), "tokyo".into())
+    );
+    assert_eq!(one.verdict.as_str(), "unconfirmed");
+}
+
+#[test]
 fn a_plane_that_judged_several_views_says_who_looked() {
     let mut site = Site::new("berlin");
     let mut signal = Signal::new("mesh", "link_down", node("site:lima"), true, Millis(MINUTE));

@@ -26,7 +26,7 @@ impl Traced {
 
     fn turn(&mut self, added: &[&str], removed: &[&str], length: Option<(u64, u64)>) {
         let at = Millis(START + self.minute * MINUTE);
-        self.watch.turn(&Turned { key: "t", added, removed, length, at });
+        self.watch.turn(&Turned { key: "t", added, removed, length, systems: None, at });
     }
 
     fn traces(&mut self, minutes: u64, reached: bool, rtt_ms: f64) {
@@ -90,6 +90,38 @@ fn another_way_is_said_when_it_lasts_and_is_usual_after_an_hour() {
 }
 
 #[test]
+fn other_systems_are_named_and_usual_after_an_hour() {
+    let mut traced = Traced::new();
+    traced.traces(3, true, 10.0);
+    let turn = |traced: &mut Traced, now, before| {
+        let at = Millis(START + traced.minute * MINUTE);
+        let systems = Some((now, before));
+        let turned = Turned { key: "t", added: &[], removed: &[], length: None, systems, at };
+        traced.watch.turn(&turned);
+    };
+    turn(&mut traced, "64496 64499", "64496 64500");
+    turn(&mut traced, "64496 64501", "64496 64499");
+    let at = Millis(START + traced.minute * MINUTE);
+    let trace = |at| Trace { key: "t", target: &traced.target, reached: true, rtt_ms: None, at };
+    assert_eq!(traced.watch.take(&trace(at)), []);
+    let signal = traced.watch.take(&trace(at + 2 * MINUTE)).remove(0);
+    assert_eq!((&*signal.kind, signal.raised), ("path_other_systems", true));
+    assert_eq!(
+        &*signal.text,
+        "packets to host:192.0.2.9 go through other autonomous systems than usual: 64496 64501 instead of 64496 64500"
+    );
+    traced.minute += 2;
+    traced.traces(70, true, 10.0);
+    assert_eq!(traced.said(), [(65, "path_other_systems", false)]);
+    turn(&mut traced, "64496 64500", "64496 64501");
+    traced.traces(5, true, 10.0);
+    assert_eq!(traced.said().last().map(|said| said.1), Some("path_other_systems"));
+    turn(&mut traced, "64496 64501", "64496 64500");
+    traced.traces(5, true, 10.0);
+    assert_eq!(traced.said().last().map(|said| said.2), Some(false), "{:?}", traced.said());
+}
+
+#[test]
 fn a_round_trip_is_slow_when_it_is_clearly_longer_for_a_while() {
     let mut traced = Traced::new();
     traced.traces(5, true, 10.0);
@@ -121,12 +153,14 @@ proptest! {
                 other = !other;
                 let (a, b): (&[&str], &[&str]) = (&["10.0.0.1"], &["10.0.0.2"]);
                 let (added, removed) = if other { (b, a) } else { (a, b) };
-                watch.turn(&Turned { key: "t", added, removed, length: None, at });
+                let systems = if other { ("1 3", "1 2") } else { ("1 2", "1 3") };
+                let systems = Some(systems);
+                watch.turn(&Turned { key: "t", added, removed, length: None, systems, at });
             }
             let rtt_ms = Some(if way == 2 { 80.0 } else { 10.0 });
             signals.extend(watch.take(&Trace { key: "t", target: &target, reached, rtt_ms, at }));
         }
-        for kind in ["path_lost", "path_other_way", "path_slow"] {
+        for kind in ["path_lost", "path_other_way", "path_other_systems", "path_slow"] {
             let of: Vec<&Signal> = signals.iter().filter(|signal| *signal.kind == *kind).collect();
             prop_assert!(of.iter().zip([true, false].iter().cycle()).all(|(signal, raised)| signal.raised == *raised));
             for first in &of {

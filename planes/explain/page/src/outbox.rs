@@ -13,7 +13,7 @@ const MAX_ASKED_MS: u64 = 60 * 60 * 1_000;
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 /// Most requests at once: to one provider, and to all.
 const MAX_OF_CONNECTOR: usize = 4;
-const MAX_AT_ONCE: usize = 16;
+const MAX_AT_ONCE: usize = 64;
 
 #[derive(Debug, Default)]
 struct Line {

@@ -15,6 +15,8 @@ use crate::{Connector, MAX_ANSWER_BYTES, MayDial, Page, Provider, smtp};
 /// How long connecting, one request, and a whole message of several requests may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
+/// What comes after the status names the message at the provider, at best.
+const REST_LIMIT: Duration = Duration::from_secs(3);
 const MESSAGE_LIMIT: Duration = Duration::from_secs(60);
 /// Most clients with roots of their own that are kept.
 const MAX_CLIENTS: usize = 64;
@@ -116,8 +118,9 @@ impl Http {
             body: Vec::new(),
         };
         // What a provider took is taken, whatever becomes of the rest of its answer.
+        let until = self.limit.min(started.elapsed() + REST_LIMIT);
         while answer.body.len() < MAX_ANSWER_BYTES {
-            let left = self.limit.saturating_sub(started.elapsed());
+            let left = until.saturating_sub(started.elapsed());
             let Ok(Ok(Some(piece))) = tokio::time::timeout(left, response.chunk()).await else {
                 break;
             };
@@ -162,7 +165,8 @@ pub async fn send(
         let call = async |message| http.call(connector, message).await;
         let result = match connector.provider {
             Provider::Email => {
-                return smtp::deliver(&http.may_dial, &http.mailed, connector, page, now).await;
+                let way = (&http.may_dial, http.limit);
+                return smtp::deliver(way, &http.mailed, connector, page, now).await;
             }
             Provider::Jira => jira::deliver(http, connector, page, known).await,
             Provider::ServiceNow => servicenow::deliver(http, connector, page).await,
@@ -184,8 +188,11 @@ pub async fn send(
         };
         result.unwrap_or_else(|outcome| outcome)
     };
-    let limit = MESSAGE_LIMIT.as_secs();
-    tokio::time::timeout(MESSAGE_LIMIT, work).await.unwrap_or_else(|_| {
-        Outcome::retry(format!("{}: not done within {limit} s", connector.provider))
+    let limit = match connector.provider {
+        Provider::Email => smtp::longest(http.limit),
+        _ => MESSAGE_LIMIT,
+    };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Outcome::retry(format!("{}: not done within {} s", connector.provider, limit.as_secs()))
     })
 }

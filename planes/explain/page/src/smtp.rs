@@ -1,31 +1,30 @@
 //! Mail, by SMTP with TLS (RFC 5321, 3207, 8314). Messages about one incident name it in `References`
 //! (RFC 5322, 3.6.4), so that mail programs show them as one thread.
 
+mod session;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use holm_model::Millis;
+use lettre::Message;
 use lettre::address::Envelope;
 use lettre::message::header::{self, ContentType};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use crate::provider::Outcome;
-use crate::{Connector, Event, Mail, MayDial, Page, escape};
+use crate::{Connector, Event, MayDial, Page, escape};
+use session::{Server, Untaken};
 
-const LIMIT: Duration = Duration::from_secs(20);
 /// How long recipients are told one by one before the others wait for the next attempt.
 const ROUND: Duration = Duration::from_secs(20);
 /// Most addresses of a server that are tried one after the other.
 const MAX_ADDRESSES: usize = 3;
 
+/// `limit`: how long a server may take for a step, and nine times that for the answer to the whole mail.
 pub(crate) async fn deliver(
-    may_dial: &MayDial,
+    (may_dial, limit): (&MayDial, Duration),
     told: &Told,
     connector: &Connector,
     page: &Page,
@@ -35,33 +34,33 @@ pub(crate) async fn deliver(
         Ok(message) => message,
         Err(why) => return Outcome::refused(format!("the mail cannot be written: {why}")),
     };
-    let work = async {
-        let Some((host, port)) = connector.mail_server() else {
-            return Outcome::refused("url: smtp://HOST:PORT");
-        };
-        let addresses = match may_dial.addresses(host, port).await {
-            Ok(addresses) => addresses,
-            Err(why) => return Outcome::retry(format!("the mail server is not reached: {why}")),
-        };
-        let mut said = None;
-        for address in addresses.into_iter().take(MAX_ADDRESSES) {
-            let transport = match transport(connector, host, address) {
-                Ok(transport) => transport,
-                Err(why) => return Outcome::refused(why),
-            };
-            let round = Round { transport, message: &message, connector, told, page };
-            match round.tell_all().await {
-                Ok(outcome) => return outcome,
-                // Who answered is not asked again at another of its addresses.
-                Err((outcome, true)) => return outcome,
-                Err((outcome, false)) => said = Some(outcome),
-            }
-        }
-        said.unwrap_or_else(|| Outcome::retry("the mail server has no address"))
+    let Some((host, port)) = connector.mail_server() else {
+        return Outcome::refused("url: smtp://HOST:PORT");
     };
-    let late = |_| Outcome::retry("the mail server does not answer in time");
-    // A first attempt at all, a round, and the last of that.
-    tokio::time::timeout(ROUND + LIMIT * 2, work).await.unwrap_or_else(late)
+    let addresses = match may_dial.addresses(host, port).await {
+        Ok(addresses) => addresses,
+        Err(why) => return Outcome::retry(format!("the mail server is not reached: {why}")),
+    };
+    let mut said = None;
+    for address in addresses.into_iter().take(MAX_ADDRESSES) {
+        let server = match Server::new(connector, host, address, limit) {
+            Ok(server) => server,
+            Err(why) => return Outcome::refused(why),
+        };
+        let round = Round { server, message: &message, connector, told, page };
+        match round.tell_all().await {
+            Ok(outcome) => return outcome,
+            // Who answered, or may have it, is not asked again at another of its addresses.
+            Err((outcome, true)) => return outcome,
+            Err((outcome, false)) => said = Some(outcome),
+        }
+    }
+    said.unwrap_or_else(|| Outcome::retry("the mail server has no address"))
+}
+
+/// How long a message may take, where each step may take `limit`: a first attempt at all, a round, and the last of it.
+pub(crate) fn longest(limit: Duration) -> Duration {
+    ROUND + (limit * 2 + Server::longest_answer(limit)) * 2
 }
 
 /// What became of messages at recipients that are told one by one: nobody is told twice, and nobody who was refused is
@@ -98,17 +97,11 @@ impl Told {
 
 /// One attempt at one address of a server.
 struct Round<'a> {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    server: Server,
     message: &'a Message,
     connector: &'a Connector,
     told: &'a Told,
     page: &'a Page,
-}
-
-/// Why a mail was not taken.
-enum Untaken {
-    Said(lettre::transport::smtp::Error),
-    Late,
 }
 
 impl Round<'_> {
@@ -125,7 +118,11 @@ impl Round<'_> {
             Ok(()) => return Ok(Outcome::accepted()),
             Err(said) => said,
         };
-        let answered = matches!(&said, Untaken::Said(error) if error.status().is_some());
+        let answered = match &said {
+            Untaken::Said(error) => error.status().is_some(),
+            Untaken::Late => false,
+            Untaken::Unsure(_) => true,
+        };
         if all.len() > 1 && !answered {
             // It may be one of them that it takes so long for: next time one by one.
             self.told.set(&name, Some(&Recipients::default()));
@@ -195,8 +192,7 @@ impl Round<'_> {
         // As it was made of the same addresses, which are valid.
         let envelope = Envelope::new(from, to).unwrap_or_else(|_| self.message.envelope().clone());
         let mail = self.message.formatted();
-        let sent = tokio::time::timeout(LIMIT, self.transport.send_raw(&envelope, &mail)).await;
-        sent.map_err(|_| Untaken::Late)?.map(drop).map_err(Untaken::Said)
+        self.server.send(&envelope, &mail).await
     }
 }
 
@@ -205,6 +201,16 @@ impl Untaken {
         match self {
             Self::Said(error) => heard(connector, error),
             Self::Late => Outcome::retry("the mail server does not answer in time"),
+            // Rather twice than never; it has the same Message-ID then.
+            Self::Unsure(why) => {
+                let why = why.as_ref().map_or_else(
+                    || "nothing came in time".to_owned(),
+                    |error| told_by(connector, error),
+                );
+                Outcome::retry(format!(
+                    "the mail server has the mail and did not say whether it took it: {why}"
+                ))
+            }
         }
     }
 
@@ -217,7 +223,8 @@ impl Untaken {
     }
 }
 
-fn heard(connector: &Connector, error: &lettre::transport::smtp::Error) -> Outcome {
+/// What an error says, without secrets.
+fn told_by(connector: &Connector, error: &lettre::transport::smtp::Error) -> String {
     let mut said = error.to_string();
     if let Some(cause) = std::error::Error::source(error) {
         let cause = cause.to_string();
@@ -230,7 +237,11 @@ fn heard(connector: &Connector, error: &lettre::transport::smtp::Error) -> Outco
     if connector.secret_text().len() >= 4 {
         said = said.replace(connector.secret_text(), "…");
     }
-    let said = crate::cut(&said, 240);
+    crate::cut(&said, 240)
+}
+
+fn heard(connector: &Connector, error: &lettre::transport::smtp::Error) -> Outcome {
+    let said = told_by(connector, error);
     if error.is_permanent() {
         return Outcome::refused(format!(
             "the mail server refuses it: {said}; correct user, secret or addresses"
@@ -239,41 +250,6 @@ fn heard(connector: &Connector, error: &lettre::transport::smtp::Error) -> Outco
     // Also where it offers no STARTTLS: nothing is sent in the clear, and somebody may be in between for a
     // while only.
     Outcome::retry(format!("the mail server does not take it: {said}"))
-}
-
-/// To an address that may be dialled; the certificate is that of `host`.
-fn transport(
-    connector: &Connector,
-    host: &str,
-    address: SocketAddr,
-) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-    let mut parameters = TlsParameters::builder(host.to_owned());
-    if let Some(ca) = &connector.ca {
-        let root = Certificate::from_pem(ca.as_bytes())
-            .map_err(|_| "ca: it is not a certificate in PEM".to_owned())?;
-        parameters = parameters.add_root_certificate(root);
-    }
-    let parameters = parameters.build().map_err(|error| error.to_string())?;
-    // Never opportunistic: without TLS nothing is said.
-    let tls = match connector.tls {
-        Some(Mail::Implicit) => Tls::Wrapper(parameters),
-        _ => Tls::Required(parameters),
-    };
-    let domain = connector.from.as_deref().and_then(|from| from.rsplit_once('@'));
-    let hello = domain.map_or("localhost", |(_, domain)| domain).to_owned();
-    let mut builder =
-        AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(address.ip().to_string())
-            .port(address.port())
-            .tls(tls)
-            .hello_name(ClientId::Domain(hello))
-            .timeout(Some(LIMIT));
-    if let Some(user) = &connector.user {
-        let credentials = Credentials::new(user.to_string(), connector.secret_text().to_owned());
-        builder = builder
-            .credentials(credentials)
-            .authentication(vec![Mechanism::Plain, Mechanism::Login]);
-    }
-    Ok(builder.build())
 }
 
 fn mail(

@@ -7,7 +7,9 @@ use std::time::Duration;
 use holm_model::Prefix;
 use serde::{Deserialize, Serialize};
 
-pub use crate::target::{DnsTransport, Family, HttpVersion, ProbeKind, Target, TlsScan};
+pub use crate::target::{
+    DnsTransport, Dnssec, Family, HttpVersion, ProbeKind, SipTransport, Target, TlsScan,
+};
 
 /// Most client certificates, and most hosts of one.
 const MAX_IDENTITIES: usize = 64;
@@ -39,10 +41,16 @@ pub struct Config {
     /// Root servers that traces of names begin at, `address` or `address:port`, all at the first one's port; empty:
     /// those of the Internet.
     pub dns_roots: Vec<String>,
+    /// The keys of the root that answers are validated to, as DS records; empty: those of the Internet.
+    pub dns_anchors: Vec<String>,
     /// Where packets of STAMP (RFC 8762) are answered, such as `0.0.0.0:862`; empty: nowhere.
     pub stamp_listen: String,
     /// Whether they are counted by session, so that losses are told by way.
     pub stamp_stateful: bool,
+    /// Keys of STAMP that targets, tests and the reflector name: files with 32 to 128 hexadecimal digits.
+    pub stamp_keys: BTreeMap<String, String>,
+    /// The key that senders have to have who are answered; empty: they need none.
+    pub stamp_listen_key: String,
     /// Ranges of senders that are answered; empty: all.
     pub stamp_allow: Vec<String>,
     /// What else is probed.
@@ -78,8 +86,11 @@ impl Default for Config {
             ca_file: String::new(),
             identities: BTreeMap::new(),
             dns_roots: Vec::new(),
+            dns_anchors: Vec::new(),
             stamp_listen: String::new(),
             stamp_stateful: true,
+            stamp_keys: BTreeMap::new(),
+            stamp_listen_key: String::new(),
             stamp_allow: Vec::new(),
             targets: Vec::new(),
             allow: Vec::new(),
@@ -137,8 +148,10 @@ impl Config {
         }
         self.check_tests()?;
         self.check_identities()?;
+        self.check_stamp_keys()?;
         self.stamp_address()?;
         crate::probes::dns::trace::Start::of(&self.dns_roots)?;
+        crate::probes::dns::dnssec::Anchors::of(&self.dns_anchors)?;
         ranges("stamp_allow", &self.stamp_allow)?;
         let mut names = std::collections::BTreeSet::new();
         for target in &self.targets {
@@ -153,6 +166,9 @@ impl Config {
             }
             if let Err(reason) = target.check() {
                 return refuse(reason);
+            }
+            if let Some(why) = self.no_stamp_key(&target.stamp_key) {
+                return refuse(format!("stamp_key: {why}"));
             }
             if !target.identity.is_empty() && !self.identities.contains_key(&target.identity) {
                 return refuse(format!(
@@ -177,6 +193,33 @@ impl Config {
                 self.stamp_listen
             )
         })
+    }
+
+    fn check_stamp_keys(&self) -> Result<(), String> {
+        if self.stamp_keys.len() > MAX_IDENTITIES {
+            return Err(format!("planes.active.stamp_keys: at most {MAX_IDENTITIES}"));
+        }
+        for (name, file) in &self.stamp_keys {
+            if !crate::parse::is_label(name) || file.is_empty() {
+                return Err(format!(
+                    "planes.active.stamp_keys.{name}: a name of 1 to 63 letters, digits, - _ and ., and a file"
+                ));
+            }
+        }
+        match self.no_stamp_key(&self.stamp_listen_key) {
+            Some(why) => Err(format!("planes.active.stamp_listen_key: {why}")),
+            None => Ok(()),
+        }
+    }
+
+    fn no_stamp_key(&self, name: &str) -> Option<String> {
+        let is_there = name.is_empty() || self.stamp_keys.contains_key(name);
+        (!is_there).then(|| format!("there is no {name} in [planes.active.stamp_keys]"))
+    }
+
+    /// The file of a key that this node has.
+    pub(crate) fn stamp_key(&self, name: &str) -> Option<std::path::PathBuf> {
+        self.stamp_keys.get(name).map(std::path::PathBuf::from)
     }
 
     fn check_identities(&self) -> Result<(), String> {
@@ -285,6 +328,10 @@ mod tests {
             ),
             ("name = \"a\"\nprobe = \"http\"\ntarget = \"https://x\"\nmethod = \"get\"", "method"),
             ("name = \"a\"\nprobe = \"udp\"\ntarget = \"x\"", "port"),
+            (
+                "name = \"a\"\nprobe = \"stamp\"\ntarget = \"x\"\nstamp_key = \"k\"",
+                "stamp_key: there is no k",
+            ),
             ("name = \"a\"\nprobe = \"tcp\"\ntarget = \"x\"\nport = 1\nvoice = \"g711\"", "voice"),
             (
                 "name = \"a\"\nprobe = \"udp\"\ntarget = \"x\"\nport = 7\npayload_bytes = 9",
@@ -306,8 +353,11 @@ mod tests {
             ("tenant_bytes_per_second = nan", "tenant_bytes_per_second"),
             ("address_at_once = 0", "address_at_once"),
             ("stamp_listen = \"862\"", "stamp_listen"),
+            ("stamp_listen_key = \"x\"", "stamp_listen_key: there is no x"),
+            ("stamp_keys = { \"a b\" = \"x\" }", "stamp_keys.a b"),
             ("stamp_allow = [\"x\"]", "stamp_allow: x"),
             ("dns_roots = [\"x\"]", "dns_roots: x"),
+            ("dns_anchors = [\"20326 8 2 ABCD\"]", "dns_anchors: 20326 8 2 ABCD"),
         ] {
             let config: Config = toml::from_str(bad).expect(bad);
             let error = config.check().expect_err(bad);

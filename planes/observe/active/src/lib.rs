@@ -21,8 +21,10 @@ mod probes;
 mod runner;
 mod schedule;
 mod standing;
+mod step;
 mod target;
 mod target_text;
+mod target_words;
 mod test;
 mod tls_facts;
 mod typical;
@@ -30,7 +32,10 @@ mod voice;
 
 pub use assign::{Chosen, Member, Part, REGION, chosen, runs_at};
 pub use budget::LeftOut;
-pub use config::{Config, DnsTransport, Family, HttpVersion, Identity, ProbeKind, Target, TlsScan};
+pub use config::{
+    Config, DnsTransport, Dnssec, Family, HttpVersion, Identity, ProbeKind, SipTransport, Target,
+    TlsScan,
+};
 pub use guard::{Guard, why_refused};
 pub use pair::{Pair, Pairs, WINDOW_MS};
 pub use parse::{KIND, LABEL, is_label, length_of, parse};
@@ -39,6 +44,7 @@ pub use posture::{EXPIRES_SOON_DAYS, TlsFinding, TlsFindingKind, tls_findings};
 pub use probes::dns::trace::{DnsStep, DnsTrace, DnsTraceEnd};
 pub use runner::{NodeLimits, TestRunner, why_text};
 pub use standing::{Said, Standing, Standings, State, Turned};
+pub use step::Step;
 pub use test::{Selector, Test, length, range_text};
 pub use tls_facts::TlsFacts;
 pub use voice::{Codec, Voice, voice};

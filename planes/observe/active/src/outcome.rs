@@ -90,6 +90,7 @@ impl Outcome {
             .with("probe", job.probe.kind().as_str())
             .with("target", job.name.as_str())
             .with("kind", kind)
+            .with("probed", job.probed.as_str())
             .with_some("test", job.test.as_ref().map(|test| &*test.name))
             .with("success", self.error.is_none())
             .with_some("error", self.error)
@@ -137,6 +138,8 @@ fn observe_path(
         ProbeKind::Icmp => ("holm.probe.icmp", "holm.probe.icmp.rtt_ms"),
         ProbeKind::Tcp => ("holm.probe.tcp", "holm.probe.tcp.rtt_ms"),
         ProbeKind::Tls => ("holm.probe.tls", ""),
+        ProbeKind::Script => ("holm.probe.script", ""),
+        ProbeKind::Sip => ("holm.probe.sip", ""),
         ProbeKind::Stamp => ("holm.probe.stamp", "holm.probe.stamp.rtt_ms"),
         ProbeKind::Udp => ("holm.probe.udp", "holm.probe.udp.rtt_ms"),
     };

@@ -298,14 +298,22 @@ mod tests {
             "name: d\nprobe: http\ntarget: https://a.example/\nmethod: POST\nhttp_version: auto\nfollow_redirects: 3\n\
              headers: { x-a: b }\nidentity: probe\nexpect_header: ['a: b', 'c ~ d']\nexpect_body: up\n\
              expect_json: ['$.a[0].b = \"c\"']",
+            "name: l\nprobe: http\ntarget: https://a.example/\nmethod: PUT\nhttp_version: 3\nbody: '{\"a\": 1}'\ncontent_type: application/json",
             "name: e\nprobe: tls\ntarget: a.example\nport: 993\nserver_name: b.example\ntls_scan: ciphers\n\
              expect_days_left: 14",
             "name: f\nprobe: tls\ntarget: a.example",
             "name: g\nprobe: udp\ntarget: a.example\nport: 7\npayload_bytes: 1400\necho_count: 10\nvoice: g729",
             "name: h\nprobe: stamp\ntarget: a.example\nvoice: g711",
             "name: j\nprobe: dns\ntarget: a.example\ndns_transport: tls\ndns_server: 192.0.2.1\nserver_name: dns.example",
+            "name: m\nprobe: dns\ntarget: a.example\ndns_transport: quic\ndnssec: require\ndns_server: 192.0.2.1\nserver_name: dns.example",
             "name: k\nprobe: dns\ntarget: a.example\ndns_transport: https\ndns_server: https://dns.example/dns-query",
-            "name: i\nprobe: stamp\ntarget: a.example\nport: 8620\necho_count: 100",
+            "name: n\nprobe: sip\ntarget: sip.example\nport: 5080\nsip_transport: tls\nserver_name: pbx.example\nexpect_status: 200,404",
+            "name: p\nprobe: script\ntarget: https://a.example/\nfollow_redirects: 1\nsteps:\n \
+             - { name: in, url: /in, method: POST, body: '{}', content_type: a/json, take: { t: json $.t } }\n \
+             - { name: on, url: '/{{t}}', headers: { authorization: 'Bearer {{t}}' }, expect_status: '200', expect_header: ['a: b'], \
+                 expect_body: up, expect_json: ['$.a = 1'] }",
+            "name: o\nprobe: sip\ntarget: sip.example",
+            "name: i\nprobe: stamp\ntarget: a.example\nport: 8620\necho_count: 100\nstamp_key: lab",
         ];
         for text in more {
             let read = parse(&format!("kind: Test\ninterval: 1m\n{text}\n")).expect(text).remove(0);
@@ -333,11 +341,17 @@ mod tests {
             ("timeout: fast\n", "line 6, column 10: timeout: fast is no length of time"),
             (
                 "port: 80\n",
-                "line 6, column 1: port: a probe of http has none: one of tcp, tls, udp or stamp has",
+                "line 6, column 1: port: a probe of http has none: one of tcp, tls, udp, stamp or sip has",
             ),
             ("headers: { Cookie: x }\n", "line 6, column 10: headers: cookie is a secret"),
             ("header_files: { Cookie: x }\n", "header_files: files are named in a node's own"),
-            ("http_version: 4\n", "http_version: it is auto, 1.1 or 2"),
+            (
+                "steps: [{ name: a, url: / }]\n",
+                "line 6, column 1: steps: a probe of http has none: one of script has",
+            ),
+            ("body_file: /x\n", "body_file: files are named in a node's own"),
+            ("body: x\n", "line 6, column 7: body: a GET request has none"),
+            ("http_version: 4\n", "http_version: it is auto, 1.1, 2 or 3"),
             ("expect_json: ['a']\n", "line 6, column 14: expect_json: \"a\": a path begins with $"),
             ("follow_redirects: 11\n", "follow_redirects: 11: a whole number from 0 to 10"),
             ("voice: g711\n", "voice: a probe of http has none: one of icmp, udp or stamp has"),
@@ -367,6 +381,19 @@ mod tests {
             (GOOD.replace("name: shop", "name: run"), "name: run is no name: that is a word"),
             (GOOD.replace("probe: http", "probe: smtp"), "probe: smtp is no probe"),
             (GOOD.replace("kind: Test", "kind: SLO"), "SLO is not read here"),
+            (
+                GOOD.replace("http\n", "script\n")
+                    + "steps: [{ name: a, url: /, take: { x: y }, body_file: z }]\n",
+                "steps[0].body_file: files are named in a node's own",
+            ),
+            (
+                GOOD.replace("http\n", "script\n") + "steps: [{ name: a, url: '/{{x}}' }]\n",
+                "line 6, column 8: steps: [0]: url: {{x}} stands for nothing",
+            ),
+            (
+                GOOD.replace("http\n", "script\n") + "steps: [{ name: a, colour: red }]\n",
+                "steps[0].colour: it is not evaluated here",
+            ),
             (format!("{GOOD}---\n{GOOD}"), "shop stands here twice"),
             (
                 GOOD.replace("http\n", "tcp\n").replace("https://shop.example/health", "x"),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Target;
 use crate::config::ranges;
 use crate::outcome::Outcome;
-use crate::probes::{Probe, Resolver, Roots, Shared, dns, http, icmp, stamp, udp};
+use crate::probes::{Probe, Resolver, Roots, Shared, dns, http, icmp, script, sip, stamp, udp};
 use crate::runner::{TestRunner, job_of};
 use crate::schedule::{Job, JobKey, Schedule};
 use crate::typical::Typicals;
@@ -139,6 +139,7 @@ async fn run_own(
     let configured = configured_jobs(config).map_err(PlaneError)?;
     let shared = Arc::new(Shared {
         roots: Roots::load(&config.ca_file),
+        anchors: dns::dnssec::Anchors::of(&config.dns_anchors).map_err(PlaneError)?,
         resolver: Resolver::default(),
         typicals: Typicals::default(),
     });
@@ -252,7 +253,21 @@ fn report(job: &Job, outcome: Outcome, shared: &Shared, context: &PlaneContext) 
 async fn reflect(config: &Config, context: &PlaneContext, shutdown: &CancellationToken) {
     // A configuration that is none was refused before.
     let Ok(Some(listen)) = config.stamp_address() else { return };
+    let key = match config.stamp_key(&config.stamp_listen_key) {
+        None => None,
+        Some(file) => match stamp::authentic::Key::read(&file).await {
+            Ok(key) => Some(key),
+            Err(error) => {
+                return context.health.degraded(
+                    "all probes; no reflector of STAMP",
+                    &format!("planes.active.stamp_listen_key: {error}"),
+                    "write a key into the file, readable by the node, and start the node again",
+                );
+            }
+        },
+    };
     let rules = stamp::reflector::Rules {
+        key,
         allow: ranges("stamp_allow", &config.stamp_allow).unwrap_or_default(),
         stateful: config.stamp_stateful,
     };
@@ -272,16 +287,16 @@ async fn reflect(config: &Config, context: &PlaneContext, shutdown: &Cancellatio
 /// Which kinds of probe work here, by asking the kernel.
 fn say_what_works(context: &PlaneContext) {
     match (icmp::available(false), icmp::available(true)) {
-        (Ok(v4), Ok(_)) => {
-            context.health.running(&format!("icmp ({v4} socket), tcp, tls, http, dns, udp, stamp"))
-        }
+        (Ok(v4), Ok(_)) => context
+            .health
+            .running(&format!("icmp ({v4} socket), tcp, tls, http, script, dns, udp, stamp, sip")),
         (Ok(v4), Err(reason)) => context.health.degraded(
-            &format!("icmp ({v4} socket, IPv4 only), tcp, tls, http, dns, udp, stamp"),
+            &format!("icmp ({v4} socket, IPv4 only), tcp, tls, http, script, dns, udp, stamp, sip"),
             &format!("no ICMPv6 socket: {reason}"),
             "turn on IPv6, or grant CAP_NET_RAW",
         ),
         (Err(reason), _) => context.health.degraded(
-            "tcp, tls, http, dns, udp, stamp",
+            "tcp, tls, http, script, dns, udp, stamp, sip",
             &format!("no echo requests: this user gets no ICMP socket ({reason})"),
             icmp::REMEDY,
         ),
@@ -296,7 +311,8 @@ fn configured_jobs(config: &Config) -> Result<Vec<Job>, String> {
             let interval =
                 if target.interval.is_zero() { config.interval } else { target.interval };
             let probe = probe_of(target, config.echo_count, config)?;
-            Ok(Job { name: target.name.clone(), probe, interval, peer: None, test: None })
+            let (name, probed) = (target.name.clone(), target.target.clone());
+            Ok(Job { name, probed, probe, interval, peer: None, test: None })
         })
         .collect()
 }
@@ -305,8 +321,9 @@ pub(crate) fn probe_of(target: &Target, echo_count: u16, config: &Config) -> Res
     let (host, family) = (target.target.clone(), target.family);
     Ok(match target.probe {
         ProbeKind::Dns => Probe::Dns {
-            question: dns::Question::parse(&target.target, &target.dns_type)?,
+            question: target.question()?,
             server: target.name_server()?,
+            dnssec: target.dnssec,
         },
         ProbeKind::Http => Probe::Http {
             ask: Box::new(http::Ask::of(target, config.identities.get(&target.identity))?),
@@ -314,9 +331,17 @@ pub(crate) fn probe_of(target: &Target, echo_count: u16, config: &Config) -> Res
             verify: true,
         },
         ProbeKind::Icmp => Probe::Icmp { host, family, count: echo_count, voice: target.voice },
+        ProbeKind::Script => {
+            let identity = config.identities.get(&target.identity);
+            Probe::Script { script: Box::new(script::Script::of(target, identity)?), family }
+        }
+        ProbeKind::Sip => Probe::Sip { options: sip::Options::of(target)?, family },
         ProbeKind::Stamp => {
             let port = if target.port == 0 { stamp::PORT } else { target.port };
-            let session = stamp::Session { host, port, count: echo_count };
+            let named = !target.stamp_key.is_empty();
+            let key = || (target.stamp_key.clone(), config.stamp_key(&target.stamp_key));
+            let key = named.then(key);
+            let session = stamp::Session { host, port, count: echo_count, key };
             Probe::Stamp { session, family, voice: target.voice }
         }
         ProbeKind::Tcp => Probe::Tcp { host, port: target.port, family },
@@ -335,6 +360,7 @@ fn mesh_jobs(peer: &VantagePeer, config: &Config) -> Vec<Job> {
     let name = format!("{}/{}", peer.site, peer.node);
     let job = |probe| Job {
         name: name.clone(),
+        probed: host.clone(),
         probe,
         interval: config.interval,
         peer: Some(peer.site.clone()),
@@ -347,7 +373,7 @@ fn mesh_jobs(peer: &VantagePeer, config: &Config) -> Vec<Job> {
         voice: None,
     })];
     if let Some(port) = peer.api_port {
-        jobs.push(job(Probe::Tcp { host, port, family: Family::Any }));
+        jobs.push(job(Probe::Tcp { host: host.clone(), port, family: Family::Any }));
         let url = format!("https://{}/healthz", SocketAddr::new(peer.address, port));
         // The mesh's own certificates chain to its own root, which says nothing about the site's
         // health: they are described, not judged.

@@ -164,6 +164,8 @@ impl TestRunner {
         self.shared.get_or_init(|| {
             Arc::new(Shared {
                 roots: Roots::load(&self.config.ca_file),
+                // What is none was refused with the configuration: without anchors nothing is secure.
+                anchors: dns::dnssec::Anchors::of(&self.config.dns_anchors).unwrap_or_default(),
                 resolver: Resolver::default(),
                 typicals: Typicals::default(),
             })
@@ -243,6 +245,7 @@ pub fn why_text(why: LeftOut) -> &'static str {
 pub(crate) fn job_of(test: &Arc<Test>, config: &Config) -> Result<Job, String> {
     Ok(Job {
         name: test.target.target.clone(),
+        probed: test.target.target.clone(),
         probe: probe_of(&test.target, test.echo_count, config)?,
         interval: test.interval,
         peer: None,
@@ -256,9 +259,20 @@ fn expected_bytes(probe: &Probe) -> f64 {
         Probe::Dns { .. } => HTTPS_BYTES,
         Probe::Http { ask, .. } => {
             let each = if ask.is_tls() { HTTPS_BYTES } else { HTTP_BYTES };
-            each * f64::from(ask.requests())
+            (each + ask.body_bytes() as f64) * f64::from(ask.requests())
         }
         Probe::Icmp { count, .. } => ECHO_BYTES * f64::from(*count),
+        Probe::Script { script, .. } => {
+            let each = if script.is_tls() { HTTPS_BYTES } else { HTTP_BYTES };
+            each * script.requests() as f64 + script.body_bytes() as f64
+        }
+        Probe::Sip { options, .. } => {
+            if options.is_tls() {
+                HTTPS_BYTES
+            } else {
+                HTTP_BYTES
+            }
+        }
         Probe::Stamp { session, .. } => STAMP_BYTES * f64::from(session.count),
         Probe::Udp { echoes, .. } => {
             2.0 * (UDP_HEADERS + f64::from(echoes.bytes)) * f64::from(echoes.count)

@@ -18,6 +18,8 @@ const FIRST_RUN_WITHIN_MS: u64 = 1_000;
 pub(crate) struct Job {
     /// The target's name in results.
     pub(crate) name: String,
+    /// What is probed as it is written: `name` may be somebody's word for it.
+    pub(crate) probed: String,
     /// What is done.
     pub(crate) probe: Probe,
     /// How often.
@@ -156,6 +158,7 @@ mod tests {
     fn job(name: &str, interval_ms: u64) -> Job {
         Job {
             name: name.into(),
+            probed: name.into(),
             probe: Probe::Tcp { host: name.into(), port: 1, family: Family::Any },
             interval: Duration::from_millis(interval_ms),
             peer: None,

@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::probes::TlsLook;
-use crate::probes::dns::Server as NameServer;
+use crate::probes::dns::{Question, Server as NameServer};
 use crate::probes::udp::PAYLOAD;
+use crate::step::Step;
+pub use crate::target_words::{DnsTransport, Dnssec, Family, HttpVersion, SipTransport, TlsScan};
 use crate::voice::Codec;
 
 /// Most days that a certificate is expected to be valid: none that is public is valid for longer.
@@ -23,6 +25,10 @@ pub enum ProbeKind {
     Http,
     /// Echo requests (RFC 792, RFC 4443).
     Icmp,
+    /// Requests that follow each other.
+    Script,
+    /// The request OPTIONS to a SIP server (RFC 3261 §11).
+    Sip,
     /// Packets to a reflector (RFC 8762).
     Stamp,
     /// The time to open a connection.
@@ -35,8 +41,17 @@ pub enum ProbeKind {
 
 impl ProbeKind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Dns, Self::Http, Self::Icmp, Self::Stamp, Self::Tcp, Self::Tls, Self::Udp];
+    pub const ALL: [Self; 9] = [
+        Self::Dns,
+        Self::Http,
+        Self::Icmp,
+        Self::Script,
+        Self::Sip,
+        Self::Stamp,
+        Self::Tcp,
+        Self::Tls,
+        Self::Udp,
+    ];
 
     /// The kind as it stands in rows.
     pub const fn as_str(self) -> &'static str {
@@ -44,103 +59,12 @@ impl ProbeKind {
             Self::Dns => "dns",
             Self::Http => "http",
             Self::Icmp => "icmp",
+            Self::Script => "script",
+            Self::Sip => "sip",
             Self::Stamp => "stamp",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
             Self::Udp => "udp",
-        }
-    }
-}
-
-/// Which addresses of a name are used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Family {
-    /// The first that the resolver gives.
-    #[default]
-    #[serde(rename = "any")]
-    Any,
-    /// IPv4 only.
-    #[serde(rename = "4")]
-    V4,
-    /// IPv6 only.
-    #[serde(rename = "6")]
-    V6,
-}
-
-/// The version of HTTP that is spoken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HttpVersion {
-    /// HTTP/2 where TLS agrees on it, HTTP/1.1 otherwise.
-    #[serde(rename = "auto")]
-    Auto,
-    /// HTTP/1.1.
-    #[default]
-    #[serde(rename = "1.1")]
-    V1,
-    /// HTTP/2; without TLS to who is known to speak it.
-    #[serde(rename = "2")]
-    V2,
-}
-
-impl HttpVersion {
-    /// As it is written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::V1 => "1.1",
-            Self::V2 => "2",
-        }
-    }
-}
-
-/// How a name server is asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DnsTransport {
-    /// UDP, and TCP where the answer does not fit.
-    #[default]
-    Udp,
-    /// TCP (RFC 7766).
-    Tcp,
-    /// TLS (RFC 7858).
-    Tls,
-    /// HTTPS (RFC 8484).
-    Https,
-}
-
-impl DnsTransport {
-    /// As it is written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Https => "https",
-        }
-    }
-}
-
-/// What a probe of TLS finds out beside one handshake.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TlsScan {
-    /// Nothing: one connection.
-    None,
-    /// Which versions it takes, and whether it takes a suite that is weak or without forward secrecy: six connections
-    /// at most.
-    #[default]
-    Versions,
-    /// All suites of TLS 1.2 as well: one connection more for each.
-    Ciphers,
-}
-
-impl TlsScan {
-    /// As it is written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Versions => "versions",
-            Self::Ciphers => "ciphers",
         }
     }
 }
@@ -153,9 +77,9 @@ pub struct Target {
     pub name: String,
     /// How it is probed.
     pub probe: ProbeKind,
-    /// icmp, stamp, tcp, tls, udp: a host name or address; http: a URL; dns: the name that is asked for.
+    /// icmp, sip, stamp, tcp, tls, udp: a host name or address; http: a URL; dns: the name that is asked for.
     pub target: String,
-    /// tcp, udp: the port; tls, stamp: the same, 443 and 862 if it is not said.
+    /// tcp, udp: the port; tls, stamp, sip: the same, 443, 862 and 5060 (over TLS 5061) if it is not said.
     #[serde(default)]
     pub port: u16,
     /// How often; 0 s: as the plane's own interval.
@@ -167,7 +91,7 @@ pub struct Target {
     /// http: the method of the request.
     #[serde(default = "default_method")]
     pub method: String,
-    /// http: the version that is spoken: `1.1`, `2`, or `auto`, what TLS agrees on.
+    /// http: the version that is spoken: `1.1`, `2`, `3`, or `auto`, what TLS agrees on.
     #[serde(default)]
     pub http_version: HttpVersion,
     /// http: headers of the request. None of them is a secret.
@@ -176,6 +100,15 @@ pub struct Target {
     /// http: headers whose values stand in files of this node; only of targets of its own configuration.
     #[serde(default)]
     pub header_files: BTreeMap<String, String>,
+    /// http: the body of the request: at most 64 KiB, of a test by policy 8 KiB.
+    #[serde(default)]
+    pub body: String,
+    /// http: a file of this node that holds the body, at most 64 KiB; only of targets of its own configuration.
+    #[serde(default)]
+    pub body_file: String,
+    /// http: what the body is, such as `application/json`; empty: it is not said.
+    #[serde(default)]
+    pub content_type: String,
     /// http: how many redirects are followed: 0 to 10.
     #[serde(default)]
     pub follow_redirects: u8,
@@ -191,10 +124,10 @@ pub struct Target {
     /// http: what stands in the answer's JSON: `$.items[0].state = "up"`.
     #[serde(default)]
     pub expect_json: Vec<String>,
-    /// http: which status codes are a success, such as `200`, `2xx` or `200-204`, by commas.
+    /// http, sip: which status codes are a success, such as `200`, `2xx` or `200-204`, by commas.
     #[serde(default = "default_statuses")]
     pub expect_status: String,
-    /// tls, dns over TLS: the name that is asked for, if it is not the target or the server's address.
+    /// tls, dns over TLS and QUIC, sip over TLS: the name that is asked for, if it is not the target or the server's address.
     #[serde(default)]
     pub server_name: String,
     /// tls: what else is found out: `none`, `versions`, or `ciphers`.
@@ -209,18 +142,32 @@ pub struct Target {
     /// icmp, stamp, udp: the codec of which it is told how a conversation would sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice: Option<Codec>,
+    /// sip: how it is asked: `udp`, `tcp` or `tls`.
+    #[serde(default)]
+    pub sip_transport: SipTransport,
+    /// stamp: the key that both ends have, one of `planes.active.stamp_keys`; empty: packets are not authenticated.
+    #[serde(default)]
+    pub stamp_key: String,
+    /// script: the requests, 1 to 16; `target` is the URL that their paths are of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
     /// dns: the type that is asked for, such as `A`, `AAAA`, `MX`.
     #[serde(default = "default_type")]
     pub dns_type: String,
-    /// dns: how it is asked: `udp` (and TCP where the answer does not fit), `tcp`, `tls` or `https`.
+    /// dns: how it is asked: `udp` (and TCP where the answer does not fit), `tcp`, `tls`, `https` or
+    /// `quic`.
     #[serde(default)]
     pub dns_transport: DnsTransport,
+    /// dns: whether the answer is validated by DNSSEC: `none`, `validate`, or `require`, where one that is not signed
+    /// is a failure.
+    #[serde(default)]
+    pub dnssec: Dnssec,
     /// dns: `address` or `address:port` of the server, over https its URL; empty: the system's first.
     #[serde(default)]
     pub dns_server: String,
 }
 
-fn default_method() -> String {
+pub(crate) fn default_method() -> String {
     "GET".into()
 }
 
@@ -228,7 +175,7 @@ fn default_payload() -> u16 {
     crate::probes::udp::PAYLOAD_BYTES
 }
 
-fn default_statuses() -> String {
+pub(crate) fn default_statuses() -> String {
     "2xx,3xx".into()
 }
 
@@ -259,15 +206,20 @@ impl Target {
                 Err(format!("payload_bytes: it goes from {} to {}", PAYLOAD.0, PAYLOAD.1))
             }
             ProbeKind::Http => crate::probes::http::Ask::of(self, None).map(drop),
-            ProbeKind::Dns => crate::probes::dns::Question::parse(&self.target, &self.dns_type)
-                .and_then(|_| self.name_server())
-                .map(drop),
+            ProbeKind::Dns => self.question().and_then(|_| self.name_server()).map(drop),
             ProbeKind::Tls if self.expect_days_left > MAX_DAYS => {
                 Err(format!("expect_days_left: it goes from 0 to {MAX_DAYS}"))
             }
             ProbeKind::Tls => self.tls_look().check(),
+            ProbeKind::Script => crate::probes::script::Script::of(self, None).map(drop),
+            ProbeKind::Sip => crate::probes::sip::Options::of(self).map(drop),
             ProbeKind::Icmp | ProbeKind::Stamp | ProbeKind::Tcp | ProbeKind::Udp => Ok(()),
         }
+    }
+
+    pub(crate) fn question(&self) -> Result<Question, String> {
+        let question = Question::parse(&self.target, &self.dns_type)?;
+        if self.dnssec == Dnssec::None { Ok(question) } else { question.validated() }
     }
 
     pub(crate) fn name_server(&self) -> Result<NameServer, String> {
@@ -293,6 +245,9 @@ impl Target {
             ("http_version", self.http_version != plain.http_version),
             ("headers", !self.headers.is_empty()),
             ("header_files", !self.header_files.is_empty()),
+            ("body", !self.body.is_empty()),
+            ("body_file", !self.body_file.is_empty()),
+            ("content_type", !self.content_type.is_empty()),
             ("follow_redirects", self.follow_redirects != 0),
             ("identity", !self.identity.is_empty()),
             ("expect_header", !self.expect_header.is_empty()),
@@ -301,6 +256,10 @@ impl Target {
             ("server_name", !self.server_name.is_empty()),
             ("tls_scan", self.tls_scan != plain.tls_scan),
             ("dns_transport", self.dns_transport != plain.dns_transport),
+            ("dnssec", self.dnssec != plain.dnssec),
+            ("steps", !self.steps.is_empty()),
+            ("stamp_key", !self.stamp_key.is_empty()),
+            ("sip_transport", self.sip_transport != plain.sip_transport),
             ("payload_bytes", self.payload_bytes != plain.payload_bytes),
             ("voice", self.voice.is_some()),
             ("expect_days_left", self.expect_days_left != 0),
@@ -324,6 +283,9 @@ impl Target {
             http_version: HttpVersion::default(),
             headers: BTreeMap::new(),
             header_files: BTreeMap::new(),
+            body: String::new(),
+            body_file: String::new(),
+            content_type: String::new(),
             follow_redirects: 0,
             identity: String::new(),
             expect_header: Vec::new(),
@@ -338,29 +300,40 @@ impl Target {
             dns_type: default_type(),
             dns_server: String::new(),
             dns_transport: DnsTransport::default(),
+            dnssec: Dnssec::default(),
+            sip_transport: SipTransport::default(),
+            steps: Vec::new(),
+            stamp_key: String::new(),
         }
     }
 }
 
 /// Fields that some kinds of probe alone understand, and which.
 pub(crate) const OF_PROBE: &[(&str, &[ProbeKind])] = &[
-    ("port", &[ProbeKind::Tcp, ProbeKind::Tls, ProbeKind::Udp, ProbeKind::Stamp]),
-    ("expect_status", &[ProbeKind::Http]),
+    ("port", &[ProbeKind::Tcp, ProbeKind::Tls, ProbeKind::Udp, ProbeKind::Stamp, ProbeKind::Sip]),
+    ("expect_status", &[ProbeKind::Http, ProbeKind::Sip]),
+    ("stamp_key", &[ProbeKind::Stamp]),
+    ("steps", &[ProbeKind::Script]),
+    ("sip_transport", &[ProbeKind::Sip]),
     ("method", &[ProbeKind::Http]),
-    ("http_version", &[ProbeKind::Http]),
+    ("http_version", &[ProbeKind::Http, ProbeKind::Script]),
     ("headers", &[ProbeKind::Http]),
     ("header_files", &[ProbeKind::Http]),
-    ("follow_redirects", &[ProbeKind::Http]),
-    ("identity", &[ProbeKind::Http]),
+    ("body", &[ProbeKind::Http]),
+    ("body_file", &[ProbeKind::Http]),
+    ("content_type", &[ProbeKind::Http]),
+    ("follow_redirects", &[ProbeKind::Http, ProbeKind::Script]),
+    ("identity", &[ProbeKind::Http, ProbeKind::Script]),
     ("expect_header", &[ProbeKind::Http]),
     ("expect_body", &[ProbeKind::Http]),
     ("expect_json", &[ProbeKind::Http]),
-    ("server_name", &[ProbeKind::Tls, ProbeKind::Dns]),
+    ("server_name", &[ProbeKind::Tls, ProbeKind::Dns, ProbeKind::Sip]),
     ("tls_scan", &[ProbeKind::Tls]),
     ("expect_days_left", &[ProbeKind::Tls]),
     ("dns_type", &[ProbeKind::Dns]),
     ("dns_server", &[ProbeKind::Dns]),
     ("dns_transport", &[ProbeKind::Dns]),
+    ("dnssec", &[ProbeKind::Dns]),
     ("echo_count", &[ProbeKind::Icmp, ProbeKind::Udp, ProbeKind::Stamp]),
     ("payload_bytes", &[ProbeKind::Udp]),
     ("voice", &[ProbeKind::Icmp, ProbeKind::Udp, ProbeKind::Stamp]),

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use holm_policy::{Fields, Mark, Problems, Value, text_of};
 use serde_json::json;
 
-use crate::config::{DnsTransport, Family, HttpVersion, ProbeKind, Target, TlsScan};
+use crate::config::{
+    DnsTransport, Dnssec, Family, HttpVersion, ProbeKind, SipTransport, Target, TlsScan,
+};
 use crate::parse::whole;
 use crate::probes::udp::PAYLOAD;
+use crate::step::{MAX_STEPS, Step};
 use crate::target::{OF_PROBE, understands};
 use crate::voice::Codec;
 
 /// Longest text of a list or map.
 const MAX_ITEM: usize = 2_048;
+/// Longest body of a request in a test, in bytes: a test is sent to every node.
+const MAX_BODY: usize = 8 << 10;
 /// Most of a list or map that is read; what has fewer is said where it is looked at.
 const MAX_ITEMS: usize = 64;
 
@@ -48,10 +53,7 @@ pub(crate) fn read(
             problems.add(&fields.at(key), at, text);
         }
     }
-    if let Some((_, at)) = fields.node("header_files") {
-        let text = "files are named in a node's own configuration ([[planes.active.targets]]), not in a test";
-        problems.add(&fields.at("header_files"), at, text);
-    }
+    no_files(fields, problems);
     let mut target =
         Target::plain(probe.unwrap_or(ProbeKind::Icmp), asked.map_or("", |(text, _)| text));
     target.family = family.unwrap_or_default();
@@ -61,7 +63,10 @@ pub(crate) fn read(
     for (key, most, place) in [
         ("expect_status", 255, &mut target.expect_status),
         ("method", 20, &mut target.method),
+        ("body", MAX_BODY, &mut target.body),
+        ("content_type", 255, &mut target.content_type),
         ("identity", 63, &mut target.identity),
+        ("stamp_key", 63, &mut target.stamp_key),
         ("expect_body", MAX_ITEM, &mut target.expect_body),
         ("server_name", 255, &mut target.server_name),
         ("dns_type", 255, &mut target.dns_type),
@@ -71,7 +76,8 @@ pub(crate) fn read(
             text.clone_into(place);
         }
     }
-    let versions = [HttpVersion::Auto, HttpVersion::V1, HttpVersion::V2].map(|v| (v.as_str(), v));
+    let versions = [HttpVersion::Auto, HttpVersion::V1, HttpVersion::V2, HttpVersion::V3]
+        .map(|v| (v.as_str(), v));
     target.http_version = one_of(fields, "http_version", &versions, problems).unwrap_or_default();
     let follow = whole(fields, "follow_redirects", (0, 10), problems);
     target.follow_redirects = follow.and_then(|follow| u8::try_from(follow).ok()).unwrap_or(0);
@@ -83,15 +89,26 @@ pub(crate) fn read(
     if let Some(bytes) = bytes.and_then(|bytes| u16::try_from(bytes).ok()) {
         target.payload_bytes = bytes;
     }
-    let transports = [DnsTransport::Udp, DnsTransport::Tcp, DnsTransport::Tls, DnsTransport::Https];
+    let transports = [
+        DnsTransport::Udp,
+        DnsTransport::Tcp,
+        DnsTransport::Tls,
+        DnsTransport::Https,
+        DnsTransport::Quic,
+    ];
     let transports = transports.map(|transport| (transport.as_str(), transport));
     target.dns_transport =
         one_of(fields, "dns_transport", &transports, problems).unwrap_or_default();
+    let sip = [SipTransport::Udp, SipTransport::Tcp, SipTransport::Tls].map(|t| (t.as_str(), t));
+    target.sip_transport = one_of(fields, "sip_transport", &sip, problems).unwrap_or_default();
+    let ways = [Dnssec::None, Dnssec::Validate, Dnssec::Require].map(|way| (way.as_str(), way));
+    target.dnssec = one_of(fields, "dnssec", &ways, problems).unwrap_or_default();
     let codecs = [Codec::G711, Codec::G729].map(|codec| (codec.as_str(), codec));
     target.voice = one_of(fields, "voice", &codecs, problems);
     target.headers = texts(fields, "headers", problems);
     target.expect_header = list(fields, "expect_header", problems);
     target.expect_json = list(fields, "expect_json", problems);
+    target.steps = steps(fields, problems);
     probe?;
     asked?;
     // An error begins with the key that it is about.
@@ -153,6 +170,53 @@ fn list(fields: &mut Fields<'_>, key: &str, problems: &mut Problems) -> Vec<Stri
         .collect()
 }
 
+/// The steps of a script.
+fn steps(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Step> {
+    let path = fields.at("steps");
+    let Some((items, mark)) = fields.list("steps", problems) else { return Vec::new() };
+    if items.len() > MAX_STEPS {
+        problems.add(&path, mark, format!("it has more than {MAX_STEPS}"));
+    }
+    let items = items.iter().take(MAX_STEPS).enumerate();
+    items
+        .filter_map(|(n, item)| {
+            let mut fields = Fields::of(item, &format!("{path}[{n}]"), problems)?;
+            let name = fields.needed_text("name", 255, problems);
+            let url = fields.needed_text("url", MAX_ITEM, problems);
+            let mut step =
+                Step::plain(name.map_or("", |(name, _)| name), url.map_or("", |(url, _)| url));
+            for (key, most, place) in [
+                ("method", 20, &mut step.method),
+                ("body", MAX_BODY, &mut step.body),
+                ("content_type", 255, &mut step.content_type),
+                ("expect_status", 255, &mut step.expect_status),
+                ("expect_body", MAX_ITEM, &mut step.expect_body),
+            ] {
+                if let Some((text, _)) = fields.text(key, most, problems) {
+                    text.clone_into(place);
+                }
+            }
+            step.headers = texts(&mut fields, "headers", problems);
+            step.take = texts(&mut fields, "take", problems);
+            step.expect_header = list(&mut fields, "expect_header", problems);
+            step.expect_json = list(&mut fields, "expect_json", problems);
+            no_files(&mut fields, problems);
+            fields.finish(&[], problems);
+            Some(step)
+        })
+        .collect()
+}
+
+/// That no file of a node is named.
+fn no_files(fields: &mut Fields<'_>, problems: &mut Problems) {
+    for key in ["header_files", "body_file"] {
+        if let Some((_, at)) = fields.node(key) {
+            let text = "files are named in a node's own configuration ([[planes.active.targets]]), not in a test";
+            problems.add(&fields.at(key), at, text);
+        }
+    }
+}
+
 /// A map of texts.
 fn texts(fields: &mut Fields<'_>, key: &str, problems: &mut Problems) -> BTreeMap<String, String> {
     let path = fields.at(key);
@@ -196,8 +260,29 @@ pub(crate) fn write(target: &Target, put: &mut impl FnMut(&str, serde_json::Valu
             if target.dns_transport != plain.dns_transport {
                 put("dns_transport", json!(target.dns_transport.as_str()));
             }
+            if target.dnssec != plain.dnssec {
+                put("dnssec", json!(target.dnssec.as_str()));
+            }
         }
         ProbeKind::Icmp => {}
+        ProbeKind::Script => {
+            if target.http_version != plain.http_version {
+                put("http_version", json!(target.http_version.as_str()));
+            }
+            if target.follow_redirects != 0 {
+                put("follow_redirects", json!(target.follow_redirects));
+            }
+            put("steps", json!(target.steps));
+        }
+        ProbeKind::Sip => {
+            if target.port != 0 {
+                put("port", json!(target.port));
+            }
+            if target.sip_transport != plain.sip_transport {
+                put("sip_transport", json!(target.sip_transport.as_str()));
+            }
+            put("expect_status", json!(target.expect_status));
+        }
         ProbeKind::Stamp => {
             if target.port != 0 {
                 put("port", json!(target.port));
@@ -226,7 +311,10 @@ pub(crate) fn write(target: &Target, put: &mut impl FnMut(&str, serde_json::Valu
     }
     for (key, text, usual) in [
         ("method", &target.method, &plain.method),
+        ("body", &target.body, &plain.body),
+        ("content_type", &target.content_type, &plain.content_type),
         ("identity", &target.identity, &plain.identity),
+        ("stamp_key", &target.stamp_key, &plain.stamp_key),
         ("server_name", &target.server_name, &plain.server_name),
         ("expect_body", &target.expect_body, &plain.expect_body),
         ("dns_server", &target.dns_server, &plain.dns_server),

@@ -54,6 +54,8 @@ pub(crate) struct Domain {
     pub(crate) sequence: Sequence,
     /// Rate of each sampler: one of so many packets.
     pub(crate) samplers: HashMap<u32, u32>,
+    /// Rate of each interface, where options told it so.
+    pub(crate) interface_rates: HashMap<u32, u32>,
     /// Rate of what names no sampler.
     pub(crate) rate: Option<u32>,
     pub(crate) interfaces: HashMap<u32, NameKey>,
@@ -72,6 +74,7 @@ impl Domain {
             templates: HashMap::new(),
             sequence: Sequence::default(),
             samplers: HashMap::new(),
+            interface_rates: HashMap::new(),
             rate: None,
             interfaces: HashMap::new(),
             applications: HashMap::new(),

@@ -54,13 +54,14 @@ pub use exporters::{
     COLLECTOR_COLUMNS, COLLECTORS_TABLE, EXPORTER_TEXTS, EXPORTERS_TABLE, exporter_columns,
     exporter_counters,
 };
+pub use holm_asn::{AsTable, AsTableError, Ranges};
 pub use interfaces::interface_counter_schema;
 pub use json::write_json_lines;
 pub use keep::Keeper;
 pub use limits::Limits;
 pub use meaning::{
-    ANOMALIES_TABLE, AsTable, AsTableError, DETECTOR_COLUMNS, DETECTORS_TABLE, Enricher,
-    ExporterName, HEAVY_COLUMNS, HEAVY_TABLE, Network, Ranges, Tables,
+    ANOMALIES_TABLE, DETECTOR_COLUMNS, DETECTORS_TABLE, Enricher, ExporterName, HEAVY_COLUMNS,
+    HEAVY_TABLE, Network, Tables,
 };
 pub use plane::FlowPlane;
 pub use read::address_of;

@@ -132,12 +132,17 @@ fn learn(domain: &mut Domain, told: &Told<'_>, counters: &mut Counters, desk: &m
             Some(id) => {
                 fits &= learn_bounded(&mut domain.samplers, id, rate, most, desk.learnt);
             }
-            // A rate of one interface is not the domain's.
-            None if told.interface.is_none() => {
-                *desk.learnt += u64::from(domain.rate != Some(rate));
-                domain.rate = Some(rate);
-            }
-            None => {}
+            None => match told.interface {
+                // A rate of one interface is not the domain's.
+                Some(index) => {
+                    let rates = &mut domain.interface_rates;
+                    fits &= learn_bounded(rates, index, rate, most, desk.learnt);
+                }
+                None => {
+                    *desk.learnt += u64::from(domain.rate != Some(rate));
+                    domain.rate = Some(rate);
+                }
+            },
         }
     }
     let mut key_of = |bytes: Option<&[u8]>| -> Option<NameKey> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use holm_asn::FileChanges;
 use holm_model::Millis;
 use holm_plane::{HealthHandle, Plane, PlaneContext, PlaneError, PlaneRun};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::exporters::Exporters;
 use crate::keep::{Keeper, load_templates, save_templates};
-use crate::meaning::{Changes, Loaded, Tables, Watch, Watching, load_tables};
+use crate::meaning::{Loaded, Tables, Watch, Watching, changes_of, load_tables};
 use crate::receive::{Collector, CollectorReport, FlowSink};
 
 /// How often health is told.
@@ -167,13 +168,13 @@ impl Saving {
 
 /// When the files of tables are looked at.
 struct Reading {
-    changes: Changes,
+    changes: FileChanges,
     turns: u32,
 }
 
 impl Reading {
     fn new(config: &Config) -> Self {
-        Self { changes: Changes::new(config), turns: 0 }
+        Self { changes: changes_of(config), turns: 0 }
     }
 
     /// What the files say if they changed. While one cannot be read the tables stay as they were.

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub(crate) use holm_asn::{address_bytes, mapped};
+
 /// A reader over the bytes of a datagram. What is not there is `None`, never a panic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
@@ -54,21 +56,6 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn v4(&mut self) -> Option<[u8; 16]> {
         self.array().map(mapped)
-    }
-}
-
-/// An IPv4 address in the form of the address columns.
-#[inline]
-pub(crate) const fn mapped(v4: [u8; 4]) -> [u8; 16] {
-    let [a, b, c, d] = v4;
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
-}
-
-/// Any address in the form of the address columns.
-pub(crate) const fn address_bytes(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(v4) => mapped(v4.octets()),
-        IpAddr::V6(v6) => v6.octets(),
     }
 }
 

@@ -169,7 +169,7 @@ fn within_time(times: &mut [i64], latest: i64, counters: &mut Counters) {
     }
 }
 
-/// The rate that a record tells itself, else that of its sampler, else that of its domain.
+/// The rate that a record tells itself, else that of its sampler, of its interface, or of its domain.
 fn write_rate(
     plan: &Plan,
     domain: &Domain,
@@ -185,6 +185,18 @@ fn write_rate(
         Some(id) => domain.samplers.get(&id).copied().or(domain.rate),
         None => plain,
     };
+    // Of two interfaces that by which it came in.
+    let rate_at = |rows: &mut Rows, row: usize| {
+        let sampler = rows.word(Word::SamplerId).at(row);
+        let named = || sampler.and_then(|id| domain.samplers.get(&id).copied());
+        let by = [Word::InInterface, Word::OutInterface];
+        let mut by = by.map(|word| rows.word(word).at(row)).into_iter().flatten();
+        let of_interface = || by.find_map(|index| domain.interface_rates.get(&index).copied());
+        match domain.interface_rates.is_empty() {
+            true => rate_of(sampler),
+            false => named().or_else(of_interface).or_else(|| rate_of(sampler)),
+        }
+    };
     if plan.tells_rate {
         // A rate of 0 is none.
         let told = rows.word(Word::SamplingRate).since(start);
@@ -194,14 +206,16 @@ fn write_rate(
         let rates: Vec<Option<u32>> = (start..start + n)
             .map(|row| {
                 let told = rows.word(Word::SamplingRate).at(row).filter(|rate| *rate > 0);
-                told.or_else(|| rate_of(rows.word(Word::SamplerId).at(row)))
+                told.or_else(|| rate_at(rows, row))
             })
             .collect();
         counters.sampling_unknown += rates.iter().filter(|rate| rate.is_none()).count() as u64;
         rows.word(Word::SamplingRate).rewrite(start, &rates);
         return;
     }
-    if domain.samplers.is_empty() || rows.word(Word::SamplerId).since(start).is_empty() {
+    if domain.interface_rates.is_empty()
+        && (domain.samplers.is_empty() || rows.word(Word::SamplerId).since(start).is_empty())
+    {
         match plain {
             Some(rate) => rows.word(Word::SamplingRate).fill(start, n, rate),
             None => counters.sampling_unknown += n as u64,
@@ -211,6 +225,7 @@ fn write_rate(
     // Mostly one sampler for all.
     let told = rows.word(Word::SamplerId).since(start);
     if let ([first, rest @ ..], true) = (told, told.len() == n)
+        && domain.interface_rates.is_empty()
         && rest.iter().all(|id| id == first)
         && let Some(rate) = rate_of(Some(*first))
     {
@@ -218,7 +233,7 @@ fn write_rate(
         return;
     }
     for row in start..start + n {
-        match rate_of(rows.word(Word::SamplerId).at(row)) {
+        match rate_at(rows, row) {
             Some(rate) => rows.word(Word::SamplingRate).set(row, rate),
             None => counters.sampling_unknown += 1,
         }

@@ -50,6 +50,8 @@ struct DomainState {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     samplers: Vec<(u32, u32)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    interface_rates: Vec<(u32, u32)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     interfaces: Vec<(u32, String)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     applications: Vec<(u64, String)>,
@@ -161,6 +163,7 @@ fn domain_state(domain: &Domain, names: &Names) -> DomainState {
         init_ms: domain.init_ms,
         templates: templates.collect(),
         samplers: domain.samplers.iter().map(|(id, rate)| (*id, *rate)).collect(),
+        interface_rates: domain.interface_rates.iter().map(|(id, rate)| (*id, *rate)).collect(),
         interfaces: domain.interfaces.iter().map(|(id, key)| (*id, text(key))).collect(),
         applications: domain.applications.iter().map(|(id, key)| (*id, text(key))).collect(),
         vrfs: domain.vrfs.iter().map(|(id, key)| (*id, text(key))).collect(),
@@ -198,14 +201,19 @@ fn import_exporter(opened: Opened<'_>, state: &ExporterState) {
             }
         }
         let most = limits.max_options;
-        for (id, rate) in &told.samplers {
-            if !domain.samplers.contains_key(id) {
-                insert_bounded(&mut domain.samplers, *id, *rate, most);
-            }
-        }
+        import_rates(&mut domain.samplers, &told.samplers, most);
+        import_rates(&mut domain.interface_rates, &told.interface_rates, most);
         import_names(&mut domain.interfaces, &told.interfaces, names, most);
         import_names(&mut domain.applications, &told.applications, names, most);
         import_names(&mut domain.vrfs, &told.vrfs, names, most);
+    }
+}
+
+fn import_rates(map: &mut hashbrown::HashMap<u32, u32>, told: &[(u32, u32)], most: usize) {
+    for (id, rate) in told {
+        if !map.contains_key(id) {
+            insert_bounded(map, *id, *rate, most);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is traced, and how often.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,10 @@ pub struct Config {
     pub rate: u32,
     /// Most traces at once: 1 to 500.
     pub max_concurrent: usize,
+    /// Whether the path MTU to the other sites is looked for with each trace.
+    pub mtu: bool,
+    /// A table of autonomous systems, as `planes.flow.asn_file`; empty: that one, if there is one.
+    pub asn_file: PathBuf,
     /// What else is traced.
     pub targets: Vec<Target>,
 }
@@ -58,6 +63,8 @@ impl Default for Config {
             max_probes: 3_000,
             rate: 200,
             max_concurrent: 16,
+            mtu: false,
+            asn_file: PathBuf::new(),
             targets: Vec::new(),
         }
     }
@@ -77,6 +84,9 @@ pub struct Target {
     /// udp, tcp: the target's port; absent: as the plane's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Whether the path MTU is looked for with each trace; absent: as the plane's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<bool>,
 }
 
 impl Config {

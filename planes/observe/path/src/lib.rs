@@ -9,14 +9,20 @@
 
 mod config;
 pub mod engine;
+mod kept;
+pub mod mtu;
 mod outcome;
 mod plane;
 pub mod render;
+pub mod rounds;
 pub mod socket;
+mod systems;
 pub mod wire;
 
 pub use config::{Config, Target};
+pub use kept::{Kept, KeptHop, KeptInterface};
 pub use plane::PathPlane;
+pub use systems::{System, as_path, as_path_of, name_systems};
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use holm_asn::AsTable;
 use holm_model::{Millis, NodeKind, NodeObservation, NodeRef, PathObservation, Row};
 use holm_plane::PlaneContext;
 
 use crate::Config;
 use crate::engine::Multipath;
+use crate::kept::Kept;
 use crate::plane::Traced;
+use crate::systems;
 
 /// Most characters of a text column.
 const MAX_TEXT: usize = 2_000;
@@ -25,10 +28,11 @@ pub(crate) struct Seen {
     ways: Vec<Vec<Option<IpAddr>>>,
     reached: bool,
     rtt_ms: Option<f64>,
+    mtu: Option<u32>,
 }
 
 impl Seen {
-    fn of(result: &Multipath) -> Self {
+    fn of(result: &Multipath, mtu: Option<u32>) -> Self {
         let steady = |index: usize| result.hops.get(index).is_none_or(|hop| !hop.per_packet);
         let way = |hops: &[Option<IpAddr>]| {
             let known = |(index, hop): (usize, &Option<IpAddr>)| hop.filter(|_| steady(index));
@@ -38,6 +42,7 @@ impl Seen {
             ways: result.flows.iter().map(|flow| way(&flow.hops)).collect(),
             reached: result.reached(),
             rtt_ms: result.rtt.map(|rtt| rtt.min_ms),
+            mtu,
         }
     }
 
@@ -45,12 +50,22 @@ impl Seen {
         self.ways.iter().flatten().flatten().copied().collect()
     }
 
+    /// The systems of the first flow's way.
+    fn systems(&self, system_of: &dyn Fn(IpAddr) -> Option<u32>) -> String {
+        let way = self.ways.first().map(Vec::as_slice).unwrap_or_default();
+        text(systems::path_text(&systems::as_path(way, system_of)).chars())
+    }
+
     fn length(&self) -> usize {
         self.ways.first().map_or(0, Vec::len)
     }
 
     /// What is other than before. A hop that did not answer this time, or the last, is no change.
-    fn changes(&self, before: &Self) -> Vec<&'static str> {
+    fn changes(
+        &self,
+        before: &Self,
+        system_of: &dyn Fn(IpAddr) -> Option<u32>,
+    ) -> Vec<&'static str> {
         let mut changes = Vec::new();
         let pairs = || self.ways.iter().zip(&before.ways);
         let other = |(now, then): (&Option<IpAddr>, &Option<IpAddr>)| {
@@ -62,6 +77,14 @@ impl Seen {
         if self.reached && before.reached && pairs().any(|(now, then)| now.len() != then.len()) {
             changes.push("length");
         }
+        // Of the same hops a table that was read anew may say otherwise: that is no change of the way.
+        if !changes.is_empty()
+            && self.reached
+            && before.reached
+            && pairs().any(|(now, then)| systems::is_other(now, then, system_of))
+        {
+            changes.push("as_path");
+        }
         if self.reached != before.reached {
             changes.push("reached");
         }
@@ -69,6 +92,9 @@ impl Seen {
             && (now - then).abs() > SHIFT_MS.max(then / 4.0)
         {
             changes.push("rtt");
+        }
+        if self.mtu.zip(before.mtu).is_some_and(|(now, then)| now != then) {
+            changes.push("mtu");
         }
         changes
     }
@@ -80,6 +106,7 @@ pub(crate) fn report(
     before: Option<Seen>,
     config: &Config,
     context: &PlaneContext,
+    table: &AsTable,
 ) -> Option<Seen> {
     let at = Millis::now();
     let result = match &traced.result {
@@ -90,18 +117,36 @@ pub(crate) fn report(
             return before;
         }
     };
-    context.rows.append(row(traced, result, at));
+    let ways = Kept::from(result).to_text();
+    if ways.is_none() {
+        context.health.count("ways_too_long", 1);
+    }
+    context.rows.append(row(traced, result, at).with_some("path.ways", ways));
     observe(traced, result, config, context, at);
     if !is_whole(result) {
         context.health.count("cut_short", 1);
         return before;
     }
-    let now = Seen::of(result);
+    // What was not found this time is no change, and the next is compared with what was.
+    let mtu = traced.mtu.map(|found| found.mtu);
+    let known = mtu.or_else(|| before.as_ref().and_then(|before| before.mtu));
+    let now = Seen::of(result, known);
+    let system_of = |address| table.origin(address).map(|origin| origin.number);
     if let Some(before) = before {
-        let changes = now.changes(&before);
+        let changes = now.changes(&before, &system_of);
         if !changes.is_empty() {
             context.health.count("changes", 1);
-            context.rows.append(change(traced, &before, &now, &changes, at));
+            let mut row = change(traced, &before, &now, &changes, at);
+            if changes.contains(&"as_path") {
+                let path = |seen: &Seen| seen.systems(&system_of);
+                row = row.with("as_path", path(&now)).with("as_path.before", path(&before));
+            }
+            if changes.contains(&"mtu") {
+                row = row.with_some("mtu", now.mtu).with_some("mtu.before", before.mtu);
+                let hop = traced.mtu.and_then(|found| found.hop);
+                row = row.with_some("mtu.hop", hop.map(|hop| hop.to_string()));
+            }
+            context.rows.append(row);
         }
     }
     Some(now)
@@ -118,6 +163,7 @@ fn head(table: &'static str, traced: &Traced, at: Millis) -> Row {
     let mut row = Row::new(table, at)
         .with("target", job.name.as_str())
         .with("kind", if job.peer.is_some() { "mesh" } else { "configured" })
+        .with("probed", job.host.as_str())
         .with("protocol", job.protocol.as_str())
         .with_some("peer.site", job.peer.as_ref().map(|site| site.as_str()));
     if let Some(address) = traced.address {
@@ -154,7 +200,23 @@ fn row(traced: &Traced, result: &Multipath, at: Millis) -> Row {
         .with("path.lost", lost)
         .with("path.lost.terminal", terminal)
         .with_some("path.loss.ratio", result.forwarding_loss())
+        .with_some("path.as_path", as_path_text(result))
+        .with_some(
+            "path.hops.as",
+            systems::hops_text(result, &|system| Some(system.number.to_string()))
+                .map(|t| text(t.chars())),
+        )
+        .with_some(
+            "path.hops.country",
+            systems::hops_text(result, &|system| system.country.clone()).map(|t| text(t.chars())),
+        )
         .with("duration_ms", traced.took.as_secs_f64() * 1_000.0);
+    if let Some(mtu) = &traced.mtu {
+        row = row
+            .with("path.mtu", mtu.mtu)
+            .with("path.mtu.how", mtu.how.as_str())
+            .with_some("path.mtu.hop", mtu.hop.map(|hop| hop.to_string()));
+    }
     if let Some(rtt) = result.rtt {
         row = row
             .with("path.rtt.min_ms", rtt.min_ms)
@@ -162,6 +224,12 @@ fn row(traced: &Traced, result: &Multipath, at: Millis) -> Row {
             .with("path.rtt.max_ms", rtt.max_ms);
     }
     row
+}
+
+/// The systems of the first flow's way; none without a table that knows one.
+fn as_path_text(result: &Multipath) -> Option<String> {
+    let path = systems::as_path_of(result)?;
+    Some(text(systems::path_text(&path).chars()))
 }
 
 /// `10.0.0.1 | 10.1.0.1,10.2.0.1 | * | 192.0.2.7`.
@@ -246,7 +314,7 @@ mod tests {
         // 0: did not answer.
         let hop = |last: &u8| (*last > 0).then(|| IpAddr::from([10, 0, 0, *last]));
         let ways = ways.iter().map(|way| way.iter().map(hop).collect()).collect();
-        Seen { ways, reached, rtt_ms: Some(rtt_ms) }
+        Seen { ways, reached, rtt_ms: Some(rtt_ms), mtu: None }
     }
 
     #[test]
@@ -259,7 +327,28 @@ mod tests {
             (seen(&[&[1, 2, 4, 9], &[1, 3, 9]], true, 26.0), vec!["hops", "length", "rtt"]),
             (seen(&[&[1, 2], &[1, 3]], false, 20.0), vec!["reached"]),
         ] {
-            assert_eq!(now.changes(&before), changes, "{now:?}");
+            assert_eq!(now.changes(&before, &|_| None), changes, "{now:?}");
+        }
+        let with = |mtu| Seen { mtu, ..seen(&[&[1, 9]], true, 20.0) };
+        for (now, then, changes) in [
+            (Some(1_400), Some(1_500), vec!["mtu"]),
+            (Some(1_400), Some(1_400), vec![]),
+            (None, Some(1_500), vec![]),
+            (Some(1_400), None, vec![]),
+        ] {
+            assert_eq!(with(now).changes(&with(then), &|_| None), changes);
+        }
+        // Hops below 3 are of one system, others of another; 9 is the target's.
+        let system_of = |address: IpAddr| match address {
+            IpAddr::V4(address) if address.octets()[3] < 3 => Some(1),
+            _ => Some(2),
+        };
+        for (now, then, changes) in [
+            (&[1, 2, 9], &[1, 3, 9], vec!["hops"]),
+            (&[1, 3, 9], &[4, 3, 9], vec!["hops", "as_path"]),
+        ] {
+            let (now, then) = (seen(&[now], true, 20.0), seen(&[then], true, 20.0));
+            assert_eq!(now.changes(&then, &system_of), changes);
         }
     }
 }

@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::engine::Multipath;
+use crate::mtu::{PathMtu, path_mtu};
 use crate::outcome::{self, Seen};
 use crate::socket::{Method, Request, TraceError, Tracer};
+use crate::systems::{Systems, name_systems};
 use crate::wire::Protocol;
 
 /// A new target is traced within this time and a tenth of the interval, at a moment of its own.
@@ -51,6 +53,8 @@ pub(crate) struct Job {
     pub(crate) host: String,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
+    /// Whether its path MTU is looked for.
+    pub(crate) mtu: bool,
     /// The site, if it is a node of the mesh.
     pub(crate) peer: Option<SiteId>,
 }
@@ -60,6 +64,8 @@ pub(crate) struct Traced {
     pub(crate) job: Job,
     pub(crate) address: Option<IpAddr>,
     pub(crate) result: Result<Multipath, String>,
+    /// The path MTU, where it was looked for and found.
+    pub(crate) mtu: Option<PathMtu>,
     pub(crate) took: Duration,
     pub(crate) method: Method,
     fatal: bool,
@@ -72,6 +78,12 @@ async fn run(
 ) -> Result<(), PlaneError> {
     config.check().map_err(PlaneError)?;
     let Some(tracer) = open(config, &context) else { return Ok(()) };
+    // Read again when it changes, until this run ends.
+    let (systems, missing, _watch) = Systems::open(&config.asn_file).await;
+    if let Some(reason) = missing {
+        let remedy = "check planes.path.asn_file; hops are without autonomous systems until then";
+        context.health.degraded(&tracer.method().to_string(), &reason, remedy);
+    }
     let mut due: BTreeMap<Job, Instant> = BTreeMap::new();
     let mut running: JoinSet<Traced> = JoinSet::new();
     let mut under_way: BTreeSet<Job> = BTreeSet::new();
@@ -110,19 +122,27 @@ async fn run(
         tokio::select! {
             () = tokio::time::sleep(wait(&due, under_way.len() < config.max_concurrent)) => {}
             Some(ended) = running.join_next(), if !running.is_empty() => {
-                let traced =
+                let mut traced =
                     ended.map_err(|error| PlaneError(format!("a trace panicked: {error}")))?;
                 under_way.remove(&traced.job);
                 context.health.count("traces", 1);
                 if let (true, Err(error)) = (traced.fatal, &traced.result) {
                     return Err(PlaneError(error.clone()));
                 }
+                let reached = traced.result.as_ref().is_ok_and(Multipath::reached);
+                if traced.job.mtu && reached && traced.mtu.is_none() {
+                    context.health.count("mtu_unknown", 1);
+                }
                 if traced.result.is_err() {
                     context.health.count("failures", 1);
                 }
+                let table = systems.now();
+                if let Ok(result) = &mut traced.result {
+                    name_systems(result, &table);
+                }
                 if due.contains_key(&traced.job) {
                     let before = seen.remove(&traced.job);
-                    if let Some(now) = outcome::report(&traced, before, config, &context) {
+                    if let Some(now) = outcome::report(&traced, before, config, &context, &table) {
                         seen.insert(traced.job, now);
                     }
                 }
@@ -164,6 +184,7 @@ fn jobs(config: &Config, context: &mut PlaneContext) -> BTreeSet<Job> {
         host: target.target.clone(),
         protocol: target.protocol.unwrap_or(config.protocol),
         port: target.port.unwrap_or(config.port),
+        mtu: target.mtu.unwrap_or(config.mtu),
         peer: None,
     });
     let mut jobs: BTreeSet<Job> = configured.collect();
@@ -175,6 +196,7 @@ fn jobs(config: &Config, context: &mut PlaneContext) -> BTreeSet<Job> {
             host: peer.address.to_canonical().to_string(),
             protocol: config.protocol,
             port: config.port,
+            mtu: config.mtu,
             peer: Some(peer.site.clone()),
         }));
     } else {
@@ -191,6 +213,7 @@ async fn trace(job: Job, tracer: Tracer, config: Config, seed: u64) -> Traced {
         job,
         address,
         result,
+        mtu: None,
         took: begin.elapsed(),
         method,
         fatal,
@@ -207,7 +230,15 @@ async fn trace(job: Job, tracer: Tracer, config: Config, seed: u64) -> Traced {
         ..Request::to(address)
     };
     match tracer.trace(request).await {
-        Ok(result) => done(job, Some(address), Ok(result), false),
+        Ok(result) => {
+            let (wanted, port) = (job.mtu && result.reached(), job.port);
+            let mut traced = done(job, Some(address), Ok(result), false);
+            if wanted {
+                // That there is no answer is what the row says by having none.
+                traced.mtu = path_mtu(address, port).await.ok().flatten();
+            }
+            traced
+        }
         Err(error) => {
             let fatal = matches!(error, TraceError::Socket(_) | TraceError::Stopped);
             done(job, Some(address), Err(error.to_string()), fatal)

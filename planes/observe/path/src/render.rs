@@ -24,9 +24,11 @@ pub fn to_dot(result: &Multipath) -> String {
             let labels: String =
                 interface.labels.iter().map(|label| format!("\\nMPLS {}", label.label)).collect();
             let nat = if interface.rewritten { "\\nNAT" } else { "" };
+            let system = interface.system.as_ref().map(|s| format!("\\n{}", quoted(s)));
+            let system = system.unwrap_or_default();
             let _ = writeln!(
                 dot,
-                "  \"{} {}\" [label=\"{}\\n{:.2} ms{labels}{nat}\"];",
+                "  \"{} {}\" [label=\"{}\\n{:.2} ms{labels}{nat}{system}\"];",
                 hop.ttl, interface.address, interface.address, interface.rtt.min_ms
             );
         }
@@ -56,6 +58,15 @@ pub fn to_dot(result: &Multipath) -> String {
     dot
 }
 
+/// For a label of DOT: the table is the operator's, its names may have any character.
+fn quoted(system: &crate::System) -> String {
+    let text = system.to_string();
+    text.chars()
+        .filter(|c| !c.is_control())
+        .map(|c| if matches!(c, '"' | '\\') { '\'' } else { c })
+        .collect()
+}
+
 /// The result as lines of text: a line an interface.
 pub fn to_text(result: &Multipath) -> String {
     let mut text = String::new();
@@ -73,10 +84,11 @@ pub fn to_text(result: &Multipath) -> String {
             let labels: String =
                 interface.labels.iter().map(|l| format!("  MPLS {}", l.label)).collect();
             let nat = if interface.rewritten { "  NAT" } else { "" };
+            let system = interface.system.as_ref().map(|s| format!("  {s}")).unwrap_or_default();
             let more = if index == 0 { loss.as_str() } else { "" };
             let _ = writeln!(
                 text,
-                "{ttl:>3}  {:<39} {:>9.3} ms  {:>3} flows{labels}{nat}{more}",
+                "{ttl:>3}  {:<39} {:>9.3} ms  {:>3} flows{labels}{nat}{system}{more}",
                 interface.address.to_string(),
                 interface.rtt.min_ms,
                 interface.flows.len()

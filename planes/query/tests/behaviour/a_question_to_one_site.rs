@@ -29,10 +29,12 @@ fn files_and_memory_are_one_table() {
         [[json!("10.0.0.3")]]
     );
     assert_eq!(one("SELECT DISTINCT site FROM flows"), [[json!("berlin")]]);
-    // An unsigned number by a constant is a quotient with decimals, grouped or not.
-    let quotients = one("SELECT flow.io.bytes / 4 AS q FROM flows ORDER BY q LIMIT 3");
-    let grouped =
-        one("SELECT flow.io.bytes / 4 AS q, count(*) FROM flows GROUP BY q ORDER BY q LIMIT 3");
+    // A quotient with decimals is grouped by all of them.
+    let quotients =
+        one("SELECT flow.io.bytes / CAST(4 AS DECIMAL(5, 0)) AS q FROM flows ORDER BY q LIMIT 3");
+    let grouped = one(
+        "SELECT flow.io.bytes / CAST(4 AS DECIMAL(5, 0)) AS q, count(*) FROM flows GROUP BY q ORDER BY q LIMIT 3",
+    );
     let keys: Vec<_> = grouped.iter().map(|row| row[0].clone()).collect();
     assert_eq!(quotients.concat(), keys);
     assert!(keys[0] != keys[1] && keys[1] != keys[2], "{keys:?}");

@@ -202,11 +202,104 @@ fn a_constant_beside_64_bits_leaves_a_number() {
         ("SELECT max(flow.io.bytes * 8) FROM flows WHERE flow.io.bytes * 8 > 1", json!(16_000)),
         ("SELECT sum(flow.io.bytes) * count(*) FROM flows", json!(1_680_000)),
         ("SELECT min(flow.io.bytes) * -1 FROM flows", json!(-100)),
-        ("SELECT max(flow.io.bytes) / 3000 FROM flows", json!("0.6666")),
+        ("SELECT max(flow.io.bytes) / 3000 FROM flows", json!(0)),
+        ("SELECT max(flow.io.bytes) / CAST(3000 AS DECIMAL(5, 0)) FROM flows", json!("0.6666")),
         ("SELECT max(flow.io.bytes) - 2001 FROM flows", json!(-1)),
         ("SELECT CAST(1.5 AS DECIMAL(5, 2))", json!("1.50")),
         ("SELECT CAST(-3 AS DECIMAL(5, 2))", json!(-3)),
     ] {
         assert_eq!(rows(&berlin, &mesh, sql)[0][0], expected, "{sql}");
+    }
+}
+
+#[test]
+fn a_whole_number_by_a_whole_one_is_whole() {
+    let (berlin, _tokyo, mesh) = two();
+    // As a column, at the sites and at the asker: 2000 and 443 are the largest of theirs.
+    for (sql, expected) in [
+        ("SELECT max(flow.io.bytes / 1000), max(source.port / 1000) FROM flows", json!([2, 0])),
+        ("SELECT max(flow.io.bytes) / 1500, max(source.port) / 150 FROM flows", json!([1, 2])),
+        ("SELECT sum(flow.io.bytes) / count(*), count(*) / 3 FROM flows", json!([1_050, 13])),
+        (
+            "SELECT sum(flow.io.bytes) / sum(source.port), sum(source.port) / 7 FROM flows",
+            json!([4, 1_494]),
+        ),
+        ("SELECT max(flow.io.bytes) / -1500, min(flow.io.bytes) % -70 FROM flows", json!([-1, 30])),
+        (
+            "SELECT 1000 / max(flow.io.bytes), 100000 / max(flow.io.bytes), -2001 / 1000 FROM flows",
+            json!([0, 50, -2]),
+        ),
+        ("SELECT sum(flow.io.bytes) * 8 / 60 / 1000 FROM flows", json!([5])),
+        (
+            "SELECT max(flow.io.bytes / to_unixtime(flow.time_received)), max(to_unixtime(flow.time_received) / flow.io.bytes) FROM flows",
+            json!([0, 17_092_080]),
+        ),
+        (
+            "SELECT CAST(200 AS TINYINT UNSIGNED) / CAST(3 AS BIGINT UNSIGNED), CAST(-7 AS TINYINT) / CAST(2 AS BIGINT UNSIGNED) AS b, CAST(-7 AS SMALLINT) / 2 AS c",
+            json!([66, -3, -3]),
+        ),
+        (
+            "SELECT CAST(7 AS INTEGER UNSIGNED) / CAST(2 AS SMALLINT), CAST(18446744073709551615 AS BIGINT UNSIGNED) / 2",
+            json!([3, 9_223_372_036_854_775_807_u64]),
+        ),
+        // The other way.
+        (
+            "SELECT max(flow.io.bytes) / 1500.0, max(source.port) * 1.0 / 100, sum(CAST(flow.io.bytes AS DOUBLE)) / 80000 FROM flows",
+            json!([2_000.0 / 1_500.0, 4.43, 0.525]),
+        ),
+    ] {
+        let asked = [ask(&berlin, &mesh, sql)];
+        for answer in asked {
+            let answer = answer.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            assert_eq!(Value::from(answer.rows()[0].clone()), expected, "{sql}");
+        }
+    }
+    let by = "SELECT flow.io.bytes / 1000 AS k, count(*) FROM flows GROUP BY 1 ORDER BY 1";
+    assert_eq!(
+        rows(&berlin, &mesh, by),
+        [[json!(0), json!(18)], [json!(1), json!(20)], [json!(2), json!(2)]]
+    );
+    let kept =
+        "SELECT count(*) FROM flows WHERE flow.io.bytes / 1000 = 1 AND flow.io.bytes / 300 > 4";
+    assert_eq!(rows(&berlin, &mesh, kept), [[json!(10)]]);
+}
+
+#[test]
+fn a_sum_that_comes_to_the_end_of_its_numbers_is_told() {
+    let berlin = site("berlin", &[(1, u64::MAX - 5), (2, 3), (1, 4), (2, 9)]);
+    let tokyo = site("tokyo", &[(1, 100), (2, 3), (3, 7), (3, 8)]);
+    let mesh = Arc::new(Mesh::of(&[&tokyo]));
+    for (mesh, expected) in [(&alone(), [u64::MAX - 1, 12]), (&mesh, [u64::MAX, 15])] {
+        let sql =
+            "SELECT source.address, sum(flow.io.bytes) FROM flows GROUP BY 1 ORDER BY 1 LIMIT 2";
+        let answer = ask(&berlin, mesh, sql).expect("answered");
+        let found: Vec<Value> = answer.rows().into_iter().map(|row| row[1].clone()).collect();
+        assert_eq!(found, expected.map(Value::from));
+        // One that fits, as it does at one site, is exact.
+        let told: Vec<&str> = answer.approximations.iter().map(|a| a.method.as_str()).collect();
+        let ended = expected[0] == u64::MAX;
+        assert_eq!(told, if ended { vec!["sum"] } else { vec![] }, "{:?}", answer.approximations);
+    }
+    // Grouped at a site or of rows that were fetched, of all rows, of signed numbers, and as it goes.
+    for sql in [
+        "SELECT sum(flow.io.bytes) FROM flows",
+        "SELECT source.port, sum(flow.io.bytes * 1) AS b FROM flows GROUP BY 1 ORDER BY b DESC LIMIT 1",
+        "SELECT sum(flow.io.bytes), stddev(flow.io.bytes) FROM flows",
+        "SELECT source.port, sum(flow.io.bytes), stddev(flow.io.bytes) FROM flows GROUP BY 1",
+        "SELECT sum(CAST(flow.io.bytes / 2 AS BIGINT)) FROM flows",
+        "SELECT source.port, sum(CAST(flow.io.bytes / 2 AS BIGINT)) FROM flows GROUP BY 1",
+        "SELECT sum(flow.io.bytes) OVER (ORDER BY flow.io.bytes) FROM flows",
+    ] {
+        let answer = ask(&berlin, &mesh, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let [note] = answer.approximations.as_slice() else { panic!("{sql}: {answer:?}") };
+        assert_eq!((note.method.as_str(), note.at_most), ("sum", None), "{sql}");
+    }
+    for sql in [
+        "SELECT sum(flow.io.bytes) FROM flows WHERE flow.io.bytes < 1000",
+        "SELECT sum(CAST(flow.io.bytes AS DOUBLE)), max(flow.io.bytes) FROM flows",
+        "SELECT sum(source.port), count(*) FROM flows",
+    ] {
+        let answer = ask(&berlin, &mesh, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert!(answer.approximations.is_empty(), "{sql}: {:?}", answer.approximations);
     }
 }

@@ -199,7 +199,7 @@ pub(crate) fn ask_within(
     limits: QueryLimits,
 ) -> Result<Answer, QueryError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let question = Question { sql: sql.to_owned(), only: None, limits, progress: None };
+    let question = Question { sql: sql.to_owned(), only: None, limits, progress: None, now: now() };
     let sites = Arc::clone(mesh) as Arc<dyn Sites>;
     runtime.expect("a runtime").block_on(site.engine.ask(site.place.clone(), sites, question))
 }

@@ -10,4 +10,7 @@ mod common;
 mod counting_fast;
 mod flows_over_time;
 mod growing;
+mod lists;
+mod moments;
 mod orders_and_windows;
+mod usual_questions;

@@ -9,7 +9,8 @@ describe("verdictText", () => {
     expect(verdictText({ verdict: "target_down", vantages: vantages(["a", "b"]) })).toBe("from all 2 that look: the target");
     expect(verdictText({ verdict: "path", vantages: vantages(["a", "b"], ["c"]) })).toBe("from 2 of 3: a way that they share");
     expect(verdictText({ verdict: "one_vantage", vantages: vantages(["a"], ["b", "c"]) })).toBe("only from a, of 3");
-    expect(verdictText({ verdict: "us", vantages: vantages(["a"], ["b"], ["a"]) })).toBe("a is cut off: the trouble is there");
+    expect(verdictText({ verdict: "us", vantages: vantages([], ["b"], ["a"]) })).toBe("a is cut off: the trouble is there");
+    expect(verdictText({ verdict: "unconfirmed", vantages: vantages(["b"], [], ["a"]) })).toBe("from b; no other looks; a is cut off and does not count");
     expect(verdictText({ verdict: "unconfirmed", vantages: vantages(["a"]) })).toBe("from a; no other looks");
   });
 });

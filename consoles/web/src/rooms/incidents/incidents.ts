@@ -36,16 +36,23 @@ export function stateCount(filter: StateFilter, states: Readonly<Record<string, 
 }
 
 /** From where it looks bad, in a few words. */
-export function verdictText({ verdict, vantages }: Pick<Incident, "verdict" | "vantages">): string {
+export function verdictText(incident: Pick<Incident, "verdict" | "vantages">): string {
+  const { cut_off } = incident.vantages;
+  const cut = `${listOf(cut_off)} ${cut_off.length === 1 ? "is" : "are"} cut off`;
+  if (incident.verdict === "us") return `${cut}: the trouble is there`;
+  return `${counted(incident)}${cut_off.length > 0 ? `; ${cut} and ${cut_off.length === 1 ? "does" : "do"} not count` : ""}`;
+}
+
+function counted({ verdict, vantages }: Pick<Incident, "verdict" | "vantages">): string {
   const failed = vantages.failed.length;
-  const of = new Set([...vantages.failed, ...vantages.fine]).size;
+  const of = failed + vantages.fine.length;
   switch (verdict) {
-    case "nothing": return "nobody says it is bad";
     case "one_vantage": return `only from ${listOf(vantages.failed)}, of ${of}`;
     case "path": return `from ${failed} of ${of}: a way that they share`;
     case "target_down": return `from all ${of} that look: the target`;
     case "unconfirmed": return `from ${listOf(vantages.failed)}; no other looks`;
-    case "us": return `${listOf(vantages.cut_off)} ${vantages.cut_off.length === 1 ? "is" : "are"} cut off: the trouble is there`;
+    case "nothing":
+    case "us": return "nobody says it is bad";
   }
 }
 

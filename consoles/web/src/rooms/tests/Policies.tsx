@@ -12,6 +12,7 @@ import { ExportMenu, Table, type Column } from "../../parts/table";
 import { hoursText, problemsIn, yaml } from "../alerts/alerts";
 import { TextArea } from "../alerts/Editor";
 import "../alerts/alerts.css";
+import { Ways } from "./Ways";
 import { history, NEW_TEST, newTest, PART_WORDS, PROBE_KINDS, ratioText, sitesText, TEST_FIELDS, TEST_LOOKS, TEST_ORDER } from "./policies";
 
 /** How long after the last key a text is looked at, in milliseconds. */
@@ -73,6 +74,7 @@ function One({ name, onClose, onSaved }: { name: string; onClose: () => void; on
           <label>over the last <select className="alert-ask" value={hours} onChange={(event) => setHours(Number(event.target.value))}>{HOURS.map((each) => <option key={each} value={each}>{hoursText(each)}</option>)}</select></label>
           <Sites detail={detail} />
           <Chart name={name} hours={hours} />
+          <Ways name={name} />
           <Others detail={detail} />
           <Run detail={detail} />
           <Text key={detail.test.edited_at} detail={detail} onSaved={onSaved} />

@@ -40,6 +40,7 @@ probe: dns
 target: shop.example
 dns_type: A
 dns_transport: udp
+dnssec: none
 interval: 1m
 `,
   icmp: `name: shop-ping
@@ -63,6 +64,30 @@ echo_count: 10
 payload_bytes: 64
 interval: 30s
 `,
+  script: `name: shop-order
+probe: script
+target: https://shop.example/
+timeout: 10s
+steps:
+  - name: log in
+    url: /login
+    method: POST
+    content_type: application/json
+    body: '{"user": "probe"}'
+    take: { token: json $.token }
+  - name: cart
+    url: /carts/mine
+    headers: { authorization: 'Bearer {{token}}' }
+    expect_status: '200'
+interval: 1m
+`,
+  sip: `name: shop-sip
+probe: sip
+target: sip.example
+sip_transport: udp
+expect_status: 200-699
+interval: 1m
+`,
   stamp: `name: shop-stamp
 probe: stamp
 target: reflector.example
@@ -82,7 +107,7 @@ export const newTest = (probe: string): string => `kind: Test\n${PROBES[probe] ?
 export const NEW_TEST = newTest("http");
 
 /** The fields of a test in the order in which people write them. */
-export const TEST_FIELDS = ["kind", "name", "description", "probe", "target", "port", "server_name", "tls_scan", "dns_type", "dns_transport", "dns_server", "family", "method", "headers", "http_version", "follow_redirects", "identity", "echo_count", "payload_bytes", "voice", "expect_status", "expect_header", "expect_body", "expect_json", "expect_days_left", "expect_within", "interval", "jitter", "timeout", "sites", "failures", "successes", "severity", "allow", "labels", "enabled"] as const;
+export const TEST_FIELDS = ["kind", "name", "description", "probe", "target", "port", "server_name", "tls_scan", "dns_type", "dns_transport", "dns_server", "dnssec", "sip_transport", "family", "steps", "method", "body", "content_type", "headers", "http_version", "follow_redirects", "identity", "echo_count", "payload_bytes", "voice", "stamp_key", "expect_status", "expect_header", "expect_body", "expect_json", "expect_days_left", "expect_within", "interval", "jitter", "timeout", "sites", "failures", "successes", "severity", "allow", "labels", "enabled"] as const;
 
 /** How a test stands at its sites, in a few words: the sites that see it failing come first. */
 export function sitesText(test: Pick<ProbeTest, "sites" | "failing">): string {

@@ -35,10 +35,11 @@ describe("a trace of a name", () => {
 
 describe("new tests", () => {
   it("begin with every kind of probe, in fields that are known", () => {
-    expect(PROBE_KINDS).toEqual(["http", "tls", "dns", "icmp", "tcp", "udp", "stamp"]);
+    expect(PROBE_KINDS).toEqual(["http", "tls", "dns", "icmp", "tcp", "udp", "script", "sip", "stamp"]);
     const known = new Set<string>(TEST_FIELDS);
     for (const kind of PROBE_KINDS) {
-      const keys = newTest(kind).trim().split("\n").map((line) => line.split(":")[0] ?? "");
+      const lines = newTest(kind).trim().split("\n").filter((line) => !line.startsWith(" "));
+      const keys = lines.map((line) => line.split(":")[0] ?? "");
       expect(keys.filter((key) => !known.has(key)), kind).toEqual([]);
       expect(newTest(kind)).toContain(`probe: ${kind}\n`);
     }

@@ -64,6 +64,12 @@ enum Way {
     BadPassword,
     /// It has too much to do.
     Busy,
+    /// It looks at a mail for so long before it takes it.
+    Filters,
+    /// It takes a mail and says nothing to QUIT.
+    Lingers,
+    /// It has the mail and goes without a word.
+    Leaves,
     /// It does not know `gone…`, and takes `slow…` only when asked for the third time.
     Choosy,
 }
@@ -195,8 +201,14 @@ async fn session<S: AsyncRead + AsyncWrite + Unpin>(
                     mail.push_str(&line);
                 }
                 heard.lock().expect("not poisoned").mails.push(mail);
+                match way {
+                    Way::Filters => tokio::time::sleep(LIMIT * 3).await,
+                    Way::Leaves => return Ok(false),
+                    _ => {}
+                }
                 "250 queued\r\n"
             }
+            "QUIT" if way == Way::Lingers => std::future::pending().await,
             "QUIT" => "221 bye\r\n",
             _ => "250 ok\r\n",
         };
@@ -304,4 +316,36 @@ async fn who_is_refused_keeps_nobody_else_from_being_told() {
         panic!("nobody takes it")
     };
     assert!(reason.contains("gone@example.org: "), "{reason}");
+}
+
+/// What a step may take in these tests.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
+
+#[tokio::test]
+async fn a_mail_that_the_server_took_is_not_sent_again_for_its_manners() {
+    for way in [Way::Filters, Way::Lingers] {
+        let server = Smtp::start(way).await;
+        let http = Http::with_limit(LIMIT, super::anywhere());
+        let outcome = super::tell_by(&http, &server.connector(true), Event::Trigger).await;
+        assert_eq!(outcome, super::accepted(None));
+        assert_eq!(server.heard.lock().expect("not poisoned").mails.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_the_mail_and_does_not_say_so_is_asked_again_with_the_same_message_id() {
+    let server = Smtp::start(Way::Leaves).await;
+    let http = Http::with_limit(LIMIT, super::anywhere());
+    for _ in 0..2 {
+        let outcome = super::tell_by(&http, &server.connector(true), Event::Trigger).await;
+        let Outcome::Retry { reason, .. } = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("did not say whether it took it"), "{reason}");
+    }
+    let heard = server.heard.lock().expect("not poisoned");
+    let ids: std::collections::BTreeSet<&str> = heard
+        .mails
+        .iter()
+        .filter_map(|mail| mail.lines().find(|l| l.starts_with("Message-ID")))
+        .collect();
+    assert_eq!((heard.mails.len(), ids.len()), (2, 1), "{ids:?}");
 }

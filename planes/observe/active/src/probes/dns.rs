@@ -1,6 +1,7 @@
 //! A question to a name server (RFC 1035): over UDP, and over TCP where the answer does not fit; over TCP, TLS or HTTPS
 //! alone.
 
+pub(crate) mod dnssec;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trace;
@@ -11,15 +12,16 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{DNSClass, Name, RecordType};
+use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
 
 use super::{Dial, Roots};
 use crate::config::DnsTransport;
 use crate::outcome::{Outcome, elapsed_ms};
-use transport::{over_https, over_tcp, over_tls, over_udp};
+use dnssec::{Anchors, Trust};
+use transport::{over_https, over_quic, over_tcp, over_tls, over_udp};
 
 const PORT: u16 = 53;
-/// Of servers over TLS (RFC 7858 §3.1).
+/// Of servers over TLS (RFC 7858 §3.1) and over QUIC (RFC 9250 §4.1.1).
 const TLS_PORT: u16 = 853;
 /// What we say that we take over UDP (RFC 9715 §3).
 const UDP_PAYLOAD: u16 = 1_232;
@@ -30,6 +32,8 @@ const MAX_SHOWN_ANSWERS: usize = 5;
 pub(crate) struct Question {
     name: Name,
     record_type: RecordType,
+    /// Whether the answer is to come with its signatures, as it is (RFC 4035 §3.2).
+    validated: bool,
 }
 
 impl Question {
@@ -41,7 +45,18 @@ impl Question {
         let record_type = RecordType::from_str(&upper).map_err(|_| {
             format!("dns_type \"{record_type}\": not a type of DNS records, such as A or MX")
         })?;
-        Ok(Self { name: parsed, record_type })
+        Ok(Self { name: parsed, record_type, validated: false })
+    }
+
+    /// The same, with all that is needed to validate the answer.
+    pub(crate) fn validated(self) -> Result<Self, String> {
+        if matches!(self.record_type, RecordType::ANY | RecordType::RRSIG) {
+            return Err(format!(
+                "dnssec: answers of the type {} cannot be validated",
+                self.record_type
+            ));
+        }
+        Ok(Self { validated: true, ..self })
     }
 
     /// The question as a message; `ad`: that the answer may say that it was validated (RFC 6840 §5.7).
@@ -49,9 +64,11 @@ impl Question {
         let mut query = Message::query();
         query.metadata.recursion_desired = true;
         query.metadata.authentic_data = true;
+        query.metadata.checking_disabled = self.validated;
         query.add_query(Query::query(self.name.clone(), self.record_type));
         let mut edns = Edns::new();
         edns.set_max_payload(UDP_PAYLOAD);
+        edns.set_dnssec_ok(self.validated);
         query.set_edns(edns);
         query
     }
@@ -71,6 +88,8 @@ pub(crate) enum Server {
     Tls { address: SocketAddr, name: String },
     /// Over HTTPS (RFC 8484).
     Https { url: String },
+    /// Over QUIC (RFC 9250), with the name that the certificate must be for.
+    Quic { address: SocketAddr, name: String },
 }
 
 impl Server {
@@ -79,22 +98,28 @@ impl Server {
         let needed = |what: &str| {
             format!("dns_server: over {} it is {what}, and it is not said", transport.as_str())
         };
-        if !name.is_empty() && transport != DnsTransport::Tls {
-            return Err("server_name: it is of probes over TLS: dns_transport: tls".into());
+        let is_named = matches!(transport, DnsTransport::Tls | DnsTransport::Quic);
+        if !name.is_empty() && !is_named {
+            return Err(
+                "server_name: it is of probes over TLS or QUIC: dns_transport: tls or quic".into(),
+            );
         }
         match transport {
             DnsTransport::Udp | DnsTransport::Tcp => Ok(Self::Plain {
                 address: address(server, PORT)?,
                 tcp: transport == DnsTransport::Tcp,
             }),
-            DnsTransport::Tls => {
+            DnsTransport::Tls | DnsTransport::Quic => {
                 let address = address(server, TLS_PORT)?;
                 let address = address.ok_or_else(|| needed("an address or address:port"))?;
                 let name = if name.is_empty() { address.ip().to_string() } else { name.to_owned() };
                 rustls::pki_types::ServerName::try_from(name.as_str()).map_err(|_| {
                     format!("server_name \"{name}\": not a name that TLS can ask for")
                 })?;
-                Ok(Self::Tls { address, name })
+                Ok(match transport {
+                    DnsTransport::Quic => Self::Quic { address, name },
+                    _ => Self::Tls { address, name },
+                })
             }
             DnsTransport::Https if server.is_empty() => Err(needed("a URL")),
             DnsTransport::Https => {
@@ -125,11 +150,19 @@ fn address(text: &str, port: u16) -> Result<Option<SocketAddr>, String> {
     })
 }
 
+/// How an answer is validated: by which anchors, and whether one that is not signed fails.
+#[derive(Clone, Copy)]
+pub(crate) struct Validation<'a> {
+    pub(crate) anchors: &'a Anchors,
+    pub(crate) required: bool,
+}
+
 /// Asks once.
 pub(crate) async fn probe(
     question: &Question,
     server: &Server,
     roots: &Roots,
+    validation: Option<Validation<'_>>,
     limit: Duration,
     dial: &Dial<'_>,
 ) -> Outcome {
@@ -139,9 +172,28 @@ pub(crate) async fn probe(
     outcome.attribute("dns.question.type", question.record_type.to_string());
     let begin = Instant::now();
     match ask(question, server, roots, until, dial, &mut outcome).await {
-        Ok((answer, server, begun)) => {
+        Ok((answer, name, begun)) => {
             let ms = elapsed_ms(begun.unwrap_or(begin));
-            judge(question, &answer, &server, ms, outcome)
+            let mut outcome = judge(question, &answer, &name, ms, outcome);
+            let Some(Validation { anchors, required }) = validation else { return outcome };
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            // Times of signatures are the last 32 bits of the seconds (RFC 4034 §3.1.5).
+            let now_s = now.map_or(0, |now| now.as_secs() as u32);
+            let by = (server, roots, anchors);
+            let verdict =
+                dnssec::validate(question, &answer, by, now_s, until, dial, &mut outcome).await;
+            let fails = match verdict.trust {
+                Trust::Secure => false,
+                Trust::Insecure => required,
+                Trust::Bogus | Trust::Indeterminate => true,
+            };
+            match outcome.error {
+                None if fails => {
+                    let trust = verdict.trust.as_str();
+                    outcome.failed(format!("DNSSEC: {trust}: {}", verdict.reason))
+                }
+                _ => outcome,
+            }
         }
         Err(error) => outcome.failed(error),
     }
@@ -167,9 +219,9 @@ async fn ask(
     }
     let (address, is_systems) = match server {
         Server::Plain { address: None, .. } => (system_server()?, true),
-        Server::Plain { address: Some(address), .. } | Server::Tls { address, .. } => {
-            (*address, false)
-        }
+        Server::Plain { address: Some(address), .. }
+        | Server::Tls { address, .. }
+        | Server::Quic { address, .. } => (*address, false),
         Server::Https { .. } => return Err("a URL has no address".into()),
     };
     outcome.address = Some(address.ip());
@@ -187,6 +239,12 @@ async fn ask(
             outcome.attribute("network.transport", "tls");
             let of = (address, name.as_str());
             over_tls(&bytes, id, question, of, roots, until, outcome).await?
+        }
+        Server::Quic { name, .. } => {
+            outcome.attribute("network.transport", "quic");
+            query.metadata.id = 0;
+            let of = (address, name.as_str());
+            over_quic(&written(&query)?, question, of, roots, until, outcome).await?
         }
         Server::Plain { tcp: true, .. } => {
             outcome.attribute("network.transport", "tcp");
@@ -220,7 +278,11 @@ fn judge(
 ) -> Outcome {
     outcome.metric("dns.query_ms", ms);
     outcome.duration_ms = Some(ms);
-    outcome.metric("dns.answers", answer.answers.len() as f64);
+    // Signatures that come because they are validated are no answers.
+    let is_answer =
+        |record: &&Record| !question.validated || record.record_type() != RecordType::RRSIG;
+    let answers = || answer.answers.iter().filter(is_answer);
+    outcome.metric("dns.answers", answers().count() as f64);
     let code = answer.metadata.response_code;
     outcome.attribute("dns.rcode", format!("{code:?}"));
     let flags = [
@@ -233,16 +295,12 @@ fn judge(
     ];
     let flags: Vec<&str> = flags.iter().filter(|(_, set)| *set).map(|(flag, _)| *flag).collect();
     outcome.attribute("dns.flags", flags.join(" "));
-    let least = answer.answers.iter().map(|record| record.ttl).min();
+    let least = answers().map(|record| record.ttl).min();
     if let Some(least) = least {
         outcome.metric("dns.ttl_s", f64::from(least));
     }
-    let shown: Vec<String> = answer
-        .answers
-        .iter()
-        .take(MAX_SHOWN_ANSWERS)
-        .map(|record| record.data.to_string())
-        .collect();
+    let shown: Vec<String> =
+        answers().take(MAX_SHOWN_ANSWERS).map(|record| record.data.to_string()).collect();
     if !shown.is_empty() {
         outcome.attribute("dns.answer", shown.join(", "));
     }

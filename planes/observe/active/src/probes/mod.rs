@@ -6,8 +6,11 @@ mod files;
 pub(crate) mod http;
 pub(crate) mod icmp;
 mod json_path;
+mod quic;
 mod resolve;
+pub(crate) mod script;
 mod series;
+pub(crate) mod sip;
 pub(crate) mod stamp;
 pub(crate) mod tcp;
 mod tls;
@@ -24,14 +27,16 @@ pub(crate) use tls::probe::Look as TlsLook;
 use crate::outcome::Outcome;
 use crate::typical::Typicals;
 use crate::voice::{Codec, voice};
-use crate::{Family, ProbeKind};
+use crate::{Dnssec, Family, ProbeKind};
 
 /// One probe with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Probe {
-    Dns { question: dns::Question, server: dns::Server },
+    Dns { question: dns::Question, server: dns::Server, dnssec: Dnssec },
     Http { ask: Box<http::Ask>, family: Family, verify: bool },
     Icmp { host: String, family: Family, count: u16, voice: Option<Codec> },
+    Script { script: Box<script::Script>, family: Family },
+    Sip { options: sip::Options, family: Family },
     Stamp { session: stamp::Session, family: Family, voice: Option<Codec> },
     Tcp { host: String, port: u16, family: Family },
     Tls { look: TlsLook, family: Family },
@@ -42,6 +47,7 @@ pub(crate) enum Probe {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) roots: Roots,
+    pub(crate) anchors: dns::dnssec::Anchors,
     pub(crate) resolver: Resolver,
     pub(crate) typicals: Typicals,
 }
@@ -52,6 +58,8 @@ impl Probe {
             Self::Dns { .. } => ProbeKind::Dns,
             Self::Http { .. } => ProbeKind::Http,
             Self::Icmp { .. } => ProbeKind::Icmp,
+            Self::Script { .. } => ProbeKind::Script,
+            Self::Sip { .. } => ProbeKind::Sip,
             Self::Stamp { .. } => ProbeKind::Stamp,
             Self::Tcp { .. } => ProbeKind::Tcp,
             Self::Tls { .. } => ProbeKind::Tls,
@@ -69,8 +77,12 @@ impl Probe {
         let dial = &Dial::new(&shared.resolver, gate);
         let probe = async {
             match self {
-                Self::Dns { question, server } => {
-                    dns::probe(question, server, &shared.roots, limit, dial).await
+                Self::Dns { question, server, dnssec } => {
+                    let validation = (*dnssec != Dnssec::None).then(|| dns::Validation {
+                        anchors: &shared.anchors,
+                        required: *dnssec == Dnssec::Require,
+                    });
+                    dns::probe(question, server, &shared.roots, validation, limit, dial).await
                 }
                 Self::Http { ask, family, verify } => {
                     let roots = verify.then_some(&shared.roots);
@@ -79,6 +91,12 @@ impl Probe {
                 Self::Icmp { host, family, count, voice } => {
                     let outcome = icmp::probe(host, *family, *count, limit, dial).await;
                     heard(outcome, *voice)
+                }
+                Self::Script { script, family } => {
+                    script::probe(script, *family, &shared.roots, limit, dial).await
+                }
+                Self::Sip { options, family } => {
+                    sip::probe(options, *family, &shared.roots, limit, dial).await
                 }
                 Self::Stamp { session, family, voice } => {
                     heard(stamp::probe(session, *family, limit, dial).await, *voice)

@@ -1,9 +1,11 @@
 //! Measuring by two ends that take part: the Simple Two-Way Active Measurement Protocol (RFC 8762), without
-//! authentication, as TWAMP Light speaks it too.
+//! authentication, as TWAMP Light speaks it too, or with a key that both have.
 
+pub(crate) mod authentic;
 pub(crate) mod reflector;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +15,7 @@ use super::Dial;
 use super::series::{self, Answer, Names};
 use crate::Family;
 use crate::outcome::Outcome;
+use authentic::Key;
 use wire::{ErrorEstimate, Ntp, Reflected, Sent};
 
 /// Where reflectors listen (RFC 8762 §4.1).
@@ -43,6 +46,20 @@ pub(crate) struct Session {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) count: u16,
+    /// The name of the key that both ends have, and its file at this node.
+    pub(crate) key: Option<(String, Option<PathBuf>)>,
+}
+
+impl Session {
+    async fn key(&self) -> Result<Option<Key>, String> {
+        match &self.key {
+            None => Ok(None),
+            Some((_, Some(file))) => Key::read(file).await.map(Some),
+            Some((name, None)) => Err(format!(
+                "this node has no key {name}: its operator names its file in planes.active.stamp_keys"
+            )),
+        }
+    }
 }
 
 /// Runs a session once.
@@ -54,6 +71,10 @@ pub(crate) async fn probe(
 ) -> Outcome {
     let until = Instant::now() + limit;
     let mut outcome = Outcome::default();
+    let key = match session.key().await {
+        Ok(key) => key,
+        Err(error) => return outcome.failed(error),
+    };
     let target = (&*session.host, session.port, family);
     let opened = series::open(target, until, "stamp.dns_ms", dial, &mut outcome).await;
     let (socket, address) = match opened {
@@ -72,10 +93,22 @@ pub(crate) async fn probe(
             session: id,
         };
         sent.lock().unwrap_or_else(PoisonError::into_inner).push(packet);
-        packet.to_bytes().to_vec()
+        match &key {
+            Some(key) => key.sent(&packet).to_vec(),
+            None => packet.to_bytes().to_vec(),
+        }
     };
+    let mut unauthentic = 0_u32;
     let read = |answer: &[u8]| {
-        let (found, reply) = read(answer, &sent.lock().unwrap_or_else(PoisonError::into_inner));
+        let reply = match &key {
+            Some(key) => {
+                let reply = key.parse_reflected(answer);
+                unauthentic += u32::from(reply.is_none());
+                reply
+            }
+            None => Reflected::parse(answer),
+        };
+        let (found, reply) = read(reply, &sent.lock().unwrap_or_else(PoisonError::into_inner));
         if let (Answer::To(_), Some(reply)) = (found, reply) {
             replies.push(reply);
         }
@@ -115,13 +148,20 @@ pub(crate) async fn probe(
         outcome.metric("stamp.loss.backward", f64::from(ways.backward));
         outcome.metric("stamp.loss.either", f64::from(ways.either));
     }
-    let what = "no reflector listens there";
+    let what = match unauthentic {
+        0 if key.is_some() => "no reflector listens there that has the same key",
+        0 => "no reflector listens there",
+        _ => "the keys are not the same, or somebody else answers",
+    };
+    if key.is_some() {
+        outcome.metric("stamp.packets.unauthentic", f64::from(unauthentic));
+    }
     series.report(&rtts, &NAMES, (address, what), outcome)
 }
 
 /// Whether an answer is to one of these packets: the reflector repeats its number and its moment.
-fn read(answer: &[u8], sent: &[Sent]) -> (Answer, Option<Reflected>) {
-    let Some(reply) = Reflected::parse(answer) else { return (Answer::Foreign, None) };
+fn read(reply: Option<Reflected>, sent: &[Sent]) -> (Answer, Option<Reflected>) {
+    let Some(reply) = reply else { return (Answer::Foreign, None) };
     let number = u16::try_from(reply.sent.sequence).ok();
     let of = number.and_then(|number| Some((number, sent.get(usize::from(number))?)));
     match of {
@@ -207,7 +247,8 @@ mod tests {
     }
 
     async fn run(address: SocketAddr, count: u16, limit: Duration) -> Outcome {
-        let session = Session { host: address.ip().to_string(), port: address.port(), count };
+        let session =
+            Session { host: address.ip().to_string(), port: address.port(), count, key: None };
         probe(&session, Family::Any, limit, &Dial::open(&Resolver::default())).await
     }
 
@@ -305,11 +346,11 @@ mod tests {
         #[test]
         fn no_bytes_are_taken_for_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let sent = [Sent { sequence: 0, at: Ntp(0x1234_5678_9abc_def0), error: ErrorEstimate::UNKNOWN, session: 1 }];
-            let _ = read(&bytes, &sent);
+            let _ = read(Reflected::parse(&bytes), &sent);
             let mut of = reply(0, sent[0], 1).to_bytes();
-            prop_assert_eq!(read(&of, &sent).0, Answer::To(0));
+            prop_assert_eq!(read(Reflected::parse(&of), &sent).0, Answer::To(0));
             of[30] ^= 1;
-            prop_assert_eq!(read(&of, &sent).0, Answer::Foreign);
+            prop_assert_eq!(read(Reflected::parse(&of), &sent).0, Answer::Foreign);
         }
     }
 }

@@ -104,7 +104,10 @@ pub(super) async fn handshake(
 }
 
 /// A client configuration that captures every chain, and what it saw.
-fn client(roots: Option<&Roots>, offer: Offer<'_>) -> Result<(ClientConfig, Seen), String> {
+pub(super) fn client(
+    roots: Option<&Roots>,
+    offer: Offer<'_>,
+) -> Result<(ClientConfig, Seen), String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let seen = Seen::default();
     let verifier = match roots {
@@ -234,12 +237,22 @@ pub(super) fn describe(
     outcome: &mut Outcome,
 ) {
     describe_session(connection, outcome);
+    describe_chain(seen, (name, port), outcome);
+}
+
+fn describe_chain(seen: &Seen, (name, port): (&str, u16), outcome: &mut Outcome) {
     if let Ok(name) = ServerName::try_from(name.to_owned()) {
         describe_asked(&name, port, outcome);
         let facts = facts_of(&seen.shown(), &name);
         // Whether it is trusted is told where it is judged.
         add_facts(&TlsFacts { verified: None, reason: None, ..facts }, outcome);
     }
+}
+
+/// The same of a connection over QUIC, which is always one of TLS 1.3 (RFC 9001 §4.2). Its suite is not told.
+pub(super) fn describe_quic(seen: &Seen, (name, port): (&str, u16), outcome: &mut Outcome) {
+    outcome.attribute("tls.version", "TLSv1_3");
+    describe_chain(seen, (name, port), outcome);
 }
 
 /// What was asked for: the name and the port.

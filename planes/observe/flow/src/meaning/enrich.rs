@@ -10,11 +10,10 @@ use arrow_array::{
     Array, ArrayRef, DictionaryArray, RecordBatch, StringArray, UInt32Array, new_null_array,
 };
 use arrow_schema::{DataType, Field};
+use holm_asn::{AsTable, Ranges};
 use serde::{Deserialize, Serialize};
 
-use super::asn::AsTable;
 use super::both_ways::both_ways;
-use super::ranges::Ranges;
 use crate::read::address_bytes;
 use crate::schema::flow_schema;
 

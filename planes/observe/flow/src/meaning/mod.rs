@@ -1,23 +1,19 @@
 //! What flows mean beyond what exporters say: the operator's networks, autonomous systems, names.
 
-mod asn;
 mod baseline;
 mod both_ways;
 mod detect;
 mod enrich;
-mod ranges;
 mod sketch;
 mod tables;
 mod talks;
 mod watch;
 
-pub use asn::{AsTable, AsTableError};
 pub use enrich::{Enricher, ExporterName, Network};
-pub use ranges::Ranges;
 pub use tables::Tables;
 
 pub(crate) use detect::Settings;
-pub(crate) use tables::{Changes, Loaded, load as load_tables};
+pub(crate) use tables::{Loaded, changes_of, load as load_tables};
 pub(crate) use watch::{Watch, Watching};
 
 /// The table of what is not as usual: a row when it begins and one when it ends.

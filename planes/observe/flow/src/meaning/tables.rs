@@ -1,13 +1,11 @@
 //! The tables that give flows their meaning, read anew when their files change.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use holm_asn::{AsTable, FileChanges};
 use serde::Deserialize;
 
-use super::asn::AsTable;
 use super::enrich::{Enricher, ExporterName, Network};
 use crate::config::Config;
 
@@ -102,83 +100,16 @@ fn names_of(path: &Path) -> Result<NamesFile, String> {
     Ok(names)
 }
 
-/// What tells one state of a file from another: `None` if it is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    file: u64,
-    bytes: u64,
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(of: &Metadata) -> Self {
-        Self { file: of.ino(), bytes: of.len(), changed: (of.mtime(), of.mtime_nsec()) }
-    }
-}
-
-/// Whether the files are others than those that were read.
-#[derive(Debug)]
-pub(crate) struct Changes {
-    files: Vec<PathBuf>,
-    read: Vec<Option<Stamp>>,
-    seen: Vec<Option<Stamp>>,
-}
-
-impl Changes {
-    /// Of the configuration's files, as they are now. Call it before they are read.
-    pub(crate) fn new(config: &Config) -> Self {
-        let named = [&config.asn_file, &config.names_file].into_iter();
-        let files: Vec<PathBuf> = named.filter(|f| !f.as_os_str().is_empty()).cloned().collect();
-        let now = stamps(&files);
-        Self { files, read: now.clone(), seen: now }
-    }
-
-    /// Whether to read them again: they changed, and did not since the last look, so that no file is
-    /// read while it is written.
-    pub(crate) fn look(&mut self) -> bool {
-        let now = stamps(&self.files);
-        self.judge(now)
-    }
-
-    fn judge(&mut self, now: Vec<Option<Stamp>>) -> bool {
-        let due = now != self.read && now == self.seen;
-        if due {
-            self.read.clone_from(&now);
-        }
-        self.seen = now;
-        due
-    }
-}
-
-fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
-    files.iter().map(|file| std::fs::metadata(file).ok().map(|of| Stamp::of(&of))).collect()
+/// Whether the configuration's files are others than those that were read. Call it before they are read.
+pub(crate) fn changes_of(config: &Config) -> FileChanges {
+    let named = [&config.asn_file, &config.names_file].into_iter();
+    FileChanges::new(named.filter(|file| !file.as_os_str().is_empty()).cloned().collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::address_bytes;
-
-    fn stamp(bytes: u64) -> Option<Stamp> {
-        Some(Stamp { file: 1, bytes, changed: (1, 1) })
-    }
-
-    #[test]
-    fn a_file_is_read_again_once_it_rests() {
-        let mut changes = Changes { files: vec![], read: vec![stamp(1)], seen: vec![stamp(1)] };
-        assert!(!changes.judge(vec![stamp(1)]));
-        // It is being written.
-        assert!(!changes.judge(vec![stamp(2)]));
-        assert!(!changes.judge(vec![stamp(3)]));
-        assert!(changes.judge(vec![stamp(3)]));
-        assert!(!changes.judge(vec![stamp(3)]));
-        // It goes, and comes again as it was.
-        assert!(!changes.judge(vec![None]));
-        assert!(!changes.judge(vec![stamp(3)]));
-        assert!(!changes.judge(vec![stamp(3)]));
-        assert!(!changes.judge(vec![None]));
-        assert!(changes.judge(vec![None]));
-    }
+    use holm_asn::address_bytes;
 
     #[test]
     fn a_file_of_names_goes_before_the_configuration_and_what_is_wrong_with_it_is_said() {

@@ -8,6 +8,7 @@ mod hostile;
 mod plane;
 mod receiving;
 mod sampling;
+mod sampling_of_interfaces;
 mod times;
 mod tshark;
 mod vectors;

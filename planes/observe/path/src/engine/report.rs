@@ -68,6 +68,7 @@ fn interface(hop: &HopTable, index: u16, vertex: &Vertex) -> Option<Interface> {
         labels: vertex.labels.clone(),
         interface: vertex.interface.clone(),
         rewritten: vertex.rewritten,
+        system: None,
         flows: hop.flows_of(index).collect(),
     })
 }

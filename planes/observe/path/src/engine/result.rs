@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{Algorithm, ReplyKind};
+use crate::systems::System;
 use crate::wire::{InterfaceInfo, Label};
 
 /// How a trace ended.
@@ -158,6 +159,9 @@ pub struct Interface {
     pub interface: Option<InterfaceInfo>,
     /// Probes were rewritten before they came here (a NAT).
     pub rewritten: bool,
+    /// Whose its address is, where a table says so; the engine leaves it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
     /// The flows that it answered.
     pub flows: Vec<u16>,
 }

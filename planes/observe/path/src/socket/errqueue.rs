@@ -4,26 +4,21 @@
 //! quote the least leave no payload to tell probes by. So one probe of a flow is under way at a time.
 
 use std::collections::HashMap;
-use std::io::IoSliceMut;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{setsockopt, sockopt};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use super::queue::{self, Queued};
 use super::{Counters, Request, TraceError, raw, source_of};
 use crate::engine::{Multipath, Probe, Reply, ReplyKind, Trace};
 use crate::wire::Protocol;
 
-/// Who reports an error (ip(7), SO_EE_ORIGIN_*).
-const ORIGIN_ICMP: u8 = 2;
-const ORIGIN_ICMPV6: u8 = 3;
 /// Most sockets of one trace.
 const MAX_SOCKETS: usize = 256;
 /// Longest time between two looks at whether anybody still waits for the trace.
@@ -229,23 +224,21 @@ fn open(source: IpAddr, port: u16, to: SocketAddr) -> std::io::Result<UdpSocket>
     Ok(socket)
 }
 
-/// One entry of an error queue.
+/// One ICMP error of a flow.
 struct QueuedError {
     from: IpAddr,
-    icmp_type: u8,
-    code: u8,
-    v6: bool,
+    error: Queued,
     nonce: Option<u64>,
 }
 
 impl QueuedError {
     fn kind(&self, target: IpAddr) -> ReplyKind {
-        let exceeded = if self.v6 { self.icmp_type == 3 } else { self.icmp_type == 11 };
-        let port = if self.v6 { self.code == 4 } else { self.code == 3 };
-        match exceeded {
+        let error = &self.error;
+        let port = if error.v6 { error.code == 4 } else { error.code == 3 };
+        match error.exceeded() {
             true => ReplyKind::Exceeded,
             false if port || self.from == target => ReplyKind::Reached,
-            false => ReplyKind::Unreachable(self.code),
+            false => ReplyKind::Unreachable(error.code),
         }
     }
 }
@@ -254,35 +247,10 @@ impl QueuedError {
 fn next_error(socket: &UdpSocket) -> Option<QueuedError> {
     // What the kernel sends of itself (no route, too large) has no offender.
     for _ in 0..64 {
-        let mut payload = [0; 64];
-        let mut slices = [IoSliceMut::new(&mut payload)];
-        let mut space = nix::cmsg_space!([u8; 512]);
-        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let message =
-            recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags)
-                .ok()?;
-        let length = message.bytes;
-        let found = message.cmsgs().ok()?.find_map(|control| match control {
-            ControlMessageOwned::Ipv4RecvErr(error, Some(from))
-                if error.ee_origin == ORIGIN_ICMP =>
-            {
-                let address = std::net::Ipv4Addr::from_bits(u32::from_be(from.sin_addr.s_addr));
-                Some((IpAddr::from(address), error.ee_type, error.ee_code, false))
-            }
-            ControlMessageOwned::Ipv6RecvErr(error, Some(from))
-                if error.ee_origin == ORIGIN_ICMPV6 =>
-            {
-                Some((IpAddr::from(from.sin6_addr.s6_addr), error.ee_type, error.ee_code, true))
-            }
-            _ => None,
-        });
-        let nonce = (length >= 8).then(|| {
-            let mut nonce = [0; 8];
-            nonce.copy_from_slice(&payload[..8]);
-            u64::from_be_bytes(nonce)
-        });
-        if let Some((from, icmp_type, code, v6)) = found {
-            return Some(QueuedError { from, icmp_type, code, v6, nonce });
+        let error = queue::next(socket)?;
+        if let Some(from) = error.from {
+            let nonce = error.quoted().first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
+            return Some(QueuedError { from, error, nonce });
         }
     }
     None

@@ -6,6 +6,7 @@
 
 mod errqueue;
 mod matching;
+pub(crate) mod queue;
 mod raw;
 
 pub use matching::{Matched, Matching, Outstanding};
@@ -212,7 +213,7 @@ impl Tracer {
 }
 
 /// The address that packets to `target` leave from.
-fn source_of(target: IpAddr) -> Result<IpAddr, TraceError> {
+pub(crate) fn source_of(target: IpAddr) -> Result<IpAddr, TraceError> {
     let any: IpAddr = match target {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

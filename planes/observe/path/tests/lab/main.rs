@@ -1,6 +1,10 @@
 //! Real kernels in network namespaces: as root only.
 
+mod layers;
+mod mtu;
 mod network;
+mod oracles;
+mod shapes;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,7 +19,11 @@ use network::{Lab, Plan, TARGET_V4, TARGET_V6};
 const RUNS: usize = 5;
 
 fn lab(plan: Plan) -> Option<Lab> {
-    match Lab::build(plan) {
+    unless_skipped(Lab::build(plan))
+}
+
+fn unless_skipped(lab: Result<Lab, String>) -> Option<Lab> {
+    match lab {
         Ok(lab) => Some(lab),
         Err(reason) => {
             println!("skipped: no network namespaces here, root is needed ({})", reason.trim());

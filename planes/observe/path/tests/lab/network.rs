@@ -18,6 +18,16 @@ pub(crate) struct Plan {
     pub(crate) limited: bool,
     /// All packets come back by the first of them.
     pub(crate) asymmetric: bool,
+    /// MTU of the link behind the first of them; 0: as the others.
+    pub(crate) mtu: u32,
+    /// Nobody says that a packet is too large.
+    pub(crate) no_too_big: bool,
+    /// The target answers no echo requests.
+    pub(crate) no_echo: bool,
+    /// `a` sends each packet its own way, whatever its flow is.
+    pub(crate) per_packet: bool,
+    /// `a` gives packets another sender, and leaves what errors quote alone.
+    pub(crate) nat: bool,
     /// Addresses that the target has besides its own: 10.3.0.3 and on.
     pub(crate) more_targets: u8,
 }
@@ -34,15 +44,10 @@ pub(crate) const TARGET_V6: &str = "fd00:3::2";
 impl Lab {
     /// The lab, or why there can be none.
     pub(crate) fn build(plan: Plan) -> Result<Self, String> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut lab = Self { prefix: format!("hp{}n{id}", std::process::id()), names: Vec::new() };
+        let mut lab = Self::new();
         let middles: Vec<String> = (1..=plan.width).map(|i| format!("m{i}")).collect();
         for name in ["s", "a", "b", "d"].into_iter().chain(middles.iter().map(String::as_str)) {
-            let full = format!("{}{name}", lab.prefix);
-            ip(&["netns", "add", &full], "")?;
-            lab.names.push(full);
-            lab.tune(name, plan.limited)?;
+            lab.add(name, plan.limited)?;
         }
         lab.link("s", "a", "10.1.0", "fd00:1")?;
         lab.link("b", "d", "10.3.0", "fd00:3")?;
@@ -76,15 +81,71 @@ impl Lab {
         let more = (3..3 + plan.more_targets).map(|i| format!("addr add 10.3.0.{i}/24 dev to-b\n"));
         lab.routes("d", &more.collect::<String>())?;
         if plan.silent {
-            let rules = "add table inet t\nadd chain inet t o { type filter hook output priority 0; }\n\
-                         add rule inet t o icmp type time-exceeded drop\n\
-                         add rule inet t o icmpv6 type time-exceeded drop\n";
-            run(&["ip", "netns", "exec", &lab.of("m1"), "nft", "-f", "-"], rules)?;
+            lab.filter("m1", "icmp type time-exceeded drop", "output")?;
+            lab.filter("m1", "icmpv6 type time-exceeded drop", "output")?;
+        }
+        if plan.mtu > 0 {
+            let mtu = plan.mtu;
+            ip(&["-n", &lab.of("m1"), "link", "set", "to-b", "mtu", &mtu.to_string()], "")?;
+            ip(&["-n", &lab.of("b"), "link", "set", "to-m1", "mtu", &mtu.to_string()], "")?;
+        }
+        if plan.no_too_big {
+            lab.filter(
+                "m1",
+                "icmp type destination-unreachable icmp code frag-needed drop",
+                "output",
+            )?;
+            lab.filter("m1", "icmpv6 type packet-too-big drop", "output")?;
+        }
+        if plan.no_echo {
+            lab.filter("d", "icmp type echo-request drop", "input")?;
+            lab.filter("d", "icmpv6 type echo-request drop", "input")?;
+        }
+        if plan.per_packet {
+            let way = |i| {
+                format!(
+                    "rule add fwmark {i} table 10{i}\nroute add default via 10.2.{i}.2 table 10{i}\n"
+                )
+            };
+            lab.routes("a", &(1..=plan.width).map(way).collect::<String>())?;
+            let mark =
+                format!("iifname \"to-s\" meta mark set numgen random mod {} offset 1", plan.width);
+            lab.filter("a", &mark, "prerouting")?;
+        }
+        if plan.nat {
+            let forth = "ip saddr 10.1.0.1 ip daddr 10.3.0.0/24 ip saddr set 10.9.9.9";
+            lab.filter("a", forth, "forward")?;
+            lab.filter("a", "ip daddr 10.9.9.9 ip daddr set 10.1.0.1", "prerouting")?;
+            for (node, via) in [("m1", "10.2.1.1"), ("b", "10.4.1.1")] {
+                lab.routes(node, &format!("route add 10.9.9.0/24 via {via}\n"))?;
+            }
         }
         Ok(lab)
     }
 
-    fn of(&self, name: &str) -> String {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { prefix: format!("hp{}n{id}", std::process::id()), names: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, name: &str, limited: bool) -> Result<(), String> {
+        let full = self.of(name);
+        ip(&["netns", "add", &full], "")?;
+        self.names.push(full);
+        self.tune(name, limited)
+    }
+
+    /// A rule of nftables at a hook of a node.
+    fn filter(&self, name: &str, rule: &str, hook: &str) -> Result<(), String> {
+        let rules = format!(
+            "add table inet t\nadd chain inet t {hook} {{ type filter hook {hook} priority -200; }}\n\
+             add rule inet t {hook} {rule}\n"
+        );
+        run(&["ip", "netns", "exec", &self.of(name), "nft", "-f", "-"], &rules)
+    }
+
+    pub(crate) fn of(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
@@ -103,7 +164,7 @@ impl Lab {
         run(&["ip", "netns", "exec", &self.of(name), "sh", "-c", &script], "")
     }
 
-    fn link(&self, one: &str, other: &str, v4: &str, v6: &str) -> Result<(), String> {
+    pub(crate) fn link(&self, one: &str, other: &str, v4: &str, v6: &str) -> Result<(), String> {
         let (ns1, ns2) = (self.of(one), self.of(other));
         let (if1, if2) = (format!("to-{other}"), format!("to-{one}"));
         ip(
@@ -123,7 +184,7 @@ impl Lab {
         Ok(())
     }
 
-    fn routes(&self, name: &str, batch: &str) -> Result<(), String> {
+    pub(crate) fn routes(&self, name: &str, batch: &str) -> Result<(), String> {
         // A family for each batch.
         let (v6, v4): (Vec<_>, Vec<_>) = batch.lines().partition(|line| line.starts_with("-6 "));
         let join = |lines: &[&str]| lines.iter().map(|l| format!("{l}\n")).collect::<String>();
@@ -167,7 +228,7 @@ fn ip(arguments: &[&str], input: &str) -> Result<(), String> {
     run(&[&["ip"], arguments].concat(), input)
 }
 
-fn run(command: &[&str], input: &str) -> Result<(), String> {
+pub(crate) fn run(command: &[&str], input: &str) -> Result<(), String> {
     let failed = |what: &str| format!("{}: {what}", command.join(" "));
     let mut child = Command::new(command[0])
         .args(&command[1..])

@@ -1,5 +1,7 @@
 //! Name servers of these tests, over every transport.
 
+mod quic;
+
 use super::super::{Dial, Resolver, Roots};
 use super::*;
 use hickory_proto::rr::{RData, Record, rdata};
@@ -20,7 +22,7 @@ async fn ask_at(server: SocketAddr, limit: Duration) -> Outcome {
 }
 
 async fn ask(server: &Server, roots: &Roots, limit: Duration) -> Outcome {
-    probe(&question(), server, roots, limit, &Dial::open(&Resolver::default())).await
+    probe(&question(), server, roots, None, limit, &Dial::open(&Resolver::default())).await
 }
 
 fn answer_to(query: &[u8]) -> Message {
@@ -332,6 +334,10 @@ fn servers_are_read_by_their_transport() {
         Ok(Server::Tls { address: address("[2001:db8::1]:853"), name: "2001:db8::1".into() })
     );
     assert_eq!(
+        read("192.0.2.1", DnsTransport::Quic, "dns.example"),
+        Ok(Server::Quic { address: address("192.0.2.1:853"), name: "dns.example".into() })
+    );
+    assert_eq!(
         read("192.0.2.1:5353", DnsTransport::Tcp, ""),
         Ok(Server::Plain { address: Some(address("192.0.2.1:5353")), tcp: true })
     );
@@ -342,6 +348,7 @@ fn servers_are_read_by_their_transport() {
         ("http://dns.example/", DnsTransport::Https, ""),
         ("192.0.2.1", DnsTransport::Https, ""),
         ("dns.example", DnsTransport::Tls, ""),
+        ("", DnsTransport::Quic, ""),
         ("192.0.2.1", DnsTransport::Udp, "dns.example"),
         ("192.0.2.1", DnsTransport::Tls, "a b"),
     ] {

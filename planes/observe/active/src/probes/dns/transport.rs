@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 
 use super::super::tcp::connect;
 use super::super::tls::{self, Offer};
-use super::super::{Dial, Roots, http, left};
+use super::super::{Dial, Roots, http, left, quic};
 use super::{Question, UDP_PAYLOAD, parse};
 use crate::outcome::{Outcome, elapsed_ms};
 
@@ -89,6 +89,41 @@ pub(super) async fn over_tls(
     tls::describe(stream.get_ref().1, &seen, (name, server.port()), outcome);
     tls::judge(&seen, outcome)?;
     over_stream(stream, "TLS", query, id, question, server, until).await
+}
+
+/// The same over QUIC (RFC 9250): one stream, closed after the question. `query` has the number 0 (§4.2.1).
+pub(super) async fn over_quic(
+    query: &[u8],
+    question: &Question,
+    (server, name): (SocketAddr, &str),
+    roots: &Roots,
+    until: Instant,
+    outcome: &mut Outcome,
+) -> Result<Message, String> {
+    let begin = Instant::now();
+    let offer = Offer { alpn: &[b"doq"], identity: None };
+    let quic = quic::connect(server, name, Some(roots), offer, 0, until).await?;
+    outcome.metric("dns.connect_ms", elapsed_ms(begin));
+    tls::describe_quic(&quic.seen, (name, server.port()), outcome);
+    tls::judge(&quic.seen, outcome)?;
+    let exchange = async {
+        let failed = |error: &dyn std::fmt::Display| format!("{server} over QUIC: {error}");
+        let (mut send, mut receive) =
+            quic.connection.open_bi().await.map_err(|error| failed(&error))?;
+        let length = u16::try_from(query.len()).unwrap_or(u16::MAX);
+        let framed = [&length.to_be_bytes(), query].concat();
+        send.write_all(&framed).await.map_err(|error| failed(&error))?;
+        send.finish().map_err(|error| failed(&error))?;
+        let mut length = [0; 2];
+        receive.read_exact(&mut length).await.map_err(|error| failed(&error))?;
+        let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+        receive.read_exact(&mut answer).await.map_err(|error| failed(&error))?;
+        Ok::<_, String>(answer)
+    };
+    let answer = tokio::time::timeout(left(until), exchange)
+        .await
+        .map_err(|_| format!("{server} did not answer over QUIC in time"))??;
+    parse(&answer, 0, question).map_err(|reason| format!("{server} over QUIC: {reason}"))
 }
 
 async fn over_stream(

@@ -1,9 +1,11 @@
 //! What is asked for: the request, and what its answer is expected to be.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use http::Method;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::body::Bytes;
 
 use super::expect::Expected;
 use super::place::Place;
@@ -17,6 +19,10 @@ const MAX_VALUE: usize = 1_024;
 pub(crate) const MAX_REDIRECTS: u8 = 10;
 /// Methods that a request may have.
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
+/// Those whose requests have a body (RFC 9110 §9.3).
+const WITH_BODY: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
+/// Longest body of a request, in bytes.
+pub(crate) const MAX_BODY: usize = 64 << 10;
 /// Headers that hold secrets.
 const SECRET: [&str; 7] = [
     "api-key",
@@ -41,6 +47,53 @@ const OWN: [&str; 10] = [
     "upgrade",
 ];
 
+/// The body of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Body {
+    #[default]
+    None,
+    Text(Bytes),
+    /// It stands in a file of this node.
+    File(PathBuf),
+}
+
+impl Body {
+    fn of(target: &Target) -> Result<Self, String> {
+        let key = if target.body_file.is_empty() { "body" } else { "body_file" };
+        if target.body.is_empty() && target.body_file.is_empty() {
+            let typed = !target.content_type.is_empty();
+            let refuse = "content_type: there is no body that it could be of";
+            return if typed { Err(refuse.into()) } else { Ok(Self::None) };
+        }
+        if !target.body.is_empty() && !target.body_file.is_empty() {
+            return Err("body: it stands in body or in body_file, not in both".into());
+        }
+        if !WITH_BODY.contains(&&*target.method) {
+            return Err(format!(
+                "{key}: a {} request has none; a method of {} has",
+                target.method,
+                WITH_BODY.join(", ")
+            ));
+        }
+        if target.body.len() > MAX_BODY {
+            return Err(format!("body: it has at most {} KiB", MAX_BODY >> 10));
+        }
+        Ok(match key {
+            "body" => Self::Text(Bytes::copy_from_slice(target.body.as_bytes())),
+            _ => Self::File(PathBuf::from(&target.body_file)),
+        })
+    }
+
+    /// The bytes that are sent, as far as they are known before.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Text(text) => text.len(),
+            Self::File(_) => MAX_BODY,
+        }
+    }
+}
+
 /// A request and what is expected of its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ask {
@@ -49,6 +102,11 @@ pub(crate) struct Ask {
     pub(super) headers: HeaderMap,
     /// Headers whose values stand in files of this node.
     pub(super) header_files: Vec<(HeaderName, PathBuf)>,
+    pub(super) body: Body,
+    /// Whether the body is sent to who is asked first alone.
+    pub(super) body_stays: bool,
+    /// Headers that hold what was taken from an answer: for who is asked first alone.
+    pub(super) taken: HeaderMap,
     pub(super) version: HttpVersion,
     pub(super) follow: u8,
     /// The name of a client certificate, and what this node's configuration says of it.
@@ -66,6 +124,9 @@ impl Ask {
             method: Method::GET,
             headers: HeaderMap::new(),
             header_files: Vec::new(),
+            body: Body::None,
+            body_stays: false,
+            taken: HeaderMap::new(),
             version: HttpVersion::V1,
             follow: 0,
             identity: None,
@@ -92,6 +153,14 @@ impl Ask {
         for (name, value) in &target.headers {
             headers.insert(header("headers", name)?, value_of(name, value)?);
         }
+        let body = Body::of(target)?;
+        if !target.content_type.is_empty() {
+            let value = value_of("content_type", &target.content_type)
+                .map_err(|why| why.replacen("headers: ", "content_type: ", 1))?;
+            if headers.insert(CONTENT_TYPE, value).is_some() {
+                return Err("content_type: headers say it already".into());
+            }
+        }
         let mut header_files = Vec::new();
         for (name, file) in &target.header_files {
             if file.is_empty() {
@@ -100,6 +169,12 @@ impl Ask {
             header_files.push((named("header_files", name)?, PathBuf::from(file)));
         }
         let place = Place::parse(&target.target)?;
+        if target.http_version == HttpVersion::V3 && !place.is_tls() {
+            return Err(
+                "http_version: HTTP/3 is spoken over TLS alone, and the target is none of https"
+                    .into(),
+            );
+        }
         if !target.identity.is_empty() && !place.is_tls() {
             return Err(
                 "identity: a client certificate is shown over TLS, and the target is none of https"
@@ -118,6 +193,9 @@ impl Ask {
             method,
             headers,
             header_files,
+            body,
+            body_stays: false,
+            taken: HeaderMap::new(),
             version: target.http_version,
             follow: target.follow_redirects,
             identity: (!target.identity.is_empty())
@@ -128,6 +206,36 @@ impl Ask {
     /// Whether it is asked over TLS.
     pub(crate) fn is_tls(&self) -> bool {
         self.place.is_tls()
+    }
+
+    /// The same with headers that hold what was taken from an answer, which may be a secret as the body may be.
+    pub(crate) fn with_taken(
+        mut self,
+        taken: &BTreeMap<String, String>,
+        body_stays: bool,
+    ) -> Result<Self, String> {
+        if self.headers.len() + self.header_files.len() + taken.len() > MAX_HEADERS {
+            return Err(format!("headers: at most {MAX_HEADERS} of them"));
+        }
+        for (name, value) in taken {
+            let mut value = HeaderValue::from_str(value).map_err(|_| {
+                format!("headers: what was taken for {name} is no value of a header")
+            })?;
+            value.set_sensitive(true);
+            self.taken.insert(named("headers", name)?, value);
+        }
+        self.body_stays = body_stays;
+        Ok(self)
+    }
+
+    /// The same; the answer's body is wanted.
+    pub(crate) fn keeping_body(self) -> Self {
+        Self { keep: true, ..self }
+    }
+
+    /// The bytes of its body.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.body.len()
     }
 
     /// How many requests it is made of at most.

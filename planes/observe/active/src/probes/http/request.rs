@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request as HttpRequest, Response, Uri, Version};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,14 +18,15 @@ use super::place::Place;
 use crate::outcome::{Outcome, elapsed_ms};
 use crate::probes::left as left_of;
 
-const MAX_BODY_BYTES: usize = 10 << 20;
-const MAX_HEADER_BYTES: usize = 64 << 10;
+pub(super) const MAX_BODY_BYTES: usize = 10 << 20;
+pub(super) const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// The version that is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spoken {
     Http1,
     Http2,
+    Http3,
 }
 
 /// What is asked of whom.
@@ -33,18 +34,20 @@ pub(super) struct Request<'a> {
     pub(super) place: &'a Place,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
-    /// Whether the body is looked at.
+    /// What is sent; nothing: no body.
+    pub(super) body: Bytes,
+    /// Whether the answer's body is looked at.
     pub(super) keep: bool,
     pub(super) until: Instant,
 }
 
 impl Request<'_> {
-    fn build(self, spoken: Spoken) -> Result<HttpRequest<Empty<Bytes>>, String> {
+    pub(super) fn build(self, spoken: Spoken) -> Result<HttpRequest<Full<Bytes>>, String> {
         let failed = |error: http::Error| format!("the request cannot be written: {error}");
         let scheme = if self.place.tls { "https" } else { "http" };
         let uri = match spoken {
             Spoken::Http1 => Uri::builder().path_and_query(self.place.path()),
-            Spoken::Http2 => Uri::builder()
+            Spoken::Http2 | Spoken::Http3 => Uri::builder()
                 .scheme(scheme)
                 .authority(self.place.authority())
                 .path_and_query(self.place.path()),
@@ -52,7 +55,7 @@ impl Request<'_> {
         let mut request = HttpRequest::builder()
             .method(self.method)
             .uri(uri.build().map_err(failed)?)
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(self.body))
             .map_err(failed)?;
         let headers = request.headers_mut();
         if spoken == Spoken::Http1 {
@@ -77,8 +80,7 @@ pub(super) async fn request(
     let (until, keep) = (request.until, request.keep);
     let request = request.build(spoken)?;
     // What a connection runs beside the request ends with it.
-    let tasks = Tasks::default();
-    let _ended = EndOnDrop(tasks.clone());
+    let (tasks, _ended) = Tasks::ended_on_drop();
     let failed = |error: hyper::Error| match std::error::Error::source(&error) {
         Some(source) => format!("HTTP failed: {error}: {source}"),
         None => format!("HTTP failed: {error}"),
@@ -96,7 +98,7 @@ pub(super) async fn request(
                 let answer = sender.send_request(request).await.map_err(failed);
                 answer.map(|answer| (answer, Sender::Http1(sender)))
             }
-            Spoken::Http2 => {
+            Spoken::Http2 | Spoken::Http3 => {
                 let mut builder = hyper::client::conn::http2::Builder::new(tasks.clone());
                 builder.max_header_list_size(MAX_HEADER_BYTES as u32);
                 let (mut sender, connection) = builder.handshake(io).await.map_err(failed)?;
@@ -115,8 +117,8 @@ pub(super) async fn request(
 /// What keeps a connection open until the answer was read.
 #[allow(dead_code, reason = "it is held, and not looked at")]
 enum Sender {
-    Http1(hyper::client::conn::http1::SendRequest<Empty<Bytes>>),
-    Http2(hyper::client::conn::http2::SendRequest<Empty<Bytes>>),
+    Http1(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
+    Http2(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
 }
 
 async fn read(
@@ -169,10 +171,16 @@ async fn count(
 
 /// What runs beside one request.
 #[derive(Debug, Clone, Default)]
-struct Tasks(Arc<Mutex<Vec<AbortHandle>>>);
+pub(super) struct Tasks(Arc<Mutex<Vec<AbortHandle>>>);
 
 impl Tasks {
-    fn run(&self, task: impl Future<Output: Send> + Send + 'static) {
+    /// None yet, and what ends them.
+    pub(super) fn ended_on_drop() -> (Self, EndOnDrop) {
+        let tasks = Self::default();
+        (tasks.clone(), EndOnDrop(tasks))
+    }
+
+    pub(super) fn run(&self, task: impl Future<Output: Send> + Send + 'static) {
         // What it fails with, the request fails with too.
         let task = tokio::spawn(async move { drop(task.await) });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task.abort_handle());
@@ -185,7 +193,7 @@ impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Tasks 
     }
 }
 
-struct EndOnDrop(Tasks);
+pub(super) struct EndOnDrop(Tasks);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {

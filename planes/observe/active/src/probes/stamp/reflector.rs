@@ -9,6 +9,7 @@ use holm_plane::HealthHandle;
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 
+use super::authentic::{self, Key};
 use super::now;
 use super::wire::{BYTES, ErrorEstimate, Reflected, Sent};
 use crate::budget::Bucket;
@@ -30,6 +31,8 @@ pub(crate) struct Rules {
     pub(crate) allow: Vec<Prefix>,
     /// Whether packets are counted by session.
     pub(crate) stateful: bool,
+    /// The key that senders have to have; none: they need none.
+    pub(crate) key: Option<Key>,
 }
 
 /// The numbers of sessions.
@@ -88,7 +91,14 @@ pub(crate) async fn serve(
         };
         let received_at = now();
         let now_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let sent = Sent::parse(&buffer[..length]);
+        let sent = match &rules.key {
+            Some(key) => {
+                let sent = key.parse_sent(&buffer[..length]);
+                health.count("stamp_unauthentic", u64::from(sent.is_none()));
+                sent
+            }
+            None => Sent::parse(&buffer[..length]),
+        };
         let Some(sent) = sent.filter(|_| rules.answers(from) && bucket.take(1.0, now_ms)) else {
             health.count("stamp_refused", 1);
             continue;
@@ -102,8 +112,13 @@ pub(crate) async fn serve(
         let reply = Reflected { sequence, at: now(), error, session, received_at, sent };
         // Never more than came: nobody can be flooded with this.
         let mut bytes = vec![0; length];
-        let written = length.min(BYTES);
-        bytes[..written].copy_from_slice(&reply.to_bytes()[..written]);
+        match &rules.key {
+            Some(key) => bytes[..authentic::BYTES].copy_from_slice(&key.reflected(&reply)),
+            None => {
+                let written = length.min(BYTES);
+                bytes[..written].copy_from_slice(&reply.to_bytes()[..written]);
+            }
+        }
         match socket.send_to(&bytes, from).await {
             Ok(_) => health.count("stamp_reflected", 1),
             Err(_) => health.count("stamp_refused", 1),
@@ -129,14 +144,23 @@ mod tests {
     }
 
     async fn run(address: SocketAddr, limit: Duration) -> Outcome {
-        let session = Session { host: "127.0.0.1".into(), port: address.port(), count: 4 };
+        run_with(address, limit, None).await
+    }
+
+    async fn run_with(
+        address: SocketAddr,
+        limit: Duration,
+        key: Option<(String, Option<std::path::PathBuf>)>,
+    ) -> Outcome {
+        let session = Session { host: "127.0.0.1".into(), port: address.port(), count: 4, key };
         probe(&session, Family::Any, limit, &Dial::open(&Resolver::default())).await
     }
 
     #[tokio::test]
     async fn a_sender_and_a_reflector_measure_together() {
         for stateful in [true, false] {
-            let (address, health, stop) = started(Rules { allow: Vec::new(), stateful }).await;
+            let (address, health, stop) =
+                started(Rules { allow: Vec::new(), stateful, key: None }).await;
             let outcome = run(address, Duration::from_secs(20)).await;
             assert_eq!(outcome.error, None);
             let metric = |column: &str| {
@@ -152,13 +176,17 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_not_allowed_and_what_is_no_packet_gets_no_answer() {
-        let rules =
-            Rules { allow: Prefix::parse("192.0.2.0/24").into_iter().collect(), stateful: true };
+        let rules = Rules {
+            allow: Prefix::parse("192.0.2.0/24").into_iter().collect(),
+            stateful: true,
+            key: None,
+        };
         let (address, health, _stop) = started(rules).await;
         assert!(run(address, Duration::from_millis(300)).await.error.is_some());
         assert_eq!(health.snapshot().counters["stamp_refused"], 4);
 
-        let (address, health, _stop) = started(Rules { allow: Vec::new(), stateful: true }).await;
+        let (address, health, _stop) =
+            started(Rules { allow: Vec::new(), stateful: true, key: None }).await;
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
         socket.connect(address).await.expect("connected");
         for (length, answered) in [(40, None), (41, Some(41)), (44, Some(44)), (300, Some(300))] {
@@ -172,6 +200,45 @@ mod tests {
         assert_eq!(health.snapshot().counters["stamp_refused"], 1);
     }
 
+    #[tokio::test]
+    async fn who_has_the_key_measures_and_nobody_else_is_answered() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, digits: &str| {
+            let file = dir.path().join(name);
+            std::fs::write(&file, digits).expect("written");
+            Some((name.to_owned(), Some(file)))
+        };
+        let digits = "0123456789abcdef".repeat(4);
+        let key = Key::parse(digits.as_bytes());
+        let rules = Rules { allow: Vec::new(), stateful: true, key };
+        let (address, health, _stop) = started(rules).await;
+        let long = Duration::from_secs(20);
+        let outcome = run_with(address, long, file("ours", &digits)).await;
+        assert_eq!(outcome.error, None);
+        assert!(outcome.metrics.contains(&("stamp.packets.received", 4.0)), "{outcome:?}");
+        assert!(outcome.metrics.contains(&("stamp.packets.unauthentic", 0.0)), "{outcome:?}");
+        let short = Duration::from_millis(300);
+        for other in [None, file("other", &"ab".repeat(32))] {
+            let outcome = run_with(address, short, other).await;
+            assert!(outcome.error.expect("not answered").contains("answered none of 4"));
+        }
+        assert_eq!(health.snapshot().counters["stamp_unauthentic"], 8);
+        assert_eq!(health.snapshot().counters["stamp_reflected"], 4);
+        // A reflector without a key answers, and is not believed.
+        let (address, ..) = started(Rules { allow: Vec::new(), stateful: true, key: None }).await;
+        let outcome = run_with(address, Duration::from_secs(2), file("ours", &digits)).await;
+        assert!(outcome.metrics.contains(&("stamp.packets.unauthentic", 4.0)), "{outcome:?}");
+        assert!(outcome.error.expect("not believed").contains("the keys are not the same"));
+        for (key, says) in [
+            (file("odd", "xyz"), "odd: it holds no key of STAMP"),
+            (Some(("gone".into(), None)), "this node has no key gone"),
+            (Some(("away".into(), Some(dir.path().join("away")))), "away: "),
+        ] {
+            let error = run_with(address, short, key).await.error.expect(says);
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
     #[test]
     fn sessions_count_by_themselves_and_are_bounded() {
         let mut sessions = Sessions::default();
@@ -183,7 +250,7 @@ mod tests {
             sessions.next(of(n, 7), u64::from(n) + 2 * FORGET_MS);
         }
         assert!(sessions.0.len() <= MAX_SESSIONS);
-        let low = Rules { allow: Vec::new(), stateful: true };
+        let low = Rules { allow: Vec::new(), stateful: true, key: None };
         assert!(!low.answers(([192, 0, 2, 1], 862).into()));
     }
 }

@@ -77,15 +77,15 @@ impl Reflected {
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn long(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn long(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn ntp(bytes: &[u8], at: usize) -> Option<Ntp> {
+pub(super) fn ntp(bytes: &[u8], at: usize) -> Option<Ntp> {
     Some(Ntp(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?)))
 }
 

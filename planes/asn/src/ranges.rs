@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::read::{address_bytes, mapped};
+use crate::{address_bytes, mapped};
 
 /// No prefix holds the address.
 const NONE: u32 = u32::MAX;
@@ -145,7 +145,7 @@ impl Ranges {
         self.prefixes.is_empty()
     }
 
-    /// The value of the longest prefix that holds an address of the address columns.
+    /// The value of the longest prefix that holds an address in 16 bytes ([`crate::address_bytes`]).
     #[inline]
     pub fn find(&self, address: &[u8; 16]) -> Option<u32> {
         let (head, tail) = address.split_at(12);

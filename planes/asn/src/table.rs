@@ -4,11 +4,13 @@
 //! number and perhaps a name in each line (what tools make of MRT dumps), or two addresses, number,
 //! country and name between tabs.
 
+use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::ranges::Ranges;
+use crate::address_bytes;
+use crate::ranges::Ranges;
 
 /// Largest file.
 const MAX_BYTES: u64 = 1 << 30;
@@ -21,7 +23,7 @@ const MAX_NAME: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum AsTableError {
     /// The file cannot be read.
-    #[error("{0}: cannot be read: {1}; check planes.flow.asn_file")]
+    #[error("{0}: cannot be read: {1}; check what asn_file names")]
     Read(String, std::io::Error),
     /// It is no table.
     #[error(
@@ -30,10 +32,36 @@ pub enum AsTableError {
     NoTable(String, String),
 }
 
+/// What a table says of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The number of the autonomous system that announces it.
+    pub number: u32,
+    /// What the table calls that system.
+    pub name: Option<&'a str>,
+    /// Where the table says that the address is: two letters (ISO 3166-1 alpha-2).
+    pub country: Option<[char; 2]>,
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AS{}", self.number)?;
+        if let Some(name) = self.name {
+            write!(f, " {name}")?;
+        }
+        match self.country {
+            Some([one, other]) => write!(f, " ({one}{other})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Autonomous systems by prefix.
 #[derive(Debug, Default)]
 pub struct AsTable {
     ranges: Ranges,
+    /// Countries by prefix, where they are asked for.
+    countries: Option<Ranges>,
     names: hashbrown::HashMap<u32, Box<str>>,
     /// Lines or records that were passed over.
     passed: u64,
@@ -45,10 +73,21 @@ impl AsTable {
     /// # Errors
     /// [`AsTableError`]
     pub fn open(path: &Path) -> Result<Self, AsTableError> {
+        Self::read(path, Self::default())
+    }
+
+    /// Reads a table with the countries that it tells: about twice the memory.
+    ///
+    /// # Errors
+    /// [`AsTableError`]
+    pub fn open_with_countries(path: &Path) -> Result<Self, AsTableError> {
+        Self::read(path, Self { countries: Some(Ranges::default()), ..Self::default() })
+    }
+
+    fn read(path: &Path, mut table: Self) -> Result<Self, AsTableError> {
         let shown = path.display().to_string();
         let failed = |error| AsTableError::Read(shown.clone(), error);
         let file = std::fs::File::open(path).map_err(failed)?;
-        let mut table = Self::default();
         let mut read = if path.extension().is_some_and(|extension| extension == "mmdb") {
             let mut bytes = Vec::new();
             file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
@@ -62,6 +101,9 @@ impl AsTable {
         }
         read.map_err(|what| AsTableError::NoTable(shown, what))?;
         table.ranges.build();
+        if let Some(countries) = &mut table.countries {
+            countries.build();
+        }
         Ok(table)
     }
 
@@ -81,7 +123,15 @@ impl AsTable {
             let name = record.autonomous_system_organization.or(record.name).unwrap_or_default();
             let number = record.autonomous_system_number.or_else(|| as_number(record.asn?));
             match number {
-                Some(number) => self.add(network.network(), network.prefix(), number, name),
+                Some(number) => {
+                    let country = record.country_code.or(match record.country {
+                        Some(Country::Code(code)) => Some(code),
+                        Some(Country::Of { iso_code }) => iso_code,
+                        None => None,
+                    });
+                    let country = country.and_then(country_of);
+                    self.add(network.network(), network.prefix(), number, name, country);
+                }
                 None => self.passed += 1,
             }
         }
@@ -113,28 +163,34 @@ impl AsTable {
             let (number, name) =
                 rest.split_once(|c: char| c.is_whitespace() || c == ',').unwrap_or((rest, ""));
             let name = name.trim().trim_matches('"');
-            self.add(address.parse().ok()?, bits.parse().ok()?, as_number(number)?, name);
+            self.add(address.parse().ok()?, bits.parse().ok()?, as_number(number)?, name, None);
             return Some(());
         }
         let mut parts = rest.split('\t');
         let (begin, end): (IpAddr, IpAddr) = (first.parse().ok()?, parts.next()?.parse().ok()?);
         let number = as_number(parts.next()?)?;
-        let _country = parts.next();
+        let country = parts.next().and_then(country_of);
         // 0 is what such tables call "not routed".
         if number > 0 && self.ranges.len() < MAX_PREFIXES {
             self.ranges.add_range(begin, end, number).then_some(())?;
+            if let (Some(countries), Some(country)) = (&mut self.countries, country) {
+                countries.add_range(begin, end, country);
+            }
             self.name(number, parts.next().unwrap_or_default());
         }
         Some(())
     }
 
-    fn add(&mut self, address: IpAddr, bits: u8, number: u32, name: &str) {
+    fn add(&mut self, address: IpAddr, bits: u8, number: u32, name: &str, country: Option<u32>) {
         if number == 0
             || self.ranges.len() >= MAX_PREFIXES
             || !self.ranges.add(address, bits, number)
         {
             self.passed += 1;
             return;
+        }
+        if let (Some(countries), Some(country)) = (&mut self.countries, country) {
+            countries.add(address, bits, country);
         }
         self.name(number, name);
     }
@@ -160,6 +216,18 @@ impl AsTable {
         self.names.get(&number).map(AsRef::as_ref)
     }
 
+    /// All that the table says of an address; an IPv4 address within IPv6 is that IPv4 address.
+    pub fn origin(&self, address: IpAddr) -> Option<Origin<'_>> {
+        let bytes = address_bytes(address.to_canonical());
+        let number = self.find(&bytes)?;
+        let letters = self.countries.as_ref().and_then(|countries| countries.find(&bytes));
+        let country = letters.map(|letters| {
+            let [.., one, other] = letters.to_be_bytes();
+            [char::from(one), char::from(other)]
+        });
+        Some(Origin { number, name: self.name_of(number), country })
+    }
+
     /// How many prefixes it has, and how many lines or records were passed over.
     pub fn size(&self) -> (usize, u64) {
         (self.ranges.len(), self.passed)
@@ -174,6 +242,27 @@ struct Record<'a> {
     autonomous_system_organization: Option<&'a str>,
     asn: Option<&'a str>,
     name: Option<&'a str>,
+    country_code: Option<&'a str>,
+    #[serde(borrow)]
+    country: Option<Country<'a>>,
+}
+
+/// Some tables write the letters, others a record that has them.
+#[derive(Debug, serde::Deserialize)]
+#[serde(untagged)]
+enum Country<'a> {
+    Code(&'a str),
+    Of { iso_code: Option<&'a str> },
+}
+
+/// Two letters as a number, if they are that.
+fn country_of(text: &str) -> Option<u32> {
+    match text.trim().as_bytes() {
+        [one, other] if one.is_ascii_uppercase() && other.is_ascii_uppercase() => {
+            Some(u32::from(*one) << 8 | u32::from(*other))
+        }
+        _ => None,
+    }
 }
 
 fn as_number(text: &str) -> Option<u32> {
@@ -183,7 +272,6 @@ fn as_number(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::address_bytes;
 
     fn find(table: &AsTable, address: &str) -> Option<u32> {
         table.find(&address_bytes(address.parse().expect("an address")))
@@ -205,6 +293,22 @@ mod tests {
         assert_eq!(table.name_of(64_496), Some("Example One"));
         assert_eq!(table.name_of(64_498), Some("Example Two"));
         assert_eq!(table.name_of(64_499), Some("RANGE"));
+        assert_eq!(table.size(), (4, 2));
+        let origin = |table: &AsTable, address: &str| {
+            let address = address.parse().expect("an address");
+            table.origin(address).map(|origin| origin.to_string())
+        };
+        assert_eq!(origin(&table, "198.51.100.1").as_deref(), Some("AS64499 RANGE"));
+        let table = AsTable::open_with_countries(&path).expect("a table");
+        for (address, said) in [
+            ("198.51.100.1", Some("AS64499 RANGE (DE)")),
+            ("::ffff:198.51.100.1", Some("AS64499 RANGE (DE)")),
+            ("192.0.2.129", Some("AS64497")),
+            ("192.0.2.1", Some("AS64496 Example One")),
+            ("203.0.113.1", None),
+        ] {
+            assert_eq!(origin(&table, address).as_deref(), said, "{address}");
+        }
         assert_eq!(table.size(), (4, 2));
         std::fs::write(&path, "nothing\n").expect("written");
         assert!(AsTable::open(&path).expect_err("no table").to_string().contains("no prefix"));
