@@ -127,6 +127,11 @@ pub struct Impact {
     pub rerouted_paths: Listed<ReroutedPath>,
     /// Pairs whose only way is across what is drained: they keep it.
     pub stranded_paths: Listed<BrokenPath>,
+    /// Services that go on calling what is drained, themselves or through others, and are not impacted by what
+    /// fails, nearest first.
+    pub stranded_services: Listed<ImpactedService>,
+    /// Prefixes to which there is no way but over what is drained, in order.
+    pub stranded_prefixes: Listed<Named>,
     /// Services that call what fails, nearest first.
     pub impacted_services: Listed<ImpactedService>,
     /// Prefixes behind what fails.
@@ -145,6 +150,8 @@ impl Impact {
         self.broken_paths.items.truncate(items);
         self.rerouted_paths.items.truncate(items);
         self.stranded_paths.items.truncate(items);
+        self.stranded_services.items.truncate(items);
+        self.stranded_prefixes.items.truncate(items);
         self.impacted_services.items.truncate(items);
         self.impacted_prefixes.items.truncate(items);
         self.disconnected.items.truncate(items);
@@ -164,8 +171,10 @@ impl Impact {
         let rerouted = self.rerouted_paths.items.iter();
         let rerouted =
             rerouted.flat_map(|path| path.route.iter().chain(&path.alt_route).map(Option::as_ref));
-        let services = self.impacted_services.items.iter().map(|service| Some(&service.id));
+        let services = self.impacted_services.items.iter().chain(&self.stranded_services.items);
+        let services = services.map(|service| Some(&service.id));
         let prefixes = self.impacted_prefixes.items.iter().map(|prefix| Some(&prefix.id));
+        let prefixes = prefixes.chain(self.stranded_prefixes.items.iter().map(Some));
         let disconnected = self.disconnected.items.iter().map(Some);
         let behind = services.chain(prefixes).chain(disconnected);
         chosen.chain(broken).chain(rerouted).chain(behind).flatten()
@@ -188,6 +197,10 @@ pub struct ImpactDiff {
     pub rerouted_paths: [Vec<(Named, Named)>; 3],
     /// Pairs that keep a way across what is drained, for want of another.
     pub stranded_paths: [Vec<(Named, Named)>; 3],
+    /// Services that go on calling what is drained.
+    pub stranded_services: [Vec<Named>; 3],
+    /// Prefixes to which there is no way but over what is drained.
+    pub stranded_prefixes: [Vec<Named>; 3],
     /// Impacted services.
     pub impacted_services: [Vec<Named>; 3],
     /// Impacted prefixes.
@@ -215,6 +228,8 @@ pub fn impact_diff_by((a, in_a): Side<'_>, (b, in_b): Side<'_>) -> ImpactDiff {
     let rerouted = |i: &Impact| keys(&i.rerouted_paths, |p| (p.from.clone(), p.to.clone()));
     let stranded = |i: &Impact| keys(&i.stranded_paths, |p| (p.from.clone(), p.to.clone()));
     let services = |i: &Impact| keys(&i.impacted_services, |s| s.id.clone());
+    let staying = |i: &Impact| keys(&i.stranded_services, |s| s.id.clone());
+    let held = |i: &Impact| keys(&i.stranded_prefixes, Named::clone);
     let prefixes = |i: &Impact| keys(&i.impacted_prefixes, |p| p.id.clone());
     let cut_off = |i: &Impact| keys(&i.disconnected, Named::clone);
     let slos = |i: &Impact| {
@@ -225,6 +240,8 @@ pub fn impact_diff_by((a, in_a): Side<'_>, (b, in_b): Side<'_>) -> ImpactDiff {
         i.broken_paths.is_whole()
             && i.rerouted_paths.is_whole()
             && i.stranded_paths.is_whole()
+            && i.stranded_services.is_whole()
+            && i.stranded_prefixes.is_whole()
             && i.impacted_services.is_whole()
             && i.impacted_prefixes.is_whole()
             && i.disconnected.is_whole()
@@ -234,6 +251,8 @@ pub fn impact_diff_by((a, in_a): Side<'_>, (b, in_b): Side<'_>) -> ImpactDiff {
         broken_paths: split(&broken(a), &broken(b)),
         rerouted_paths: split(&rerouted(a), &rerouted(b)),
         stranded_paths: split(&stranded(a), &stranded(b)),
+        stranded_services: split(&staying(a), &staying(b)),
+        stranded_prefixes: split(&held(a), &held(b)),
         impacted_services: split(&services(a), &services(b)),
         impacted_prefixes: split(&prefixes(a), &prefixes(b)),
         disconnected: split(&cut_off(a), &cut_off(b)),
@@ -258,7 +277,11 @@ fn renamed(impact: &Impact, name: &dyn Fn(&Named) -> Named) -> Impact {
     for path in &mut impact.rerouted_paths.items {
         (path.from, path.to) = (name(&path.from), name(&path.to));
     }
-    impact.impacted_services.items.iter_mut().for_each(|service| service.id = name(&service.id));
+    let services = impact.impacted_services.items.iter_mut();
+    services
+        .chain(&mut impact.stranded_services.items)
+        .for_each(|service| service.id = name(&service.id));
+    impact.stranded_prefixes.items.iter_mut().for_each(|prefix| *prefix = name(prefix));
     impact.impacted_prefixes.items.iter_mut().for_each(|prefix| prefix.id = name(&prefix.id));
     impact.disconnected.items.iter_mut().for_each(|node| *node = name(node));
     impact

@@ -7,7 +7,9 @@ use hashbrown::HashSet;
 use holm_model::{NodeId, NodeKind};
 
 use crate::adjacency::Hop;
-use crate::impact::{Coverage, Impact, ImpactedService, Listed, SloIndex};
+use crate::impact::{
+    Coverage, Impact, ImpactedPrefix, ImpactedService, Listed, PrefixLoss, SloIndex,
+};
 use crate::moment::Moment;
 use crate::reach::Arrivals;
 use crate::search::Scratch;
@@ -68,8 +70,22 @@ impl Moment {
         let has_drained = *drained != Selection::default();
         if has_drained {
             self.remember_broken(scratch);
-            impact.drained = self.named_elements(&self.mark_gone(drained, scratch));
+            let drained = self.mark_gone(drained, scratch);
+            impact.drained = self.named_elements(&drained);
             self.find_crossing(scratch);
+            // Who would miss it: for a service or a prefix there is no other way but those that are known.
+            let edges: Vec<u32> = failed.edges.iter().chain(&drained.edges).copied().collect();
+            let lost = self.lost_targets(scratch);
+            let impacted: HashSet<u32> = services.iter().map(|(_, node)| *node).collect();
+            let mut staying = self.impacted_services(&edges, &lost, scratch);
+            staying.retain(|(_, node)| !impacted.contains(node));
+            impact.stranded_services = self.listed_services(staying, limits);
+            let lost = |prefix: &ImpactedPrefix| prefix.loss == PrefixLoss::Lost;
+            let mut held: Vec<_> =
+                self.impacted_prefixes(scratch).into_iter().filter(lost).collect();
+            held.retain(|prefix| !prefixes.contains(prefix));
+            let held = held.into_iter().map(|prefix| prefix.id).collect();
+            impact.stranded_prefixes = Listed::whole(held, limits.items);
         }
         self.judge_pairs(has_drained, limits, scratch, &mut impact);
         impact.impacted_slos = slos.map(|slos| {
@@ -86,16 +102,20 @@ impl Moment {
             total: disconnected.len() as u64,
             items: disconnected.into_iter().take(limits.items).map(|n| self.named(n)).collect(),
         };
-        impact.impacted_services = Listed {
-            total: services.len() as u64,
-            items: services
-                .into_iter()
-                .take(limits.items)
-                .map(|(distance, n)| ImpactedService { distance, id: self.named(n) })
-                .collect(),
-        };
+        impact.impacted_services = self.listed_services(services, limits);
         impact.impacted_prefixes = Listed::whole(prefixes, limits.items);
         impact
+    }
+
+    fn listed_services(
+        &self,
+        services: Vec<(u32, u32)>,
+        limits: Limits,
+    ) -> Listed<ImpactedService> {
+        let total = services.len() as u64;
+        let shown = services.into_iter().take(limits.items);
+        let named = |(distance, node)| ImpactedService { distance, id: self.named(node) };
+        Listed { items: shown.map(named).collect(), total }
     }
 
     /// What an answer at this moment stands on.

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use common::{Plan, plan};
 use holm_model::{EdgeKind, ElementId, NodeId};
 use holm_moment::{
-    BrokenPath, Impact, Limits, Moment, MomentBuilder, Named, Scratch, Selection, Selector,
-    SloIndex, WhatIf, impact_diff,
+    BrokenPath, Impact, Limits, Moment, MomentBuilder, Named, PrefixLoss, Scratch, Selection,
+    Selector, SloIndex, WhatIf, impact_diff,
 };
 use proptest::prelude::*;
 
@@ -64,6 +64,22 @@ proptest! {
         prop_assert_eq!(&mixed.disconnected, &alone.disconnected);
         prop_assert_eq!(&mixed.impacted_services, &alone.impacted_services);
         prop_assert_eq!(&mixed.impacted_prefixes, &alone.impacted_prefixes);
+        // Who would be impacted if all of it failed stays, but for those whom the failure impacts anyhow.
+        let impacted = |impact: &Impact| -> BTreeSet<String> {
+            impact.impacted_services.items.iter().map(|s| s.id.to_string()).collect()
+        };
+        let stays: BTreeSet<String> =
+            mixed.stranded_services.items.iter().map(|s| s.id.to_string()).collect();
+        let expected: BTreeSet<String> =
+            impacted(&all_failed).difference(&impacted(&alone)).cloned().collect();
+        prop_assert_eq!(stays, expected);
+        let lost = |impact: &Impact| -> BTreeSet<String> {
+            let lost = impact.impacted_prefixes.items.iter().filter(|p| p.loss == PrefixLoss::Lost);
+            lost.map(|p| p.id.to_string()).collect()
+        };
+        let held: BTreeSet<String> =
+            mixed.stranded_prefixes.items.iter().map(ToString::to_string).collect();
+        prop_assert_eq!(held, lost(&all_failed).difference(&lost(&alone)).cloned().collect());
     }
 
     #[test]

@@ -188,6 +188,8 @@ fn what_goes_with_the_last_of_them_is_told_with_that() {
     assert_eq!(named(&impact.failed), ["agent:s1", "site:s1"]);
     assert_eq!(named(&impact.drained), ["agent:s2", "service:db", "site:s2"]);
     assert_eq!(impact.impacted_services.total, 0, "what is drained carries on");
+    let stays: Vec<_> = impact.stranded_services.items.iter().map(|s| s.distance).collect();
+    assert_eq!(stays, [1, 2], "who calls it goes on doing so: {:?}", impact.stranded_services);
     let drained = ask(&moment, &[], &["site:s1", "site:s2"]);
     assert_eq!(drained.drained.len(), 5);
     assert_eq!(named(&drained.failed), [""; 0]);

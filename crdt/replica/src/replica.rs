@@ -256,6 +256,11 @@ impl Replica {
         (open, last)
     }
 
+    /// When what is here of a site was last written, by its clock: all that it holds open was true then.
+    pub fn last_written_by(&self, site: &SiteId) -> Option<Millis> {
+        self.lock().of_site(site).map(|(_, _, document)| document.changed_at).max()
+    }
+
     /// The statements of the roster, each whole as it was added, in order of their hash.
     pub fn statements(&self) -> Vec<Vec<u8>> {
         let id = DocName::roster().id(&self.tenant);

@@ -54,6 +54,8 @@ pub(crate) async fn compare(
             broken_paths: pairs(diff.broken_paths, shown),
             rerouted_paths: pairs(diff.rerouted_paths, shown),
             stranded_paths: pairs(diff.stranded_paths, shown),
+            stranded_services: names(diff.stranded_services, shown),
+            stranded_prefixes: names(diff.stranded_prefixes, shown),
             impacted_services: names(diff.impacted_services, shown),
             impacted_prefixes: names(diff.impacted_prefixes, shown),
             disconnected: names(diff.disconnected, shown),

@@ -55,11 +55,11 @@ pub(super) fn not_watching(
     known: &StandsOn,
     freshness: &FreshnessView,
 ) -> Vec<String> {
-    if now.since(at) < PAST_MS {
-        return Vec::new();
-    }
+    let past = now.since(at) >= PAST_MS;
     let moment = Timestamp(at);
-    let silent = known.not_watching.iter().map(|NotWatching { site, since, until }| {
+    // What is over is known at once.
+    let silent = known.not_watching.iter().filter(|silent| past || silent.until.is_some());
+    let silent = silent.map(|NotWatching { site, since, until }| {
         let when = match (since, until) {
             (Some(since), Some(until)) => {
                 format!("from {} until {}", Timestamp(*since), Timestamp(*until))
@@ -71,7 +71,7 @@ pub(super) fn not_watching(
         format!("{site} was not watching at {moment}: it recorded nothing {when}")
     });
     let unheard = freshness.sites.iter().filter_map(|site| {
-        let as_of = site.as_of.filter(|as_of| at.since(as_of.0) >= PAST_MS)?;
+        let as_of = site.as_of.filter(|as_of| past && at.since(as_of.0) >= PAST_MS)?;
         let told = known.not_watching.iter().any(|silent| silent.site == site.site);
         (!told && site.state != SiteStateView::Here).then(|| {
             let site = &site.site;
@@ -147,6 +147,8 @@ pub(super) fn freshness(state: &NodeState, tenant: &Tenant, now: Millis) -> Fres
         .into_iter()
         .map(|report| {
             let SiteFreshness { site, as_of, state } = report.freshness;
+            // Not heard since this node started: its documents say at least as of when they are.
+            let as_of = as_of.or_else(|| tenant.replica.last_written_by(&site));
             SiteFreshnessView { site, as_of: as_of.map(Timestamp), state: site_state(state) }
         })
         .collect();

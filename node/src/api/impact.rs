@@ -310,6 +310,10 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
         route: route(path.route),
         status: if path.observed { RouteStatusView::Observed } else { RouteStatusView::Inferred },
     };
+    let services = |list: holm_moment::Listed<holm_moment::ImpactedService>| {
+        let shown = list.items.into_iter();
+        shown.map(|s| ImpactedServiceView { id: s.id.to_string(), distance: s.distance }).collect()
+    };
     ImpactView {
         at: asked.as_of(at),
         live: at.is_none(),
@@ -319,6 +323,8 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
             broken_paths: impact.broken_paths.total,
             rerouted_paths: impact.rerouted_paths.total,
             stranded_paths: impact.stranded_paths.total,
+            stranded_services: impact.stranded_services.total,
+            stranded_prefixes: impact.stranded_prefixes.total,
             impacted_services: impact.impacted_services.total,
             impacted_prefixes: impact.impacted_prefixes.total,
             disconnected: impact.disconnected.total,
@@ -344,12 +350,9 @@ pub(super) fn impact_view(asked: &Asked, question: &Question, impact: Impact) ->
             })
             .collect(),
         stranded_paths: impact.stranded_paths.items.into_iter().map(broken).collect(),
-        impacted_services: impact
-            .impacted_services
-            .items
-            .into_iter()
-            .map(|s| ImpactedServiceView { id: s.id.to_string(), distance: s.distance })
-            .collect(),
+        stranded_services: services(impact.stranded_services),
+        stranded_prefixes: impact.stranded_prefixes.items.iter().map(ToString::to_string).collect(),
+        impacted_services: services(impact.impacted_services),
         impacted_prefixes: impact
             .impacted_prefixes
             .items

@@ -140,6 +140,10 @@ api_type!(
         broken_paths: u64,
         rerouted_paths: u64,
         stranded_paths: u64,
+        #[serde(default)]
+        stranded_services: u64,
+        #[serde(default)]
+        stranded_prefixes: u64,
         impacted_services: u64,
         impacted_prefixes: u64,
         disconnected: u64,
@@ -163,6 +167,12 @@ api_type!(
         rerouted_paths: Vec<ReroutedPathView>,
         /// Pairs whose only way is across what is drained: they keep it.
         stranded_paths: Vec<BrokenPathView>,
+        /// Services that go on calling what is drained, and are not impacted by what fails.
+        #[serde(default)]
+        stranded_services: Vec<ImpactedServiceView>,
+        /// Prefixes to which there is no way but over what is drained.
+        #[serde(default)]
+        stranded_prefixes: Vec<String>,
         impacted_services: Vec<ImpactedServiceView>,
         impacted_prefixes: Vec<ImpactedPrefixView>,
         /// Nodes that no agent is connected with any more, by whatever edges.
@@ -228,6 +238,8 @@ api_type!(
         broken_paths: PairsSideBySide,
         rerouted_paths: PairsSideBySide,
         stranded_paths: PairsSideBySide,
+        stranded_services: SideBySide,
+        stranded_prefixes: SideBySide,
         impacted_services: SideBySide,
         impacted_prefixes: SideBySide,
         disconnected: SideBySide,

@@ -45,12 +45,20 @@ pub(super) fn impact_text(impact: &ImpactView) -> String {
         );
         impact.stranded_paths.iter().for_each(|path| broken(&mut text, path));
     }
-    head(&mut text, "impacted services", impact.impacted_services.len(), totals.impacted_services);
-    for ImpactedServiceView { id, distance } in &impact.impacted_services {
-        let away =
-            if *distance == 1 { "directly".into() } else { format!("{distance} steps away") };
-        let _ = writeln!(text, "  {}  {away}", clean(id));
+    if totals.stranded_services > 0 {
+        let shown = impact.stranded_services.len();
+        head(&mut text, "services that go on calling it", shown, totals.stranded_services);
+        callers(&mut text, &impact.stranded_services);
     }
+    if totals.stranded_prefixes > 0 {
+        let shown = impact.stranded_prefixes.len();
+        head(&mut text, "prefixes with no other way", shown, totals.stranded_prefixes);
+        for id in &impact.stranded_prefixes {
+            let _ = writeln!(text, "  {}", clean(id));
+        }
+    }
+    head(&mut text, "impacted services", impact.impacted_services.len(), totals.impacted_services);
+    callers(&mut text, &impact.impacted_services);
     head(&mut text, "impacted prefixes", impact.impacted_prefixes.len(), totals.impacted_prefixes);
     for prefix in &impact.impacted_prefixes {
         let loss = format!("{:?}", prefix.loss).to_lowercase();
@@ -75,6 +83,14 @@ fn head(text: &mut String, what: &str, shown: usize, total: u64) {
         true => writeln!(text, "{what}: {total}"),
         false => writeln!(text, "{what}: showing {shown} of {total}"),
     };
+}
+
+fn callers(text: &mut String, services: &[ImpactedServiceView]) {
+    for ImpactedServiceView { id, distance } in services {
+        let away =
+            if *distance == 1 { "directly".into() } else { format!("{distance} steps away") };
+        let _ = writeln!(text, "  {}  {away}", clean(id));
+    }
 }
 
 fn broken(text: &mut String, path: &BrokenPathView) {
@@ -281,6 +297,8 @@ pub(super) fn compare_text(compare: &CompareView) -> String {
         side_by_side(&mut text, what, &lists, &sides.totals);
     }
     for (what, sides) in [
+        ("stranded services", &compare.stranded_services),
+        ("stranded prefixes", &compare.stranded_prefixes),
         ("impacted services", &compare.impacted_services),
         ("impacted prefixes", &compare.impacted_prefixes),
         ("disconnected", &compare.disconnected),

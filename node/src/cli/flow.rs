@@ -220,8 +220,10 @@ fn top_text(answer: &FlowTop) -> String {
         rows.push(row);
     }
     let mut text = table(&rows);
+    // The total is of records: what several exporters saw is in it as often.
+    let all = if answer.dedup.is_some() { "all, as often as it was exported" } else { "all" };
     text += &format!(
-        "all: {} bytes, {} packets, {} flows",
+        "{all}: {} bytes, {} packets, {} flows",
         answer.total.bytes, answer.total.packets, answer.total.flows
     );
     if answer.unscaled > 0 {
@@ -281,7 +283,8 @@ fn capacity_text(answer: &FlowCapacity) -> String {
             full.unwrap_or_else(|| "-".to_owned()),
         ]);
     }
-    table(&rows)
+    let other = if answer.direction == "in" { "out" } else { "in" };
+    format!("traffic {}; --direction {other} shows the other\n{}", answer.direction, table(&rows))
 }
 
 fn exporters_text(answer: &FlowExporters) -> String {

@@ -241,10 +241,11 @@ fn topology_tree(topology: &Topology, now: Millis) -> String {
         if !matches!(site.state, SiteStateView::Here | SiteStateView::Live) {
             let _ = writeln!(
                 text,
-                "note: {} is {}: what it holds open was true {} ago",
+                "note: {} is {}: what it holds open was true {}",
                 site.site,
                 site_state(site.state),
-                age(site.as_of, now)
+                site.as_of
+                    .map_or("nobody knows when".into(), |at| format!("{} ago", age(Some(at), now)))
             );
         }
     }

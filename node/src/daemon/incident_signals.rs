@@ -93,7 +93,8 @@ impl Tenant {
     /// What the topology says of a target.
     fn resolve(&self, target: &NodeId, now: Millis) -> Resolved {
         let graph = self.graph();
-        let names = graph.folding(now).names(target);
+        let folding = graph.folding(now);
+        let names = folding.names(target);
         let around = SnapshotFilter {
             around: Some((target.clone(), 1)),
             fold_aliases: true,
@@ -107,7 +108,8 @@ impl Tenant {
         };
         let near = near.into_iter().map(|node| node.id).filter(|id| telling(id.kind()));
         let near: Vec<NodeId> = near.filter(|id| !names.contains(id)).take(MAX_NEAR).collect();
-        Resolved { names, near }
+        let apart = folding.ambiguous.to_vec();
+        Resolved { names, near, apart }
     }
 
     /// Now, by the mesh's clock: incidents, what is done to them, and pages are dated by it.

@@ -227,7 +227,11 @@ impl Incidents {
         let Some(kind) = report.kind.strip_suffix("_failed") else { return Sight::Unknown };
         let kind = [Box::<str>::from(kind)];
         // A name that means another thing here is another thing.
-        let here = |anchor: &&Anchor| Anchor::of(anchor.node(), &self.place) == **anchor;
+        let here = |anchor: &&Anchor| {
+            let node = anchor.node();
+            **anchor == Anchor::of(node, &self.place)
+                || **anchor == Anchor::of_own(node, &self.place)
+        };
         let mut names = report.anchors.iter().filter(here).map(Anchor::node);
         let target = names.find(|name| probes.looks_at(name, &kind));
         target.map_or(Sight::Unknown, |target| probes.sight(target, &kind))

@@ -491,6 +491,16 @@ mod tests {
                 "good": { "metricSource": { "type": "holm", "spec": { "table": "active_results",
                     "where": "target = 'https://192.0.2.7/cart' AND success AND error <> 'host-9'" } } },
                 "total": { "metricSource": { "type": "holm", "spec": { "table": "active_results" } } } } } } } }"#;
+        let probed =
+            text.replace("target = 'https://192.0.2.7/cart'", "probed = '198.51.100.7:443'");
+        let (definition, problem) = read("shop", &probed, Millis(0));
+        assert!(
+            problem.is_none()
+                && touches(
+                    &definition.expect("good"),
+                    &[&"host:198.51.100.7".parse().expect("an id")]
+                )
+        );
         let (definition, problem) = read("shop", text, Millis(0));
         assert_eq!(problem, None);
         let definition = definition.expect("good");

@@ -2079,6 +2079,8 @@ export interface components {
             rerouted_paths: components["schemas"]["PairsSideBySide"];
             right: components["schemas"]["ImpactView"];
             stranded_paths: components["schemas"]["PairsSideBySide"];
+            stranded_prefixes: components["schemas"]["SideBySide"];
+            stranded_services: components["schemas"]["SideBySide"];
         };
         /** @description The parts of the topology, largest first, and how many there are. */
         ComponentList: {
@@ -2824,6 +2826,10 @@ export interface components {
             rerouted_paths: number;
             /** Format: int64 */
             stranded_paths: number;
+            /** Format: int64 */
+            stranded_prefixes: number;
+            /** Format: int64 */
+            stranded_services: number;
         };
         /** @description What breaks if the targets fail. */
         ImpactView: {
@@ -2852,6 +2858,10 @@ export interface components {
             rerouted_paths: components["schemas"]["ReroutedPathView"][];
             /** @description Pairs whose only way is across what is drained: they keep it. */
             stranded_paths: components["schemas"]["BrokenPathView"][];
+            /** @description Prefixes to which there is no way but over what is drained. */
+            stranded_prefixes: string[];
+            /** @description Services that go on calling what is drained, and are not impacted by what fails. */
+            stranded_services: components["schemas"]["ImpactedServiceView"][];
             totals: components["schemas"]["ImpactTotals"];
         };
         /** @description A prefix behind what fails. */

@@ -45,7 +45,7 @@ fn worked() -> f64 {
 fn resolved(number: u32) -> Resolved {
     let named = format!("host:h{number}.example.org").parse().expect("valid");
     let near = [number ^ 1, number ^ 2].map(target).into();
-    Resolved { names: vec![named], near }
+    Resolved { names: vec![named], near, apart: Vec::new() }
 }
 
 fn id(place: &Place, key: &str) -> RecordId {

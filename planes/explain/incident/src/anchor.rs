@@ -50,10 +50,20 @@ impl Anchor {
             AddressScope::Machine => format!("machine:{site}/{own}"),
             AddressScope::Site if !plan.is_empty() => format!("plan:{plan}"),
             AddressScope::Site => format!("site:{site}"),
-            AddressScope::Global if is_of_one_site(&node) => format!("site:{site}"),
+            AddressScope::Global if is_local(&node) && !plan.is_empty() => format!("plan:{plan}"),
+            AddressScope::Global if is_local(&node) => format!("site:{site}"),
             AddressScope::Global => String::new(),
         };
         Self { realm: realm.into(), node }
+    }
+
+    /// The same of a name by which sites are known to mean several things.
+    pub fn of_own(node: &NodeId, place: &Place) -> Self {
+        let anchor = Self::of(node, place);
+        match &*anchor.realm {
+            "" => Self { realm: format!("site:{}", place.site).into(), ..anchor },
+            _ => anchor,
+        }
     }
 
     /// An anchor as it was recorded.
@@ -89,17 +99,15 @@ impl fmt::Display for Anchor {
     }
 }
 
-/// Whether a name that is no address is only known to mean something at the site that says it. A name of
-/// the public DNS means the same everywhere; special-use ones (RFC 6761, 6762, 8375) and bare ones do not.
-fn is_of_one_site(node: &NodeId) -> bool {
-    const LOCAL: [&str; 6] = ["local", "localhost", "internal", "lan", "home", "arpa"];
+/// Whether a name that is no address is one of a site's own by its kind: special-use names of links and homes
+/// (RFC 6761, 6762, 8375). Others mean the same everywhere unless sites claim different names for them.
+fn is_local(node: &NodeId) -> bool {
+    const LOCAL: [&str; 5] = ["local", "localhost", "lan", "home", "arpa"];
     match node.kind() {
-        NodeKind::Device => true,
         NodeKind::Host | NodeKind::Hop if node.name().parse::<IpAddr>().is_ok() => false,
-        NodeKind::Host | NodeKind::Hop => match node.name().rsplit_once('.') {
-            Some((_, last)) => LOCAL.contains(&last),
-            None => true,
-        },
+        NodeKind::Host | NodeKind::Hop => {
+            LOCAL.contains(&node.name().rsplit_once('.').map_or(node.name(), |(_, last)| last))
+        }
         _ => false,
     }
 }
@@ -111,6 +119,8 @@ pub struct Resolved {
     pub names: Vec<NodeId>,
     /// What is one edge away from it.
     pub near: Vec<NodeId>,
+    /// Which of all these names, in order, sites use for several things.
+    pub apart: Vec<NodeId>,
 }
 
 impl Resolved {
@@ -122,7 +132,11 @@ impl Resolved {
         place: &Place,
     ) -> (Vec<Anchor>, Vec<Anchor>) {
         let sorted = |nodes: &mut dyn Iterator<Item = &NodeId>| {
-            let mut anchors: Vec<Anchor> = nodes.map(|node| Anchor::of(node, place)).collect();
+            let anchor = |node: &NodeId| match self.apart.binary_search(node) {
+                Ok(_) => Anchor::of_own(node, place),
+                Err(_) => Anchor::of(node, place),
+            };
+            let mut anchors: Vec<Anchor> = nodes.map(anchor).collect();
             anchors.sort_unstable();
             anchors.dedup();
             anchors
@@ -229,17 +243,24 @@ mod tests {
             ("hop:192.0.2.7", "host:192.0.2.7"),
             ("host:10.0.0.5", "host:10.0.0.5@site:a"),
             ("host:127.0.0.1", "host:127.0.0.1@machine:a/n1"),
-            ("host:web", "host:web@site:a"),
+            ("host:web", "host:web"),
+            ("host:db.internal", "host:db.internal"),
+            ("host:localhost", "host:localhost@site:a"),
             ("host:www.example.org", "host:www.example.org"),
             ("host:printer.local", "host:printer.local@site:a"),
-            ("device:sw1", "device:sw1@site:a"),
+            ("device:sw1", "device:sw1"),
             ("prefix:10.0.0.0/8", "prefix:10.0.0.0/8@site:a"),
             ("service:web", "service:web"),
             ("site:b", "site:b"),
         ] {
             assert_eq!(shown(node, "a", ""), anchor);
         }
-        assert_eq!(shown("host:10.0.0.5", "a", "office"), shown("host:10.0.0.5", "b", "office"));
+        for node in ["host:10.0.0.5", "host:printer.local"] {
+            assert_eq!(shown(node, "a", "office"), shown(node, "b", "office"));
+        }
+        let own = |node: &str| Anchor::of_own(&node.parse().expect("valid"), &place("a", "office"));
+        assert_eq!(own("host:web").to_string(), "host:web@site:a");
+        assert_eq!(own("host:10.0.0.5").to_string(), "host:10.0.0.5@plan:office");
     }
 
     #[test]
@@ -260,7 +281,7 @@ mod tests {
         let names = (0..40).map(|i| format!("host:192.0.2.{i}").parse().expect("valid")).collect();
         let target: NodeId = "host:web".parse().expect("valid");
         let place = place("a", "");
-        let (anchors, _) = Resolved { names, near: Vec::new() }.anchors(&target, None, &place);
+        let (anchors, _) = Resolved { names, ..Resolved::default() }.anchors(&target, None, &place);
         assert_eq!(anchors.len(), MAX_ANCHORS);
         assert!(anchors.contains(&Anchor::of(&target, &place)) && anchors.is_sorted());
     }

@@ -137,6 +137,22 @@ fn vantages_say_where_the_trouble_is() {
 }
 
 #[test]
+fn a_bare_name_and_a_device_are_one_thing_unless_sites_claim_different_names_for_it() {
+    for target in ["host:db1", "host:db1.internal", "device:core-sw1"] {
+        let mut sites = ["berlin", "tokyo", "lima"].map(Site::new);
+        sites.iter_mut().for_each(|site| site.raise("tcp_failed", target, 5 * MINUTE));
+        let one = only(&judged(&sites, 6 * MINUTE));
+        assert_eq!((one.verdict.as_str(), one.reports.len()), ("target_down", 3), "{target}");
+        let mut sites = ["berlin", "tokyo"].map(Site::new);
+        for site in &mut sites {
+            site.names_apart(target);
+            site.raise("tcp_failed", target, 5 * MINUTE);
+        }
+        assert_eq!(judged(&sites, 6 * MINUTE).incidents().len(), 2, "{target}");
+    }
+}
+
+#[test]
 fn a_cut_takes_back_no_word_of_before_and_none_that_is_still_said_after_it() {
     const TARGET: &str = "host:192.0.2.7";
     let site = |name: &str, from: u64, to: Option<u64>, cut: (u64, Option<u64>)| {

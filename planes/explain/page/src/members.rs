@@ -118,7 +118,9 @@ impl Members {
                 seen.candidate = false;
             }
         }
-        self.seen.retain(|_, seen| seen.live || seen.candidate);
+        // One that left before it was counted on may be back, and have taken what is its own meanwhile.
+        let lately = |seen: &Seen| now.since(seen.since) < HOLD_MS;
+        self.seen.retain(|_, seen| seen.live || seen.candidate || lately(seen));
         let room = MAX_FOLLOWED.saturating_sub(self.seen.len());
         for pager in here.into_iter().take(room) {
             self.seen.insert(pager, Seen { since: now, live: true, candidate: false });
@@ -141,9 +143,9 @@ impl Members {
         own.into_iter().chain(others).collect()
     }
 
-    /// Who is coming and no candidate yet.
+    /// Who is coming and no candidate yet, or was a moment ago.
     pub fn joining(&self) -> impl Iterator<Item = &Pager> {
-        let joining = self.seen.iter().filter(|(_, seen)| seen.live && !seen.candidate);
+        let joining = self.seen.iter().filter(|(_, seen)| !seen.candidate);
         joining.map(|(pager, _)| pager)
     }
 }

@@ -233,7 +233,9 @@ fn told_by(connector: &Connector, error: &lettre::transport::smtp::Error) -> Str
             said.push_str(&cause);
         }
     }
-    let mut said = escape::clean(&said);
+    // A library's address of its own manual is nothing for people.
+    let said = said.split(": https://docs.rs").next().unwrap_or_default();
+    let mut said = escape::clean(said);
     if connector.secret_text().len() >= 4 {
         said = said.replace(connector.secret_text(), "…");
     }

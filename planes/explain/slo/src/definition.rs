@@ -257,8 +257,9 @@ impl Definition {
         };
         let filters = sources.into_iter().filter_map(|source| source.filter.as_ref());
         let named = |column: &str| {
-            const NAMING: [&str; 6] = [
+            const NAMING: [&str; 7] = [
                 "target",
+                "probed",
                 "service.name",
                 "server.address",
                 "destination.address",

@@ -10,10 +10,10 @@ import { count } from "../../parts/format";
 import { PickList } from "../../parts/pick";
 import { Freshness, Notes, Same, Side } from "./Side";
 
-type List = "broken_paths" | "rerouted_paths" | "stranded_paths" | "impacted_services" | "impacted_prefixes" | "disconnected" | "impacted_slos";
+type List = "broken_paths" | "rerouted_paths" | "stranded_paths" | "stranded_services" | "stranded_prefixes" | "impacted_services" | "impacted_prefixes" | "disconnected" | "impacted_slos";
 type Part = "only_left" | "both" | "only_right";
 const LISTS: readonly [List, string][] = [
-  ["broken_paths", "Paths that break"], ["rerouted_paths", "Go another way"], ["stranded_paths", "Keep a drained way"], ["impacted_services", "Services that need it"], ["impacted_prefixes", "Prefixes behind"], ["disconnected", "Cut off"], ["impacted_slos", "SLOs touched"],
+  ["broken_paths", "Paths that break"], ["rerouted_paths", "Go another way"], ["stranded_paths", "Keep a drained way"], ["stranded_services", "Go on calling it"], ["stranded_prefixes", "No other way to"], ["impacted_services", "Services that need it"], ["impacted_prefixes", "Prefixes behind"], ["disconnected", "Cut off"], ["impacted_slos", "SLOs touched"],
 ];
 const PARTS: readonly [Part, string][] = [["only_left", "only A"], ["both", "both"], ["only_right", "only B"]];
 

@@ -15,7 +15,9 @@ use crate::{Draft, Headers, MAX_BODY_BYTES, Provider, Signed};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// It is no JSON.
-    #[error("the body is not JSON: {0}")]
+    #[error(
+        "the body is not JSON: {0}; where the sender lets you choose, its content type is application/json"
+    )]
     NotJson(String),
     /// Something in it is not as it should be.
     #[error("{path}: {what}")]

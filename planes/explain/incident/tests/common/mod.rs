@@ -49,7 +49,14 @@ impl Site {
 
     pub fn knows(&mut self, target: &str, names: &[&str], near: &[&str]) {
         let all = |ids: &[&str]| ids.iter().map(|id| node(id)).collect();
-        self.names.insert(node(target), Resolved { names: all(names), near: all(near) });
+        self.names
+            .insert(node(target), Resolved { names: all(names), near: all(near), apart: vec![] });
+    }
+
+    /// Other sites claim other names for it.
+    pub fn names_apart(&mut self, target: &str) {
+        self.names
+            .insert(node(target), Resolved { apart: vec![node(target)], ..Resolved::default() });
     }
 
     fn id(&self, key: &str) -> RecordId {
