@@ -46,7 +46,9 @@ function Lists({ answer }: { answer: SideBySide }) {
   const url = useUrl();
   const setUrl = useSetUrl();
   const [chosen, setChosen] = useState<[List, Part] | null>(null);
-  const cells = LISTS.flatMap(([list]) => PARTS.map(([part]): [List, Part] => [list, part]));
+  // What stays is of drains alone; the room is for what is listed below.
+  const lists = LISTS.filter(([of]) => !of.startsWith("stranded_") || PARTS.some(([side]) => answer[of].totals[side] > 0));
+  const cells = lists.flatMap(([list]) => PARTS.map(([part]): [List, Part] => [list, part]));
   // Until a number is chosen: the first that is not zero.
   const [list, part] = chosen ?? cells.find(([of, side]) => answer[of].totals[side] > 0) ?? ["broken_paths", "both"];
   const rows = answer[list][part].map((each) => (typeof each === "string" ? { id: each, name: each } : { id: each.to, name: `${each.from} → ${each.to}` }));
@@ -56,7 +58,7 @@ function Lists({ answer }: { answer: SideBySide }) {
       <table className="plain sides-table">
         <thead><tr><th><span className="sr">What</span></th>{PARTS.map(([id, name]) => <th key={id} className="num" scope="col">{name}</th>)}</tr></thead>
         <tbody>
-          {LISTS.map(([of, name]) => (
+          {lists.map(([of, name]) => (
             <tr key={of}>
               <th scope="row">{name}</th>
               {PARTS.map(([side, where]) => {
