@@ -233,8 +233,8 @@ fn told_by(connector: &Connector, error: &lettre::transport::smtp::Error) -> Str
             said.push_str(&cause);
         }
     }
-    // A library's address of its own manual is nothing for people.
-    let said = said.split(": https://docs.rs").next().unwrap_or_default();
+    // The address of a library's manual is nothing for people.
+    let said = said.split(": https://").next().unwrap_or_default();
     let mut said = escape::clean(said);
     if connector.secret_text().len() >= 4 {
         said = said.replace(connector.secret_text(), "…");
