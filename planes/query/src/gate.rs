@@ -246,11 +246,16 @@ impl Gate<'_> {
 
 /// `a || b` as a function, whose results are bounded.
 fn joined(ends: [Box<Expr>; 2]) -> Expr {
-    let args = ends.map(|end| FunctionArg::Unnamed(FunctionArgExpr::Expr(*end)));
+    call(crate::grown::JOINED, ends.map(|end| *end))
+}
+
+/// A function of SQL with these arguments.
+pub(crate) fn call(name: &str, args: [Expr; 2]) -> Expr {
+    let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
     let list =
         FunctionArgumentList { duplicate_treatment: None, args: args.into(), clauses: Vec::new() };
     Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(crate::grown::JOINED)]),
+        name: ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(list),

@@ -9,10 +9,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, Value, VisitMut, VisitorMut,
-};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Value, VisitMut, VisitorMut};
 use datafusion::sql::unparser::expr_to_sql;
 use holm_model::Millis;
 
@@ -114,20 +111,7 @@ fn written(what: What, at: Millis) -> Option<SqlExpr> {
     // A cast in SQL has no way to name a time zone.
     let whole = SqlExpr::value(Value::Number(ns.to_string(), false));
     let kind = Value::SingleQuotedString(what.data_type().to_string());
-    let args = [whole, SqlExpr::value(kind)];
-    let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
-    let list =
-        FunctionArgumentList { duplicate_treatment: None, args: args.into(), clauses: Vec::new() };
-    Some(SqlExpr::Function(Function {
-        name: ObjectName::from(vec![Ident::new("arrow_cast")]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(list),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    }))
+    Some(crate::gate::call("arrow_cast", [whole, SqlExpr::value(kind)]))
 }
 
 /// One of them.
