@@ -3,12 +3,13 @@
 //! Each moment has its own names for what it shows. What the two show is one thing if it has a name in common, and an
 //! edge also if both draw it between the same ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use holm_model::{EdgeId, ElementId, IntervalSet, Millis, NodeId};
+use holm_model::{EdgeId, EdgeKind, ElementId, IntervalSet, Millis};
 
-use crate::diff::{Part, all_intervals};
+use crate::diff::{Part, all_intervals, are_open};
 use crate::joining::Joined;
+use crate::order::Order;
 use crate::records::Records;
 use crate::topology::{EdgeSlot, NodeIndex, NodeSlot};
 use crate::{ChangedElement, Diff, TopologyGraph, UnknownAttributes};
@@ -41,8 +42,28 @@ impl Both<'_> {
     }
 }
 
-/// Edges by what a picture shows them as; what is within one thing is not shown.
-type Drawn<'a> = BTreeMap<EdgeId, Vec<&'a EdgeSlot>>;
+/// What a picture draws an edge as: from, kind, to.
+type Drawing = (NodeIndex, EdgeKind, NodeIndex);
+
+/// Edges by what a picture draws them as, those of one drawing in order of their ids; what is within one thing is
+/// not drawn.
+#[derive(Default)]
+struct Drawn<'a>(Vec<(Drawing, &'a EdgeSlot)>);
+
+impl<'a> Drawn<'a> {
+    /// The edges drawn as one, for each.
+    fn each(&self) -> impl Iterator<Item = (Drawing, Vec<&'a EdgeSlot>)> {
+        let alike = self.0.chunk_by(|(a, _), (b, _)| a == b);
+        alike.map(|edges| (edges[0].0, edges.iter().map(|(_, edge)| *edge).collect()))
+    }
+
+    /// The edges drawn as `drawing`.
+    fn of(&self, drawing: Drawing) -> impl Iterator<Item = &'a EdgeSlot> {
+        let first = self.0.partition_point(|(other, _)| *other < drawing);
+        let alike = self.0[first..].iter().take_while(move |(other, _)| *other == drawing);
+        alike.map(|(_, edge)| *edge)
+    }
+}
 
 impl<'a> Found<'a> {
     /// Something with one name at both moments.
@@ -142,7 +163,7 @@ impl<'a> Found<'a> {
 
     fn exists(&self, names: &[NodeIndex], at: Millis) -> bool {
         let slots: Vec<&NodeSlot> = self.slots(names, NodeIndex::MAX);
-        self.graph.existence(&slots, &self.part.heard).contains(at)
+        self.graph.exists_at(&slots, &self.part.heard, at)
     }
 
     /// Names against their order, the shown one last: of two values written in one moment its own is the one.
@@ -158,81 +179,89 @@ impl<'a> Found<'a> {
 
     pub(crate) fn edges(&mut self) {
         let Part { before, joined, .. } = self.part;
-        let (mut then, mut now, mut both) = (Drawn::new(), Drawn::new(), Drawn::new());
+        let [mut then, mut now, mut both] = [const { Drawn(Vec::new()) }; 3];
         for edge in self.graph.edges.iter().flatten() {
             if self.is_settled(edge.from) && self.is_settled(edge.to) {
                 let has_one = |node| joined.shown(node) == node && joined.others(node).is_empty();
-                match self.drawn_as(edge, joined) {
-                    Some(id) if has_one(edge.from) && has_one(edge.to) => {
-                        self.take_one(ElementId::Edge(id), &edge.records);
+                match drawn_as(edge, joined) {
+                    Some(drawing) if has_one(edge.from) && has_one(edge.to) => {
+                        if let Some(id) = self.id(drawing) {
+                            self.take_one(id, &edge.records);
+                        }
                     }
-                    Some(id) => both.entry(id).or_default().push(edge),
+                    Some(drawing) => both.0.push((drawing, edge)),
                     None => {}
                 }
                 continue;
             }
             for (drawn, names) in [(&mut then, before), (&mut now, joined)] {
-                if let Some(id) = self.drawn_as(edge, names) {
-                    drawn.entry(id).or_default().push(edge);
-                }
+                drawn.0.extend(drawn_as(edge, names).map(|drawing| (drawing, edge)));
             }
         }
-        let all = then.values_mut().chain(now.values_mut()).chain(both.values_mut());
-        for parts in all.filter(|parts| parts.len() > 1) {
-            parts.sort_by_cached_key(|edge| self.graph.edge_id(edge));
+        let order = self.graph.order();
+        for Drawn(edges) in [&mut then, &mut now, &mut both] {
+            edges.sort_unstable_by_key(|(drawing, edge)| (*drawing, order.of_edge(edge)));
         }
-        for (id, parts) in both {
+        for (drawing, parts) in both.each() {
+            let Some(id) = self.id(drawing) else { continue };
             let records = records_of(&parts);
             let when = all_intervals(&records, &self.part.heard);
-            self.take_both(ElementId::Edge(id), when, records);
+            self.take_both(id, when, records);
         }
-        for (id, parts) in &now {
-            if !self.any(parts, self.to) {
-                continue;
-            }
-            let earlier = self.parts(parts, id, before, &then);
+        for (drawing, parts) in now.each() {
+            let Some(id) = self.id(drawing).filter(|_| self.any(&parts, self.to)) else { continue };
+            let earlier = parts_of((drawing, &parts), before, &then, &order);
             let was = self.any(&earlier, self.from);
-            let [records, after] = [&earlier, parts].map(|edges| records_of(edges));
+            let [records, after] = [&earlier, &parts].map(|edges| records_of(edges));
             let when = all_intervals(&records, &self.part.heard);
-            let id = ElementId::Edge(id.clone());
             self.take(Both { id, when, was, is: true, before: records, after });
         }
-        for (id, parts) in &then {
-            let later = self.parts(parts, id, joined, &now);
-            if self.any(parts, self.from) && !self.any(&later, self.to) {
-                self.take(Both::gone(ElementId::Edge(id.clone())));
+        for (drawing, parts) in then.each() {
+            let Some(id) = self.id(drawing).filter(|_| self.any(&parts, self.from)) else {
+                continue;
+            };
+            let later = parts_of((drawing, &parts), joined, &now, &order);
+            if !self.any(&later, self.to) {
+                self.take(Both::gone(id));
             }
         }
-    }
-
-    /// Edges with all that the other moment draws as one with any of them, and what it draws by their id.
-    fn parts(
-        &self,
-        edges: &[&'a EdgeSlot],
-        id: &EdgeId,
-        names: &Joined,
-        drawn: &Drawn<'a>,
-    ) -> Vec<&'a EdgeSlot> {
-        let ids = edges.iter().filter_map(|edge| self.drawn_as(edge, names));
-        let ids: BTreeSet<EdgeId> = ids.chain([id.clone()]).collect();
-        let all = ids.iter().filter_map(|id| drawn.get(id)).flatten().chain(edges);
-        let by_id: BTreeMap<Option<EdgeId>, &'a EdgeSlot> =
-            all.map(|edge| (self.graph.edge_id(edge), *edge)).collect();
-        by_id.into_values().collect()
     }
 
     fn any(&self, edges: &[&'a EdgeSlot], at: Millis) -> bool {
-        all_intervals(&records_of(edges), &self.part.heard).contains(at)
+        edges.iter().any(|edge| are_open(&edge.records, &self.part.heard, at))
     }
 
-    /// What a picture with these names shows an edge as.
-    fn drawn_as(&self, edge: &EdgeSlot, names: &Joined) -> Option<EdgeId> {
-        let (from, to) = (names.shown(edge.from), names.shown(edge.to));
-        let id = |node: NodeIndex| -> Option<NodeId> { self.graph.id_of(node).cloned() };
-        let is_within = from == to && edge.from != edge.to;
-        (!is_within).then_some(())?;
-        Some(EdgeId { from: id(from)?, kind: edge.kind, to: id(to)? })
+    fn id(&self, (from, kind, to): Drawing) -> Option<ElementId> {
+        let id = |node: NodeIndex| self.graph.id_of(node).cloned();
+        Some(ElementId::Edge(EdgeId { from: id(from)?, kind, to: id(to)? }))
     }
+}
+
+/// What a picture with these names draws an edge as.
+fn drawn_as(edge: &EdgeSlot, names: &Joined) -> Option<Drawing> {
+    let (from, to) = (names.shown(edge.from), names.shown(edge.to));
+    let is_within = from == to && edge.from != edge.to;
+    (!is_within).then_some((from, edge.kind, to))
+}
+
+/// Edges with all that the other moment draws as one with any of them, and what it draws as they are drawn; in order
+/// of their ids.
+fn parts_of<'a>(
+    (drawing, edges): (Drawing, &[&'a EdgeSlot]),
+    names: &Joined,
+    drawn: &Drawn<'a>,
+    order: &Order,
+) -> Vec<&'a EdgeSlot> {
+    let mut drawings: Vec<Drawing> =
+        edges.iter().filter_map(|edge| drawn_as(edge, names)).collect();
+    drawings.push(drawing);
+    drawings.sort_unstable();
+    drawings.dedup();
+    let all = drawings.into_iter().flat_map(|drawing| drawn.of(drawing));
+    let mut all: Vec<_> = all.chain(edges.iter().copied()).collect();
+    all.sort_unstable_by_key(|edge| order.of_edge(edge));
+    all.dedup_by_key(|edge| order.of_edge(edge));
+    all
 }
 
 fn records_of<'a>(edges: &[&'a EdgeSlot]) -> Vec<&'a Records> {

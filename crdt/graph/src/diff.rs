@@ -198,12 +198,22 @@ impl TopologyGraph {
 
     /// When a node was there: as any site says, or as an edge that ends in it or a path over it.
     pub(crate) fn existence(&self, names: &[&NodeSlot], heard: &Heard) -> IntervalSet {
-        let implied: Vec<_> = names.iter().flat_map(|node| self.implied(node)).collect();
-        let counts = |site| heard.as_ref().is_none_or(|heard| heard.contains(site));
-        let implied = implied.iter().filter(|(site, _)| counts(site));
-        let implied = implied.flat_map(|(_, set)| set.as_slice()).copied();
-        let own = names.iter().flat_map(|node| intervals(&node.records, heard));
-        IntervalSet::from_intervals(own.chain(implied))
+        let all = names.iter().flat_map(|node| self.about(node));
+        IntervalSet::from_intervals(all.flat_map(|records| intervals(records, heard)))
+    }
+
+    /// Whether a node is there at `at`, as [`Self::existence`] has it.
+    pub(crate) fn exists_at(&self, names: &[&NodeSlot], heard: &Heard, at: Millis) -> bool {
+        names.iter().flat_map(|node| self.about(node)).any(|records| are_open(records, heard, at))
+    }
+
+    /// What is said of a node, of its edges and of the paths over it.
+    fn about<'a>(&'a self, node: &'a NodeSlot) -> impl Iterator<Item = &'a Records> {
+        let edges = node.out.iter().chain(&node.into);
+        let edges = edges.filter_map(|&edge| self.edges[edge as usize].as_ref());
+        let paths = node.paths.iter().filter_map(|&path| self.paths.get(path));
+        let paths = paths.map(|path| &path.records);
+        std::iter::once(&node.records).chain(edges.map(|edge| &edge.records)).chain(paths)
     }
 }
 
@@ -217,6 +227,11 @@ pub(crate) struct Part {
     pub(crate) heard: Heard,
     /// Only these elements; `None` for all, paths and aliases among them.
     pub(crate) shown: Option<BTreeSet<ElementId>>,
+}
+
+/// Whether any site that counts says that it is there at `at`.
+pub(crate) fn are_open(records: &Records, heard: &Heard, at: Millis) -> bool {
+    told(records, heard).any(|(_, record)| record.intervals.contains(at))
 }
 
 /// The records of the sites that count.

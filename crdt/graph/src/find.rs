@@ -26,8 +26,11 @@ impl ElementsOf {
     }
 
     pub(crate) fn keep(&mut self, limit: usize) {
+        if limit < self.items.len() {
+            self.items.select_nth_unstable(limit);
+            self.items.truncate(limit);
+        }
         self.items.sort_unstable();
-        self.items.truncate(limit);
     }
 }
 

@@ -3,8 +3,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use holm_model::EdgeKind;
+
 use crate::TopologyGraph;
-use crate::topology::NodeIndex;
+use crate::topology::{EdgeSlot, NodeIndex};
 
 /// The order of the nodes.
 #[derive(Debug, Default)]
@@ -14,6 +16,13 @@ pub(crate) struct Order {
     pub(crate) nodes: Vec<NodeIndex>,
     /// Where each node stands in it.
     pub(crate) rank: Vec<u32>,
+}
+
+impl Order {
+    /// Where an edge stands among all edges in order of their ids.
+    pub(crate) fn of_edge(&self, edge: &EdgeSlot) -> (u32, EdgeKind, u32) {
+        (self.rank[edge.from as usize], edge.kind, self.rank[edge.to as usize])
+    }
 }
 
 /// The last order that was asked for.
