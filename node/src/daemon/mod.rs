@@ -18,6 +18,7 @@ mod links;
 mod mesh_clock;
 mod moments;
 mod pages;
+mod peer_clocks;
 mod planes;
 mod policy_edit;
 mod probe_tests;

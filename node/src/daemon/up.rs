@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::documents::{Calls, Documents};
+use super::peer_clocks::PeerClocks;
 use super::planes::Supervised;
 use super::roster::Roster;
 use super::rows::{Flows, Rows};
@@ -347,6 +348,9 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
         peers: peers.clone(),
     };
     let context = |health| context_of(&tenant, health);
+    for tenant in state.tenants.all() {
+        tenant.tests.runner.know_clocks(PeerClocks::of(state));
+    }
     let mut planes = state.planes();
     let active = &config.planes.active;
     // The planes observe for the first tenant; tests of the others run beside them.

@@ -202,3 +202,39 @@ fn scripts_sip_a_key_for_stamp_and_dnssec() {
     let refused = node.place.holm(&["test", "create", file.to_str().expect("a path")]);
     refused.failed_naming(&["steps", "authorization", "header_files"]);
 }
+
+#[test]
+fn delays_of_one_way_are_told_where_the_mesh_bounds_the_clocks() {
+    let lab = Lab::new();
+    let berlin = lab.found("berlin").start_with(&[
+        ("HOLM_PLANES_ACTIVE_ENABLED", "true"),
+        ("HOLM_PLANES_ACTIVE_ALLOW", "[\"127.0.0.0/8\"]"),
+    ]);
+    let tokyo = lab.join(&berlin, "tokyo");
+    let ip = tokyo.mesh.ip();
+    let port = UdpSocket::bind((ip, 0)).and_then(|free| free.local_addr()).expect("bound").port();
+    let file = berlin.place.dir.join("stamp.yaml");
+    let test = format!(
+        "kind: Test\nname: ways\nprobe: stamp\ntarget: {ip}\nport: {port}\ninterval: 1s\nsites: {{ names: [berlin] }}\n",
+    );
+    std::fs::write(&file, test).expect("written");
+    berlin.place.holm(&["test", "create", file.to_str().expect("a path")]).succeeded();
+    let listen = format!("{ip}:{port}");
+    let _tokyo = tokyo.start_with(&[
+        ("HOLM_PLANES_ACTIVE_ENABLED", "true"),
+        ("HOLM_PLANES_ACTIVE_STAMP_LISTEN", &listen),
+    ]);
+    let row = within("tokyo's clock is known, and its reflector answers", WHILE, || {
+        latest(&berlin, "ways")
+            .filter(|row| row.get("stamp.one_way.error_ms").is_some_and(Value::is_number))
+    });
+    let number = |column: &str| row[column].as_f64().unwrap_or_else(|| panic!("{column}: {row}"));
+    let (error, trip) = (number("stamp.one_way.error_ms"), number("stamp.rtt.avg_ms"));
+    let (out, back) = (number("stamp.forward.avg_ms"), number("stamp.backward.avg_ms"));
+    // Both ways make the round trip, and no way is less than nothing by more than the error.
+    assert!((out + back - trip).abs() < 2.0 && out + error >= 0.0 && back + error >= 0.0, "{row}");
+    assert!(
+        number("stamp.forward.jitter_ms") >= 0.0
+            && row.get("stamp.one_way.contradicted").is_none_or(Value::is_null)
+    );
+}

@@ -10,6 +10,7 @@
 
 mod assign;
 mod budget;
+mod clocks;
 mod config;
 mod guard;
 mod outcome;
@@ -32,6 +33,7 @@ mod voice;
 
 pub use assign::{Chosen, Member, Part, REGION, chosen, runs_at};
 pub use budget::LeftOut;
+pub use clocks::Clocks;
 pub use config::{
     Config, DnsTransport, Dnssec, Family, HttpVersion, Identity, ProbeKind, SipTransport, Target,
     TlsScan,

@@ -57,7 +57,7 @@ impl Plane for ActivePlane {
             let tests = run_tests(&self.config, &self.tests, context.clone(), shutdown.clone());
             if self.own {
                 reflect(&self.config, &context, &shutdown).await;
-                let own = run_own(&self.config, context, shutdown);
+                let own = run_own(&self.config, &self.tests, context, shutdown);
                 tokio::select! {
                     ended = own => ended,
                     ended = tests => ended,
@@ -133,6 +133,7 @@ fn random(within: u64) -> u64 {
 /// Probes the other sites and the configured targets.
 async fn run_own(
     config: &Config,
+    tests: &TestRunner,
     mut context: PlaneContext,
     shutdown: CancellationToken,
 ) -> Result<(), PlaneError> {
@@ -142,6 +143,7 @@ async fn run_own(
         anchors: dns::dnssec::Anchors::of(&config.dns_anchors).map_err(PlaneError)?,
         resolver: Resolver::default(),
         typicals: Typicals::default(),
+        clocks: tests.clocks(),
     });
     let mut lane = Lane::new(config.max_concurrent);
     context.peers.mark_changed();

@@ -15,7 +15,7 @@ use crate::plane::probe_of;
 use crate::probes::{Dial, Gate, Probe, Resolver, Roots, Shared, dns};
 use crate::schedule::Job;
 use crate::typical::Typicals;
-use crate::{Config, DnsTrace, Guard, Test};
+use crate::{Clocks, Config, DnsTrace, Guard, Test};
 
 /// Most tests of which it is counted by name what was left out.
 const MAX_COUNTED: usize = 20_000;
@@ -77,6 +77,7 @@ pub struct TestRunner {
     assigned: watch::Sender<Arc<Vec<Arc<Test>>>>,
     left_out: Mutex<BTreeMap<(Box<str>, LeftOut), u64>>,
     shared: OnceLock<Arc<Shared>>,
+    clocks: OnceLock<Arc<dyn Clocks>>,
 }
 
 impl TestRunner {
@@ -93,7 +94,17 @@ impl TestRunner {
             assigned: watch::channel(Arc::default()).0,
             left_out: Mutex::default(),
             shared: OnceLock::new(),
+            clocks: OnceLock::new(),
         }
+    }
+
+    /// Whose clocks are known, for delays of one way. To be told before anything runs; what is told later is not taken.
+    pub fn know_clocks(&self, clocks: Arc<dyn Clocks>) {
+        let _ = self.clocks.set(clocks);
+    }
+
+    pub(crate) fn clocks(&self) -> Arc<dyn Clocks> {
+        self.clocks.get().map_or_else(|| Arc::new(()) as Arc<dyn Clocks>, Arc::clone)
     }
 
     /// Makes these the tests that run here; whether they are others than before.
@@ -168,6 +179,7 @@ impl TestRunner {
                 anchors: dns::dnssec::Anchors::of(&self.config.dns_anchors).unwrap_or_default(),
                 resolver: Resolver::default(),
                 typicals: Typicals::default(),
+                clocks: self.clocks(),
             })
         })
     }

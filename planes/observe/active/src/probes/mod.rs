@@ -27,7 +27,7 @@ pub(crate) use tls::probe::Look as TlsLook;
 use crate::outcome::Outcome;
 use crate::typical::Typicals;
 use crate::voice::{Codec, voice};
-use crate::{Dnssec, Family, ProbeKind};
+use crate::{Clocks, Dnssec, Family, ProbeKind};
 
 /// One probe with its parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) anchors: dns::dnssec::Anchors,
     pub(crate) resolver: Resolver,
     pub(crate) typicals: Typicals,
+    pub(crate) clocks: Arc<dyn Clocks>,
 }
 
 impl Probe {
@@ -99,7 +100,8 @@ impl Probe {
                     sip::probe(options, *family, &shared.roots, limit, dial).await
                 }
                 Self::Stamp { session, family, voice } => {
-                    heard(stamp::probe(session, *family, limit, dial).await, *voice)
+                    let clocks = &*shared.clocks;
+                    heard(stamp::probe(session, *family, limit, dial, clocks).await, *voice)
                 }
                 Self::Tcp { host, port, family } => {
                     tcp::probe(host, *port, *family, limit, dial).await

@@ -2,6 +2,7 @@
 //! authentication, as TWAMP Light speaks it too, or with a key that both have.
 
 pub(crate) mod authentic;
+mod one_way;
 pub(crate) mod reflector;
 mod wire;
 
@@ -12,10 +13,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rand::RngExt;
 
 use super::Dial;
+use super::icmp::Statistics;
 use super::series::{self, Answer, Names};
-use crate::Family;
 use crate::outcome::Outcome;
+use crate::{Clocks, Family};
 use authentic::Key;
+use one_way::{Differences, Moments};
 use wire::{ErrorEstimate, Ntp, Reflected, Sent};
 
 /// Where reflectors listen (RFC 8762 §4.1).
@@ -68,8 +71,10 @@ pub(crate) async fn probe(
     family: Family,
     limit: Duration,
     dial: &Dial<'_>,
+    clocks: &dyn Clocks,
 ) -> Outcome {
-    let until = Instant::now() + limit;
+    let begun = Instant::now();
+    let until = begun + limit;
     let mut outcome = Outcome::default();
     let key = match session.key().await {
         Ok(key) => key,
@@ -110,20 +115,22 @@ pub(crate) async fn probe(
         };
         let (found, reply) = read(reply, &sent.lock().unwrap_or_else(PoisonError::into_inner));
         if let (Answer::To(_), Some(reply)) = (found, reply) {
-            replies.push(reply);
+            replies.push((reply, now()));
         }
         found
     };
     let series = series::run(&socket, session.count, until, made, read).await;
     let first = |number: u16| {
-        replies.iter().find(|reply: &&Reflected| reply.sent.sequence == u32::from(number))
+        let of = |(reply, _): &&(Reflected, Ntp)| reply.sent.sequence == u32::from(number);
+        replies.iter().find(of).map(|(reply, here)| (reply, *here))
     };
-    let (mut rtts, mut held, mut odd) = (Vec::new(), Vec::new(), 0);
+    let (mut rtts, mut held, mut moments, mut odd) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for (number, ms) in &series.answers {
         // What the reflector took is by its own clock, and no longer than all.
-        let inside = first(*number).and_then(Reflected::held_ms);
+        let inside = first(*number).and_then(|(reply, _)| reply.held_ms());
         match inside.filter(|inside| inside <= ms) {
             Some(inside) => {
+                moments.extend(first(*number).and_then(|(reply, here)| moments_of(reply, here)));
                 rtts.push(ms - inside);
                 held.push(inside);
             }
@@ -137,11 +144,12 @@ pub(crate) async fn probe(
     if !held.is_empty() {
         outcome.metric("stamp.reflector.avg_ms", held.iter().sum::<f64>() / held.len() as f64);
     }
+    each_delay(&moments, begun.elapsed(), || clocks.ahead_ns(address.ip()), &mut outcome);
     let pairs: Vec<(u32, u32)> = series
         .answers
         .iter()
         .filter_map(|(number, _)| first(*number))
-        .map(|reply| (reply.sent.sequence, reply.sequence))
+        .map(|(reply, _)| (reply.sent.sequence, reply.sequence))
         .collect();
     if let Some(ways) = each_way(u32::from(series.sent), &pairs) {
         outcome.metric("stamp.loss.forward", f64::from(ways.forward));
@@ -157,6 +165,49 @@ pub(crate) async fn probe(
         outcome.metric("stamp.packets.unauthentic", f64::from(unauthentic));
     }
     series.report(&rtts, &NAMES, (address, what), outcome)
+}
+
+fn moments_of(reply: &Reflected, here: Ntp) -> Option<Moments> {
+    let Reflected { sent, received_at, at, .. } = reply;
+    reply.is_ntp().then_some(Moments { sent: sent.at, there: *received_at, back: *at, here })
+}
+
+/// What each way took, where that is known, and by how much that changed, which is known without.
+fn each_delay(
+    moments: &[Moments],
+    session: Duration,
+    ahead_ns: impl FnOnce() -> Option<(i64, i64)>,
+    outcome: &mut Outcome,
+) {
+    let differences = Differences::of(moments);
+    let jitter = |ns: &[i64]| {
+        let ms: Vec<f64> = ns.iter().map(|ns| *ns as f64 / 1e6).collect();
+        Statistics::of(&ms).and_then(|statistics| statistics.jitter)
+    };
+    for (name, ns) in [
+        ("stamp.forward.jitter_ms", &differences.forward),
+        ("stamp.backward.jitter_ms", &differences.backward),
+    ] {
+        if let Some(jitter) = jitter(ns) {
+            outcome.metric(name, jitter);
+        }
+    }
+    let Some(ahead_ns) = ahead_ns().filter(|_| !moments.is_empty()) else { return };
+    let Some(ways) = differences.one_way(ahead_ns, session) else {
+        outcome.metric("stamp.one_way.contradicted", moments.len() as f64);
+        return;
+    };
+    for (name, value) in [
+        ("stamp.forward.min_ms", ways.forward.min),
+        ("stamp.forward.avg_ms", ways.forward.avg),
+        ("stamp.forward.max_ms", ways.forward.max),
+        ("stamp.backward.min_ms", ways.backward.min),
+        ("stamp.backward.avg_ms", ways.backward.avg),
+        ("stamp.backward.max_ms", ways.backward.max),
+        ("stamp.one_way.error_ms", ways.error_ms),
+    ] {
+        outcome.metric(name, value);
+    }
 }
 
 /// Whether an answer is to one of these packets: the reflector repeats its number and its moment.
@@ -209,6 +260,16 @@ mod tests {
     use std::net::SocketAddr;
     use tokio::net::UdpSocket;
 
+    /// The clock of every address is ahead within these.
+    #[derive(Debug)]
+    struct Known((i64, i64));
+
+    impl Clocks for Known {
+        fn ahead_ns(&self, _: std::net::IpAddr) -> Option<(i64, i64)> {
+            Some(self.0)
+        }
+    }
+
     fn metric(outcome: &Outcome, column: &str) -> Option<f64> {
         outcome.metrics.iter().find(|(name, _)| *name == column).map(|(_, value)| *value)
     }
@@ -249,7 +310,8 @@ mod tests {
     async fn run(address: SocketAddr, count: u16, limit: Duration) -> Outcome {
         let session =
             Session { host: address.ip().to_string(), port: address.port(), count, key: None };
-        probe(&session, Family::Any, limit, &Dial::open(&Resolver::default())).await
+        let clocks = Known((-1_000_000, 1_000_000));
+        probe(&session, Family::Any, limit, &Dial::open(&Resolver::default()), &clocks).await
     }
 
     #[tokio::test]
@@ -275,6 +337,11 @@ mod tests {
         // The round trip is of loopback: what a busy machine takes is not in it 60 ms long.
         let all = metric(&outcome, "stamp.reflector.avg_ms").expect("held");
         assert!(metric(&outcome, "stamp.rtt.min_ms").is_some_and(|ms| ms < all), "{outcome:?}");
+        let told = |column: &str| metric(&outcome, column).expect(column);
+        let both = told("stamp.forward.avg_ms") + told("stamp.backward.avg_ms");
+        assert!((both - told("stamp.rtt.avg_ms")).abs() < 5.0, "{outcome:?}");
+        assert!(told("stamp.one_way.error_ms") <= told("stamp.rtt.min_ms").max(1.0) + 1.0);
+        assert!(told("stamp.forward.jitter_ms") >= 0.0);
     }
 
     #[tokio::test]

@@ -153,7 +153,9 @@ mod tests {
         key: Option<(String, Option<std::path::PathBuf>)>,
     ) -> Outcome {
         let session = Session { host: "127.0.0.1".into(), port: address.port(), count: 4, key };
-        probe(&session, Family::Any, limit, &Dial::open(&Resolver::default())).await
+        let resolver = Resolver::default();
+        let dial = Dial::open(&resolver);
+        probe(&session, Family::Any, limit, &dial, &()).await
     }
 
     #[tokio::test]

@@ -20,6 +20,12 @@ impl Ntp {
         Self((seconds.wrapping_add(TO_1970) << 32) | (fraction as u64))
     }
 
+    /// Nanoseconds since `earlier`, negative before it: by less than 68 years.
+    pub(crate) fn ns_since(self, earlier: Self) -> i64 {
+        let parts = self.0.wrapping_sub(earlier.0).cast_signed();
+        ((i128::from(parts) * 1_000_000_000) >> 32) as i64
+    }
+
     /// Milliseconds since `earlier`, if this is not before it: by less than 68 years.
     pub(crate) fn ms_since(self, earlier: Self) -> Option<f64> {
         let parts = self.0.wrapping_sub(earlier.0);
@@ -61,9 +67,14 @@ pub(crate) struct Reflected {
 }
 
 impl Reflected {
+    /// Whether its moments are of the clock that ours are of; PTP's run ahead of UTC by the leap seconds.
+    pub(crate) fn is_ntp(&self) -> bool {
+        self.error.0 & PTP == 0
+    }
+
     /// How long the reflector had the packet, in milliseconds by its own clock; `None` if its moments cannot be.
     pub(crate) fn held_ms(&self) -> Option<f64> {
-        if self.error.0 & PTP == 0 {
+        if self.is_ntp() {
             return self.at.ms_since(self.received_at);
         }
         // PTP's truncated format (IEEE 1588-2008): seconds, and nanoseconds of one.
