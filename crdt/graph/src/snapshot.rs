@@ -181,8 +181,11 @@ impl TopologyGraph {
         let unknown = || UnknownNode { node: centre.clone(), at: *at };
         let (named, _) = self.node_named(centre).ok_or_else(unknown)?;
         let centre = joined.shown(named);
-        let there = self.presence_of(centre, asked);
-        // The centre stands, whatever kinds are wanted around it.
+        let mut there = self.presence_of(centre, asked);
+        // The centre stands, whatever kinds are wanted around it: then by what tells of it otherwise.
+        if there.since.is_none() {
+            there = self.presence_by(centre, asked, |_| true);
+        }
         if there.since.is_none() {
             return Err(unknown());
         }
@@ -231,18 +234,28 @@ impl TopologyGraph {
     /// Who says that what is shown as `node` is there: of it, of an edge that ends in it, of a path over
     /// it.
     fn presence_of(&self, node: NodeIndex, asked: &Asked<'_>) -> Presence {
+        self.presence_by(node, asked, |kind| asked.wants(kind))
+    }
+
+    /// The same by edges of some kinds.
+    fn presence_by(
+        &self,
+        node: NodeIndex,
+        asked: &Asked<'_>,
+        wants: impl Fn(EdgeKind) -> bool,
+    ) -> Presence {
         let Asked { at, heard, joined, .. } = asked;
         let mut all = Presence::default();
         for slot in joined.all(node).filter_map(|n| self.nodes[n as usize].as_ref()) {
             all.join(&presence_at(&slot.records, *at, heard));
             for &edge in slot.out.iter().chain(&slot.into) {
                 if let Some(edge) = self.edges[edge as usize].as_ref()
-                    && asked.wants(edge.kind)
+                    && wants(edge.kind)
                 {
                     all.join(&presence_at(&edge.records, *at, heard));
                 }
             }
-            if asked.wants(EdgeKind::Path) {
+            if wants(EdgeKind::Path) {
                 for path in slot.paths.iter().filter_map(|&path| self.paths.get(path)) {
                     all.join(&presence_at(&path.records, *at, heard));
                 }

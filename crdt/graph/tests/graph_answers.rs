@@ -83,10 +83,29 @@ fn an_unknown_node_is_an_error_and_not_an_empty_answer() {
     graph.snapshot(Millis(3), &around("service:a")).expect_err("not there yet");
     graph.neighbours(&node("host:nowhere"), Millis(25)).expect_err("unknown");
     graph.neighbours(&node("service:a"), Millis(1)).expect_err("not there yet");
+    // What is there by its edges alone is there also where none of those kinds is wanted.
+    let routes = Some(vec![EdgeKind::Routing]);
+    let alone = SnapshotFilter { edge_kinds: routes.clone(), ..around("host:d") };
+    let alone = graph.snapshot(Millis(25), &alone).expect("it is there");
+    assert_eq!((alone.nodes.len(), alone.edges.len(), alone.nodes[0].since), (1, 0, Millis(5)));
+    let gone = SnapshotFilter { edge_kinds: routes, ..around("service:b") };
+    graph.snapshot(Millis(3), &gone).expect_err("not there yet, whatever is wanted");
     let next = graph.neighbours(&node("service:b"), Millis(25)).expect("it is there");
     assert_eq!(next.len(), 2);
     assert_eq!((next[0].node.clone(), next[0].direction), (node("host:c"), Direction::Out));
     assert_eq!((next[1].node.clone(), next[1].direction), (node("service:a"), Direction::In));
+}
+
+#[test]
+fn what_changed_around_what_is_gone_can_be_asked() {
+    let mut graph = chain();
+    graph.apply(&site("berlin"), element("service:gone|flow|service:b", 12, Some(40), "1", 12));
+    let around = Some((node("service:gone"), 1));
+    let part = SnapshotFilter { around, fold_aliases: true, ..Default::default() };
+    let diff = graph.diff_of_part(&part, Millis(25), Millis(50), 10);
+    let vanished: Vec<String> = diff.vanished.items.iter().map(ToString::to_string).collect();
+    assert_eq!(vanished, ["service:gone|flow|service:b", "service:gone"]);
+    assert_eq!((diff.appeared.total, diff.changed_total), (0, 0));
 }
 
 #[test]

@@ -147,8 +147,6 @@ pub(super) fn freshness(state: &NodeState, tenant: &Tenant, now: Millis) -> Fres
         .into_iter()
         .map(|report| {
             let SiteFreshness { site, as_of, state } = report.freshness;
-            // Not heard since this node started: its documents say at least as of when they are.
-            let as_of = as_of.or_else(|| tenant.replica.last_written_by(&site));
             SiteFreshnessView { site, as_of: as_of.map(Timestamp), state: site_state(state) }
         })
         .collect();

@@ -183,9 +183,20 @@ fn told_of_other_times(graph: &TopologyGraph, id: &ElementId, when: &str) -> Opt
 }
 
 /// The error for a node around which nothing can be shown at `at`.
-pub(super) fn no_centre(asked: &Asked, at: Option<Millis>, centre: &NodeId) -> ApiError {
+pub(super) fn no_centre(
+    asked: &Asked,
+    at: Option<Millis>,
+    centre: &NodeId,
+    sites: &Option<Vec<SiteId>>,
+) -> ApiError {
     let when = at.map_or_else(|| "now".into(), |at| format!("at {}", Timestamp(at)));
     let text = centre.to_string();
+    if let Some(sites) = sites {
+        let told = said_by_others(&asked.graph(), centre, at.unwrap_or(asked.now), sites);
+        if let Some(told) = told {
+            return ApiError::not_found(told);
+        }
+    }
     if let Some(error) = recorded(asked, &ElementId::Node(centre.clone()), &when) {
         return error;
     }
@@ -195,6 +206,28 @@ pub(super) fn no_centre(asked: &Asked, at: Option<Millis>, centre: &NodeId) -> A
         }
         Err(error) => error,
     }
+}
+
+/// Who speaks of a node at a moment, if none of these sites does and others do.
+fn said_by_others(
+    graph: &TopologyGraph,
+    centre: &NodeId,
+    at: Millis,
+    sites: &[SiteId],
+) -> Option<String> {
+    let around = Some((centre.clone(), 1));
+    let all = SnapshotFilter { around, fold_aliases: true, ..SnapshotFilter::default() };
+    let all = graph.snapshot(at, &all).ok()?;
+    let node = all.nodes.iter().find(|node| node.id == *centre).or_else(|| all.nodes.first())?;
+    let list = |sites: &[SiteId]| {
+        let named: Vec<&str> = sites.iter().take(SUGGESTIONS).map(SiteId::as_str).collect();
+        named.join(", ")
+    };
+    Some(format!(
+        "{centre} is nothing that {} speaks of at that time; of it speaks {}",
+        list(sites),
+        list(&node.sites)
+    ))
 }
 
 /// The error for an element that no site ever recorded.
@@ -324,5 +357,21 @@ mod tests {
         let since = told("host:here").expect("it is known");
         assert!(since.ends_with("it is there since 1970-01-01T00:00:04.000Z"), "{since}");
         assert_eq!(told("host:never"), None);
+    }
+
+    #[test]
+    fn who_speaks_of_a_node_is_told_where_those_who_were_asked_for_do_not() {
+        let mut graph = TopologyGraph::new();
+        record(&mut graph, "berlin", "service:web|flow|host:x", 1_000, Some(3_000));
+        let asked = |site: &str, at| {
+            let sites = [site.parse().expect("valid")];
+            said_by_others(&graph, &"service:web".parse().expect("valid"), Millis(at), &sites)
+        };
+        let told = asked("tokyo", 2_000).expect("berlin speaks of it");
+        assert_eq!(
+            told,
+            "service:web is nothing that tokyo speaks of at that time; of it speaks berlin"
+        );
+        assert_eq!(asked("tokyo", 4_000), None, "nobody does");
     }
 }

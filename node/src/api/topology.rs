@@ -84,7 +84,13 @@ pub(crate) async fn topology(
             let snapshot = graph.snapshot(at, &filter);
             (snapshot, graph.generation(), graph.digest(), graph.earliest())
         };
-        let snapshot = snapshot.map_err(|error| names::no_centre(asked, asked_at, &error.node))?;
+        // Around what is gone nothing lies any more; what became of it is what changed.
+        let was_there = |since| asked.graph().snapshot(since, &filter).is_ok();
+        let snapshot = match snapshot {
+            Err(_) if since.is_some_and(was_there) => holm_graph::Snapshot::default(),
+            snapshot => snapshot
+                .map_err(|error| names::no_centre(asked, asked_at, &error.node, &filter.sites))?,
+        };
         asked.go_on()?;
         let changes = since.map(|since| asked.graph().diff_of_part(&filter, since, at, limit));
         asked.go_on()?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use holm_graph::PathView;
-use holm_model::{EdgeKind, Millis, NodeKind};
+use holm_graph::{PathView, TopologyGraph};
+use holm_model::{EdgeKind, IntervalSet, Millis, NodeKind};
 use holm_moment::{
     LayeredRoute, LayeredRoutes, Metric, Moment, ObservedPath, RouteLayer, RouteQuery,
 };
@@ -110,9 +110,29 @@ pub(crate) async fn paths(
     let limit = limit(query.limit, 100)?;
     answer(state, &caller, move |asked| {
         let moment = asked.moment(at)?;
+        let named = |moment: &Moment| -> Result<(u32, u32), ApiError> {
+            let from = names::node(asked, moment, "from", &query.from)?;
+            Ok((from, names::node(asked, moment, "to", &query.to)?))
+        };
+        let ends = match (named(&moment), since) {
+            (Err(error), Some(since)) => {
+                let last = last_of_both(&asked.graph(), [&query.from, &query.to], (since, until));
+                let last = last.ok_or(error)?;
+                let then = asked.moment(Some(last))?;
+                let seen = seen(asked, &then, named(&then)?, (since, until), limit);
+                return Ok(only_seen(asked, (at, last), &query, seen));
+            }
+            (ends, _) => ends?,
+        };
+        if ends.0 == ends.1 {
+            return Err(ApiError::bad_request(format!(
+                "from and to are one thing: {}",
+                moment.named(ends.0)
+            )));
+        }
         let routes = RouteQuery {
-            from: names::node(asked, &moment, "from", &query.from)?,
-            to: names::node(asked, &moment, "to", &query.to)?,
+            from: ends.0,
+            to: ends.1,
             metric: match query.metric {
                 MetricView::Hops => Metric::Hops,
                 MetricView::Latency => Metric::Latency,
@@ -122,7 +142,6 @@ pub(crate) async fn paths(
             only_through: None,
             count,
         };
-        let ends = (routes.from, routes.to);
         let seen = since.map(|since| seen(asked, &moment, ends, (since, until), limit));
         asked.go_on()?;
         let layers = layers(query.layer, query.kind, moment.node(ends.0).kind())?;
@@ -157,6 +176,54 @@ pub(crate) async fn paths(
         })
     })
     .await
+}
+
+/// The last moment of a window at which both of two nodes were there, if the one or the other is not at its end.
+fn last_of_both(
+    graph: &TopologyGraph,
+    ends: [&str; 2],
+    (since, until): (Millis, Millis),
+) -> Option<Millis> {
+    let [from, to] = ends.map(|name| {
+        let element = graph.element(&names::id(name).ok()?)?;
+        let said = element.sites.iter().flat_map(|site| site.intervals.as_slice()).copied();
+        Some(IntervalSet::from_intervals(said))
+    });
+    let (from, to) = (from?, to?);
+    let intervals = from.as_slice().iter().chain(to.as_slice());
+    let lasts =
+        intervals.filter_map(|interval| interval.to).map(|end| Millis(end.0.saturating_sub(1)));
+    let within = lasts.filter(|last| since <= *last && *last < until);
+    within.filter(|last| from.contains(*last) && to.contains(*last)).max()
+}
+
+/// The answer about a window at whose end one of the two is not there any more: what was seen in it.
+fn only_seen(
+    asked: &Asked,
+    (at, last): (Option<Millis>, Millis),
+    query: &WaysQuery,
+    seen: SeenPathList,
+) -> WaysView {
+    let mut coverage = asked.coverage(at);
+    let last = Timestamp(last);
+    coverage.notes.push(format!(
+        "{} and {} were last there together at {last}: there is no way between them at the end of the window",
+        query.from, query.to
+    ));
+    WaysView {
+        at: asked.as_of(at),
+        live: at.is_none(),
+        layer: LayerView::of(RouteLayer::Network),
+        directed: query.directed.unwrap_or(true),
+        routes: Vec::new(),
+        complete: true,
+        observed: Vec::new(),
+        observed_total: 0,
+        seen: Some(seen),
+        ecmp_width: 0,
+        coverage,
+        freshness: asked.freshness(),
+    }
 }
 
 fn observed_view(path: ObservedPath) -> ObservedPathView {
@@ -245,4 +312,26 @@ fn step(moment: &Moment, asked: &impl Fn(EdgeKind) -> bool, from: u32, to: u32) 
         return StepView { direction: DirectionView::In, kinds, same_place: false };
     }
     StepView { direction: DirectionView::Out, kinds, same_place: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::record;
+
+    #[test]
+    fn the_last_moment_of_both_is_the_end_of_the_one_that_went_first() {
+        let mut graph = TopologyGraph::new();
+        record(&mut graph, "berlin", "service:web", 1_000, Some(3_000));
+        record(&mut graph, "tokyo", "service:web", 5_000, Some(6_000));
+        record(&mut graph, "berlin", "service:checkout|flow|host:x", 2_000, None);
+        let last = |to: &str, since, until| {
+            last_of_both(&graph, ["service:web", to], (Millis(since), Millis(until)))
+        };
+        assert_eq!(last("service:checkout", 0, 9_000), Some(Millis(5_999)));
+        assert_eq!(last("service:checkout", 0, 4_000), Some(Millis(2_999)));
+        assert_eq!(last("service:checkout", 7_000, 9_000), None, "not in the window");
+        assert_eq!(last("service:nobody", 0, 9_000), None);
+        assert_eq!(last("no id", 0, 9_000), None);
+    }
 }

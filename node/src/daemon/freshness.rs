@@ -62,6 +62,8 @@ impl NodeState {
             members.entry(member.site.clone()).or_default().push(member.clone());
         }
         let label = self.label(tenant);
+        let held = self.tenants.of(tenant);
+        let written = |site: &SiteId| held.as_ref()?.replica.last_written_by(site);
         let thresholds = FreshnessThresholds {
             stale_after_ms: millis(self.config.mesh.stale_after),
             silent_after_ms: millis(self.config.mesh.unreachable_after),
@@ -80,7 +82,9 @@ impl NodeState {
                 } else {
                     link_state(&members, last_heard, lease, now)
                 };
-                let freshness = judge_freshness(site, as_of, link, now, thresholds);
+                let mut freshness = judge_freshness(site, as_of, link, now, thresholds);
+                // Not heard since this node started: its documents say at least as of when they are.
+                freshness.as_of = freshness.as_of.or_else(|| written(&freshness.site));
                 SiteReport { freshness, last_heard, members }
             })
             .collect()

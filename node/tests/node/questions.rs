@@ -138,6 +138,16 @@ fn a_site_that_fails_takes_its_probed_paths_with_it_and_any_node_can_tell() {
     let early = berlin.get("/v1/topology/element?id=site:tokyo&at=1000");
     assert_eq!(early["there"], false, "{early}");
 
+    // A host is there by its edges, also where edges of other kinds are asked for; and not to berlin's eyes alone.
+    let alone = berlin.get(&format!("/v1/topology?from=host:{host}&kinds=routing"));
+    assert_eq!((&alone["total"]["nodes"], &alone["total"]["edges"]), (&json!(1), &json!(0)));
+    let not_told = berlin.place.client().get("/v1/topology?from=site:tokyo&site=berlin");
+    assert_eq!(not_told.status, 404, "{}", not_told.body);
+    assert!(not_told.error().1.ends_with("of it speaks tokyo"), "{}", not_told.body);
+    let itself = berlin.place.client().get("/v1/topology/paths?from=agent:berlin&to=agent:berlin");
+    assert_eq!(itself.status, 400, "{}", itself.body);
+    assert!(itself.error().1.contains("one thing: agent:berlin"), "{}", itself.body);
+
     let part = json!({ "target": "site:tokyo", "drain": ["agent:tokyo"] });
     let part = berlin.place.client().post("/v1/topology/whatif", &part);
     assert_eq!(part.status, 422, "{}", part.body);
