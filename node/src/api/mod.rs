@@ -34,6 +34,7 @@ mod ingest;
 mod ingest_changes;
 mod ingest_pages;
 pub(crate) mod matrix;
+pub(crate) mod throughput;
 mod mesh;
 pub(crate) mod mesh_types;
 mod mesh_view;
@@ -155,6 +156,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         ingest_changes::ingest,
         ingest_pages::hear,
         matrix::matrix,
+        throughput::throughput,
         mesh::digest,
         mesh::forget,
         mesh_view::mesh,
@@ -360,6 +362,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/mesh", get(mesh_view::mesh))
         .route("/v1/mesh/digest", get(mesh::digest))
         .route("/v1/mesh/matrix", get(matrix::matrix))
+        .route("/v1/mesh/throughput", post(throughput::throughput))
         .route("/v1/mesh/gone", post(mesh::forget))
         .route("/v1/mesh/revocations", get(mesh::list_revocations).post(mesh::revoke_node))
         .route("/v1/join-tokens", get(enrol::list_join_tokens).post(enrol::create_join_token))

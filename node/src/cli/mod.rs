@@ -23,6 +23,7 @@ mod slo;
 mod tenant;
 mod test;
 mod test_path;
+mod throughput;
 mod tls;
 mod trace;
 
@@ -183,6 +184,8 @@ pub(crate) enum MeshCommand {
     Init(MeshInitArgs),
     /// What every site measures to every other: loss, round trip, jitter, one way.
     Matrix(test::MatrixArgs),
+    /// How much the way to another site carries: bytes over the mesh's own connection, within a budget.
+    Throughput(throughput::ThroughputArgs),
     /// Sign another node's issuer request with the root.
     SignIssuer(SignIssuerArgs),
     /// The mesh at a glance: who reaches whom, how far each site lags, what was dropped.
@@ -457,6 +460,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Mesh(MeshCommand::Forget(args)) => mesh::forget(&args).await,
         Command::Mesh(MeshCommand::Init(args)) => mesh::init(&args),
         Command::Mesh(MeshCommand::Matrix(args)) => test::matrix(&args).await,
+        Command::Mesh(MeshCommand::Throughput(args)) => throughput::run(args).await,
         Command::Mesh(MeshCommand::SignIssuer(args)) => mesh::sign_issuer(&args),
         Command::Mesh(MeshCommand::Top(args)) => mesh_top::run(args).await,
         Command::Join(args) => mesh::join(args).await,

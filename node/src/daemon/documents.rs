@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 use super::links::LINKS_METHOD;
 use super::probe_tests_once::TEST_METHOD;
 use super::query::QUERY_METHOD;
+use super::throughput::THROUGHPUT_METHOD;
 use super::roster::Roster;
 use super::state::{Change, NodeState, Topic};
 use super::views::VIEW_METHOD;
@@ -120,6 +121,10 @@ impl RpcHandler for Calls {
             TEST_METHOD => {
                 let state = self.state.upgrade().ok_or(STOPPING)?;
                 state.answer_test(peer, body)
+            }
+            THROUGHPUT_METHOD => {
+                let state = self.state.upgrade().ok_or(STOPPING)?;
+                state.answer_throughput(peer, body)
             }
             QUERY_METHOD => {
                 let state = self.state.upgrade().ok_or(STOPPING)?;

@@ -17,6 +17,7 @@ use super::planes::Supervised;
 use super::query::Queries;
 use super::roster::Roster;
 use super::tenancy::acts;
+use super::throughput::Runs;
 use super::views::Views;
 use super::{Credentials, GitOps, Tenant, Tenants};
 use crate::api::{Ingest, Questions, ServeCounters, Throttle};
@@ -124,6 +125,8 @@ pub(crate) struct NodeState {
     pub(super) plain_api: Option<SocketAddr>,
     /// Tests that are run once for other nodes now.
     pub(super) tests_for_others: AtomicUsize,
+    /// How much ways carry, on request.
+    pub(super) throughput: Runs,
     requests: AtomicU64,
     failed_requests: AtomicU64,
     /// Random, so that ids of two runs differ.
@@ -146,6 +149,7 @@ pub(super) struct Parts {
 impl NodeState {
     pub(super) fn new(parts: Parts) -> Arc<Self> {
         let Parts { config, layout, identity, mesh_file, issuing, .. } = parts;
+        let throughput = Runs::new(config.planes.active.throughput_bytes_per_hour);
         Arc::new(Self {
             config,
             layout,
@@ -174,6 +178,7 @@ impl NodeState {
             api: OnceLock::new(),
             plain_api: parts.plain_api,
             tests_for_others: AtomicUsize::new(0),
+            throughput,
             requests: AtomicU64::new(0),
             failed_requests: AtomicU64::new(0),
             request_prefix: rand::random(),

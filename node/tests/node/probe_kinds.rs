@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{Lab, Running, within};
+use crate::common::{Lab, Running, agree, within};
 
 const WHILE: Duration = Duration::from_secs(120);
 
@@ -237,4 +237,48 @@ fn delays_of_one_way_are_told_where_the_mesh_bounds_the_clocks() {
         number("stamp.forward.jitter_ms") >= 0.0
             && row.get("stamp.one_way.contradicted").is_none_or(Value::is_null)
     );
+}
+
+#[test]
+fn throughput_is_measured_on_request_and_within_its_budget_at_both_ends() {
+    let lab = Lab::new();
+    let hourly = ("HOLM_PLANES_ACTIVE_THROUGHPUT_BYTES_PER_HOUR", "20000000");
+    let berlin = lab.found("berlin").start_with(&[hourly]);
+    let tokyo = lab.join(&berlin, "tokyo").start();
+    agree(&[&berlin, &tokyo]);
+    let ask = |body: Value| tokyo.place.client().post("/v1/mesh/throughput", &body);
+    let both = json!({ "site": "berlin", "bytes": 4_000_000 });
+    let found = within("both ways are measured", WHILE, || {
+        let answer = ask(both.clone());
+        let found = (answer.status == 200).then(|| answer.json())?;
+        (found["errors"] == json!([])).then_some(found)
+    });
+    for way in ["up", "down"] {
+        assert_eq!(found[way]["bytes"], 4_000_000, "{found}");
+        assert!(found[way]["mbit_s"].as_f64() > Some(0.0), "{found}");
+    }
+    let left = found["left_bytes"].as_u64().expect("a number");
+    assert!(left <= (1 << 30) - 8_000_000, "{found}");
+    let kept = within("it is kept as rows", WHILE, || {
+        let results = tokyo.get("/v1/results?probe=throughput&limit=10");
+        (results["items"].as_array()?.len() >= 2).then_some(results)
+    });
+    assert!(kept.to_string().contains("berlin"), "{kept}");
+    // berlin has less than 12 MB left of its hour: more is refused there, though this node has them.
+    let refused = ask(json!({ "site": "berlin", "bytes": 19_000_000, "direction": "up" })).json();
+    let why = refused["errors"][0].as_str().unwrap_or_default();
+    assert!(why.contains("throughput_bytes_per_hour") && refused["up"].is_null(), "{refused}");
+    for (body, status, part) in [
+        (json!({ "site": "osaka" }), 404, "osaka"),
+        (json!({ "site": "tokyo" }), 422, "own"),
+        (json!({ "site": "berlin", "node": "nobody" }), 404, "nobody"),
+        (json!({ "site": "berlin", "bytes": 1 }), 422, "bytes:"),
+        (json!({ "site": "berlin", "ms": 1_000_000 }), 422, "ms:"),
+    ] {
+        let answer = ask(body);
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert!(answer.error().1.contains(part) || part == "nobody", "{}", answer.body);
+    }
+    let printed = tokyo.place.holm(&["mesh", "throughput", "berlin", "--mib", "1"]).succeeded();
+    assert!(printed.contains("Mbit/s") && printed.contains("down"), "{printed}");
 }

@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { DnsTrace, PairMatrix, ResultsPage, TestCheck, TestDetail, TestList, TestPath, TestRun, TestsApplied, TlsPosture, AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
+import type { ThroughputAnswer, DnsTrace, PairMatrix, ResultsPage, TestCheck, TestDetail, TestList, TestPath, TestRun, TestsApplied, TlsPosture, AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -249,6 +249,7 @@ export const api = {
   tlsPosture: (signal?: AbortSignal) => get<TlsPosture>(`/v1/tls/posture?limit=${MOST_ALERTS}`, signal),
   dnsTrace: (name: string, type: string) => post<DnsTrace>("/v1/dns/trace", { name, type }),
   matrix: (signal?: AbortSignal) => get<PairMatrix>("/v1/mesh/matrix", signal),
+  throughput: (site: string, bytes: number) => post<ThroughputAnswer>("/v1/mesh/throughput", { site, bytes }),
   silences: (signal?: AbortSignal) => get<SilenceList>("/v1/alerts/silences", signal),
   createSilence: (silence: { matchers: Record<string, string>; until: string; comment: string }) => post<Silence>("/v1/alerts/silences", silence),
   removeSilence: (id: string) => remove(`/v1/alerts/silences/${encodeURIComponent(id)}`),

@@ -742,6 +742,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/mesh/throughput": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Measures how much the way to another site carries: bytes over the mesh's own connection to it, within budgets at both
+         *     ends (`planes.active.throughput_bytes_per_hour`). One run at a time; the result is kept as rows of `active_results`.
+         */
+        post: operations["throughput"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/paging/connectors": {
         parameters: {
             query?: never;
@@ -4939,6 +4959,62 @@ export interface components {
             /** @description The sites that run it, as this node knows them now. */
             runs_at: string[];
         };
+        /** @description How much the way between two sites carried. */
+        ThroughputAnswer: {
+            down: components["schemas"]["ThroughputView"] | null;
+            /** @description Why a way that was asked for is missing. */
+            errors: string[];
+            /**
+             * Format: int64
+             * @description Bytes that runs may send here within the hour.
+             */
+            left_bytes: number;
+            node: string;
+            site: string;
+            up: components["schemas"]["ThroughputView"] | null;
+        };
+        /** @description What is to be measured. */
+        ThroughputRequest: {
+            /**
+             * Format: int64
+             * @description Most bytes that are sent, each way: 131,072 to 268,435,456; 33,554,432 otherwise.
+             */
+            bytes?: number | null;
+            /** @description `up` (from this node to the other), `down`, or `both` (otherwise), one after the other. */
+            direction?: components["schemas"]["Ways"];
+            /**
+             * Format: int64
+             * @description For so long at most, each way, in ms: 100 to 20,000; 5,000 otherwise.
+             */
+            ms?: number | null;
+            /** @description Its node, where it has several; the first that is connected otherwise. */
+            node?: string | null;
+            /** @description The other site. */
+            site: string;
+        };
+        /** @description What one way carried. */
+        ThroughputView: {
+            /**
+             * Format: double
+             * @description Megabits a second in its best second.
+             */
+            best_mbit_s: number;
+            /**
+             * Format: int64
+             * @description Bytes that were through.
+             */
+            bytes: number;
+            /**
+             * Format: double
+             * @description Megabits (10^6) a second over all of it, its beginning included.
+             */
+            mbit_s: number;
+            /**
+             * Format: double
+             * @description In so many ms.
+             */
+            ms: number;
+        };
         /**
          * Format: date-time
          * @description A moment as the API writes it.
@@ -5096,6 +5172,11 @@ export interface components {
             at: components["schemas"]["Timestamp"] | null;
             state: components["schemas"]["GrantStateView"];
         };
+        /**
+         * @description Which ways are measured.
+         * @enum {string}
+         */
+        Ways: "up" | "down" | "both";
         /** @description The ways between two nodes. */
         WaysView: {
             at: components["schemas"]["Timestamp"];
@@ -7530,6 +7611,62 @@ export interface operations {
                 };
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    throughput: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ThroughputRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThroughputAnswer"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

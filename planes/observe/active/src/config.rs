@@ -72,6 +72,8 @@ pub struct Config {
     pub address_probes_per_second: f64,
     /// Probes of all tests to one address at once: 1 to 1,000.
     pub address_at_once: u32,
+    /// Bytes an hour that runs of throughput may send with this node, in both roles and ways: up to 10^12; 0 for none.
+    pub throughput_bytes_per_hour: u64,
 }
 
 impl Default for Config {
@@ -101,6 +103,7 @@ impl Default for Config {
             tenant_bytes_per_second: 2_000_000.0,
             address_probes_per_second: 20.0,
             address_at_once: 4,
+            throughput_bytes_per_hour: 1 << 30,
         }
     }
 }
@@ -265,6 +268,9 @@ impl Config {
         }
         if !(1..=1_000).contains(&self.address_at_once) {
             return Err("planes.active.address_at_once: it goes from 1 to 1,000".into());
+        }
+        if self.throughput_bytes_per_hour > 1_000_000_000_000 {
+            return Err("planes.active.throughput_bytes_per_hour: it goes from 0 to 10^12".into());
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ import { ExportMenu, Table, type Column } from "../../parts/table";
 import { Pairs } from "./Pairs";
 import { Policies } from "./Policies";
 import { Posture } from "./Posture";
+import { Throughput } from "./Throughput";
 import { Trace } from "./Trace";
 import { matrix, metricsText, targetSite, type Cell } from "./results";
 import "./tests.css";
@@ -49,6 +50,7 @@ export function Tests() {
       {results.error && !isLoggedOut(results.error) && <Failure error={results.error} again={() => void results.refetch()} />}
       {results.isPending && <Waiting rows={8} />}
       {results.data && sites.data && (plane?.state !== "off" || results.data.items.length > 0) && <Results results={results.data} sites={sites.data} />}
+      <Throughput />
       <Trace />
       <SameBy path="/v1/results/latest" cli="holm results" />
     </div>
