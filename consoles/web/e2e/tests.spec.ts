@@ -97,7 +97,9 @@ for (const theme of THEMES) {
       const way = page.getByRole("region", { name: "How much a way carries" });
       await way.getByLabel("at most").selectOption("4");
       await way.getByRole("button", { name: "Measure" }).click();
-      await expect(way.getByRole("status")).toContainText(/up [\d.]+ Mbit\/s .*down [\d.]+ Mbit\/s/, { timeout: 60_000 });
+      await expect(way.getByText(/up [\d.]+ Mbit\/s .*down [\d.]+ Mbit\/s/)).toBeVisible({ timeout: 60_000 });
+      await expectAccessible(page);
+      await screenshot(page, "tests-throughput", theme);
     });
   });
 }
