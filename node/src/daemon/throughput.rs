@@ -295,7 +295,7 @@ fn row(site: &SiteId, direction: Direction, found: &Result<Throughput, String>) 
     match found {
         Err(_) => row,
         Ok(found) => row
-            .with("duration_ms", found.ms)
+            .with("throughput.ms", found.ms)
             .with("throughput.bytes", found.bytes as f64)
             .with("throughput.mbit_s", found.mbit_s)
             .with("throughput.best_mbit_s", found.best_mbit_s),

@@ -21,7 +21,7 @@ import "./tests.css";
 const COLUMNS: readonly Column<ProbeResult>[] = [
   { id: "result", title: "Result", width: "88px", value: (row) => (row.success ? "ok" : "failed"), show: (row) => <State look={row.success ? RESULT_LOOKS.ok : RESULT_LOOKS.failed} /> },
   { id: "site", title: "From", width: "110px", value: (row) => row.site },
-  { id: "probe", title: "Probe", width: "64px", value: (row) => row.probe, show: (row) => <span className="tag">{row.probe}</span> },
+  { id: "probe", title: "Probe", width: "104px", value: (row) => row.probe, show: (row) => <span className="tag">{row.probe}</span> },
   { id: "target", title: "Target", width: "minmax(160px, 1.4fr)", value: (row) => row.target, show: (row) => <span className="mono" title={row.target}>{row.target}</span> },
   { id: "duration_ms", title: "Took", width: "88px", numeric: true, value: (row) => row.duration_ms, show: (row) => millis(row.duration_ms) },
   { id: "error", title: "What was seen", width: "minmax(200px, 2fr)", value: (row) => row.error ?? metricsText(row), show: (row) => <Seen row={row} /> },

@@ -48,7 +48,7 @@ export function Throughput() {
           <p className="faint">{bytesText(found.left_bytes)} may be sent by such runs here within the hour</p>
         </div>
       )}
-      <SameBy path="/v1/mesh/throughput" cli="holm mesh throughput SITE" />
+      <SameBy path="/v1/mesh/throughput" body={{ site: site || "SITE", bytes: most * 2 ** 20 }} cli={`holm mesh throughput ${site || "SITE"} --mib ${most}`} />
     </Section>
   );
 }

@@ -49,7 +49,7 @@ export function Trace() {
           <Table label="Steps of the trace" columns={COLUMNS} rows={trace.steps.map((step, n) => ({ ...step, n }))} rowKey={(row) => String((row as DnsStep & { n: number }).n)} empty="Nobody was asked." />
         </>
       )}
-      <SameBy path="/v1/dns/trace" cli="holm dns trace NAME" />
+      <SameBy path="/v1/dns/trace" body={{ name: name.trim() || "NAME", type }} cli={`holm dns trace ${name.trim() || "NAME"} --type ${type}`} />
     </Section>
   );
 }
