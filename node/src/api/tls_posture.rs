@@ -197,7 +197,10 @@ fn sight(row: &[Value], now: Millis) -> Option<Sight> {
         cipher: of("tls.cipher"),
         key_exchange: of("tls.key_exchange"),
         versions: facts.versions.clone(),
-        stapled: of("tls.ocsp.stapled").map(|stapled| stapled == "yes"),
+        stapled: facts.stapled,
+        status: facts.status.clone(),
+        status_until: facts.status_until.map(Timestamp),
+        status_problem: facts.status_problem.clone(),
     };
     Some(Sight { endpoint: (name, port), facts, view })
 }

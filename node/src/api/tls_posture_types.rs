@@ -103,5 +103,11 @@ api_type!(
         versions: Option<Vec<String>>,
         /// Whether it sends the certificate's status with it (OCSP).
         stapled: Option<bool>,
+        /// What that says: `good`, `revoked` or `unknown`.
+        status: Option<String>,
+        /// Until when it holds.
+        status_until: Option<Timestamp>,
+        /// Why it is not to be believed.
+        status_problem: Option<String>,
     }
 );

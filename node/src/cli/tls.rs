@@ -162,7 +162,7 @@ fn show(item: &TlsEndpoint) {
     print!("{table}");
 }
 
-fn facts(sight: &TlsSight) -> [(&'static str, Option<String>); 14] {
+fn facts(sight: &TlsSight) -> [(&'static str, Option<String>); 17] {
     let flag = |flag: Option<bool>| flag.map(|flag| if flag { "yes" } else { "no" }.to_owned());
     let key = sight.key_type.as_ref().map(|key| match sight.key_bits {
         Some(bits) => format!("{key}, {bits} bits"),
@@ -185,6 +185,9 @@ fn facts(sight: &TlsSight) -> [(&'static str, Option<String>); 14] {
         ("agreed on", (!agreed.is_empty()).then(|| agreed.join(", "))),
         ("takes TLS", sight.versions.as_ref().map(|versions| versions.join(", "))),
         ("status sent", flag(sight.stapled)),
+        ("status", sight.status.clone()),
+        ("status holds until", sight.status_until.map(|at| at.to_string())),
+        ("status not believed", sight.status_problem.clone()),
     ]
 }
 

@@ -22,6 +22,7 @@ mod probes;
 mod runner;
 mod schedule;
 mod standing;
+mod staple;
 mod step;
 mod target;
 mod target_text;

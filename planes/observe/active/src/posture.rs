@@ -27,6 +27,12 @@ pub enum TlsFindingKind {
     ChainIncomplete,
     /// Its chain is not trusted for another reason.
     Untrusted,
+    /// Its issuer has revoked it.
+    Revoked,
+    /// The status that the server sends with it does not hold.
+    StapleInvalid,
+    /// It says that its server must send its status, and that does not.
+    StapleMissing,
     /// It ends soon.
     ExpiresSoon,
     /// A certificate of its issuers ends soon, or has ended.
@@ -53,6 +59,9 @@ impl TlsFindingKind {
             Self::SelfSigned => "self_signed",
             Self::ChainIncomplete => "chain_incomplete",
             Self::Untrusted => "untrusted",
+            Self::Revoked => "revoked",
+            Self::StapleInvalid => "staple_invalid",
+            Self::StapleMissing => "staple_missing",
             Self::ExpiresSoon => "expires_soon",
             Self::ChainExpires => "chain_expires",
             Self::WeakKey => "weak_key",
@@ -149,9 +158,45 @@ pub fn tls_findings(facts: &TlsFacts, now: Millis, soon_days: u32) -> Vec<TlsFin
         let remedy = "put the issuer's new certificate into the chain that the server sends";
         add(TlsFindingKind::ChainExpires, Severity::Warning, text, remedy);
     }
+    judge_status(facts, now, &mut add);
     judge_algorithms(facts, &mut add);
     found.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.kind));
     found
+}
+
+fn judge_status(
+    facts: &TlsFacts,
+    now: Millis,
+    add: &mut impl FnMut(TlsFindingKind, Severity, String, &'static str),
+) {
+    if facts.stapled == Some(false) && facts.must_staple == Some(true) {
+        let text =
+            "the certificate says that its status must come with it (RFC 7633), and it does not";
+        let remedy = "switch stapling on at the server (nginx: ssl_stapling), or issue it without that extension";
+        add(TlsFindingKind::StapleMissing, Severity::Critical, text.into(), remedy);
+    }
+    let remedy = "let the server fetch the status anew, and look whether it reaches its responder";
+    let late = facts.status_until.is_some_and(|end| end < now);
+    let problem = match &facts.status_problem {
+        Some(problem) => Some(problem.clone()),
+        None if late => Some("it is out of date".to_owned()),
+        None if facts.status.as_deref() == Some("unknown") => {
+            Some("the responder does not know the certificate".to_owned())
+        }
+        None => None,
+    };
+    if let Some(problem) = &problem {
+        let text =
+            format!("the certificate's status that the server sends does not hold: {problem}");
+        add(TlsFindingKind::StapleInvalid, Severity::Warning, text, remedy);
+    }
+    // Who revokes signs it; what is out of date was true all the same.
+    if facts.status.as_deref() == Some("revoked") && facts.status_problem.is_none() {
+        let why = facts.revoked_for.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let text = format!("the certificate was revoked by its issuer{why}");
+        let remedy = "put another certificate in place, and look why this one was revoked";
+        add(TlsFindingKind::Revoked, Severity::Critical, text, remedy);
+    }
 }
 
 fn judge_algorithms(

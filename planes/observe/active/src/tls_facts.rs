@@ -7,6 +7,8 @@ use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
+use crate::staple::{self, must_staple};
+
 /// Most names of a certificate that are shown.
 const MAX_NAMES: usize = 10;
 /// Most certificates of a chain that are looked at.
@@ -47,6 +49,22 @@ pub struct TlsFacts {
     pub verified: Option<bool>,
     /// Why not.
     pub reason: Option<String>,
+    /// Whether the server sends the certificate's status with it.
+    pub stapled: Option<bool>,
+    /// Whether the certificate says that it must.
+    pub must_staple: Option<bool>,
+    /// `good`, `revoked` or `unknown`, as the status says.
+    pub status: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Option<Millis>,
+    /// Why, as RFC 5280 §5.3.1 calls it.
+    pub revoked_for: Option<String>,
+    /// Since when the status holds.
+    pub status_from: Option<Millis>,
+    /// Until when.
+    pub status_until: Option<Millis>,
+    /// Why the status is not to be believed.
+    pub status_problem: Option<String>,
     /// Versions that the server takes, such as `1.2`.
     pub versions: Option<Vec<String>>,
     /// A suite without forward secrecy that it takes; empty: it takes none.
@@ -108,6 +126,27 @@ impl TlsFacts {
         facts
     }
 
+    /// With the status of the first certificate of `chain` that its server sent, if it sent one.
+    pub(crate) fn with_staple<'a>(
+        mut self,
+        staple: &[u8],
+        chain: impl Iterator<Item = &'a [u8]>,
+    ) -> Self {
+        let chain: Vec<&[u8]> = chain.take(MAX_CHAIN).collect();
+        let leaf = chain.first().and_then(|der| X509Certificate::from_der(der).ok());
+        self.must_staple = leaf.map(|(_, leaf)| must_staple(&leaf));
+        self.stapled = Some(!staple.is_empty());
+        if !staple.is_empty() {
+            let read = staple::read(staple, &chain);
+            self.status = read.status.map(str::to_owned);
+            self.revoked_at = read.revoked_at;
+            self.revoked_for = read.reason.map(str::to_owned);
+            (self.status_from, self.status_until) = (read.this_update, read.next_update);
+            self.status_problem = read.problem.map(str::to_owned);
+        }
+        self
+    }
+
     /// As columns of a row.
     pub(crate) fn columns(&self) -> Vec<(&'static str, Fact)> {
         let text = |text: &Option<String>| text.clone().map(Fact::Text);
@@ -136,6 +175,14 @@ impl TlsFacts {
             ("tls.chain.not_after", time(self.chain_not_after)),
             ("tls.verified", self.verified.map(yes)),
             ("tls.verified.reason", text(&self.reason)),
+            ("tls.ocsp.stapled", self.stapled.map(yes)),
+            ("tls.ocsp.required", self.must_staple.map(yes)),
+            ("tls.ocsp.status", text(&self.status)),
+            ("tls.ocsp.revoked_at", time(self.revoked_at)),
+            ("tls.ocsp.reason", text(&self.revoked_for)),
+            ("tls.ocsp.this_update", time(self.status_from)),
+            ("tls.ocsp.next_update", time(self.status_until)),
+            ("tls.ocsp.problem", text(&self.status_problem)),
             ("tls.versions", versions),
             ("tls.ciphers.not_forward", of(&self.not_forward)),
             ("tls.ciphers.weak", of(&self.weak)),
@@ -181,6 +228,14 @@ impl TlsFacts {
             name_matches: flag("tls.server.name_matches"),
             verified: flag("tls.verified"),
             reason: text("tls.verified.reason"),
+            stapled: flag("tls.ocsp.stapled"),
+            must_staple: flag("tls.ocsp.required"),
+            status: text("tls.ocsp.status"),
+            revoked_at: time("tls.ocsp.revoked_at"),
+            revoked_for: text("tls.ocsp.reason"),
+            status_from: time("tls.ocsp.this_update"),
+            status_until: time("tls.ocsp.next_update"),
+            status_problem: text("tls.ocsp.problem"),
             versions,
             not_forward: suite("tls.ciphers.not_forward"),
             weak: suite("tls.ciphers.weak"),
@@ -189,7 +244,7 @@ impl TlsFacts {
 }
 
 /// A moment of a certificate; before 1970 is the beginning of time here.
-fn moment(seconds: i64) -> Millis {
+pub(crate) fn moment(seconds: i64) -> Millis {
     // The end of the year 9999, which certificates without an end say (RFC 5280 §4.1.2.5).
     const LAST: i64 = 253_402_300_799;
     Millis(u64::try_from(seconds.clamp(0, LAST)).unwrap_or_default() * 1_000)

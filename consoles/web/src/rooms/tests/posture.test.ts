@@ -4,7 +4,7 @@ import type { TlsSight } from "../../api/types";
 import { newTest, PROBE_KINDS, TEST_FIELDS } from "./policies";
 import { daysLeft, daysText, endText, factsOf, look, sitesOf, stepText, versionsText } from "./posture";
 
-const sight = (site: string, more: Partial<TlsSight> = {}): TlsSight => ({ site, probe: "tls", target: "shop.example", test: "cert", observed_at: "2026-11-21T04:00:00.000Z", server_address: "192.0.2.1", success: true, error: null, subject: null, issuer: null, names: null, serial: null, not_before: null, not_after: null, days_left: null, key_type: null, key_bits: null, signature: null, chain_length: null, chain_complete: null, name_matches: null, verified: null, reason: null, version: null, cipher: null, key_exchange: null, versions: null, stapled: null, ...more });
+const sight = (site: string, more: Partial<TlsSight> = {}): TlsSight => ({ site, probe: "tls", target: "shop.example", test: "cert", observed_at: "2026-11-21T04:00:00.000Z", server_address: "192.0.2.1", success: true, error: null, subject: null, issuer: null, names: null, serial: null, not_before: null, not_after: null, days_left: null, key_type: null, key_bits: null, signature: null, chain_length: null, chain_complete: null, name_matches: null, verified: null, reason: null, version: null, cipher: null, key_exchange: null, versions: null, stapled: null, status: null, status_until: null, status_problem: null, ...more });
 
 describe("how a server does TLS", () => {
   it("is told by the certificate that ends first, and what was not seen is not told", () => {

@@ -39,7 +39,8 @@ export function factsOf(sight: TlsSight): (readonly [string, string])[] {
   const all: readonly (readonly [string, string | null | undefined])[] = [
     ["address", sight.server_address], ["error", sight.error], ["subject", sight.subject], ["issuer", sight.issuer], ["for names", sight.names],
     ["serial", sight.serial], ["ends", sight.not_after], ["key", key], ["signed with", sight.signature], ["trusted", flag(sight.verified)],
-    ["why not", sight.reason], ["agreed on", agreed], ["takes TLS", sight.versions?.join(", ")], ["status sent (OCSP)", flag(sight.stapled)],
+    ["why not", sight.reason], ["agreed on", agreed], ["takes TLS", sight.versions?.join(", ")], ["status sent (OCSP)", flag(sight.stapled)], ["status", sight.status],
+    ["status holds until", sight.status_until], ["status not believed", sight.status_problem],
   ];
   return all.flatMap(([name, value]) => (value ? [[name, value] as const] : []));
 }

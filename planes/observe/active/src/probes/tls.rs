@@ -276,7 +276,11 @@ fn describe_session(connection: &ClientConnection, outcome: &mut Outcome) {
 
 /// What the chain says, and what is thought of it.
 fn facts_of(shown: &Shown, name: &ServerName<'_>) -> TlsFacts {
-    let mut facts = TlsFacts::of_chain(shown.chain.iter().map(|one| one.as_ref()));
+    let chain = || shown.chain.iter().map(|one| one.as_ref());
+    let mut facts = TlsFacts::of_chain(chain());
+    if !shown.chain.is_empty() {
+        facts = facts.with_staple(&shown.staple, chain());
+    }
     facts.name_matches = shown
         .chain
         .first()

@@ -105,8 +105,6 @@ async fn run(
         let connection = stream.get_ref().1;
         super::describe_session(connection, outcome);
         version = connection.protocol_version();
-        let stapled = if shown.staple.is_empty() { "no" } else { "yes" };
-        outcome.attribute("tls.ocsp.stapled", stapled);
     }
     let connected = connected.map(drop);
     if look.scan != TlsScan::None {
