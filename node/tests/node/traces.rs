@@ -30,7 +30,9 @@ fn the_ways_to_the_target_of_a_test_are_shown_now_and_then() {
     ]);
     let file = node.place.dir.join("test.yaml");
     let test = "kind: Test\nname: shop\nprobe: icmp\ntarget: 127.0.0.1\ninterval: 5s\n---\n\
-                kind: Test\nname: far\nprobe: icmp\ntarget: 127.0.0.9\ninterval: 5s\n";
+                kind: Test\nname: far\nprobe: icmp\ntarget: 127.0.0.9\ninterval: 5s\n---\n\
+                kind: Test\nname: own\nprobe: tcp\ntarget: 127.0.0.8\nport: 9\ninterval: 5s\ntrace: true\n---\n\
+                kind: Test\nname: shut\nprobe: icmp\ntarget: 169.254.169.254\ninterval: 5s\ntrace: true\n";
     std::fs::write(&file, test).expect("written");
     node.place.holm(&["test", "create", file.to_str().expect("a path")]).succeeded();
     let found = within("the target is traced", WHILE, || {
@@ -69,6 +71,27 @@ fn the_ways_to_the_target_of_a_test_are_shown_now_and_then() {
     assert_eq!(before["ways"], Value::Array(Vec::new()), "{before}");
     let then = node.get(&format!("/v1/tests/shop/path?at={first}"));
     assert_eq!(then["ways"][0]["trace"]["at"], at, "{then}");
+    // A test that asks for it is traced by itself, as it probes, and past the guard like its probes.
+    let own = within("the test that asks for it is traced", WHILE, || {
+        let found = node.get("/v1/tests/own/path");
+        (!found["ways"].as_array()?.is_empty()).then_some(found)
+    });
+    let trace = &own["ways"][0]["trace"];
+    assert_eq!(
+        (&trace["target"], &trace["protocol"]),
+        (&"127.0.0.8".into(), &"tcp".into()),
+        "{own}"
+    );
+    let refused = within("what the guard refuses is not traced", WHILE, || {
+        let rows = node.get("/v1/rows?table=path_results&limit=1000");
+        let mut rows =
+            rows["items"].as_array()?.clone().into_iter().map(|row| row["columns"].clone());
+        rows.find(|row| row["target"] == "169.254.169.254")
+    });
+    assert!(
+        refused["error"].as_str().is_some_and(|e| e.contains("planes.active.allow")),
+        "{refused}"
+    );
     let far = node.get("/v1/tests/far/path");
     assert_eq!(far["ways"], Value::Array(Vec::new()), "{far}");
 

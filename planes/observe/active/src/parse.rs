@@ -8,6 +8,7 @@ use std::time::Duration;
 use holm_model::{Prefix, Severity, SiteId};
 use holm_policy::{Fields, Node, Problems, Refused, Value, objects, text_of};
 
+use crate::config::ProbeKind;
 use crate::target_text;
 use crate::test::{ECHO_COUNT, IN_A_ROW, ONE_ECHO_BELOW, Selector, TIMEOUT, Test, length};
 
@@ -82,6 +83,15 @@ fn test(node: &Node, path: &str, problems: &mut Problems) -> Option<Test> {
     let successes = whole(&mut fields, "successes", (1, 100), problems).unwrap_or(IN_A_ROW);
     let allow = allow(&mut fields, problems);
     let labels = labels(&mut fields, "labels", problems);
+    let trace = fields.flag("trace", problems);
+    let of_dns = target.as_ref().is_some_and(|target| target.probe == ProbeKind::Dns);
+    if let Some((true, mark)) = trace.filter(|_| of_dns) {
+        problems.add(
+            &fields.at("trace"),
+            mark,
+            "a name is no host: what is traced is the host of other kinds of probes",
+        );
+    }
     fields.finish(
         &[("site", "which sites run it stands in sites: all, or names, regions, labels, count")],
         problems,
@@ -104,6 +114,7 @@ fn test(node: &Node, path: &str, problems: &mut Problems) -> Option<Test> {
         successes,
         severity: severity.unwrap_or(Severity::Critical),
         allow,
+        trace: trace.is_some_and(|(flag, _)| flag),
         labels,
     })
 }
@@ -285,7 +296,7 @@ mod tests {
             "jitter: 3s\ntimeout: 800ms\nexpect_within: 500ms\nexpect_status: '200,204'\nfamily: 6\n",
             "sites: all\nenabled: false\nseverity: info\nfailures: 2\nsuccesses: 5\n",
             "sites: { names: [berlin, tokyo], regions: [eu], labels: { tier: edge }, count: 2 }\n",
-            "allow: [10.0.0.0/8, 'fd00::1']\nlabels: { team: net }\ndescription: the shop\n",
+            "trace: true\nallow: [10.0.0.0/8, 'fd00::1']\nlabels: { team: net }\ndescription: the shop\n",
         ] {
             let text = format!("{GOOD}{more}");
             let read = parse(&text).expect(more).remove(0);

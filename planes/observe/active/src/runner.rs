@@ -123,7 +123,8 @@ impl TestRunner {
         Arc::clone(&self.assigned.borrow())
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Vec<Arc<Test>>>> {
+    /// The tests that run here, told when they become others.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Vec<Arc<Test>>>> {
         self.assigned.subscribe()
     }
 
@@ -193,9 +194,7 @@ impl TestRunner {
             self.count(test, why);
             return Outcome { left_out: Some(why), ..Outcome::default() };
         }
-        let guard = Guard::new(self.allowed.clone())
-            .with_granted(test.allow.clone(), self.grantable.clone());
-        let gate = Gate::new(guard, Arc::clone(&self.limits));
+        let gate = Gate::new(self.guard(test), Arc::clone(&self.limits));
         let mut outcome = job.probe.run(test.timeout, shared, Some(&gate)).await;
         drop(gate);
         if let Some(why) = outcome.left_out {
@@ -213,6 +212,11 @@ impl TestRunner {
             outcome = outcome.failed(format!("it took {ms:.0} ms, and {within} is expected"));
         }
         outcome
+    }
+
+    /// What a test may reach from here.
+    pub fn guard(&self, test: &Test) -> Guard {
+        Guard::new(self.allowed.clone()).with_granted(test.allow.clone(), self.grantable.clone())
     }
 
     fn count(&self, test: &Test, why: LeftOut) {

@@ -49,6 +49,8 @@ pub struct Test {
     pub severity: Severity,
     /// Private ranges that it may reach where a node's operator leaves that to admins of the tenant.
     pub allow: Vec<Prefix>,
+    /// Whether the sites that run it also look at the ways to its host, again and again.
+    pub trace: bool,
     /// What else is said of it, by name.
     pub labels: BTreeMap<Box<str>, Box<str>>,
 }
@@ -104,6 +106,9 @@ impl Test {
         if !self.allow.is_empty() {
             let ranges: Vec<String> = self.allow.iter().map(range_text).collect();
             put("allow", json!(ranges));
+        }
+        if self.trace {
+            put("trace", json!(true));
         }
         if !self.labels.is_empty() {
             put("labels", json!(self.labels));

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holm_model::SiteId;
 use holm_plane::{Plane, PlaneContext, PlaneError, PlaneRun};
 use rand::RngExt;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +18,7 @@ use crate::mtu::{PathMtu, path_mtu};
 use crate::outcome::{self, Seen};
 use crate::socket::{Method, Request, TraceError, Tracer};
 use crate::systems::{Systems, name_systems};
+use crate::wanted::{Allowed, MAX_WANTED, Wanted};
 use crate::wire::Protocol;
 
 /// A new target is traced within this time and a tenth of the interval, at a moment of its own.
@@ -27,12 +30,19 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct PathPlane {
     config: Config,
+    /// What else is traced.
+    wanted: watch::Receiver<Arc<Vec<Wanted>>>,
 }
 
 impl PathPlane {
     /// The plane of a configuration that was checked.
     pub fn new(config: Config) -> Self {
-        Self { config }
+        Self::following(config, watch::channel(Arc::default()).1)
+    }
+
+    /// One that also traces what is told while it runs. A host that is configured is traced as configured.
+    pub fn following(config: Config, wanted: watch::Receiver<Arc<Vec<Wanted>>>) -> Self {
+        Self { config, wanted }
     }
 }
 
@@ -42,7 +52,7 @@ impl Plane for PathPlane {
     }
 
     fn run(&self, context: PlaneContext, shutdown: CancellationToken) -> PlaneRun<'_> {
-        Box::pin(run(&self.config, context, shutdown))
+        Box::pin(run(&self.config, self.wanted.clone(), context, shutdown))
     }
 }
 
@@ -57,6 +67,8 @@ pub(crate) struct Job {
     pub(crate) mtu: bool,
     /// The site, if it is a node of the mesh.
     pub(crate) peer: Option<SiteId>,
+    /// Whether somebody told it while the plane ran.
+    pub(crate) wanted: bool,
 }
 
 /// One trace that ended.
@@ -73,6 +85,7 @@ pub(crate) struct Traced {
 
 async fn run(
     config: &Config,
+    mut wanted: watch::Receiver<Arc<Vec<Wanted>>>,
     mut context: PlaneContext,
     shutdown: CancellationToken,
 ) -> Result<(), PlaneError> {
@@ -91,7 +104,8 @@ async fn run(
     let mut changed = true;
     loop {
         if changed {
-            let jobs = jobs(config, &mut context);
+            let (jobs, left_out) = jobs(config, &wanted.borrow_and_update(), &mut context);
+            context.health.set_counter("targets_left_out", left_out as u64);
             due.retain(|job, _| jobs.contains(job));
             seen.retain(|job, _| jobs.contains(job));
             for job in jobs {
@@ -110,7 +124,8 @@ async fn run(
             *at = now + config.interval - config.interval / 20 + part_of(config.interval / 10);
             if under_way.insert(job.clone()) {
                 let seed = seed(&context, job);
-                running.spawn(trace(job.clone(), tracer.clone(), config.clone(), seed));
+                let allowed = allowed(&wanted.borrow(), job);
+                running.spawn(trace(job.clone(), tracer.clone(), config.clone(), seed, allowed));
             } else {
                 context.health.count("skipped", 1);
             }
@@ -152,9 +167,17 @@ async fn run(
                 // The node stops.
                 Err(_) => return Ok(()),
             },
+            // Who told may be gone: what was told last holds then.
+            Ok(()) = wanted.changed() => changed = true,
             () = shutdown.cancelled() => return Ok(()),
         }
     }
+}
+
+/// What is asked before a job that somebody wants is traced; of what is configured nothing.
+fn allowed(wanted: &[Wanted], job: &Job) -> Option<Allowed> {
+    let of = wanted.iter().find(|wanted| job.wanted && wanted.host == job.host);
+    of.map(|wanted| Arc::clone(&wanted.allowed))
 }
 
 /// The tracer, and what the health says of it; `None` if nothing is permitted.
@@ -178,7 +201,8 @@ fn open(config: &Config, context: &PlaneContext) -> Option<Tracer> {
     }
 }
 
-fn jobs(config: &Config, context: &mut PlaneContext) -> BTreeSet<Job> {
+/// What is traced, and how much of what is wanted is not.
+fn jobs(config: &Config, wanted: &[Wanted], context: &mut PlaneContext) -> (BTreeSet<Job>, usize) {
     let configured = config.targets.iter().map(|target| Job {
         name: target.name.clone(),
         host: target.target.clone(),
@@ -186,8 +210,31 @@ fn jobs(config: &Config, context: &mut PlaneContext) -> BTreeSet<Job> {
         port: target.port.unwrap_or(config.port),
         mtu: target.mtu.unwrap_or(config.mtu),
         peer: None,
+        wanted: false,
     });
     let mut jobs: BTreeSet<Job> = configured.collect();
+    let mut hosts: BTreeSet<String> = jobs.iter().map(|job| job.host.clone()).collect();
+    let mut left_out = 0;
+    // One trace a host: two would be told as changes of each other.
+    for wanted in wanted {
+        if hosts.contains(&wanted.host) {
+            continue;
+        }
+        if hosts.len() >= MAX_WANTED + config.targets.len() {
+            left_out += 1;
+            continue;
+        }
+        hosts.insert(wanted.host.clone());
+        jobs.insert(Job {
+            name: wanted.host.clone(),
+            host: wanted.host.clone(),
+            protocol: wanted.protocol.unwrap_or(config.protocol),
+            port: wanted.port.unwrap_or(config.port),
+            mtu: config.mtu,
+            peer: None,
+            wanted: true,
+        });
+    }
     if config.mesh {
         let peers = context.peers.borrow_and_update();
         jobs.extend(peers.iter().map(|peer| Job {
@@ -198,15 +245,22 @@ fn jobs(config: &Config, context: &mut PlaneContext) -> BTreeSet<Job> {
             port: config.port,
             mtu: config.mtu,
             peer: Some(peer.site.clone()),
+            wanted: false,
         }));
     } else {
         // Seen, so that it is not told again at once.
         let _ = context.peers.borrow_and_update();
     }
-    jobs
+    (jobs, left_out)
 }
 
-async fn trace(job: Job, tracer: Tracer, config: Config, seed: u64) -> Traced {
+async fn trace(
+    job: Job,
+    tracer: Tracer,
+    config: Config,
+    seed: u64,
+    allowed: Option<Allowed>,
+) -> Traced {
     let begin = Instant::now();
     let method = tracer.method();
     let done = |job, address, result, fatal| Traced {
@@ -222,6 +276,9 @@ async fn trace(job: Job, tracer: Tracer, config: Config, seed: u64) -> Traced {
         Ok(address) => address,
         Err(error) => return done(job, None, Err(error), false),
     };
+    if let Some(Err(why)) = allowed.map(|allowed| allowed(address)) {
+        return done(job, Some(address), Err(why), false);
+    }
     let request = Request {
         protocol: job.protocol,
         port: job.port,
