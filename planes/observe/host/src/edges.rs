@@ -11,13 +11,14 @@ use holm_model::{EdgeKind, EdgeObservation, Millis, NodeKind, NodeObservation, N
 use holm_plane::FactSink;
 
 use crate::process::{Process, Service};
+use crate::said::{Attribute, Listening, Met, Said, list};
 
 /// Most edges kept at once.
 pub(crate) const MAX_EDGES: usize = 50_000;
 /// Most service nodes kept at once.
 const MAX_NODES: usize = 8_192;
-/// Most ports that one edge or node names.
-const MAX_PORTS: usize = 16;
+/// Most addresses that one node names.
+const MAX_ADDRESSES: usize = 16;
 
 /// An end of an edge as a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,8 +74,8 @@ struct Edge {
     open: u32,
     last_used: Millis,
     told_with_attributes: Millis,
-    ports: Vec<u16>,
-    attributes: Vec<(&'static str, Box<str>)>,
+    ports: Met,
+    said: Said,
 }
 
 struct Node {
@@ -84,8 +85,8 @@ struct Node {
     last_used: Millis,
     told: Millis,
     addresses: Vec<Box<str>>,
-    ports: Vec<u16>,
-    attributes: Vec<(&'static str, Box<str>)>,
+    ports: Listening,
+    said: Said,
 }
 
 impl Node {
@@ -96,7 +97,7 @@ impl Node {
             if self.addresses.contains(address) {
                 continue;
             }
-            if self.addresses.len() < MAX_PORTS {
+            if self.addresses.len() < MAX_ADDRESSES {
                 self.addresses.push(address.clone());
             } else {
                 *left_out += 1;
@@ -125,6 +126,8 @@ pub(crate) struct Edges {
     pub(crate) refused: u64,
     /// Addresses of listening services beyond the 16 that are told of each.
     pub(crate) addresses_left_out: u64,
+    /// Ports of listening services beyond the 16 that are told of each.
+    pub(crate) ports_left_out: u64,
 }
 
 impl Edges {
@@ -140,6 +143,7 @@ impl Edges {
             nodes: HashMap::new(),
             refused: 0,
             addresses_left_out: 0,
+            ports_left_out: 0,
         }
     }
 
@@ -184,15 +188,18 @@ impl Edges {
                     open: 0,
                     last_used: told.at,
                     told_with_attributes: Millis(0),
-                    ports: Vec::new(),
-                    attributes: edge_attributes(told),
+                    ports: Met::default(),
+                    said: Said::new(edge_attributes(told), began(told.process), told.at),
                 })
             }
         };
         let edge = self.slots.get_mut(slot as usize)?.as_mut()?;
         edge.open += 1;
         edge.last_used = edge.last_used.max(told.at);
-        let attributes_due = add_port(&mut edge.ports, told.server_port)
+        let began = began(told.process);
+        let says_else = edge.said.take(began, false, told.at, || edge_attributes(told));
+        let attributes_due = edge.ports.meet(told.server_port, told.at)
+            || says_else
             || told.at.since(edge.told_with_attributes) >= self.refresh_ms;
         tell(self.facts.as_ref(), edge, attributes_due, told.at, self.hold_ms);
         Some(EdgeRef(slot))
@@ -225,15 +232,18 @@ impl Edges {
         if self.node(service, process, at).is_none() {
             return;
         }
-        let Self { nodes, addresses_left_out, .. } = self;
+        let Self { nodes, addresses_left_out, ports_left_out, host_name, .. } = self;
         let Some(node) = nodes.get_mut(&service.id) else { return };
+        let said = || node_attributes(service, process, host_name);
+        let says_else = node.said.take(process.start_ticks, true, at, said);
         if node.listeners == 0 {
             // Started anew, perhaps in another container: what was before is not so any more.
             node.addresses.clear();
         }
         node.listeners += 1;
-        let new_port = add_port(&mut node.ports, port);
-        if node.add_addresses(addresses, addresses_left_out) || new_port {
+        node.ports.settle(at);
+        let new_port = node.ports.open(port, ports_left_out);
+        if node.add_addresses(addresses, addresses_left_out) || new_port || says_else {
             node.told = Millis(0);
         }
         let id = service.id;
@@ -250,9 +260,10 @@ impl Edges {
         }
     }
 
-    pub(crate) fn unlisten(&mut self, process: &Process, at: Millis) {
+    pub(crate) fn unlisten(&mut self, process: &Process, port: u16, at: Millis) {
         if let Some(node) = process.service.as_ref().and_then(|s| self.nodes.get_mut(&s.id)) {
             node.listeners = node.listeners.saturating_sub(1);
+            node.ports.close(port, at);
             node.last_used = node.last_used.max(at);
         }
     }
@@ -260,9 +271,13 @@ impl Edges {
     /// The service of `process` was at an end of a connection.
     pub(crate) fn used(&mut self, process: &Process, at: Millis) {
         let Some(service) = &process.service else { return };
-        if let Some(node) = self.node(service, process, at)
-            && node.told == Millis(0)
-        {
+        let host_name = Arc::clone(&self.host_name);
+        let Some(node) = self.node(service, process, at) else { return };
+        // Of a service that listens its listeners speak.
+        let listens = node.listeners > 0;
+        let said = || node_attributes(service, process, &host_name);
+        let says_else = !listens && node.said.take(process.start_ticks, false, at, said);
+        if says_else || node.told == Millis(0) {
             self.tell_node(service.id, at);
         }
     }
@@ -326,14 +341,15 @@ impl Edges {
                 return None;
             }
             let attributes = node_attributes(service, process, &self.host_name);
+            let said = Said::new(attributes, process.start_ticks, at);
             let node = Node {
                 service: Arc::clone(service),
                 listeners: 0,
                 last_used: at,
                 told: Millis(0),
                 addresses: Vec::new(),
-                ports: Vec::new(),
-                attributes,
+                ports: Listening::default(),
+                said,
             };
             self.nodes.insert(service.id, node);
         }
@@ -345,9 +361,10 @@ impl Edges {
     fn tell_node(&mut self, id: u32, at: Millis) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.told = at;
-        let (ports, addresses) = (port_list(&node.ports), node.addresses.join(","));
+        node.ports.settle(at);
+        let (ports, addresses) = (list(node.ports.told()), node.addresses.join(","));
         let mut attributes: Vec<(&str, &str)> =
-            node.attributes.iter().map(|(key, value)| (*key, value.as_ref())).collect();
+            node.said.attributes().iter().map(|(key, value)| (*key, value.as_ref())).collect();
         if !ports.is_empty() {
             attributes.push(("server.port", &ports));
         }
@@ -365,17 +382,17 @@ impl Edges {
 
 fn tell(facts: &dyn FactSink, edge: &mut Edge, with_attributes: bool, at: Millis, hold_ms: u32) {
     let ports;
-    let mut list: [(&str, &str); 8] = [("", ""); 8];
+    let mut told: [(&str, &str); 8] = [("", ""); 8];
     let mut length = 0;
     if with_attributes {
         edge.told_with_attributes = at;
-        ports = port_list(&edge.ports);
-        for (key, value) in edge.attributes.iter().take(list.len() - 1) {
-            list[length] = (key, value);
+        ports = list(edge.ports.told());
+        for (key, value) in edge.said.attributes().iter().take(told.len() - 1) {
+            told[length] = (key, value);
             length += 1;
         }
         if !ports.is_empty() {
-            list[length] = ("server.port", &ports);
+            told[length] = ("server.port", &ports);
             length += 1;
         }
     }
@@ -383,13 +400,18 @@ fn tell(facts: &dyn FactSink, edge: &mut Edge, with_attributes: bool, at: Millis
         from: edge.from.1.node(),
         kind: EdgeKind::Flow,
         to: edge.to.1.node(),
-        attributes: &list[..length],
+        attributes: &told[..length],
         at,
         hold_ms,
     });
 }
 
-fn edge_attributes(told: &Told<'_>) -> Vec<(&'static str, Box<str>)> {
+/// When a process began; 0 if there is none, or that is not known.
+fn began(process: Option<&Process>) -> u64 {
+    process.map_or(0, |process| process.start_ticks)
+}
+
+fn edge_attributes(told: &Told<'_>) -> Vec<Attribute> {
     let mut attributes = vec![
         ("network.transport", "tcp".into()),
         ("network.type", if told.ipv6 { "ipv6" } else { "ipv4" }.into()),
@@ -399,11 +421,7 @@ fn edge_attributes(told: &Told<'_>) -> Vec<(&'static str, Box<str>)> {
     attributes
 }
 
-fn node_attributes(
-    service: &Service,
-    process: &Process,
-    host_name: &str,
-) -> Vec<(&'static str, Box<str>)> {
+fn node_attributes(service: &Service, process: &Process, host_name: &str) -> Vec<Attribute> {
     let mut attributes =
         vec![("service.name", service.name.clone()), ("host.name", host_name.into())];
     attributes.extend(process_attributes(process));
@@ -413,30 +431,11 @@ fn node_attributes(
     attributes
 }
 
-fn process_attributes(process: &Process) -> impl Iterator<Item = (&'static str, Box<str>)> + use<> {
+fn process_attributes(process: &Process) -> impl Iterator<Item = Attribute> + use<> {
     [
         ("process.executable.name", process.executable.clone()),
         ("process.command", process.command.clone()),
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
-}
-
-/// Whether `port` is new.
-fn add_port(ports: &mut Vec<u16>, port: u16) -> bool {
-    if port == 0 || ports.len() >= MAX_PORTS {
-        return false;
-    }
-    match ports.binary_search(&port) {
-        Ok(_) => false,
-        Err(at) => {
-            ports.insert(at, port);
-            true
-        }
-    }
-}
-
-fn port_list(ports: &[u16]) -> String {
-    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-    ports.join(",")
 }

@@ -22,6 +22,7 @@ mod own_names;
 mod process;
 mod procfs;
 mod row;
+mod said;
 mod seen;
 mod sys;
 mod tracker;

@@ -35,6 +35,8 @@ pub struct Service {
 pub struct Process {
     /// Process id.
     pub pid: u32,
+    /// When it began, in ticks since boot; 0 if that is not known.
+    pub start_ticks: u64,
     /// The service it is of; `None` when there are too many.
     pub service: Option<Arc<Service>>,
     /// File name of its executable, or the kernel's name for it.
@@ -162,7 +164,7 @@ impl Processes {
             arguments.split('\0').filter(|argument| !argument.is_empty()).collect();
         let cgroup = read_bounded(folder.join("cgroup"), 16_384).unwrap_or_default();
         let placement = naming::read_placement(&cgroup);
-        let process = self.process(pid, &placement, &executable, &arguments, comm);
+        let process = self.process((pid, start), &placement, &executable, &arguments, comm);
         self.counters.read += 1;
         let mut key = Key { pid, start_ticks: start, comm: [0; 16] };
         let length = comm.len().min(15);
@@ -172,7 +174,7 @@ impl Processes {
 
     fn process(
         &mut self,
-        pid: u32,
+        (pid, start_ticks): (u32, u64),
         placement: &Placement,
         executable: &str,
         arguments: &[&str],
@@ -183,6 +185,7 @@ impl Processes {
         let executable = if executable.is_empty() { comm } else { executable };
         Process {
             pid,
+            start_ticks,
             service: self.service(&name),
             executable: naming::clean(executable).into(),
             command: naming::command_line(arguments).into(),
@@ -202,6 +205,7 @@ impl Processes {
         Arc::new(match brother {
             Some(brother) => Process {
                 pid,
+                start_ticks: 0,
                 service: brother.service.clone(),
                 executable: brother.executable.clone(),
                 command: "".into(),
@@ -210,6 +214,7 @@ impl Processes {
             },
             None => Process {
                 pid,
+                start_ticks: 0,
                 service: self.service(&comm),
                 executable: comm.into(),
                 command: "".into(),

@@ -260,6 +260,7 @@ impl Tracker {
             ("ignored_ports", self.counters.ignored_ports),
             ("other_addresses", self.counters.other_addresses),
             ("addresses_left_out", self.edges.addresses_left_out),
+            ("ports_left_out", self.edges.ports_left_out),
             ("resynced", self.counters.resynced),
         ] {
             health.set_counter(name, value);
@@ -282,7 +283,7 @@ impl Tracker {
             if let Some(Listener { process: Some(before), shown: true, .. }) =
                 self.listeners.insert(key, listener)
             {
-                self.edges.unlisten(&before, seen.at);
+                self.edges.unlisten(&before, seen.local.port, seen.at);
             }
         }
         if !shown {
@@ -301,7 +302,7 @@ impl Tracker {
             return;
         }
         if let Some(process) = &listener.process {
-            self.edges.unlisten(process, seen.at);
+            self.edges.unlisten(process, seen.local.port, seen.at);
         }
         self.row(seen, None, listener.process, false);
     }
