@@ -24,6 +24,8 @@ pub(crate) struct EventsView {
     pub(crate) max_bytes: u64,
     /// Why rows cannot be written, and what to do; null while they can.
     pub(crate) problem: Option<String>,
+    /// Why changes of documents (topology, incidents, policies) wait to be written; null while they do not.
+    pub(crate) documents_problem: Option<String>,
     /// Rows that were made durable.
     pub(crate) committed: u64,
     /// Rows lost because the disk was too slow, or full, for too long.
@@ -121,6 +123,7 @@ pub(crate) async fn store(
         files: stats.files,
         max_bytes: store.limits().max_bytes,
         problem: store.last_error(),
+        documents_problem: tenant.write_failure(),
         committed: stats.committed,
         dropped_queue_full: stats.dropped_queue_full,
         dropped_oldest: stats.dropped_oldest,

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State;
 use holm_flow::ask::{
-    Cell, DIMENSIONS, Dimension, FIELDS, Filter, Metric, Scope, dedup_sql, top_sql, total_sql,
+    Cell, DIMENSIONS, Dimension, FIELDS, Filter, Metric, Scope, dedup_sql, dedup_total_sql,
+    top_sql, total_sql,
 };
 use holm_model::{Millis, SiteId};
 use holm_plane::PlaneState;
@@ -447,7 +448,11 @@ pub(crate) async fn top(
         false => top_sql(&scope, &by, metric, limit, before_ns),
     };
     let rows = asking.ask(sql).await?;
-    let (total, unscaled) = total(&mut asking).await?;
+    let (mut total, unscaled) = total(&mut asking).await?;
+    if dedup {
+        let rows = asking.ask(dedup_total_sql(&asking.scope())).await?;
+        total = rows.first().map(sums).unwrap_or_default();
+    }
     let all = match metric {
         Metric::Bytes => total.bytes,
         Metric::Packets => total.packets,
@@ -460,7 +465,7 @@ pub(crate) async fn top(
             bytes: sums.bytes,
             packets: sums.packets,
             flows: sums.flows,
-            share: (!dedup && all > 0).then(|| row.number(metric_name) / all as f64),
+            share: (all > 0).then(|| row.number(metric_name) / all as f64),
             previous: previous.then(|| FlowSums {
                 bytes: row.count("bytes_before"),
                 packets: row.count("packets_before"),

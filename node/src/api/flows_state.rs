@@ -164,6 +164,13 @@ fn judged(counters: &BTreeMap<String, u64>, silent_ms: u64) -> (&'static str, Ve
         );
         found.push(("waiting", text));
     }
+    let ahead = of(&["times_ahead"]);
+    if ahead > 0 {
+        let text = format!(
+            "{ahead} records end in the future: its clock is ahead; set it by NTP (they count from when they were received)"
+        );
+        found.push(("clock_ahead", text));
+    }
     if refused > 0 {
         let text = format!(
             "{refused} templates, names, domains or rows were over a bound; the counters say which"

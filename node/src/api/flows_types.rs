@@ -54,7 +54,7 @@ pub(crate) struct FlowGroup {
     pub(crate) bytes: u64,
     pub(crate) packets: u64,
     pub(crate) flows: u64,
-    /// Of all that the filter holds for, 0 to 1; null where flows that several exporters saw count once.
+    /// Of all that the filter holds for, 0 to 1; of `total`, so that with `dedup` both count once.
     pub(crate) share: Option<f64>,
     /// The same of the window before; null if it was not asked for.
     pub(crate) previous: Option<FlowSums>,
@@ -69,6 +69,7 @@ pub(crate) struct FlowTop {
     pub(crate) metric: String,
     /// How flows that several exporters saw were counted once; null if they were counted as often as seen.
     pub(crate) dedup: Option<String>,
+    /// All that the filter holds for; with `dedup` each flow once.
     pub(crate) total: FlowSums,
     /// Records whose sampling rate nobody told: they count as they are.
     pub(crate) unscaled: u64,

@@ -10,6 +10,7 @@ use super::Target;
 use super::client::Client;
 use super::render::{age, clean};
 use crate::api::alerts_types::AlertRuleList;
+use crate::api::events::EventsView;
 use crate::api::mesh_types::{MeshView, VerdictKind};
 use crate::api::types::{Me, PlaneList, PlaneStateView, Sites, SvidState};
 
@@ -62,13 +63,14 @@ pub(super) async fn run(target: &Target) -> anyhow::Result<()> {
     let mut found = Findings::default();
     configuration(target, &mut found);
     match ask(target).await {
-        Ok((me, sites, planes, mesh, rules)) => {
+        Ok((me, sites, planes, mesh, rules, events)) => {
             let now = Millis::now();
             identity(&me, now, &mut found);
             of_sites(&sites, &mut found);
             of_planes(&planes, &mut found);
             of_mesh(&mesh, now, &mut found);
             of_rules(&rules, &mut found);
+            of_events(&events, &mut found);
         }
         Err(error) => found.add(
             Severity::Broken,
@@ -89,13 +91,14 @@ pub(super) async fn run(target: &Target) -> anyhow::Result<()> {
     Ok(())
 }
 
-type Answers = (Me, Sites, PlaneList, MeshView, AlertRuleList);
+type Answers = (Me, Sites, PlaneList, MeshView, AlertRuleList, EventsView);
 
 async fn ask(target: &Target) -> anyhow::Result<Answers> {
     let client = Client::new(target)?;
     let (me, sites) = (client.get("/v1/me").await?, client.get("/v1/sites").await?);
     let rules = client.get("/v1/alerts/rules?state=broken&limit=1000").await?;
-    Ok((me, sites, client.get("/v1/planes").await?, client.get("/v1/mesh").await?, rules))
+    let (planes, mesh) = (client.get("/v1/planes").await?, client.get("/v1/mesh").await?);
+    Ok((me, sites, planes, mesh, rules, client.get("/v1/events").await?))
 }
 
 fn text(found: &[Finding]) -> String {
@@ -173,6 +176,37 @@ fn of_planes(planes: &PlaneList, found: &mut Findings) {
 }
 
 /// Files of policies that are refused, and alert rules that are not judged.
+/// What is not written, and what was lost by that. The oldest rows go by the bounds: that is no fault.
+fn of_events(events: &EventsView, found: &mut Findings) {
+    const ROOM: &str = "free disk space; `holm events status` counts what was lost";
+    if let Some(problem) = &events.problem {
+        found.add(Severity::Broken, format!("rows are not written: {problem}"), ROOM);
+    }
+    if let Some(problem) = &events.documents_problem {
+        let what = format!("changes of documents wait to be written: {problem}");
+        found.add(Severity::Broken, what, ROOM);
+    }
+    if events.dropped_queue_full > 0 {
+        let lost = events.dropped_queue_full;
+        let what = format!("{lost} rows were lost since the start: the disk was too slow, or full");
+        found.add(Severity::Warning, what, ROOM);
+    }
+    if events.damaged > 0 {
+        let what = format!("{} event files or logs were damaged and set aside", events.damaged);
+        let remedy =
+            "the log names them; look at the disk, and restore them from a copy if there is one";
+        found.add(Severity::Warning, what, remedy);
+    }
+    if let Some(error) = events.clickhouse.as_ref().and_then(|to| to.error.as_ref()) {
+        let what = format!("nothing goes to ClickHouse: {error}");
+        found.add(
+            Severity::Warning,
+            what,
+            "what waits is sent once it goes; look at rows.clickhouse",
+        );
+    }
+}
+
 fn of_rules(rules: &AlertRuleList, found: &mut Findings) {
     if let Some(folder) = &rules.folder {
         if let Some(problem) = &folder.problem {

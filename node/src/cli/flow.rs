@@ -220,8 +220,7 @@ fn top_text(answer: &FlowTop) -> String {
         rows.push(row);
     }
     let mut text = table(&rows);
-    // The total is of records: what several exporters saw is in it as often.
-    let all = if answer.dedup.is_some() { "all, as often as it was exported" } else { "all" };
+    let all = if answer.dedup.is_some() { "all, counted once" } else { "all" };
     text += &format!(
         "{all}: {} bytes, {} packets, {} flows",
         answer.total.bytes, answer.total.packets, answer.total.flows

@@ -86,6 +86,10 @@ fn both_ways_of_a_flow_count_where_it_was_counted() {
         groups(&once),
         [(vec![there.clone(), here.clone()], 5_000), (vec![here, there], 1_000)]
     );
+    // All counts once too, so that the shares make one.
+    assert_eq!(once["total"]["bytes"], 6_000, "{once}");
+    let shares: f64 = items(&once).iter().filter_map(|group| group["share"].as_f64()).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{once}");
     // What came back over interface 1 was counted as it left there, as all that this exporter counts.
     told(&mut exporter, (1, 2), 1, 0, 600_000);
     until(&node, 5);

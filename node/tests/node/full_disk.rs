@@ -76,6 +76,7 @@ fn rows_of_flows_wait_for_room_while_the_node_serves_and_says_why() {
         told["problem"].as_str().map(str::to_owned)
     });
     assert!(told.contains("disk space"), "{told}");
+    node.place.holm(&["doctor"]).failed_naming(&["something is broken"]);
     let planes = node.get("/v1/planes");
     let flow = planes["items"].as_array().expect("planes").iter().find(|p| p["plane"] == "flow");
     assert_eq!(flow.expect("the flow plane")["state"], "running", "the plane does not wait");

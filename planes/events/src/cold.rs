@@ -28,8 +28,10 @@ use crate::error::EventError;
 const BLOCK_BYTES: u64 = 512 << 10;
 /// Bytes of a piece of an upload.
 const PIECE_BYTES: usize = 8 << 20;
-/// Longest time that a reader waits.
-const READ_TIME: Duration = Duration::from_secs(20);
+/// Longest time that a reader waits for a range; less than a question has, so that it goes on without.
+const READ_TIME: Duration = Duration::from_secs(8);
+/// Longest time in which storage says that it is there, before a question counts on it.
+const CHECK_TIME: Duration = Duration::from_secs(3);
 /// Longest time of an upload.
 const UPLOAD_TIME: Duration = Duration::from_secs(1_800);
 /// After it did not answer it is not asked for so long.
@@ -231,7 +233,7 @@ impl Cold {
             return Err(io::Error::new(io::ErrorKind::NotConnected, error.clone()));
         }
         let (storage, path) = (Arc::clone(&self.storage), self.path(location));
-        self.wait(READ_TIME, async move { storage.head(&path).await.map(drop) })
+        self.wait(CHECK_TIME, async move { storage.head(&path).await.map(drop) })
     }
 
     /// Puts the file there as it is; whole when this returns.

@@ -52,7 +52,7 @@ impl Roller {
     fn try_hard(&self, work: impl Fn() -> io::Result<()>) {
         while let Err(error) = work() {
             self.shared.counters.failed(Some(format!(
-                "event files in {}: cannot be written: {error}; free disk space, the rows are safe in the log",
+                "event files in {}: cannot be written: {error}; free disk space: new rows are in the log until then, and where that is not enough the oldest files are dropped to make room",
                 self.shared.shelving.root.display()
             )));
             let full = error.kind() == io::ErrorKind::StorageFull;

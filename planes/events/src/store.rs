@@ -226,6 +226,20 @@ impl EventStore {
         self.send(Message::Batch(known, batch, bytes), bytes, rows)
     }
 
+    /// Takes rows of a table of rows, all of them or none; they are durable within 200 ms.
+    ///
+    /// # Errors
+    /// [`QueueFull`]. Rows of a table of batches are refused and counted instead.
+    pub fn append_rows(&self, table: &str, rows: &[Row]) -> Result<(), QueueFull> {
+        let known = self.shared.table_of_rows(table);
+        let batch = known.and_then(|known| crate::rows::to_batch(&known, rows).ok());
+        let Some(batch) = batch else {
+            Counters::add(&self.shared.counters.refused, rows.len() as u64);
+            return Ok(());
+        };
+        self.append_batch(table, batch)
+    }
+
     fn send(&self, message: Message, bytes: usize, rows: u64) -> Result<(), QueueFull> {
         let shared = &self.shared;
         let waiting = shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel);

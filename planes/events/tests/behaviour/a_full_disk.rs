@@ -27,6 +27,32 @@ fn rows_wait_while_nothing_can_be_written_and_are_there_once_it_can() {
 }
 
 #[test]
+fn rows_that_come_together_are_taken_all_or_none() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = Fuse::after(i64::MAX);
+    let store = open_with(dir.path(), &disk).expect("opens");
+    let some: Vec<_> = (0..3).map(row).collect();
+    store.append_rows("active_results", &some).expect("room");
+    store.flush();
+    store.append_rows("ticks", &some).expect("refused and counted");
+    assert_eq!(store.stats().refused, 3, "a table of batches");
+    disk.fill(true);
+    // Until the queue has no room; of the rows that do not fit none is taken.
+    let many: Vec<_> = (3..200_003).map(row).collect();
+    let mut taken = some.len();
+    let refused = loop {
+        match store.append_rows("active_results", &many) {
+            Ok(()) => taken += many.len(),
+            Err(_) => break store.stats().dropped_queue_full,
+        }
+    };
+    assert_eq!(refused, many.len() as u64);
+    disk.fill(false);
+    store.flush();
+    assert_eq!(store.stats().committed, taken as u64);
+}
+
+#[test]
 fn the_oldest_files_make_room_and_are_counted() {
     let dir = tempfile::tempdir().expect("a folder");
     let disk = Fuse::after(i64::MAX);

@@ -171,6 +171,28 @@ fn storage_that_does_not_answer_loses_nothing() {
     assert_eq!(files(dir.path(), ".hev").len(), 1);
 }
 
+/// As behind a firewall that drops: it takes the connection and says nothing.
+#[test]
+fn storage_that_hangs_is_done_without_before_a_question_is_late() {
+    let Some(server) = Server::start() else { return };
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path(), Some(cold(server.port, u64::MAX)));
+    store.append_batch("ticks", batch(&ticks(), 0, 100)).expect("room");
+    store.roll();
+    until("moved", || files(dir.path(), ".cold").len() == 1);
+    drop(store);
+    let hangs = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = hangs.local_addr().expect("an address").port();
+    let store = open(dir.path(), Some(cold(port, u64::MAX)));
+    let snapshot = store.snapshot("ticks").expect("a table");
+    let error = snapshot.files[0].reachable().expect_err("it says nothing");
+    assert!(error.to_string().contains("no answer within 3 s"), "{error}");
+    // Who asks next does not wait again.
+    let again = snapshot.files[0].reachable().expect_err("it rests");
+    assert_eq!(again.to_string(), error.to_string());
+    assert_eq!(store.cold_stats().expect("cold").failures, 1);
+}
+
 /// A crash between the steps of a move: what is on the disk counts, and what says otherwise goes.
 #[test]
 fn a_file_that_is_in_both_places_is_read_from_the_disk() {

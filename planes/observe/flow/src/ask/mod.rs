@@ -14,6 +14,6 @@ pub use complete::{Completion, Expected, complete};
 pub use dimension::{DIMENSIONS, Dimension};
 pub use filter::{FIELDS, Field, FieldKind, Filter, FilterError};
 pub use sql::{
-    Cell, Metric, Scope, dedup_sql, interfaces_sql, rows_sql, series_sql, top_sql, top_within_sql,
-    total_sql,
+    Cell, Metric, Scope, dedup_sql, dedup_total_sql, interfaces_sql, rows_sql, series_sql, top_sql,
+    top_within_sql, total_sql,
 };

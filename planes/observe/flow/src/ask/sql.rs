@@ -151,6 +151,17 @@ pub fn total_sql(scope: &Scope) -> String {
 /// [`top_sql`] where the same flow counts once: of those who exported it, in each direction, the one
 /// that counted most. `by` are dimensions that all of them say the same of.
 pub fn dedup_sql(scope: &Scope, by: &[&Dimension], metric: Metric, limit: usize) -> String {
+    let (once, k) = once(scope, by);
+    format!("{once} GROUP BY {} ORDER BY {} DESC LIMIT {limit}", k.join(", "), metric.name())
+}
+
+/// [`total_sql`] where the same flow counts once; without `unscaled`.
+pub fn dedup_total_sql(scope: &Scope) -> String {
+    once(scope, &[]).0
+}
+
+/// The sums of flows that count once, to be grouped by these columns.
+fn once(scope: &Scope, by: &[&Dimension]) -> (String, Vec<String>) {
     const TUPLE: [&str; 5] = [
         "source.address",
         "destination.address",
@@ -186,17 +197,16 @@ pub fn dedup_sql(scope: &Scope, by: &[&Dimension], metric: Metric, limit: usize)
         best,
         vec!["sum(b) AS bytes".into(), "sum(p) AS packets".into(), "sum(f) AS flows".into()],
     ];
-    format!(
+    let once = format!(
         "SELECT {} FROM (SELECT {} FROM (SELECT {inner}, sum({BYTES}) AS b, sum({PACKETS}) AS p, sum({ONE}) AS f \
          FROM flows WHERE {} GROUP BY {grouped}, site, flow.exporter.address, network.io.direction) AS seen \
-         GROUP BY {}) AS once GROUP BY {} ORDER BY {} DESC LIMIT {limit}",
+         GROUP BY {}) AS once",
         all.concat().join(", "),
         once.concat().join(", "),
         scope.condition(),
         [k.clone(), t].concat().join(", "),
-        k.join(", "),
-        metric.name()
-    )
+    );
+    (once, k)
 }
 
 /// What tells records apart that were received at the same moment, as those of one datagram are: an
