@@ -1,5 +1,6 @@
 //! `holm`: the one binary. It runs a node, and it is the command line that asks one.
 
+mod agent;
 mod api;
 mod cli;
 mod config;

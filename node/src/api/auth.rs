@@ -74,6 +74,14 @@ impl FromRequestParts<Arc<NodeState>> for Caller {
                  create`), or open the link that `holm login-link` prints",
             ));
         };
+        if caller.role == Role::Ingest && parts.uri.path() != super::traces::PATH {
+            return Err(ApiError::forbidden(format!(
+                "the credential \"{}\" has the role ingest, which sends spans (POST {}) and nothing else; use \
+                 one of a viewer, editor or admin",
+                caller.name,
+                super::traces::PATH
+            )));
+        }
         let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if caller.by_cookie && changes && !from_own_page(parts) {
             return Err(ApiError::forbidden(

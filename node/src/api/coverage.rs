@@ -96,7 +96,7 @@ pub(super) fn topology_running(state: &NodeState) -> bool {
 /// The planes that record edges of a kind, if there are any.
 const fn recorded_by(kind: EdgeKind) -> &'static [&'static str] {
     match kind {
-        EdgeKind::Flow => &["host", "flow"],
+        EdgeKind::Flow => &["host", "flow", "otlp"],
         EdgeKind::Path => &["active", "path"],
         EdgeKind::Device | EdgeKind::Routing => &[],
     }

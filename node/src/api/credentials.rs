@@ -77,7 +77,7 @@ pub(crate) async fn revoke_api_token(
 /// A link that opens this node's console once, within ten minutes.
 #[utoipa::path(
     post, path = "/v1/login-links", tag = "credentials", request_body = NewLoginLink,
-    responses((status = 201, body = LoginLink), (status = 403, body = ErrorBody))
+    responses((status = 201, body = LoginLink), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody))
 )]
 pub(crate) async fn create_login_link(
     State(state): State<Arc<NodeState>>,
@@ -85,6 +85,12 @@ pub(crate) async fn create_login_link(
     Json(new): Json<NewLoginLink>,
 ) -> Result<(StatusCode, Json<LoginLink>), ApiError> {
     caller.require(Role::Admin)?;
+    if new.role == Role::Ingest {
+        return Err(ApiError::new(
+            ErrorCode::Validation,
+            "role: ingest sends spans and sees no page; a login link is for a viewer, editor or admin",
+        ));
+    }
     let now = Millis::now();
     let code = state.credentials.create_login_code(&caller.tenant, new.role, &caller.name, now)?;
     let link = LoginLink {

@@ -147,10 +147,20 @@ impl Ingest {
 
     /// The whole body of a request from an address.
     pub(super) async fn whole(&self, address: IpAddr, body: Body) -> Result<Whole<'_>, Unread> {
+        self.whole_within(address, body, MAX_BODY_BYTES).await
+    }
+
+    /// The same with another bound in bytes.
+    pub(super) async fn whole_within(
+        &self,
+        address: IpAddr,
+        body: Body,
+        most: usize,
+    ) -> Result<Whole<'_>, Unread> {
         let Some(_reading) = self.begin(address) else { return Err(Unread::Busy) };
         let mut room = Room { of: self, bytes: 0 };
         let read = async {
-            let mut body = Limited::new(body, MAX_BODY_BYTES);
+            let mut body = Limited::new(body, most);
             let mut whole = Vec::new();
             while let Some(frame) = body.frame().await {
                 let Ok(frame) = frame else {

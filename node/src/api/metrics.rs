@@ -32,6 +32,7 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     for (name, ingest) in [
         ("holm_change_deliveries_refused_total", &state.ingest),
         ("holm_page_heard_refused_total", &state.ingest_pages),
+        ("holm_endpoint_reports_refused_total", &state.ingest_endpoints),
     ] {
         let refused = ingest.refusals();
         for (reason, value) in [
@@ -232,6 +233,18 @@ fn incident_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
 
 fn change_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
     let labels = [("tenant", tenant.id.as_str())];
+    let samples = tenant.endpoints.all_counts();
+    text.put_all(
+        &labels,
+        [
+            ("holm_endpoint_samples_total", samples.accepted),
+            ("holm_endpoint_samples_known_total", samples.known),
+            ("holm_endpoint_samples_refused_total", samples.refused),
+            ("holm_endpoint_samples_late_total", samples.late),
+            ("holm_endpoint_samples_dropped_by_agents", samples.dropped_by_agent),
+            ("holm_endpoint_tokens", tenant.endpoints.tokens().len() as u64),
+        ],
+    );
     let counts = tenant.changes.counts();
     let (deliveries, seen) = (counts.deliveries, counts.watch);
     text.put_all(

@@ -15,6 +15,8 @@ mod coverage;
 mod credentials;
 pub(crate) mod dns_trace;
 mod element;
+mod endpoints;
+pub(crate) mod endpoints_types;
 mod enrol;
 pub(crate) mod error;
 pub(crate) mod events;
@@ -68,6 +70,7 @@ mod tls_posture;
 pub(crate) mod tls_posture_types;
 mod topology;
 pub(crate) mod topology_types;
+mod traces;
 pub(crate) mod types;
 mod ways;
 
@@ -91,6 +94,7 @@ use error::{ApiError, ErrorCode, PendingError};
 pub(crate) use ingest::Ingest;
 pub(crate) use questions::Questions;
 pub(crate) use serve::{ServeCounters, Server, TlsSource};
+pub(crate) use traces::Traces;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// From the head of a request to the head of its answer: a body may not trickle in for ever.
@@ -135,6 +139,11 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         recorded_changes::revoke_change_source,
         recorded_changes::show_recorded_change,
         search::search,
+        endpoints::create_endpoint_token,
+        endpoints::ingest,
+        endpoints::list_endpoints,
+        endpoints::revoke_endpoint,
+        endpoints::show_endpoint,
         enrol::create_join_token,
         enrol::list_join_tokens,
         events::store,
@@ -211,6 +220,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         tenants::revoke,
         tls_posture::posture,
         topology::topology,
+        traces::take,
         ways::paths,
     ),
     modifiers(&Credentials),
@@ -283,6 +293,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/logout", post(auth::logout))
         .route("/enroll", post(enrol::enroll))
         .route("/ingest/changes/{provider}/{id}", post(ingest_changes::ingest))
+        .route("/ingest/endpoints", post(endpoints::ingest))
         .route("/ingest/pages/{connector}", post(ingest_pages::hear))
         .route("/v1/me", get(sites::me))
         .route("/v1/changes", get(recorded_changes::list_recorded_changes))
@@ -316,6 +327,14 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/results", get(probe_tests::list_results))
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
+        .route(
+            "/v1/endpoints",
+            get(endpoints::list_endpoints).post(endpoints::create_endpoint_token),
+        )
+        .route(
+            "/v1/endpoints/{name}",
+            get(endpoints::show_endpoint).delete(endpoints::revoke_endpoint),
+        )
         .route("/v1/events", get(events::store))
         .route("/v1/events/export", get(query::export))
         .route("/v1/flows", get(flows_records::search))
@@ -358,6 +377,9 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/slos/{name}", get(slos::show_slo).put(slos::put_slo).delete(slos::delete_slo))
         .merge(alert_routes())
         .merge(test_routes())
+        .route("/v1/logs", post(traces::refuse_other_signal))
+        .route("/v1/metrics", post(traces::refuse_other_signal))
+        .route("/v1/traces", post(traces::take))
         .route("/v1/stream", get(stream::stream))
         .route("/v1/mesh", get(mesh_view::mesh))
         .route("/v1/mesh/digest", get(mesh::digest))
@@ -460,7 +482,10 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
         rest.read().await;
     }
     if status.is_client_error() || status.is_server_error() {
-        response = shape(response, &request_id).await;
+        // Who speaks protobuf is told in it.
+        if !traces::is_protobuf(&response) {
+            response = shape(response, &request_id).await;
+        }
         tracing::debug!(request_id, %method, path, status = status.as_u16(), "request refused");
     }
     state.count_request(status.as_u16());
@@ -486,7 +511,7 @@ async fn frame(State(state): State<Arc<NodeState>>, request: Request, next: Next
 /// A query on a path that takes none: refused rather than passed over. Paths with a query refuse
 /// what they do not know themselves.
 fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
-    const WITH_QUERY: [&str; 30] = [
+    const WITH_QUERY: [&str; 31] = [
         "/v1/alerts",
         "/v1/alerts/rules",
         "/v1/changes",
@@ -498,6 +523,7 @@ fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
         "/v1/flows/exporters",
         "/v1/flows/sankey",
         "/v1/flows/series",
+        "/v1/endpoints",
         "/v1/flows/top",
         "/v1/incidents",
         "/v1/paging/deliveries",
@@ -521,8 +547,9 @@ fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
     let query = uri.query().filter(|query| !query.is_empty())?;
     let path = uri.path();
     let of_incident = path.starts_with("/v1/incidents/") && path.ends_with("/changes");
+    let of_endpoint = path.starts_with("/v1/endpoints/");
     let of_test = path.starts_with("/v1/tests/") && !path.ends_with("/run");
-    if !path.starts_with("/v1/") || of_incident || of_test || WITH_QUERY.contains(&path) {
+    if !path.starts_with("/v1/") || of_incident || of_endpoint || of_test || WITH_QUERY.contains(&path) {
         return None;
     }
     let first = query.split(['&', '=']).next().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The command line. Commands that ask a node go through its HTTP API, like everyone else.
 
+mod agent;
 mod alert;
 mod answers;
 mod ask;
@@ -10,6 +11,7 @@ mod config;
 mod credentials;
 mod dns;
 mod doctor;
+mod endpoint;
 mod flow;
 mod flow_decode;
 mod incidents;
@@ -124,6 +126,12 @@ pub(crate) enum Command {
     /// Flows that routers and switches export: who talks to whom, through which interface, how much.
     #[command(subcommand)]
     Flow(flow::FlowCommand),
+    /// What a laptop or a branch device runs: it measures its own way out, and listens nowhere.
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    /// Endpoints: laptops and branch devices, and which part of their way is to blame.
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
     /// Changes: what people and machines did, and where it is told from.
     #[command(subcommand)]
     Change(change::ChangeCommand),
@@ -323,7 +331,7 @@ pub(crate) struct ElementArgs {
 pub(crate) struct RowsArgs {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// The table: active_results, host_connections, path_changes, path_results or signals.
+    /// The table: active_results, endpoints, host_connections, path_changes, path_results or signals.
     pub(crate) table: String,
     /// How many.
     #[arg(long, default_value_t = 20)]
@@ -447,6 +455,7 @@ impl Cli {
         !matches!(
             self.command,
             Command::Up(_)
+                | Command::Agent(agent::AgentCommand::Run(_))
                 | Command::Demo(_)
                 | Command::Join(_)
                 | Command::Mesh(MeshCommand::Init(_) | MeshCommand::SignIssuer(_))
@@ -493,6 +502,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Test(command) => test::run(command).await,
         Command::Dns(command) => dns::run(command).await,
         Command::Tls(command) => tls::run(command).await,
+        Command::Agent(command) => agent::run(command).await,
+        Command::Endpoint(command) => endpoint::run(command).await,
         Command::Events(command) => query::events(command).await,
         Command::Flow(command) => flow::run(command).await,
         Command::Token(TokenCommand::Create { target, site }) => {

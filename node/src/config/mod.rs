@@ -90,6 +90,10 @@ impl Config {
             .check()
             .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
         self.planes
+            .otlp
+            .check()
+            .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;
+        self.planes
             .path
             .check()
             .map_err(|message| ConfigError::Invalid { path: PathBuf::new(), message })?;

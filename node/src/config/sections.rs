@@ -300,6 +300,7 @@ pub(crate) struct Planes {
     pub(crate) active: holm_active::Config,
     pub(crate) flow: holm_flow::Config,
     pub(crate) host: holm_host::Config,
+    pub(crate) otlp: holm_otlp::Config,
     pub(crate) path: holm_path::Config,
 }
 

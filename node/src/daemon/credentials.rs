@@ -31,7 +31,8 @@ const SESSIONS: JsonById<'_> = TableDefinition::new("sessions");
 /// Hash of the key that this node last issued an SVID for, by SPIFFE ID: what a revocation names.
 const ISSUED: JsonById<'_> = TableDefinition::new("issued");
 
-/// What a credential allows. Each role may do what the ones before it may.
+/// What a credential allows. `ingest` sends spans and nothing else; of the others each may do what the ones before it
+/// may. A viewer changes nothing, and so sends no spans.
 #[derive(
     Debug,
     Clone,
@@ -47,6 +48,8 @@ const ISSUED: JsonById<'_> = TableDefinition::new("issued");
 )]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
+    /// Sends spans, and reads nothing.
+    Ingest,
     /// Reads.
     Viewer,
     /// Changes policy.
@@ -58,6 +61,7 @@ pub(crate) enum Role {
 impl std::fmt::Display for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Ingest => "ingest",
             Self::Viewer => "viewer",
             Self::Editor => "editor",
             Self::Admin => "admin",

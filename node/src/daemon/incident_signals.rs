@@ -84,6 +84,7 @@ impl Tenant {
 
     /// What is over because planes do not speak of it any more.
     pub(super) fn tend_signals(&self, now: Millis) {
+        self.tend_endpoints(Millis::now());
         lock(&self.incidents.probes).forget(now);
         lock(&self.incidents.ways).forget(now);
         let over = lock(&self.incidents.services).tend(now);

@@ -125,6 +125,28 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
         ("since", Int),
         ("text", Text),
     ];
+    let endpoints: &[(&str, Kind)] = &[
+        ("endpoint", Text),
+        ("key", Text),
+        ("attribution", Text),
+        ("confidence", Float),
+        ("evidence", Text),
+        ("wifi.state", Text),
+        ("wifi.ssid", Text),
+        ("wifi.bssid", Text),
+        ("wifi.signal_dbm", Int),
+        ("wifi.tx_mbps", Float),
+        ("gateway.address", Text),
+        ("gateway.rtt_ms", Float),
+        ("gateway.loss.ratio", Float),
+        ("isp.rtt_ms", Float),
+        ("isp.loss.ratio", Float),
+        ("dns.duration_ms", Float),
+        ("checks", Int),
+        ("checks.failed", Int),
+        ("sessions", Int),
+        ("sample", Text),
+    ];
     let anomalies: &[(&str, Kind)] = &[
         ("kind", Text),
         ("key", Text),
@@ -145,6 +167,10 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
     let numbers = holm_flow::exporter_columns().into_iter().map(|name| (name, Int));
     let exporters: Vec<(&str, Kind)> =
         holm_flow::EXPORTER_TEXTS.iter().map(|name| (*name, Text)).chain(numbers).collect();
+    let spans: Vec<(&str, Kind)> = (holm_otlp::TEXT_COLUMNS.iter().map(|name| (*name, Text)))
+        .chain(holm_otlp::INT_COLUMNS.iter().map(|name| (*name, Int)))
+        .chain(holm_otlp::FLOAT_COLUMNS.iter().map(|name| (*name, Float)))
+        .collect();
     let collectors: Vec<(&str, Kind)> =
         holm_flow::COLLECTOR_COLUMNS.iter().map(|name| (*name, Int)).collect();
     Ok(vec![
@@ -153,11 +179,13 @@ pub(super) fn tables() -> Result<Vec<Table>, TableError> {
         Table::of_rows("path_results", &[way, path_results].concat())?,
         Table::of_rows("path_changes", &[way, path_changes].concat())?,
         Table::of_rows(super::SIGNALS_TABLE, signals)?,
+        Table::of_rows(holm_endpoint::TABLE, endpoints)?,
         Table::of_rows(holm_flow::EXPORTERS_TABLE, &exporters)?,
         Table::of_rows(holm_flow::COLLECTORS_TABLE, &collectors)?,
         Table::of_rows(holm_flow::ANOMALIES_TABLE, anomalies)?,
         Table::of_rows(holm_flow::DETECTORS_TABLE, &detectors)?,
         Table::of_rows(holm_flow::HEAVY_TABLE, &heavy)?,
+        Table::of_rows(holm_otlp::SPANS_TABLE, &spans)?.with_bloom_filters(&["trace_id"]),
         Table::new(FLOWS_TABLE, holm_flow::flow_schema(), RECEIVED)?
             .with_bloom_filters(&["source.address", "destination.address"]),
         Table::new(COUNTERS_TABLE, holm_flow::interface_counter_schema(), RECEIVED)?,

@@ -20,7 +20,7 @@ use super::tenancy::acts;
 use super::throughput::Runs;
 use super::views::Views;
 use super::{Credentials, GitOps, Tenant, Tenants};
-use crate::api::{Ingest, Questions, ServeCounters, Throttle};
+use crate::api::{Ingest, Questions, ServeCounters, Throttle, Traces};
 use crate::config::Config;
 use crate::enrol::Issuing;
 use crate::identity::MeshFile;
@@ -103,6 +103,10 @@ pub(crate) struct NodeState {
     pub(crate) ingest: Ingest,
     /// What providers say of incidents.
     pub(crate) ingest_pages: Ingest,
+    /// Reports of endpoints.
+    pub(crate) ingest_endpoints: Ingest,
+    /// What exporters of spans send.
+    pub(crate) traces: Traces,
     pub(crate) queries: Queries,
     /// The folder of policies.
     pub(crate) gitops: GitOps,
@@ -161,6 +165,8 @@ impl NodeState {
             questions: Questions::default(),
             ingest: Ingest::default(),
             ingest_pages: Ingest::default(),
+            ingest_endpoints: Ingest::default(),
+            traces: Traces::default(),
             queries: Queries::default(),
             gitops: GitOps::default(),
             tenants: parts.tenants,

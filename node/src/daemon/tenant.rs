@@ -5,6 +5,7 @@
 //! writes the changes wait, the lease stands still, and the failure is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use holm_model::{
     AliasObservation, DocId, DocVersion, EdgeObservation, Millis, NodeName, NodeObservation,
     PathObservation, SiteId, TenantId,
 };
+use holm_otlp::Intake;
 use holm_plane::FactSink;
 use holm_replica::{Applied, DataKey, Replica, WrappedKey};
 use holm_slo::Writer;
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alerts::Alerts;
 use super::changes::Changes;
+use super::endpoints::Endpoints;
 use super::flow::Kept;
 use super::incidents::Incidents;
 use super::moments::Moments;
@@ -59,12 +62,16 @@ pub(crate) struct Tenant {
     pub(crate) alerts: Alerts,
     /// What was changed, as all sites say.
     pub(crate) changes: Changes,
+    /// Laptops and branch devices.
+    pub(crate) endpoints: Endpoints,
     /// What is wrong, as all sites say.
     pub(crate) incidents: Incidents,
     /// Who is told of it.
     pub(crate) pages: Pages,
     /// How good it shall be, and was.
     pub(crate) slos: Slos,
+    /// What its exporters of spans send.
+    pub(super) spans: Mutex<Intake>,
     /// What is probed because somebody decided so.
     pub(crate) tests: ProbeTests,
     /// Sites that are gone for good, and when that was said: what they hold open is shown as ended then.
@@ -154,17 +161,20 @@ impl Tenant {
         let burning = incidents.firing_targets(super::slo::BURN);
         let writer = Writer { site: site.clone(), node: config.node.name.clone() };
         let alerts = Alerts::open(writer.clone(), &replica, now);
+        let endpoints = Endpoints::open(writer.clone(), &replica);
         let runner = TestRunner::new(&config.planes.active, Arc::clone(limits_of_tests));
         let tests = ProbeTests::open(writer, &replica, runner, &incidents, now);
         let slos = Slos::open(&site, &config.node.name, &replica, burning, now);
-        Ok(Self {
+        let tenant = Self {
             id: id.clone(),
             site,
             alerts,
             changes,
+            endpoints,
             incidents,
             pages,
             slos,
+            spans: Mutex::new(Intake::new(&config.planes.otlp, RandomState::new(), now)),
             tests,
             replica,
             rows: TenantRows::new(rows),
@@ -179,7 +189,9 @@ impl Tenant {
             wake: Notify::new(),
             write_failure: Mutex::new(None),
             moments: Moments::default(),
-        })
+        };
+        tenant.know_endpoints();
+        Ok(tenant)
     }
 
     /// The tenant was erased: its tasks end, and what is in memory of it goes. What a plane still
@@ -190,9 +202,11 @@ impl Tenant {
         *self.graph_mut() = TopologyGraph::new();
         *self.fold() = Fold::new(FoldLimits::default());
         self.changes.clear();
+        self.endpoints.clear();
         self.incidents.clear();
         self.pages.clear();
         self.slos.clear();
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.alerts.clear();
         self.tests.clear();
     }
@@ -313,6 +327,7 @@ impl Tenant {
             }
         };
         self.changes.take_records(&merged.records);
+        self.endpoints.take_records(&merged.records);
         self.incidents.take_records(&merged.records);
         self.pages.take_records(&merged.records);
         self.slos.take_records(&merged.records, now);

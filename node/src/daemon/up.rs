@@ -12,6 +12,8 @@ use holm_active::{ActivePlane, NodeLimits};
 use holm_certs::{SvidState, WebIdentity};
 use holm_mesh_link::{Limits, MemberStatus, Mesh, MeshConfig, Timing};
 use holm_model::{AddressScope, Millis, SiteId, TenantId};
+use holm_otlp::OtlpPlane;
+use holm_path::PathPlane;
 use holm_plane::{Plane, PlaneContext, VantagePeer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,6 +21,7 @@ use tokio::sync::watch;
 use super::documents::{Calls, Documents};
 use super::peer_clocks::PeerClocks;
 use super::planes::Supervised;
+use super::probe_tests_traced::traced;
 use super::roster::Roster;
 use super::rows::{Flows, Rows};
 use super::state::{Change, NodeState, Parts, Topic};
@@ -372,10 +375,11 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
     // The nodes' own traffic is what the active plane and the mesh report already.
     host.ignore_ports.push(state.api_port());
     let path = &config.planes.path;
+    let wanted = traced(&tenant.tests.runner, state.shutdown.clone());
     let flow = &config.planes.flow;
     let flows = Arc::new(Flows { tenant: Arc::clone(&tenant) });
     let kept = Arc::clone(&tenant.kept) as Arc<dyn holm_flow::Keeper>;
-    let known: [(&'static str, bool, Arc<dyn Plane>); 4] = [
+    let known: [(&'static str, bool, Arc<dyn Plane>); 5] = [
         (
             "active",
             active.enabled,
@@ -383,7 +387,12 @@ fn start_planes(state: &Arc<NodeState>, peers: &watch::Receiver<Vec<VantagePeer>
         ),
         ("flow", flow.enabled, Arc::new(holm_flow::FlowPlane::new(flow.clone(), flows, kept))),
         ("host", host.enabled, Arc::new(holm_host::HostPlane::new(host.clone()))),
-        ("path", path.enabled, Arc::new(holm_path::PathPlane::new(with_table(path, flow)))),
+        (
+            "otlp",
+            config.planes.otlp.enabled,
+            Arc::new(OtlpPlane::new(Arc::clone(&state.traces.counters))),
+        ),
+        ("path", path.enabled, Arc::new(PathPlane::following(with_table(path, flow), wanted))),
     ];
     for (name, enabled, plane) in known {
         planes.push(if enabled {
@@ -481,7 +490,8 @@ fn address_of(member: &MemberStatus) -> Option<IpAddr> {
     direct.map(|address| address.ip()).or_else(everywhere).or_else(|| own().next())
 }
 
-async fn told_to_stop(with_stdin: bool) {
+/// Waits for SIGINT or SIGTERM, or for the end of standard input.
+pub(crate) async fn told_to_stop(with_stdin: bool) {
     use tokio::signal::unix::{SignalKind, signal};
     let terminate = async {
         match signal(SignalKind::terminate()) {

@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { ThroughputAnswer, DnsTrace, PairMatrix, ResultsPage, TestCheck, TestDetail, TestList, TestPath, TestRun, TestsApplied, TlsPosture, AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
+import type { EndpointDetail, EndpointList, ThroughputAnswer, DnsTrace, PairMatrix, ResultsPage, TestCheck, TestDetail, TestList, TestPath, TestRun, TestsApplied, TlsPosture, AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -246,6 +246,8 @@ export const api = {
   removeTest: (name: string) => remove(`/v1/tests/${encodeURIComponent(name)}`),
   runTest: (name: string, sites: readonly string[]) => post<TestRun>(`/v1/tests/${encodeURIComponent(name)}/run`, { sites }),
   testResults: (query: { test: string; from: string; to: string; limit: number }, signal?: AbortSignal) => get<ResultsPage>(path("/v1/results", query), signal),
+  endpoints: (signal?: AbortSignal) => get<EndpointList>(`/v1/endpoints?limit=${MOST_ALERTS}`, signal),
+  endpoint: (name: string, signal?: AbortSignal) => get<EndpointDetail>(`/v1/endpoints/${encodeURIComponent(name)}`, signal),
   tlsPosture: (signal?: AbortSignal) => get<TlsPosture>(`/v1/tls/posture?limit=${MOST_ALERTS}`, signal),
   dnsTrace: (name: string, type: string) => post<DnsTrace>("/v1/dns/trace", { name, type }),
   matrix: (signal?: AbortSignal) => get<PairMatrix>("/v1/mesh/matrix", signal),

@@ -54,6 +54,9 @@ export const useTestResults = (name: string, hours: number) =>
 /** The ways to a test's target at a moment, or now: every site is asked, and asked again while it is now. */
 export const useTestPath = (name: string, at: string | undefined) =>
   useQuery({ queryKey: ["test-path", name, at ?? "live"], queryFn: ({ signal }) => api.testPath(name, aroundMoment(at), signal), placeholderData: keepPreviousData, refetchInterval: at ? false : 30_000, refetchIntervalInBackground: false });
+/** What laptops and branch devices say of their way; every site is asked, and agents measure by the minute. */
+export const useEndpoints = () => useQuery({ queryKey: ["endpoints"], queryFn: ({ signal }) => api.endpoints(signal), refetchInterval: 30_000, refetchIntervalInBackground: false });
+export const useEndpoint = (name: string) => useQuery({ queryKey: ["endpoint", name], queryFn: ({ signal }) => api.endpoint(name, signal), placeholderData: keepPreviousData, refetchInterval: 30_000, refetchIntervalInBackground: false });
 /** How servers do TLS, as all sites saw it last; every site is asked, and certificates do not change by the minute. */
 export const useTlsPosture = () => useQuery({ queryKey: ["tls-posture"], queryFn: ({ signal }) => api.tlsPosture(signal), refetchInterval: 60_000, refetchIntervalInBackground: false });
 /** What every site measures to every other: nodes ask each other all the time, without an event. */

@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ingest/endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes samples of an endpoint from its agent. The token of the endpoint is the credential; it says which endpoint of
+         *     which tenant it is. Taken again, here or from another queue's number on, a sample is the same sample.
+         */
+        post: operations["ingest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ingest/pages/{connector}": {
         parameters: {
             query?: never;
@@ -309,6 +329,45 @@ export interface paths {
          */
         post: operations["dns_trace"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The endpoints of the tenant as any site heard them last: which part of the way is to blame, what is impaired first.
+         *     Sites that do not answer in time are named.
+         */
+        get: operations["list_endpoints"];
+        put?: never;
+        /** Makes a token for an endpoint: it counts at every node that holds the tenant. */
+        post: operations["create_endpoint_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One endpoint: its last sample, the way from the machine outwards, and what it was before. */
+        get: operations["show_endpoint"];
+        put?: never;
+        post?: never;
+        /** Ends every token of an endpoint, at every node as it hears of it. What it sent stays. */
+        delete: operations["revoke_endpoint"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1544,6 +1603,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/traces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes spans that an OpenTelemetry SDK or collector exports: `ExportTraceServiceRequest` of OTLP, in protobuf or JSON,
+         *     packed by gzip or not, 4 MiB at most. What is answered by 200 is on the disk. Spans that are refused for good are
+         *     counted in `partial_success`; those that were sent before are taken once. Refusals are in protobuf (`google.rpc.Status`)
+         *     where the request is, 401, 403 and 413 aside. The token needs the role `ingest`, `editor` or `admin`.
+         */
+        post: operations["take"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2147,6 +2228,15 @@ export interface components {
             secret: string;
             source: components["schemas"]["ChangeSource"];
         };
+        /**
+         * @description A token that writes the samples of one endpoint at every node of the tenant, and does nothing else. Its text is
+         *     shown this once.
+         */
+        CreatedEndpointToken: {
+            id: string;
+            name: string;
+            token: string;
+        };
         /** @description A join token; its text is shown this once. */
         CreatedJoinToken: {
             expires_at: components["schemas"]["Timestamp"];
@@ -2385,6 +2475,148 @@ export interface components {
             site: string;
         };
         /**
+         * @description Which part of an endpoint's way is to blame.
+         * @enum {string}
+         */
+        EndpointAttribution: "wifi" | "local" | "isp" | "network" | "target" | "unknown" | "none";
+        /** @description Samples of an endpoint at the node that answers, since it started. */
+        EndpointCounts: {
+            /** Format: int64 */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Samples that the agent let go of because its queue was full, as it said last.
+             */
+            dropped_by_agent: number;
+            /** Format: int64 */
+            known: number;
+            /**
+             * Format: int64
+             * @description Samples that came too late to raise a signal.
+             */
+            late: number;
+            /** Format: int64 */
+            refused: number;
+        };
+        /** @description One endpoint. */
+        EndpointDetail: {
+            asked: components["schemas"]["TestAsked"];
+            /** @description What this node counted of its reports since it started. */
+            counts: components["schemas"]["EndpointCounts"];
+            endpoint: components["schemas"]["EndpointView"];
+            freshness: components["schemas"]["FreshnessView"];
+            /** @description What it was in the window, the latest first; each sample once. */
+            history: components["schemas"]["EndpointMoment"][];
+            node: string;
+            /** @description The last sample as the machine sent it: docs/endpoints.md. */
+            sample: Record<string, never> | null;
+            tokens: components["schemas"]["EndpointTokenView"][];
+        };
+        /** @description A part of the way and how it stands. */
+        EndpointLayer: {
+            part: components["schemas"]["EndpointPart"];
+            /**
+             * Format: double
+             * @description 0 if it is not impaired, else 0.5 (just at a threshold) to 1.
+             */
+            score: number;
+            state: components["schemas"]["EndpointLayerState"];
+            text: string;
+        };
+        /**
+         * @description How a part of the way stands.
+         * @enum {string}
+         */
+        EndpointLayerState: "fine" | "impaired" | "not_measured" | "absent";
+        /** @description The endpoints of the tenant, what is impaired first. */
+        EndpointList: {
+            asked: components["schemas"]["TestAsked"];
+            /** @description There are more than can be looked at. */
+            cut: boolean;
+            freshness: components["schemas"]["FreshnessView"];
+            items: components["schemas"]["EndpointView"][];
+            /** Format: int64 */
+            total: number;
+        };
+        /** @description What an endpoint was at a moment. */
+        EndpointMoment: {
+            attribution: components["schemas"]["EndpointAttribution"];
+            /** Format: double */
+            confidence: number | null;
+            evidence: string | null;
+            observed_at: components["schemas"]["Timestamp"];
+            site: string;
+        };
+        /**
+         * @description A part of the way, from the machine outwards.
+         * @enum {string}
+         */
+        EndpointPart: "wifi" | "gateway" | "isp" | "target";
+        /** @description What an agent sends. */
+        EndpointReport: {
+            /**
+             * Format: int64
+             * @description Samples that it let go of because its queue was full.
+             */
+            dropped: number;
+            /** @description The random name of its queue: with the number of a sample it is the sample's key. */
+            queue: string;
+            /** @description In the order of their numbers, 1 to 200. */
+            samples: components["schemas"]["EndpointSampleSent"][];
+        };
+        /** @description What became of a report. All its samples may be forgotten by the agent: those that were taken are durable here. */
+        EndpointReported: {
+            /** Format: int64 */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Samples that this node had already.
+             */
+            known: number;
+            refused: components["schemas"]["EndpointSampleRefused"][];
+        };
+        /** @description A sample that is not taken, now or later. */
+        EndpointSampleRefused: {
+            /** Format: int64 */
+            sequence: number;
+            why: string;
+        };
+        /** @description A sample that is sent. */
+        EndpointSampleSent: {
+            /** @description As docs/endpoints.md has it. */
+            sample: Record<string, never>;
+            /** Format: int64 */
+            sequence: number;
+        };
+        /** @description A token of an endpoint. */
+        EndpointTokenView: {
+            created_at: components["schemas"]["Timestamp"];
+            created_by: string;
+            id: string;
+        };
+        /** @description An endpoint as it was heard last. */
+        EndpointView: {
+            /** Format: int64 */
+            age_ms: number | null;
+            attribution: components["schemas"]["EndpointAttribution"] | null;
+            /**
+             * Format: double
+             * @description 0 to 1.
+             */
+            confidence: number | null;
+            /** @description Whether a token of it counts. */
+            enrolled: boolean;
+            evidence: string[];
+            /** @description The whole way, from the machine outwards. */
+            layers: components["schemas"]["EndpointLayer"][];
+            /** @description Whether it was heard within three of its intervals and a minute. */
+            live: boolean;
+            name: string;
+            observed_at: components["schemas"]["Timestamp"] | null;
+            /** @description The site that took the last sample. */
+            site: string | null;
+        };
+        /**
          * @description What an entry of the timeline is.
          * @enum {string}
          */
@@ -2443,6 +2675,8 @@ export interface components {
              * @description Files and logs that were damaged and set aside.
              */
             damaged: number;
+            /** @description Why changes of documents (topology, incidents, policies) wait to be written; null while they do not. */
+            documents_problem: string | null;
             /**
              * Format: int64
              * @description Rows dropped because they were the oldest when a bound was reached; `GET /v1/query/tables` has them by table.
@@ -2644,7 +2878,7 @@ export interface components {
             previous: components["schemas"]["FlowSums"] | null;
             /**
              * Format: double
-             * @description Of all that the filter holds for, 0 to 1; null where flows that several exporters saw count once.
+             * @description Of all that the filter holds for, 0 to 1; of `total`, so that with `dedup` both count once.
              */
             share: number | null;
         };
@@ -2776,6 +3010,7 @@ export interface components {
             /** @description `bytes`, `packets` or `flows`: what the groups are ordered by. */
             metric: string;
             stands_on: components["schemas"]["FlowStanding"];
+            /** @description All that the filter holds for; with `dedup` each flow once. */
             total: components["schemas"]["FlowSums"];
             /**
              * Format: int64
@@ -3471,6 +3706,11 @@ export interface components {
             /** @description The secret that the provider has already: 16 to 255 bytes. One is made otherwise. */
             secret?: string | null;
         };
+        /** @description An endpoint that a token is made for. */
+        NewEndpointRequest: {
+            /** @description Its name: 1 to 63 small letters, digits and `-`. */
+            name: string;
+        };
         /** @description The end of a tenant. */
         NewErasure: {
             /** @description The tenant's name once more: there is no way back. */
@@ -4133,10 +4373,11 @@ export interface components {
          */
         RightView: "query" | "replicate";
         /**
-         * @description What a credential allows. Each role may do what the ones before it may.
+         * @description What a credential allows. `ingest` sends spans and nothing else; of the others each may do what the ones before it
+         *     may. A viewer changes nothing, and so sends no spans.
          * @enum {string}
          */
-        Role: "viewer" | "editor" | "admin";
+        Role: "ingest" | "viewer" | "editor" | "admin";
         /**
          * @description What a way stands on.
          * @enum {string}
@@ -5104,6 +5345,11 @@ export interface components {
             site: string;
             /** @description Whether it sends the certificate's status with it (OCSP). */
             stapled: boolean | null;
+            /** @description What that says: `good`, `revoked` or `unknown`. */
+            status: string | null;
+            /** @description Why it is not to be believed. */
+            status_problem: string | null;
+            status_until: components["schemas"]["Timestamp"] | null;
             subject: string | null;
             success: boolean;
             target: string;
@@ -5256,6 +5502,77 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeliveryAccepted"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ingest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndpointReport"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndpointReported"];
                 };
             };
             400: {
@@ -6316,6 +6633,210 @@ export interface operations {
             };
         };
     };
+    list_endpoints: {
+        parameters: {
+            query?: {
+                /** @description Only endpoints of which this is to blame; may be given again. */
+                attribution?: components["schemas"]["EndpointAttribution"][];
+                /** @description How far back is looked: 1s to 30d; 1d otherwise. */
+                window?: string;
+                /** @description How many to leave out at the beginning: the page after the first. */
+                offset?: number;
+                /** @description Most of them: 1 to 1,000; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndpointList"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_endpoint_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewEndpointRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedEndpointToken"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_endpoint: {
+        parameters: {
+            query?: {
+                /** @description How far back is looked: 1s to 30d; 1d otherwise. */
+                window?: string;
+                /** @description Most moments of its history: 1 to 500; 100 otherwise. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndpointDetail"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_endpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     event_store: {
         parameters: {
             query?: never;
@@ -7364,6 +7885,14 @@ export interface operations {
                 };
             };
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10367,6 +10896,96 @@ export interface operations {
             };
             /** @description too many questions at once: `Retry-After` says when to ask again */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    take: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": unknown;
+                "application/x-protobuf": number[];
+            };
+        };
+        responses: {
+            /** @description `ExportTraceServiceResponse` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-protobuf": number[];
+                    "application/json": unknown;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -60,8 +60,8 @@ describe("questions in the URL", () => {
 
 describe("rooms", () => {
   it("appear when their plane exists, even while it is off", () => {
-    expect(roomsFor([plane("host")]).map((room) => room.label)).toEqual(["Overview", "Topology", "Incidents", "Paging", "SLOs", "Alerts", "Changes", "Hosts", "Mesh", "Ask", "Settings"]);
-    expect(roomsFor(undefined)).toHaveLength(13);
+    expect(roomsFor([plane("host")]).map((room) => room.label)).toEqual(["Overview", "Topology", "Incidents", "Paging", "SLOs", "Alerts", "Changes", "Hosts", "Endpoints", "Mesh", "Ask", "Settings"]);
+    expect(roomsFor(undefined)).toHaveLength(14);
   });
 });
 

@@ -3,7 +3,7 @@ import type { Plane } from "../api/types";
 import type { IconName } from "../parts/icons";
 
 export interface Room {
-  path: "/" | "/topology" | "/incidents" | "/paging" | "/slos" | "/alerts" | "/changes" | "/tests" | "/flows" | "/hosts" | "/mesh" | "/query" | "/settings";
+  path: "/" | "/topology" | "/incidents" | "/paging" | "/slos" | "/alerts" | "/changes" | "/tests" | "/flows" | "/hosts" | "/endpoints" | "/mesh" | "/query" | "/settings";
   label: string;
   icon: IconName;
   /** The key after `g`. */
@@ -24,6 +24,7 @@ export const ROOMS: readonly Room[] = [
   { path: "/tests", label: "Tests & paths", icon: "tests", key: "p", plane: "active", about: "latest probe results, site by site" },
   { path: "/flows", label: "Flows", icon: "flows", key: "f", plane: "flow", about: "who talks to whom, and how much, by the word of routers and switches" },
   { path: "/hosts", label: "Hosts", icon: "hosts", key: "h", plane: "host", about: "who connects to whom, by process" },
+  { path: "/endpoints", label: "Endpoints", icon: "endpoint", key: "d", about: "laptops and branch devices, and which part of their way is to blame" },
   { path: "/mesh", label: "Mesh", icon: "mesh", key: "m", about: "sites, nodes, certificates, replication" },
   { path: "/query", label: "Ask", icon: "ask", key: "a", about: "one question in SQL to the rows of every site" },
   { path: "/settings", label: "Settings", icon: "settings", key: "s", about: "planes, this node, appearance" },

@@ -22,12 +22,13 @@ const changes = createRoute({ getParentRoute: () => root, path: "/changes", comp
 const tests = createRoute({ getParentRoute: () => root, path: "/tests", component: lazyRouteComponent(() => import("../rooms/tests/Tests"), "Tests") });
 const flows = createRoute({ getParentRoute: () => root, path: "/flows", component: lazyRouteComponent(() => import("../rooms/flows/Flows"), "Flows") });
 const hosts = createRoute({ getParentRoute: () => root, path: "/hosts", component: lazyRouteComponent(() => import("../rooms/hosts/Hosts"), "Hosts") });
+const endpoints = createRoute({ getParentRoute: () => root, path: "/endpoints", component: lazyRouteComponent(() => import("../rooms/endpoints/Endpoints"), "Endpoints") });
 const mesh = createRoute({ getParentRoute: () => root, path: "/mesh", component: lazyRouteComponent(() => import("../rooms/mesh/Mesh"), "Mesh") });
 const ask = createRoute({ getParentRoute: () => root, path: "/query", component: lazyRouteComponent(() => import("../rooms/ask/Ask"), "Ask") });
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: lazyRouteComponent(() => import("../rooms/settings/Settings"), "Settings") });
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, topology, incidents, paging, slos, alerts, changes, tests, flows, hosts, mesh, ask, settings]),
+  routeTree: root.addChildren([overview, topology, incidents, paging, slos, alerts, changes, tests, flows, hosts, endpoints, mesh, ask, settings]),
   defaultPreload: "intent",
   defaultPendingComponent: () => <div className="room"><Waiting rows={6} /></div>,
   defaultErrorComponent: ({ error, reset }) => <div className="room"><Failure error={error} again={reset} /></div>,

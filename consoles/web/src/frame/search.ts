@@ -31,6 +31,8 @@ export interface Search {
   inc?: string;
   /** The SLO that is open. */
   slo?: string;
+  /** The endpoint that is open. */
+  endpoint?: string;
   /** The alert rule that is open; `+` for a new one. */
   rule?: string;
   /** The test that is open; `+` for a new one. */
@@ -105,6 +107,8 @@ export function parseSearch(raw: Record<string, unknown>): Search {
   if (inc && /^i-[0-9a-z]{13}$/.test(inc)) search.inc = inc;
   const slo = text(raw["slo"]);
   if (slo && /^[a-z0-9-]{1,63}$/.test(slo)) search.slo = slo;
+  const endpoint = text(raw["endpoint"]);
+  if (endpoint && /^[a-z0-9][a-z0-9-]{0,62}$/.test(endpoint)) search.endpoint = endpoint;
   const rule = text(raw["rule"]);
   if (rule && /^([a-z0-9-]{1,63}|\+)$/.test(rule)) search.rule = rule;
   const test = text(raw["test"]);
@@ -139,6 +143,7 @@ export function closeLast(search: Search): Partial<Record<keyof Search, undefine
   if (search.open !== undefined) return { open: undefined };
   if (search.inc !== undefined) return { inc: undefined };
   if (search.slo !== undefined) return { slo: undefined };
+  if (search.endpoint !== undefined) return { endpoint: undefined };
   if (search.rule !== undefined) return { rule: undefined };
   if (search.focus !== undefined) return { focus: undefined };
   if (search.side !== undefined) return { side: undefined };

@@ -74,6 +74,17 @@ impl Client {
         headers: &[(&str, &str)],
         body: &str,
     ) -> io::Result<Answer> {
+        self.ask_bytes(method, path, headers, body.as_bytes())
+    }
+
+    /// The same with a body of any bytes; JSON unless the headers say otherwise.
+    pub(crate) fn ask_bytes(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Answer> {
         let name = ServerName::from(self.address.ip());
         let tls = ClientConnection::new(Arc::clone(&self.tls), name).map_err(io::Error::other)?;
         let stream = TcpStream::connect_timeout(&self.address, LIMIT)?;
@@ -85,7 +96,7 @@ impl Client {
             self.address,
             body.len()
         );
-        if !body.is_empty() {
+        if !body.is_empty() && headers.iter().all(|(name, _)| *name != "content-type") {
             request += "content-type: application/json\r\n";
         }
         if let Some(token) = &self.token {
@@ -95,8 +106,7 @@ impl Client {
             request += &format!("{name}: {value}\r\n");
         }
         request += "\r\n";
-        request += body;
-        stream.write_all(request.as_bytes())?;
+        stream.write_all(&[request.as_bytes(), body].concat())?;
         let mut answer = Vec::new();
         match stream.read_to_end(&mut answer) {
             Ok(_) => {}

@@ -163,6 +163,7 @@ export const EXPORTER_LOOKS: Record<string, StateLook> = {
   losing: { tone: "bad", mark: "square", word: "losing", means: "datagrams or records were lost on the way" },
   waiting: { tone: "warn", mark: "clock", word: "waiting", means: "data came whose template did not" },
   refused: { tone: "warn", mark: "triangle", word: "refused", means: "bounds were met" },
+  clock_ahead: { tone: "warn", mark: "triangle", word: "clock ahead", means: "records end in the future: its clock is not set" },
   broken: { tone: "bad", mark: "square", word: "broken", means: "what it sends is not built as it should be" },
 };
 
