@@ -91,7 +91,8 @@ pub(crate) async fn export(
         let when = at.unwrap_or(asked.now);
         let filter = names::around_as_meant(&asked.graph(), filter.clone(), when)?;
         let snapshot = asked.graph().snapshot(when, &filter);
-        let snapshot = snapshot.map_err(|error| names::no_centre(asked, at, &error.node, &filter.sites))?;
+        let snapshot =
+            snapshot.map_err(|error| names::no_centre(asked, at, &error.node, &filter.sites))?;
         asked.go_on()?;
         let keys = match format {
             Format::Graphml => attribute_keys(&snapshot),

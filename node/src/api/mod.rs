@@ -36,7 +36,6 @@ mod ingest;
 mod ingest_changes;
 mod ingest_pages;
 pub(crate) mod matrix;
-pub(crate) mod throughput;
 mod mesh;
 pub(crate) mod mesh_types;
 mod mesh_view;
@@ -66,6 +65,7 @@ mod tenants;
 pub(crate) mod tenants_types;
 mod test_path;
 pub(crate) mod test_path_types;
+pub(crate) mod throughput;
 mod tls_posture;
 pub(crate) mod tls_posture_types;
 mod topology;
@@ -549,7 +549,12 @@ fn unasked_query(uri: &axum::http::Uri) -> Option<ApiError> {
     let of_incident = path.starts_with("/v1/incidents/") && path.ends_with("/changes");
     let of_endpoint = path.starts_with("/v1/endpoints/");
     let of_test = path.starts_with("/v1/tests/") && !path.ends_with("/run");
-    if !path.starts_with("/v1/") || of_incident || of_endpoint || of_test || WITH_QUERY.contains(&path) {
+    if !path.starts_with("/v1/")
+        || of_incident
+        || of_endpoint
+        || of_test
+        || WITH_QUERY.contains(&path)
+    {
         return None;
     }
     let first = query.split(['&', '=']).next().unwrap_or_default();

@@ -230,7 +230,10 @@ fn events_text(events: &EventsView) -> String {
         text += &format!("CHANGES WAIT: {}\n", clean(problem));
     }
     for (rows, what) in [
-        (events.dropped_oldest, "rows dropped, the oldest, to keep within the bounds or to make room"),
+        (
+            events.dropped_oldest,
+            "rows dropped, the oldest, to keep within the bounds or to make room",
+        ),
         (events.dropped_queue_full, "rows lost: the disk was too slow, or full"),
         (events.refused, "rows refused: they fit no table"),
         (events.write_failures, "writes failed and were tried again"),

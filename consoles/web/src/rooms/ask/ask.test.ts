@@ -136,7 +136,7 @@ describe("what was asked in this browser", () => {
 });
 
 describe("the store of this site", () => {
-  const well: EventStore = { rows: 1, bytes: 1, files: 1, max_bytes: 9, problem: null, committed: 1, dropped_queue_full: 0, dropped_oldest: 5, refused: 0, write_failures: 0, damaged: 0, cold: null, clickhouse: null };
+  const well: EventStore = { rows: 1, bytes: 1, files: 1, max_bytes: 9, problem: null, documents_problem: null, committed: 1, dropped_queue_full: 0, dropped_oldest: 5, refused: 0, write_failures: 0, damaged: 0, cold: null, clickhouse: null };
   const to: NonNullable<EventStore["clickhouse"]> = { target: "https://ch holm", sent_files: 1, sent_rows: 1, sent_bytes: 1, last_sent: null, failures: 0, given_up_rows: 0, lost_rows: 0, waiting_files: 0, waiting_rows: 0, oldest_waiting: null, error: null, refused: {} };
   it("is not spoken of while it is well: what went by age or bounds is no trouble", () => {
     expect(storeTroubles(well)).toEqual([]);
