@@ -24,6 +24,7 @@ mod plans;
 mod reach;
 mod records;
 mod serving;
+mod silent;
 mod snapshot;
 mod topology;
 mod view;

@@ -12,6 +12,7 @@ use crate::TopologyGraph;
 use crate::joining::{Joined, Thing};
 use crate::plans::Plans;
 use crate::records::{Record, SiteIndex};
+use crate::silent::Before;
 use crate::snapshot::said_at;
 use crate::topology::{NodeIndex, NodeSlot};
 
@@ -240,13 +241,21 @@ impl<'a> Laying<'a> {
     fn paths(&mut self) {
         let graph = self.graph;
         let mut straight: Vec<(u32, u32)> = Vec::new();
+        let before = Before::of(&graph.paths, self.at);
         for path in graph.paths.iter() {
             for (site, record) in said_at(&path.records, self.at, &None) {
+                let since = record.intervals.interval_at(self.at).map_or(self.at, |i| i.from);
+                // Who answered before where a hop is silent, if it is still there.
+                let known = before.known_hops(&path.id, site, since);
+                let known: Vec<Option<&NodeId>> = (path.id.hops().iter().zip(known.iter()))
+                    .map(|(own, known)| {
+                        own.as_ref().or(known.as_ref().filter(|id| self.is_told(id, site)))
+                    })
+                    .collect();
                 let mut node = |id: &NodeId| self.node(graph.node_named(id)?.0, site);
                 let ends = (node(path.id.agent()), node(path.id.target()));
                 let (Some(agent), Some(target)) = ends else { continue };
-                let hops: Vec<_> =
-                    path.id.hops().iter().map(|hop| hop.as_ref().and_then(&mut node)).collect();
+                let hops: Vec<_> = known.into_iter().map(|hop| hop.and_then(&mut node)).collect();
                 self.builder.path(agent, target, path.id.flow(), &hops);
                 // A hop by another name of an end is no other.
                 if hops.iter().any(|hop| hop.is_none_or(|hop| hop != agent && hop != target)) {
@@ -263,6 +272,14 @@ impl<'a> Laying<'a> {
         for pair in straight {
             self.over_others.remove(&pair);
         }
+    }
+
+    /// Whether anybody who means the same by a name as `site` speaks of it then.
+    fn is_told(&self, id: &NodeId, site: SiteIndex) -> bool {
+        let slot = self.graph.node_named(id).map(|(_, slot)| slot);
+        slot.is_some_and(|slot| {
+            self.graph.speak_at(slot, self.at).any(|by| self.plans.same(slot.scope, by, site))
+        })
     }
 
     /// The ways that packets took before, as far as all of their hops answered and are there.

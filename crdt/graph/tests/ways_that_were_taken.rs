@@ -137,3 +137,50 @@ fn a_way_over_a_hop_that_did_not_answer_is_not_known_to_stand() {
     let rerouted = &impact.rerouted_paths.items[0];
     assert_eq!((rerouted.status, rerouted.last_taken), (RouteStatus::Inferred, None));
 }
+
+#[test]
+fn what_answered_before_a_hop_was_silent_fails_with_what_goes_over_it() {
+    let silent = |more: &[(&str, Times<'_>)]| {
+        let all = [
+            ("agent:b|path|hop:r1", ALL),
+            ("hop:r1|path|host:t", ALL),
+            ("agent:b|path|hop:r2", ALL),
+            ("hop:r2|path|host:t", ALL),
+        ];
+        graph(&[&all, more].concat())
+    };
+    let broken = |graph: &TopologyGraph, hop: &str, at: u64| {
+        let impact = without(graph, hop, at);
+        impact.broken_paths.total + impact.rerouted_paths.total
+    };
+    // r1 answered until 200, and then, twice, nobody: it is no other way.
+    let once = silent(&[
+        ("agent:b|path|host:t|f|hop:r2", &[(1, Some(100))]),
+        ("agent:b|path|host:t|f|hop:r1", &[(100, Some(200)), (300, Some(400))]),
+        ("agent:b|path|host:t|f|*", &[(200, Some(300)), (400, None)]),
+    ]);
+    for at in [150, 250, 350, 450] {
+        assert_eq!((broken(&once, "hop:r1", at), broken(&once, "hop:r2", at)), (1, 0), "{at}");
+    }
+    // After a time in which nobody looked it may be another.
+    let gap = silent(&[
+        ("agent:b|path|host:t|f|hop:r1", &[(100, Some(200))]),
+        ("agent:b|path|host:t|f|*", &[(250, None)]),
+    ]);
+    assert_eq!((broken(&gap, "hop:r1", 150), broken(&gap, "hop:r1", 300)), (1, 0));
+    // A way that is longer is another way, and another flow says nothing of this one.
+    let other = silent(&[
+        ("agent:b|path|host:t|f|hop:r1", &[(100, Some(200))]),
+        ("agent:b|path|host:t|f|*|*", &[(200, None)]),
+        ("agent:b|path|host:t|g|*", &[(200, None)]),
+    ]);
+    assert_eq!(broken(&other, "hop:r1", 300), 0);
+    // One hop after the other fell silent: each is who answered there last.
+    let both = silent(&[
+        ("hop:r1|path|hop:r2", ALL),
+        ("agent:b|path|host:t|f|hop:r1|hop:r2", &[(1, Some(100))]),
+        ("agent:b|path|host:t|f|hop:r1|*", &[(100, Some(200))]),
+        ("agent:b|path|host:t|f|*|*", &[(200, None)]),
+    ]);
+    assert_eq!((broken(&both, "hop:r1", 300), broken(&both, "hop:r2", 300)), (1, 1));
+}

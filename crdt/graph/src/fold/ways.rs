@@ -5,6 +5,7 @@ use holm_model::{EdgeKind, ElementId, Millis, NodeId, NodeRef, PathObservation};
 
 use super::entry::{Entry, FlowRef, Hops, KeyRef, node_ref};
 use super::{Fold, Folded, Source, hash_flow, hash_key, hold_until};
+use crate::silent::may_be_one;
 
 /// How many open ways go over each link, by the hash of its key. Two links of one hash would end later
 /// than they could.
@@ -62,13 +63,6 @@ fn known_hops(entry: &Entry) -> &[Option<NodeId>] {
         (None, ElementId::Path(path)) => path.hops(),
         (None, _) => &[],
     }
-}
-
-/// Whether two ways may be one: as long, and the same wherever both answered. A hop that did not answer once
-/// is no other way.
-fn may_be_one(a: &[Option<NodeId>], b: &[Option<NodeId>]) -> bool {
-    let alike = |(a, b): (&Option<NodeId>, &Option<NodeId>)| a.is_none() || b.is_none() || a == b;
-    a.len() == b.len() && a.iter().zip(b).all(alike)
 }
 
 impl Fold {
