@@ -75,7 +75,9 @@ pub(super) fn not_watching(
         let told = known.not_watching.iter().any(|silent| silent.site == site.site);
         (!told && site.state != SiteStateView::Here).then(|| {
             let site = &site.site;
-            format!("what {site} says of {moment} is as of {as_of}: no later word of it is known here")
+            format!(
+                "what {site} says of {moment} is as of {as_of}: no later word of it is known here"
+            )
         })
     });
     silent.chain(unheard).collect()

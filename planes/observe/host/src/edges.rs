@@ -1,4 +1,4 @@
-//! The edges and service nodes that connections add up to, and when they are told.
+//! The edges that connections add up to, and when they are told.
 //!
 //! An edge is told when a connection opens or closes, and again and again while one is open, well
 //! within its hold. Attributes go along only when they are new or to refresh them: telling again what
@@ -7,18 +7,15 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use holm_model::{EdgeKind, EdgeObservation, Millis, NodeKind, NodeObservation, NodeRef};
+use holm_model::{EdgeKind, EdgeObservation, Millis, NodeKind, NodeRef};
 use holm_plane::FactSink;
 
 use crate::process::{Process, Service};
-use crate::said::{Attribute, Listening, Met, Said, list};
+use crate::said::{Attribute, By, Met, Said};
+use crate::services::{Services, of_process};
 
 /// Most edges kept at once.
 pub(crate) const MAX_EDGES: usize = 50_000;
-/// Most service nodes kept at once.
-const MAX_NODES: usize = 8_192;
-/// Most addresses that one node names.
-const MAX_ADDRESSES: usize = 16;
 
 /// An end of an edge as a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +56,7 @@ impl Direction {
     }
 }
 
-/// What a connection says about its edge. The texts are borrowed: the edge keeps its first ones.
+/// What a connection says about its edge. The texts are borrowed: they are kept only where they are new.
 pub(crate) struct Told<'a> {
     pub(crate) direction: Direction,
     pub(crate) ipv6: bool,
@@ -76,79 +73,48 @@ struct Edge {
     told_with_attributes: Millis,
     ports: Met,
     said: Said,
-}
-
-struct Node {
-    service: Arc<Service>,
-    /// Listening sockets open.
-    listeners: u32,
-    last_used: Millis,
-    told: Millis,
-    addresses: Vec<Box<str>>,
-    ports: Listening,
-    said: Said,
-}
-
-impl Node {
-    /// Whether any of them is new; those beyond the bound are left out, and counted in `left_out`.
-    fn add_addresses(&mut self, addresses: &[Box<str>], left_out: &mut u64) -> bool {
-        let before = self.addresses.len();
-        for address in addresses {
-            if self.addresses.contains(address) {
-                continue;
-            }
-            if self.addresses.len() < MAX_ADDRESSES {
-                self.addresses.push(address.clone());
-            } else {
-                *left_out += 1;
-            }
-        }
-        self.addresses.sort_unstable();
-        self.addresses.len() > before
-    }
+    /// What is said is said by the process that connects.
+    caller_speaks: bool,
 }
 
 /// Which edge a connection counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EdgeRef(u32);
 
-/// Edges and service nodes, bounded.
+/// Edges, bounded, and the services at their ends.
 pub(crate) struct Edges {
     facts: Arc<dyn FactSink>,
-    host_name: Arc<str>,
     hold_ms: u32,
     refresh_ms: u64,
     by_key: HashMap<(Point, Point), u32>,
     slots: Vec<Option<Edge>>,
     free: Vec<u32>,
-    nodes: HashMap<u32, Node>,
-    /// Refused: too many edges or nodes.
-    pub(crate) refused: u64,
-    /// Addresses of listening services beyond the 16 that are told of each.
-    pub(crate) addresses_left_out: u64,
-    /// Ports of listening services beyond the 16 that are told of each.
-    pub(crate) ports_left_out: u64,
+    pub(crate) services: Services,
+    refused: u64,
 }
 
 impl Edges {
     pub(crate) fn new(facts: Arc<dyn FactSink>, host_name: Arc<str>, hold_ms: u32) -> Self {
+        let refresh_ms = u64::from(hold_ms / 4).clamp(200, 30_000);
         Self {
+            services: Services::new(Arc::clone(&facts), host_name, hold_ms, refresh_ms),
             facts,
-            host_name,
             hold_ms,
-            refresh_ms: u64::from(hold_ms / 4).clamp(200, 30_000),
+            refresh_ms,
             by_key: HashMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            nodes: HashMap::new(),
             refused: 0,
-            addresses_left_out: 0,
-            ports_left_out: 0,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// Refused: too many edges or services.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused + self.services.refused
     }
 
     /// One more connection on the edge from `from` to `to`. `name` is asked for a host's name only if
@@ -188,16 +154,16 @@ impl Edges {
                     open: 0,
                     last_used: told.at,
                     told_with_attributes: Millis(0),
-                    ports: Met::default(),
-                    said: Said::new(edge_attributes(told), began(told.process), told.at),
+                    ports: Met::new(),
+                    said: Said::new(attributes(told), By::process(told.process), told.at),
+                    caller_speaks: told.direction == Direction::Outbound,
                 })
             }
         };
         let edge = self.slots.get_mut(slot as usize)?.as_mut()?;
         edge.open += 1;
         edge.last_used = edge.last_used.max(told.at);
-        let began = began(told.process);
-        let says_else = edge.said.take(began, false, told.at, || edge_attributes(told));
+        let says_else = says_else(edge, told);
         let attributes_due = edge.ports.meet(told.server_port, told.at)
             || says_else
             || told.at.since(edge.told_with_attributes) >= self.refresh_ms;
@@ -205,81 +171,21 @@ impl Edges {
         Some(EdgeRef(slot))
     }
 
-    /// One more connection on `edge`, which was opened a moment ago.
-    pub(crate) fn open_again(&mut self, edge: EdgeRef) {
+    /// One more connection to `port` on `edge`, which was opened a moment ago.
+    pub(crate) fn open_again(&mut self, edge: EdgeRef, port: u16, at: Millis) {
         if let Some(Some(edge)) = self.slots.get_mut(edge.0 as usize) {
             edge.open += 1;
+            edge.ports.meet(port, at);
         }
     }
 
-    /// One connection less on `edge`, at `at`.
-    pub(crate) fn close(&mut self, edge: EdgeRef, at: Millis) {
+    /// One connection to `port` less on `edge`, at `at`.
+    pub(crate) fn close(&mut self, edge: EdgeRef, port: u16, at: Millis) {
         let Some(Some(edge)) = self.slots.get_mut(edge.0 as usize) else { return };
         edge.open = edge.open.saturating_sub(1);
+        edge.ports.part(port, at);
         edge.last_used = edge.last_used.max(at);
         tell(self.facts.as_ref(), edge, false, at, self.hold_ms);
-    }
-
-    /// A service listens, or listens no more.
-    pub(crate) fn listen(
-        &mut self,
-        process: &Process,
-        addresses: &[Box<str>],
-        port: u16,
-        at: Millis,
-    ) {
-        let Some(service) = &process.service else { return };
-        if self.node(service, process, at).is_none() {
-            return;
-        }
-        let Self { nodes, addresses_left_out, ports_left_out, host_name, .. } = self;
-        let Some(node) = nodes.get_mut(&service.id) else { return };
-        let said = || node_attributes(service, process, host_name);
-        let says_else = node.said.take(process.start_ticks, true, at, said);
-        if node.listeners == 0 {
-            // Started anew, perhaps in another container: what was before is not so any more.
-            node.addresses.clear();
-        }
-        node.listeners += 1;
-        node.ports.settle(at);
-        let new_port = node.ports.open(port, ports_left_out);
-        if node.add_addresses(addresses, addresses_left_out) || new_port || says_else {
-            node.told = Millis(0);
-        }
-        let id = service.id;
-        self.tell_node(id, at);
-    }
-
-    /// It became known at which addresses a service that listens is reached.
-    pub(crate) fn reached_at(&mut self, process: &Process, addresses: &[Box<str>], at: Millis) {
-        let Some(id) = process.service.as_ref().map(|service| service.id) else { return };
-        let Self { nodes, addresses_left_out, .. } = self;
-        let node = nodes.get_mut(&id);
-        if node.is_some_and(|node| node.add_addresses(addresses, addresses_left_out)) {
-            self.tell_node(id, at);
-        }
-    }
-
-    pub(crate) fn unlisten(&mut self, process: &Process, port: u16, at: Millis) {
-        if let Some(node) = process.service.as_ref().and_then(|s| self.nodes.get_mut(&s.id)) {
-            node.listeners = node.listeners.saturating_sub(1);
-            node.ports.close(port, at);
-            node.last_used = node.last_used.max(at);
-        }
-    }
-
-    /// The service of `process` was at an end of a connection.
-    pub(crate) fn used(&mut self, process: &Process, at: Millis) {
-        let Some(service) = &process.service else { return };
-        let host_name = Arc::clone(&self.host_name);
-        let Some(node) = self.node(service, process, at) else { return };
-        // Of a service that listens its listeners speak.
-        let listens = node.listeners > 0;
-        let said = || node_attributes(service, process, &host_name);
-        let says_else = !listens && node.said.take(process.start_ticks, false, at, said);
-        if says_else || node.told == Millis(0) {
-            self.tell_node(service.id, at);
-        }
     }
 
     /// Tells again what is open, and forgets what was not used for longer than it is held.
@@ -290,13 +196,12 @@ impl Edges {
             if edge.open > 0 {
                 edge.last_used = edge.last_used.max(now);
                 for point in [edge.from.0, edge.to.0] {
-                    if let Point::Service(id) = point
-                        && let Some(node) = self.nodes.get_mut(&id)
-                    {
-                        node.last_used = node.last_used.max(now);
+                    if let Point::Service(id) = point {
+                        self.services.in_use(id, now);
                     }
                 }
-                if now.since(edge.told_with_attributes) >= self.refresh_ms {
+                let changed = edge.ports.settle(now) | edge.said.settle(now);
+                if changed || now.since(edge.told_with_attributes) >= self.refresh_ms {
                     tell(self.facts.as_ref(), edge, true, now, self.hold_ms);
                 }
             } else if now.since(edge.last_used) > hold_ms {
@@ -305,21 +210,7 @@ impl Edges {
                 self.free.push(slot as u32);
             }
         }
-        self.nodes.retain(|_, node| {
-            if node.listeners > 0 {
-                node.last_used = node.last_used.max(now);
-            }
-            now.since(node.last_used) <= hold_ms
-        });
-        let due: Vec<u32> = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.last_used == now && now.since(node.told) >= self.refresh_ms)
-            .map(|(&id, _)| id)
-            .collect();
-        for id in due {
-            self.tell_node(id, now);
-        }
+        self.services.refresh(now);
     }
 
     fn insert(&mut self, edge: Edge) -> u32 {
@@ -333,51 +224,6 @@ impl Edges {
         self.by_key.insert(key, slot);
         slot
     }
-
-    fn node(&mut self, service: &Arc<Service>, process: &Process, at: Millis) -> Option<&mut Node> {
-        if !self.nodes.contains_key(&service.id) {
-            if self.nodes.len() >= MAX_NODES {
-                self.refused += 1;
-                return None;
-            }
-            let attributes = node_attributes(service, process, &self.host_name);
-            let said = Said::new(attributes, process.start_ticks, at);
-            let node = Node {
-                service: Arc::clone(service),
-                listeners: 0,
-                last_used: at,
-                told: Millis(0),
-                addresses: Vec::new(),
-                ports: Listening::default(),
-                said,
-            };
-            self.nodes.insert(service.id, node);
-        }
-        let node = self.nodes.get_mut(&service.id)?;
-        node.last_used = node.last_used.max(at);
-        Some(node)
-    }
-
-    fn tell_node(&mut self, id: u32, at: Millis) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        node.told = at;
-        node.ports.settle(at);
-        let (ports, addresses) = (list(node.ports.told()), node.addresses.join(","));
-        let mut attributes: Vec<(&str, &str)> =
-            node.said.attributes().iter().map(|(key, value)| (*key, value.as_ref())).collect();
-        if !ports.is_empty() {
-            attributes.push(("server.port", &ports));
-        }
-        if !addresses.is_empty() {
-            attributes.push(("server.address", &addresses));
-        }
-        self.facts.observe_node(&NodeObservation {
-            node: NodeRef { kind: NodeKind::Service, name: &node.service.name },
-            attributes: &attributes,
-            at,
-            hold_ms: self.hold_ms,
-        });
-    }
 }
 
 fn tell(facts: &dyn FactSink, edge: &mut Edge, with_attributes: bool, at: Millis, hold_ms: u32) {
@@ -386,7 +232,7 @@ fn tell(facts: &dyn FactSink, edge: &mut Edge, with_attributes: bool, at: Millis
     let mut length = 0;
     if with_attributes {
         edge.told_with_attributes = at;
-        ports = list(edge.ports.told());
+        ports = edge.ports.told();
         for (key, value) in edge.said.attributes().iter().take(told.len() - 1) {
             told[length] = (key, value);
             length += 1;
@@ -406,36 +252,26 @@ fn tell(facts: &dyn FactSink, edge: &mut Edge, with_attributes: bool, at: Millis
     });
 }
 
-/// When a process began; 0 if there is none, or that is not known.
-fn began(process: Option<&Process>) -> u64 {
-    process.map_or(0, |process| process.start_ticks)
+/// Takes up what the process of a connection says that began later than the one before. Where both ends are of
+/// this host, the one that connects speaks. Whether it is another thing.
+fn says_else(edge: &mut Edge, told: &Told<'_>) -> bool {
+    let by = By::process(told.process);
+    match (edge.caller_speaks, told.direction) {
+        (false, Direction::Outbound) => {
+            edge.caller_speaks = true;
+            edge.said.replace(by, attributes(told))
+        }
+        (true, Direction::Inbound) => false,
+        _ => edge.said.take(by, told.at, || attributes(told)),
+    }
 }
 
-fn edge_attributes(told: &Told<'_>) -> Vec<Attribute> {
+fn attributes(told: &Told<'_>) -> Vec<Attribute> {
     let mut attributes = vec![
         ("network.transport", "tcp".into()),
         ("network.type", if told.ipv6 { "ipv6" } else { "ipv4" }.into()),
         ("direction", told.direction.as_str().into()),
     ];
-    attributes.extend(told.process.into_iter().flat_map(process_attributes));
+    attributes.extend(told.process.into_iter().flat_map(of_process));
     attributes
-}
-
-fn node_attributes(service: &Service, process: &Process, host_name: &str) -> Vec<Attribute> {
-    let mut attributes =
-        vec![("service.name", service.name.clone()), ("host.name", host_name.into())];
-    attributes.extend(process_attributes(process));
-    if !process.container_id.is_empty() {
-        attributes.push(("container.id", process.container_id.clone()));
-    }
-    attributes
-}
-
-fn process_attributes(process: &Process) -> impl Iterator<Item = Attribute> + use<> {
-    [
-        ("process.executable.name", process.executable.clone()),
-        ("process.command", process.command.clone()),
-    ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_empty())
 }

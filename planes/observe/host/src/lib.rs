@@ -15,6 +15,7 @@ mod edges;
 mod kernel;
 #[path = "../ebpf/src/event.rs"]
 pub mod layout;
+mod listeners;
 mod listing;
 mod naming;
 mod netlink;
@@ -24,6 +25,7 @@ mod procfs;
 mod row;
 mod said;
 mod seen;
+mod services;
 mod sys;
 mod tracker;
 mod watch;
@@ -34,7 +36,7 @@ pub use kernel::{Kernel, KernelError};
 pub use listing::{Lister, Listing, ListingError, Socket};
 pub use process::{Process, ProcessCounters, Processes, Service};
 pub use row::{HIDDEN, TABLE};
-pub use seen::{End, Happening, KernelProcess, Owner, Seen, Source, read_event};
+pub use seen::{End, Happening, KernelProcess, Owner, Seen, SocketKey, Source, read_event};
 pub use tracker::Tracker;
 
 use std::path::PathBuf;

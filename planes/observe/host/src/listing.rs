@@ -8,7 +8,7 @@ use holm_model::Millis;
 
 use crate::netlink;
 use crate::procfs;
-use crate::seen::{End, Happening, Owner, Seen, Source};
+use crate::seen::{End, Happening, Owner, Seen, SocketKey, Source};
 
 /// Most sockets of one listing; more are cut off and counted.
 pub(crate) const MAX_SOCKETS: usize = 262_144;
@@ -44,6 +44,7 @@ impl Socket {
             remote: self.remote,
             netns: self.netns,
             owner: self.owner,
+            socket: Some(self.inode).filter(|inode| *inode != 0).map(SocketKey::Inode),
             duration_ns: None,
             bytes: None,
             source,
@@ -74,7 +75,7 @@ pub struct Lister {
     /// Our namespace as events name it: its inode, or 0 where events cannot tell.
     own_netns: u32,
     every_namespace: bool,
-    holders: HashMap<u64, Owner>,
+    holders: HashMap<u64, (Owner, Option<u32>)>,
 }
 
 impl Lister {
@@ -131,22 +132,31 @@ impl Lister {
     }
 
     /// Finds the process of every socket. The files of all processes are walked only if there is a
-    /// socket that was not there before.
+    /// socket that was not there before, or a listening one that its process has not any more.
     fn find_holders(&mut self, sockets: &mut [Socket]) {
-        let there: HashSet<u64> = sockets.iter().map(|s| s.inode).filter(|&i| i != 0).collect();
-        self.holders.retain(|inode, _| there.contains(inode));
+        let there: HashMap<u64, bool> =
+            sockets.iter().filter(|s| s.inode != 0).map(|s| (s.inode, s.listens)).collect();
+        let Self { holders, proc_root, .. } = self;
+        holders.retain(|inode, holder| match (there.get(inode), holder) {
+            (None, _) => false,
+            (Some(true), (Owner::Pid(pid), Some(file))) => {
+                procfs::holds(proc_root, *pid, *file, *inode)
+            }
+            _ => true,
+        });
         let wanted: HashSet<u64> =
-            there.iter().copied().filter(|inode| !self.holders.contains_key(inode)).collect();
+            there.keys().copied().filter(|inode| !holders.contains_key(inode)).collect();
         if !wanted.is_empty() {
-            let (found, hidden) = procfs::holders(&self.proc_root, &wanted);
+            let (found, hidden) = procfs::holders(proc_root, &wanted);
             let unknown = if hidden { Owner::Hidden } else { Owner::NotTold };
             for inode in wanted {
-                let owner = found.get(&inode).map_or(unknown, |&pid| Owner::Pid(pid));
-                self.holders.insert(inode, owner);
+                let holder = found.get(&inode);
+                let owner = holder.map_or(unknown, |&(pid, _)| Owner::Pid(pid));
+                holders.insert(inode, (owner, holder.map(|&(_, file)| file)));
             }
         }
         for socket in sockets {
-            socket.owner = self.holders.get(&socket.inode).copied().unwrap_or(Owner::NotTold);
+            socket.owner = holders.get(&socket.inode).map_or(Owner::NotTold, |&(owner, _)| owner);
         }
     }
 }

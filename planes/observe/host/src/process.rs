@@ -134,6 +134,13 @@ impl Processes {
         Some(process)
     }
 
+    /// Whether a process lives: not where its start is not known, nor where another has its id.
+    pub(crate) fn live(&self, process: &Process) -> bool {
+        let path = self.proc_root.join(process.pid.to_string()).join("stat");
+        let start = read_bounded(path, 4_096).and_then(|stat| Some(parse_stat(&stat)?.1));
+        process.start_ticks > 0 && start.is_some_and(|s| s.abs_diff(process.start_ticks) <= 1)
+    }
+
     /// The counters so far.
     pub fn counters(&self) -> ProcessCounters {
         self.counters

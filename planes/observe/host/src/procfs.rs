@@ -121,9 +121,20 @@ pub(crate) fn namespace(link: &Path) -> Option<u32> {
     inode.strip_suffix(']')?.parse().ok()
 }
 
-/// Which process holds each of the `wanted` sockets (by inode), and whether there are processes whose
+/// Whether the file `file` of the process `pid` is the socket `inode`.
+pub(crate) fn holds(proc_root: &Path, pid: u32, file: u32, inode: u64) -> bool {
+    let path = proc_root.join(pid.to_string()).join("fd").join(file.to_string());
+    fs::read_link(path).is_ok_and(|target| socket_inode(&target) == Some(inode))
+}
+
+/// The inode of the socket that a file is: `socket:[4711]`.
+fn socket_inode(target: &Path) -> Option<u64> {
+    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// Which process holds each of the `wanted` sockets (by inode), as which file, and whether there are processes whose
 /// files we may not see. Where several hold one, as after a fork, the one that started last.
-pub(crate) fn holders(proc_root: &Path, wanted: &HashSet<u64>) -> (HashMap<u64, u32>, bool) {
+pub(crate) fn holders(proc_root: &Path, wanted: &HashSet<u64>) -> (HashMap<u64, (u32, u32)>, bool) {
     let (mut found, mut hidden) = (HashMap::new(), false);
     for pid in processes(proc_root) {
         let files = match fs::read_dir(proc_root.join(pid.to_string()).join("fd")) {
@@ -135,11 +146,11 @@ pub(crate) fn holders(proc_root: &Path, wanted: &HashSet<u64>) -> (HashMap<u64, 
         };
         for file in files.flatten().take(MAX_FILES_OF_PROCESS) {
             let Ok(target) = fs::read_link(file.path()) else { continue };
-            let inode = target.to_str().and_then(|target| {
-                target.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
-            });
-            if let Some(inode) = inode.filter(|inode| wanted.contains(inode)) {
-                found.insert(inode, pid);
+            let number = || file.file_name().to_str()?.parse().ok();
+            if let Some(inode) = socket_inode(&target).filter(|inode| wanted.contains(inode))
+                && let Some(number) = number()
+            {
+                found.insert(inode, (pid, number));
             }
         }
     }

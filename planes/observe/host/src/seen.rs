@@ -110,6 +110,15 @@ impl End {
     }
 }
 
+/// Which socket it is, among those at the same end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SocketKey {
+    /// As the kernel program calls it while it lives.
+    Kernel(u64),
+    /// The inode of its file.
+    Inode(u64),
+}
+
 /// One thing that happened to a socket.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
@@ -127,6 +136,8 @@ pub struct Seen {
     pub netns: u32,
     /// Whose socket it is.
     pub owner: Owner,
+    /// Which socket, if that is told: without, a listener takes the place of all at its end, or was the last.
+    pub socket: Option<SocketKey>,
     /// Length of the handshake (connect, connect_failed) in nanoseconds.
     pub duration_ns: Option<u64>,
     /// Payload bytes sent and received.
@@ -176,6 +187,7 @@ pub fn read_event(bytes: &[u8], boot: Millis) -> Option<Seen> {
         remote: End::new(remote, field!(u16, remote_port)),
         netns: field!(u32, netns),
         owner,
+        socket: Some(field!(u64, socket)).filter(|key| *key != 0).map(SocketKey::Kernel),
         duration_ns: (duration_ns != 0).then_some(duration_ns),
         bytes: (flags & layout::HAS_BYTES != 0)
             .then(|| (field!(u64, bytes_sent), field!(u64, bytes_received))),

@@ -10,14 +10,13 @@ use holm_plane::{FactSink, HealthHandle, RowSink};
 
 use crate::Config;
 use crate::edges::{Direction, EdgeRef, Edges, Point, Told};
-use crate::listing::Listing;
+use crate::listeners::{Held, Listener, Listeners, Place};
+use crate::listing::{Listing, Socket};
 use crate::own_names::OwnNames;
 use crate::process::{Process, Processes, Service};
 use crate::row::{self, Draft};
 use crate::seen::{End, Happening, Owner, Seen, Source};
 
-/// Most listening sockets kept at once.
-const MAX_LISTENERS: usize = 8_192;
 /// Most services remembered by an address in another namespace; past it all are forgotten.
 const MAX_LEARNED: usize = 4_096;
 
@@ -55,10 +54,14 @@ struct Connection {
     netns: u32,
 }
 
-struct Listener {
-    process: Option<Arc<Process>>,
-    shown: bool,
-    opened: Millis,
+impl Connection {
+    /// The port of the end that accepted.
+    fn server_port(&self, tuple: &Tuple) -> u16 {
+        match self.direction {
+            Direction::Outbound => tuple.remote.port,
+            Direction::Inbound => tuple.local.port,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -67,7 +70,6 @@ struct Counters {
     ignored_ports: u64,
     other_addresses: u64,
     connections_refused: u64,
-    listeners_refused: u64,
     close_unknown: u64,
     accept_unknown: u64,
     resynced: u64,
@@ -88,7 +90,9 @@ pub struct Tracker {
     connections: HashMap<Tuple, Connection>,
     /// Services found behind an address only when they accepted: those of other namespaces.
     learned: HashMap<End, Arc<Service>>,
-    listeners: HashMap<(u32, End), Listener>,
+    listeners: Listeners,
+    /// Sockets listen of which the port was not told: the next listing has it.
+    unbound: bool,
     processes: Processes,
     edges: Edges,
     names: OwnNames,
@@ -116,7 +120,8 @@ impl Tracker {
             elsewhere: HashMap::new(),
             connections: HashMap::new(),
             learned: HashMap::new(),
-            listeners: HashMap::new(),
+            listeners: Listeners::default(),
+            unbound: false,
             processes,
             names: OwnNames::new(Arc::clone(&facts), Arc::clone(&host_name), config.hold_ms()),
             edges: Edges::new(facts, Arc::clone(&host_name), config.hold_ms()),
@@ -187,20 +192,19 @@ impl Tracker {
     /// those it has and the tracker has not are taken up as `source`.
     pub fn compare(&mut self, listing: &Listing, add: bool, source: Source) {
         self.learn_addresses(listing);
-        let mut there = HashSet::with_capacity(listing.sockets.len());
-        // Listeners first: they tell accepted connections from opened ones.
+        let mut there: HashMap<Place, Vec<Socket>> = HashMap::new();
         for socket in listing.sockets.iter().filter(|s| s.listens) {
-            there.insert((socket.netns, socket.local));
-            let known = self.listeners.contains_key(&(socket.netns, socket.local));
-            if add && !known {
-                self.counters.resynced += 1;
-                self.take(&socket.seen(Happening::Listen, listing.at, source));
-            }
+            there.entry((socket.netns, socket.local)).or_default().push(*socket);
+        }
+        // Listeners first: they tell accepted connections from opened ones.
+        let unbound = std::mem::take(&mut self.unbound);
+        for (place, sockets) in &there {
+            self.compare_listeners(*place, sockets, listing.at, add || unbound, source);
         }
         let mut connected = HashSet::with_capacity(listing.sockets.len());
         for socket in listing.sockets.iter().filter(|s| !s.listens) {
-            let inbound = there.contains(&(socket.netns, socket.local))
-                || wildcards(socket.local).any(|end| there.contains(&(socket.netns, end)));
+            let inbound = there.contains_key(&(socket.netns, socket.local))
+                || wildcards(socket.local).any(|end| there.contains_key(&(socket.netns, end)));
             let what = if inbound { Happening::Accept } else { Happening::Connect };
             let seen = socket.seen(what, listing.at, source);
             let tuple = Tuple::of(&seen);
@@ -225,18 +229,59 @@ impl Tracker {
             let seen = closed(Happening::Close, local, remote, netns, listing.at, source);
             self.take(&seen);
         }
-        let silent: Vec<(u32, End)> = self
-            .listeners
-            .iter()
-            .filter(|(key, l)| !there.contains(*key) && old(l.opened, key.0))
-            .map(|(key, _)| *key)
-            .collect();
+        let Self { listeners, processes, .. } = self;
+        let has = |place: &Place| there.contains_key(place);
+        let silent = listeners.silent(has, &listing.namespaces, listing.at, processes);
         for (netns, local) in silent {
             let none = End { ip: 0, port: 0 };
             let seen = closed(Happening::Unlisten, local, none, netns, listing.at, source);
             self.take(&seen);
         }
         self.write_rows();
+    }
+
+    /// Compares one end at which a listing has `sockets`: those that are gone, that are new, and that are
+    /// another process's now.
+    fn compare_listeners(
+        &mut self,
+        place: Place,
+        sockets: &[Socket],
+        at: Millis,
+        add: bool,
+        source: Source,
+    ) {
+        if self.listeners.get(&place).is_none() {
+            for socket in sockets.iter().filter(|_| add) {
+                self.counters.resynced += 1;
+                self.take(&socket.seen(Happening::Listen, at, source));
+            }
+            return;
+        }
+        let shown = self.listeners.get(&place).is_some_and(|listener| listener.shown);
+        let compared = self.listeners.compare(place, sockets, at, &mut self.processes);
+        let none = End { ip: 0, port: 0 };
+        let seen = closed(Happening::Unlisten, place.1, none, place.0, at, source);
+        for held in compared.gone {
+            self.counters.resynced += u64::from(source == Source::Listing);
+            self.closed_listener(&seen, held, shown);
+        }
+        for (id, before, heir) in compared.handed {
+            if let Some(before) = before {
+                self.edges.services.unlisten(id, &before, at);
+            }
+            let chosen = self.addresses.is_empty() || self.addresses.contains(&place.1.ip);
+            if shown && chosen {
+                let addresses = self.reachable_at(place.0, place.1.ip);
+                self.edges.services.listen(id, &heir, &addresses, place.1.port, at);
+            } else if let Some(listener) = self.listeners.get_mut(&place) {
+                // The next connection tells again at which address.
+                listener.shown = false;
+            }
+        }
+        for socket in compared.new {
+            self.counters.resynced += 1;
+            self.take(&socket.seen(Happening::Listen, at, source));
+        }
     }
 
     /// Writes the counters of every bound into `health`.
@@ -252,15 +297,15 @@ impl Tracker {
             ("processes_gone", processes.gone),
             ("processes_forgotten", processes.forgotten),
             ("services_refused", processes.services_refused),
-            ("edges_refused", self.edges.refused),
+            ("edges_refused", self.edges.refused()),
             ("connections_refused", self.counters.connections_refused),
-            ("listeners_refused", self.counters.listeners_refused),
+            ("listeners_refused", self.listeners.refused),
             ("close_unknown", self.counters.close_unknown),
             ("accept_unknown", self.counters.accept_unknown),
             ("ignored_ports", self.counters.ignored_ports),
             ("other_addresses", self.counters.other_addresses),
-            ("addresses_left_out", self.edges.addresses_left_out),
-            ("ports_left_out", self.edges.ports_left_out),
+            ("addresses_left_out", self.edges.services.addresses_left_out),
+            ("ports_left_out", self.edges.services.ports_left_out),
             ("resynced", self.counters.resynced),
         ] {
             health.set_counter(name, value);
@@ -271,46 +316,55 @@ impl Tracker {
         // A socket that listens without having been bound gets its port a moment later: the next
         // listing has it.
         if seen.local.port == 0 {
+            self.unbound = true;
             return;
         }
         let process = self.owner(seen);
         let shown = self.addresses.is_empty() || self.addresses.contains(&seen.local.ip);
-        let key = (seen.netns, seen.local);
-        if self.listeners.len() >= MAX_LISTENERS && !self.listeners.contains_key(&key) {
-            self.counters.listeners_refused += 1;
-        } else {
-            let listener = Listener { process: process.clone(), shown, opened: seen.at };
-            if let Some(Listener { process: Some(before), shown: true, .. }) =
-                self.listeners.insert(key, listener)
-            {
-                self.edges.unlisten(&before, seen.local.port, seen.at);
+        let place = (seen.netns, seen.local);
+        let opened = self.listeners.open(place, seen.socket, process.clone(), shown, seen.at);
+        // Too many: nobody would know when it ends.
+        if let Some((id, before)) = opened {
+            for held in before {
+                if let Some(process) = &held.process {
+                    self.edges.services.unlisten(held.id, process, seen.at);
+                }
+            }
+            if let Some(process) = process.as_ref().filter(|_| shown) {
+                let addresses = self.reachable_at(seen.netns, seen.local.ip);
+                self.edges.services.listen(id, process, &addresses, seen.local.port, seen.at);
             }
         }
-        if !shown {
-            return;
+        if shown {
+            self.row(seen, None, process, seen.owner == Owner::Hidden);
         }
-        if let Some(process) = &process {
-            let addresses = self.reachable_at(seen.netns, seen.local.ip);
-            self.edges.listen(process, &addresses, seen.local.port, seen.at);
-        }
-        self.row(seen, None, process, seen.owner == Owner::Hidden);
     }
 
     fn unlisten(&mut self, seen: &Seen) {
-        let Some(listener) = self.listeners.remove(&(seen.netns, seen.local)) else { return };
-        if !listener.shown {
-            return;
+        let place = (seen.netns, seen.local);
+        let Some(listener) = self.listeners.get(&place) else { return };
+        let shown = listener.shown;
+        let Self { listeners, processes, .. } = self;
+        for held in listeners.close(place, seen.socket, seen.at, processes) {
+            self.closed_listener(seen, held, shown);
         }
-        if let Some(process) = &listener.process {
-            self.edges.unlisten(process, seen.local.port, seen.at);
+    }
+
+    fn closed_listener(&mut self, seen: &Seen, held: Held, shown: bool) {
+        if let Some(process) = &held.process {
+            self.edges.services.unlisten(held.id, process, seen.at);
         }
-        self.row(seen, None, listener.process, false);
+        if shown {
+            self.row(seen, None, held.process, false);
+        }
     }
 
     fn established(&mut self, seen: &Seen, direction: Direction) {
         let tuple = Tuple::of(seen);
-        if let Some(Connection { edge: Some(edge), .. }) = self.connections.remove(&tuple) {
-            self.edges.close(edge, seen.at);
+        if let Some(before) = self.connections.remove(&tuple)
+            && let Some(edge) = before.edge
+        {
+            self.edges.close(edge, before.server_port(&tuple), seen.at);
         }
         let process = match direction {
             Direction::Outbound => self.owner(seen),
@@ -320,28 +374,28 @@ impl Tracker {
         };
         if direction == Direction::Inbound {
             match &process {
-                Some(process) => self.show_listener(seen, process),
+                Some(_) => self.show_listener(seen),
                 None => self.counters.accept_unknown += 1,
             }
         }
         let hidden = process.is_none() && seen.owner == Owner::Hidden;
         let edge = self.open_edge(seen, tuple, direction, process.as_ref());
         if let Some(process) = &process {
-            self.edges.used(process, seen.at);
+            self.edges.services.used(process, seen.at);
         }
         if direction == Direction::Inbound {
             self.correct_other_side(tuple, edge, process.as_ref(), seen.at);
         }
         self.row(seen, Some(direction), process.clone(), hidden);
+        let (opened, opened_ns, netns) = (seen.at, seen.boot_ns, seen.netns);
+        let connection = Connection { process, hidden, direction, edge, opened, opened_ns, netns };
         if self.connections.len() >= self.max_connections {
             self.counters.connections_refused += 1;
             if let Some(edge) = edge {
-                self.edges.close(edge, seen.at);
+                self.edges.close(edge, connection.server_port(&tuple), seen.at);
             }
             return;
         }
-        let (opened, opened_ns, netns) = (seen.at, seen.boot_ns, seen.netns);
-        let connection = Connection { process, hidden, direction, edge, opened, opened_ns, netns };
         self.connections.insert(tuple, connection);
     }
 
@@ -419,8 +473,8 @@ impl Tracker {
             return;
         }
         other.edge = Some(right);
-        self.edges.open_again(right);
-        self.edges.close(wrong, at);
+        self.edges.open_again(right, tuple.local.port, at);
+        self.edges.close(wrong, tuple.local.port, at);
         if let Some(service) = process.and_then(|process| process.service.as_ref()) {
             if self.learned.len() >= MAX_LEARNED {
                 self.learned.clear();
@@ -440,14 +494,15 @@ impl Tracker {
     }
 
     fn close(&mut self, seen: &Seen) {
-        let Some(connection) = self.connections.remove(&Tuple::of(seen)) else {
+        let tuple = Tuple::of(seen);
+        let Some(connection) = self.connections.remove(&tuple) else {
             self.counters.close_unknown += 1;
             let process = self.owner(seen);
             self.row(seen, None, process, false);
             return;
         };
         if let Some(edge) = connection.edge {
-            self.edges.close(edge, seen.at);
+            self.edges.close(edge, connection.server_port(&tuple), seen.at);
         }
         let mut seen = *seen;
         if seen.boot_ns != 0 && connection.opened_ns != 0 {
@@ -464,27 +519,34 @@ impl Tracker {
         }
     }
 
-    /// The process that listens at `end`.
+    /// The process that listens at `end`; of several the one that began to last.
     fn listener(&self, netns: u32, end: End) -> Option<Arc<Process>> {
         std::iter::once(end)
             .chain(wildcards(end))
             .find_map(|end| self.listeners.get(&(netns, end)))
-            .and_then(|listener| listener.process.clone())
+            .and_then(|listener| listener.held.iter().rev().find_map(|held| held.process.clone()))
     }
 
     /// A listener at every address, of which only some are asked for, took a connection at one of
     /// those.
-    fn show_listener(&mut self, seen: &Seen, process: &Process) {
+    fn show_listener(&mut self, seen: &Seen) {
         if self.addresses.is_empty() {
             return;
         }
+        let is_unshown = |listener: &Listener| !listener.shown;
         let unshown = wildcards(seen.local)
             .map(|end| (seen.netns, end))
-            .find(|key| self.listeners.get(key).is_some_and(|listener| !listener.shown));
-        if let Some(listener) = unshown.and_then(|key| self.listeners.get_mut(&key)) {
-            listener.shown = true;
-            let address = seen.local.address().to_string().into();
-            self.edges.listen(process, &[address], seen.local.port, seen.at);
+            .find(|place| self.listeners.get(place).is_some_and(is_unshown));
+        let Some(listener) = unshown.and_then(|place| self.listeners.get_mut(&place)) else {
+            return;
+        };
+        listener.shown = true;
+        let address = [seen.local.address().to_string().into()];
+        for held in &listener.held {
+            if let Some(process) = &held.process {
+                let (services, port) = (&mut self.edges.services, seen.local.port);
+                services.listen(held.id, process, &address, port, seen.at);
+            }
         }
     }
 
@@ -496,12 +558,15 @@ impl Tracker {
         let elsewhere = listing.elsewhere.iter().map(|(&netns, ips)| (netns, known(ips)));
         let before = std::mem::replace(&mut self.elsewhere, elsewhere.collect());
         let news = |netns: &u32| before.get(netns) != self.elsewhere.get(netns);
-        for ((netns, local), listener) in &self.listeners {
+        for ((netns, local), listener) in self.listeners.iter() {
             let at_all = local.ip == 0 || local.ip == ANY_IPV4;
             if at_all && listener.shown && news(netns) && self.elsewhere.contains_key(netns) {
                 let addresses = self.reachable_at(*netns, local.ip);
-                if let Some(process) = &listener.process {
-                    self.edges.reached_at(process, &addresses, listing.at);
+                for held in &listener.held {
+                    if let Some(process) = &held.process {
+                        let services = &mut self.edges.services;
+                        services.reached_at(held.id, process, &addresses, listing.at);
+                    }
                 }
             }
         }
@@ -549,7 +614,8 @@ fn closed(
 ) -> Seen {
     let owner = Owner::NotTold;
     let (boot_ns, duration_ns, bytes) = (0, None, None);
-    Seen { what, at, boot_ns, local, remote, netns, owner, duration_ns, bytes, source }
+    let socket = None;
+    Seen { what, at, boot_ns, local, remote, netns, owner, socket, duration_ns, bytes, source }
 }
 
 /// `0.0.0.0` as an IPv4-mapped address.

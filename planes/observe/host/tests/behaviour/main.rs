@@ -5,4 +5,5 @@ mod common;
 mod namespaces;
 mod real_connections;
 mod service_map;
+mod started_anew;
 mod without_privilege;

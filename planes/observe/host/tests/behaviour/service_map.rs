@@ -9,14 +9,14 @@ use holm_host::{
 };
 use holm_model::Millis;
 
-struct Host {
-    root: tempfile::TempDir,
-    told: Arc<Told>,
-    tracker: Tracker,
+pub(crate) struct Host {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) told: Arc<Told>,
+    pub(crate) tracker: Tracker,
 }
 
 impl Host {
-    fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let root = tempfile::tempdir().expect("a folder");
         let told = Arc::new(Told::default());
         let processes = Processes::new(root.path().into());
@@ -25,14 +25,21 @@ impl Host {
         Self { root, told, tracker }
     }
 
-    fn process(&self, pid: u32, comm: &str, cgroup: &str) -> Owner {
+    pub(crate) fn process(&self, pid: u32, comm: &str, cgroup: &str) -> Owner {
         write_process(self.root.path(), pid, comm, cgroup);
         let mut name = [0; 16];
         name[..comm.len()].copy_from_slice(comm.as_bytes());
         Owner::Kernel(KernelProcess { pid, start_ns: 1_000_000_000, comm: name, cgroup: 1 })
     }
 
-    fn see(&mut self, what: Happening, at: u64, local: &str, remote: &str, owner: Owner) {
+    pub(crate) fn see(
+        &mut self,
+        what: Happening,
+        at: u64,
+        local: &str,
+        remote: &str,
+        owner: Owner,
+    ) {
         self.see_in(1, what, at, local, remote, owner);
     }
 
@@ -53,6 +60,7 @@ impl Host {
             remote: end(remote),
             netns,
             owner,
+            socket: None,
             duration_ns: None,
             bytes: None,
             source: Source::Kernel,
@@ -60,7 +68,7 @@ impl Host {
         self.tracker.write_rows();
     }
 
-    fn edges(&self) -> Vec<String> {
+    pub(crate) fn edges(&self) -> Vec<String> {
         let mut edges: Vec<String> =
             self.told.edges.lock().expect("sound").iter().map(|(id, _)| id.clone()).collect();
         edges.dedup();
@@ -77,7 +85,7 @@ fn write_process(root: &Path, pid: u32, comm: &str, cgroup: &str) {
     }
 }
 
-fn end(text: &str) -> End {
+pub(crate) fn end(text: &str) -> End {
     if text.is_empty() {
         return End { ip: 0, port: 0 };
     }
@@ -329,51 +337,4 @@ fn the_host_s_name_and_its_addresses_are_one_host() {
     );
     let shared = Config { addresses: vec![[192, 0, 2, 1].into()], ..Config::default() };
     assert!(told(&shared).is_empty(), "a machine that several sites share is none of them");
-}
-
-#[test]
-fn a_service_that_is_started_anew_is_told_by_its_new_process_and_its_own_ports() {
-    let mut host = Host::new(&Config::default());
-    let process = |host: &Host, pid: u32, start: u64, command: &str| {
-        let owner = host.process(pid, "checkout", "0::/system.slice/checkout.service");
-        let folder = host.root.path().join("proc").join(pid.to_string());
-        let stat = format!("{pid} (checkout) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {start} 0 0");
-        std::fs::write(folder.join("stat"), stat).expect("written");
-        std::fs::write(folder.join("cmdline"), command.replace(' ', "\0")).expect("written");
-        match owner {
-            Owner::Kernel(told) => {
-                Owner::Kernel(KernelProcess { start_ns: start * 10_000_000, ..told })
-            }
-            other => other,
-        }
-    };
-    let told = |host: &Host, key: &str| {
-        let nodes = host.told.nodes.lock().expect("sound");
-        let (_, attributes) = nodes.last().expect("it is told");
-        attributes.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
-    };
-    let first = process(&host, 7, 100, "checkout --listen 7001");
-    host.see(Listen, 1_000, "0.0.0.0:7001", "", first);
-    assert_eq!(told(&host, "process.command").as_deref(), Some("checkout --listen 7001"));
-    // Twenty restarts within minutes, each on a port of its own.
-    let mut at = 1_000;
-    let mut port = 7_001;
-    for (pid, start) in (8..28).zip(200..) {
-        at += 15_000;
-        host.see(Unlisten, at, &format!("0.0.0.0:{port}"), "", Owner::NotTold);
-        port += 1;
-        let next = process(&host, pid, start, &format!("checkout --listen {port}"));
-        host.see(Listen, at + 500, &format!("0.0.0.0:{port}"), "", next);
-        let command = format!("checkout --listen {port}");
-        assert_eq!(told(&host, "process.command"), Some(command), "at once");
-        assert!(told(&host, "server.port").is_some_and(|ports| ports.contains(&port.to_string())));
-    }
-    host.tracker.refresh(Millis(at + 60_000));
-    assert_eq!(told(&host, "server.port"), Some(port.to_string()), "and no other");
-    // What calls from it later says what it is now, on its edge too.
-    let caller = process(&host, 27, 219, &format!("checkout --listen {port}"));
-    host.see(Connect, at + 61_000, "192.0.2.1:40000", "192.0.2.7:5432", caller);
-    let edge = host.told.edge("service:checkout|flow|host:192.0.2.7").expect("told");
-    let command = format!("checkout --listen {port}");
-    assert!(edge.contains(&("process.command".into(), command)), "{edge:?}");
 }
