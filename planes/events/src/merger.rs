@@ -43,7 +43,7 @@ impl Shared {
                 Standing::Waits => Some(1),
             },
         };
-        let due = held.shelf.to_merge(oldest, (self.clock)(), part);
+        let due = held.shelf.to_merge(&self.limits, oldest, (self.clock)(), part);
         // New rows come first, until there are too many files to read from.
         let rows_wait = !held.frozen.is_empty();
         let due = due.filter(|(.., files)| !rows_wait || files.len() >= MAX_MERGED);

@@ -17,6 +17,8 @@ use crate::sealed::plain_bytes;
 const SMALL_BYTES: u64 = 64 << 20;
 /// About how large a file becomes that others are put together in.
 const TARGET_BYTES: u64 = 256 << 20;
+/// One is no more than such a part of what its table may have: the oldest go by whole files.
+const MERGED_PARTS: u64 = 8;
 /// Files put together at once.
 pub(crate) const MAX_MERGED: usize = 64;
 /// Small files of an hour that still goes on, before they are put together.
@@ -212,11 +214,13 @@ impl Shelf {
     /// files may come together, those of one part, and which not at all.
     pub(crate) fn to_merge(
         &self,
+        limits: &Limits,
         oldest_segment: u64,
         now: Millis,
         part: impl Fn(&str, &EventFile) -> Option<u8>,
     ) -> Option<(String, Hour, Vec<Arc<EventFile>>)> {
         for (table, files) in self.tables() {
+            let most = limits.of(table).max_bytes.min(limits.max_bytes) / MERGED_PARTS;
             for of_hour in files.chunk_by(|a, b| a.hour == b.hour) {
                 let Some(hour) = of_hour.first().map(|file| file.hour) else { continue };
                 let least = if now > hour.end() + LATE_MS { 2 } else { MIN_MERGED };
@@ -228,13 +232,16 @@ impl Shelf {
                     if run.first().and_then(small).is_none() || run.len() < least {
                         continue;
                     }
-                    let mut bytes = 0;
-                    let fits = run.iter().take(MAX_MERGED).take_while(|file| {
-                        bytes += file.bytes();
-                        bytes <= TARGET_BYTES
-                    });
-                    let merged: Vec<Arc<EventFile>> = fits.cloned().collect();
-                    if merged.len() >= 2 {
+                    // One that is large enough by itself stands in nobody's way.
+                    let from = |first: usize| -> Vec<Arc<EventFile>> {
+                        let mut bytes = 0;
+                        let fits = run[first..].iter().take(MAX_MERGED).take_while(|file| {
+                            bytes += file.bytes();
+                            bytes <= TARGET_BYTES.min(most)
+                        });
+                        fits.cloned().collect()
+                    };
+                    if let Some(merged) = (0..run.len()).map(from).find(|all| all.len() >= 2) {
                         return Some((table.to_owned(), hour, merged));
                     }
                 }

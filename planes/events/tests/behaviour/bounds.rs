@@ -65,6 +65,39 @@ fn a_table_over_its_quota_loses_its_oldest_and_no_other_table_does() {
     assert_eq!(left.first(), Some(&(20_000 - left.len() as i64)), "the oldest went");
 }
 
+/// Whole files go: one of all that there is would take all with it.
+#[test]
+fn putting_files_together_leaves_the_quota_its_grain() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let fill = |store: &EventStore, rounds: std::ops::Range<i64>| {
+        for round in rounds {
+            let batch = batch(&ticks(), round * 1_000, (round + 1) * 1_000);
+            store.append_batch("ticks", batch).expect("room");
+            store.roll();
+        }
+    };
+    let store = open(dir.path(), limits());
+    fill(&store, 0..24);
+    let all = store.table_stats()["ticks"].bytes;
+    drop(store);
+    // The hour is over: what is small comes together, and then more comes than there is room for.
+    let few = TableLimits { max_bytes: all, max_age_ms: u64::MAX };
+    let limits = Limits { tables: [("ticks".to_owned(), few)].into(), ..limits() };
+    let setup = Setup { limits, clock: || Millis(NOON + 3 * 3_600_000), ..setup(dir.path()) };
+    let store = EventStore::open(setup).expect("opens").0;
+    until(&store, |store| store.stats().merges > 0 && store.stats().files <= 12);
+    fill(&store, 24..36);
+    until(&store, |store| {
+        let stats = &store.table_stats()["ticks"];
+        stats.dropped_quota > 0 && stats.bytes <= all
+    });
+    let stats = store.table_stats();
+    let left = numbers(&store, "ticks");
+    assert_eq!(stats["ticks"].rows + stats["ticks"].dropped_quota, 36_000);
+    assert!(left.len() > 18_000, "little besides what was too much went: {}", left.len());
+    assert_eq!(left.last(), Some(&35_999));
+}
+
 #[test]
 fn a_store_over_its_quota_takes_from_the_largest_table() {
     let dir = tempfile::tempdir().expect("a folder");
