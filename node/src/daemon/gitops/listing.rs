@@ -126,9 +126,21 @@ pub(super) fn content(found: &Found, now: Millis) -> Result<Content, Vec<String>
     if found.length > MAX_FILE_BYTES as u64 {
         return Err(vec![format!("it has {} bytes, the most are {MAX_FILE_BYTES}", found.length)]);
     }
-    let text = std::fs::read_to_string(&found.full)
-        .map_err(|error| vec![format!("it cannot be read: {error}")])?;
+    let bytes =
+        std::fs::read(&found.full).map_err(|error| vec![format!("it cannot be read: {error}")])?;
+    let text = String::from_utf8(bytes).map_err(|error| vec![not_utf8(&error)])?;
     read(&text, now).map_err(|refused| refused.0.iter().take(20).map(ToString::to_string).collect())
+}
+
+/// Where a text is none.
+fn not_utf8(error: &std::string::FromUtf8Error) -> String {
+    let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+    let last = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = String::from_utf8_lossy(last).chars().count() + 1;
+    format!(
+        "line {line}, column {column}: what stands there is not UTF-8; save the file in that encoding"
+    )
 }
 
 /// What a file names that is refused.
@@ -142,6 +154,18 @@ pub(super) fn named_in(found: &Found) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_that_is_no_text_is_told_with_its_place() {
+        let told =
+            |bytes: &[u8]| not_utf8(&String::from_utf8(bytes.to_vec()).expect_err("not UTF-8"));
+        assert!(told(b"kind: Test\ntitle: caf\xe9\n").starts_with("line 2, column 11: "));
+        assert!(told(b"\xff").starts_with("line 1, column 1: "));
+        assert!(
+            told("é\n€\n".bytes().chain([0x80]).collect::<Vec<_>>().as_slice())
+                .starts_with("line 3, column 1: ")
+        );
+    }
 
     #[test]
     fn a_folder_is_listed_by_tenant_without_what_is_hidden() {
