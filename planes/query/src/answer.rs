@@ -18,6 +18,7 @@ use crate::local::Missing;
 use crate::mesh_table::{Approximation, MeshTable, Notes};
 use crate::sites::{Asking, Place, PlaceReport, Progress, Sites};
 use crate::split::{Splitter, sketched};
+use crate::stop::Stop;
 use crate::sum::Ended;
 
 /// A question to the whole mesh.
@@ -120,7 +121,7 @@ impl Engine {
     ) -> Result<Answer, QueryError> {
         let engine = Arc::clone(self);
         let time = question.limits.time;
-        self.work(time, async move { engine.put(own, sites, question).await }).await
+        self.work(time, |stop| async move { engine.put(own, sites, question, stop).await }).await
     }
 
     async fn put(
@@ -128,9 +129,18 @@ impl Engine {
         own: Place,
         sites: Arc<dyn Sites>,
         question: Question,
+        stop: Stop,
     ) -> Result<Answer, QueryError> {
         let Question { sql, only, limits, progress, now } = question;
-        let asking = Asking::new(Arc::clone(&self), own, sites, only.as_deref(), limits, progress);
+        let asking = Asking::new(
+            Arc::clone(&self),
+            own,
+            sites,
+            only.as_deref(),
+            limits,
+            progress,
+            stop.clone(),
+        );
         let asking = Arc::new(asking);
         let tables: Tables = self
             .tables()
@@ -141,10 +151,10 @@ impl Engine {
             })
             .collect();
         let ended = Ended::default();
-        let state = self.session(&tables, now, &ended)?;
+        let state = self.session(&tables, now, &ended, &stop)?;
         let plan = self.plan(&state, &tables, &sql).await?;
         let local = self.local_tables(&Missing::default());
-        let local = self.session(&local, now, &Ended::default())?;
+        let local = self.session(&local, now, &Ended::default(), &stop)?;
         let notes = Notes::default();
         let (asked, noted) = (Arc::clone(&asking), Arc::clone(&notes));
         let splitter = Splitter { asking: asked, local, notes: noted, now };

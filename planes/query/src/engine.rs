@@ -32,6 +32,7 @@ use crate::gate::admit;
 use crate::local::{LocalTable, Missing, STORE, with_site};
 use crate::objects::Objects;
 use crate::sites::{Columns, Part};
+use crate::stop::{Stop, StopOnDrop, StopsWhenTold};
 use crate::sum::Ended;
 use crate::wire::MISSING;
 
@@ -209,12 +210,14 @@ impl Engine {
         tables
     }
 
-    /// A session that sees `tables` and nothing else, for a question of that moment. Sums that do not fit tell `ended`.
+    /// A session that sees `tables` and nothing else, for a question of that moment. Sums that do not fit tell `ended`; its
+    /// plans end when `stop` is set.
     pub(crate) fn session(
         &self,
         tables: &Tables,
         at: Millis,
         ended: &Ended,
+        stop: &Stop,
     ) -> Result<SessionState, QueryError> {
         let schema = MemorySchemaProvider::new();
         for (name, table) in tables {
@@ -226,6 +229,7 @@ impl Engine {
             .with_information_schema(false)
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema("holm", "public")
+            .with_extension(Arc::new(stop.clone()))
             .with_target_partitions(self.pool.limits.threads.max(1));
         let options = config.options_mut();
         options.execution.enable_recursive_ctes = false;
@@ -248,6 +252,7 @@ impl Engine {
             .with_expr_planners(planners)
             .with_analyzer_rule(Arc::new(crate::checked::CheckedArithmetic))
             .with_physical_optimizer_rule(Arc::new(crate::windows::WindowsReserve))
+            .with_physical_optimizer_rule(Arc::new(StopsWhenTold(stop.clone())))
             .with_scalar_functions(scalar)
             .with_aggregate_functions(aggregates(ended))
             .with_window_functions(SessionStateDefaults::default_window_functions())
@@ -291,12 +296,13 @@ impl Engine {
         &self,
         sql: &str,
         known_elsewhere: &Columns,
+        stop: &Stop,
     ) -> Result<Streamed, QueryError> {
         let missing = Missing::default();
         let mut tables = self.local_tables(&missing);
         with_columns(&mut tables, known_elsewhere)?;
         // Who asked wrote the moment out; an older node did not.
-        let state = self.session(&tables, Millis::now(), &Ended::default())?;
+        let state = self.session(&tables, Millis::now(), &Ended::default(), stop)?;
         let plan = self.plan(&state, &tables, sql).await?;
         let plan = state.optimize(&plan)?;
         bounded(&plan)?;
@@ -329,8 +335,8 @@ impl Engine {
         F: Future<Output = bool> + Send,
     {
         let (engine, sql, columns) = (Arc::clone(self), part.sql.clone(), part.tables.clone());
-        let work = async move {
-            let Streamed { mut stream, missing } = engine.stream(&sql, &columns).await?;
+        let work = |stop: Stop| async move {
+            let Streamed { mut stream, missing } = engine.stream(&sql, &columns, &stop).await?;
             let schema = told(&stream.schema(), missing.as_deref());
             let mut bytes = 0;
             while let Some(batch) = stream.next().await {
@@ -360,11 +366,15 @@ impl Engine {
 
     /// Works on a question on the pool's threads, for as long as it may take. Who stops waiting stops
     /// the work.
-    pub(crate) async fn work<T: Send + 'static>(
+    pub(crate) async fn work<T, F>(
         &self,
         time: Duration,
-        work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
-    ) -> Result<T, QueryError> {
+        work: impl FnOnce(Stop) -> F,
+    ) -> Result<T, QueryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, QueryError>> + Send + 'static,
+    {
         if self.stopping.load(Ordering::Relaxed) >= MAX_STOPPING {
             return Err(QueryError::TooMuch(format!(
                 "{MAX_STOPPING} questions of this tenant that ended without an answer are still being stopped here"
@@ -372,8 +382,10 @@ impl Engine {
         }
         let crew = self.pool.crews.take(Arc::clone(&self.stopping));
         let crew = crew.map_err(|error| QueryError::Failed(format!("no threads: {error}")))?;
+        let stop = StopOnDrop(Stop::default());
+        let work = crew.work(work(stop.0.clone()));
         // The wait is bounded here and not there: work that does not yield cannot hold it up.
-        match tokio::time::timeout(time, crew.work(work)).await {
+        match tokio::time::timeout(time, work).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(QueryError::Failed(format!("the work on it ended: {error}"))),
             Err(_) => Err(QueryError::Timeout(time)),

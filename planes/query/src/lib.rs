@@ -27,6 +27,7 @@ mod ordered;
 mod sites;
 mod sketch;
 mod split;
+mod stop;
 mod sum;
 mod tally;
 mod told;

@@ -52,6 +52,9 @@ pub(crate) struct LocalTable {
     missing: Missing,
 }
 
+/// Most rows of a batch, as DataFusion has it.
+const BATCH_ROWS: usize = 8_192;
+
 /// What of this site's rows a question went without, in words.
 pub(crate) type Missing = Arc<Mutex<BTreeSet<String>>>;
 
@@ -108,14 +111,18 @@ impl LocalTable {
         near
     }
 
-    /// What is not in a file, without the site.
-    pub(crate) fn batches(&self) -> &[RecordBatch] {
-        &self.snapshot.batches
+    /// What is not in a file, without the site. Who writes may write many rows at once; a question takes a batch at a time,
+    /// within bounds for each, and stops between two.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = RecordBatch> {
+        self.snapshot.batches.iter().flat_map(|batch| {
+            let starts = (0..batch.num_rows()).step_by(BATCH_ROWS);
+            starts.map(|at| batch.slice(at, BATCH_ROWS.min(batch.num_rows() - at)))
+        })
     }
 
     /// The batches that are not in a file, with the site.
     fn in_memory(&self) -> Result<Vec<RecordBatch>> {
-        let with_site = |batch: &RecordBatch| {
+        let with_site = |batch: RecordBatch| {
             let mut columns = batch.columns().to_vec();
             let more = self.columns.fields().iter().skip(columns.len());
             columns.extend(more.map(|f| new_null_array(f.data_type(), batch.num_rows())));
@@ -126,7 +133,7 @@ impl LocalTable {
             columns.push(Arc::new(site) as ArrayRef);
             Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
         };
-        self.snapshot.batches.iter().map(with_site).collect()
+        self.batches().map(with_site).collect()
     }
 
     fn partitioned(&self, file: &Arc<EventFile>) -> PartitionedFile {

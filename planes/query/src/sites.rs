@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Engine, QueryLimits, Streamed};
 use crate::error::QueryError;
+use crate::stop::Stop;
 use crate::wire::Decoder;
 
 /// A node that holds rows of the tenant.
@@ -100,6 +101,7 @@ pub(crate) struct Asking {
     started: Instant,
     reports: Mutex<BTreeMap<Place, PlaceReport>>,
     progress: Option<Progress>,
+    stop: Stop,
 }
 
 /// What the sites sent for one part, by node.
@@ -120,6 +122,7 @@ impl Asking {
         only: Option<&[SiteId]>,
         limits: QueryLimits,
         progress: Option<Progress>,
+        stop: Stop,
     ) -> Self {
         let wanted = |place: &Place| only.is_none_or(|only| only.contains(&place.site));
         let mut reports = BTreeMap::new();
@@ -180,6 +183,7 @@ impl Asking {
             started: Instant::now(),
             reports: Mutex::new(reports),
             progress,
+            stop,
         };
         for report in asking.reports() {
             asking.tell(&report);
@@ -252,7 +256,8 @@ impl Asking {
         sql: &str,
         expected: &SchemaRef,
     ) -> Result<Vec<RecordBatch>, QueryError> {
-        let Streamed { mut stream, missing } = self.engine.stream(sql, &Columns::new()).await?;
+        let Streamed { mut stream, missing } =
+            self.engine.stream(sql, &Columns::new(), &self.stop).await?;
         let (mut batches, mut bytes, mut rows) = (Vec::new(), 0, 0);
         while let Some(batch) = stream.next().await {
             let batch = batch.inspect_err(|_| {

@@ -25,6 +25,7 @@ use holm_events::{EventFile, FileScan, SITE};
 use super::Work;
 use super::groups::Groups;
 use crate::local::{LocalTable, Window};
+use crate::stop::Stop;
 
 /// A thread hands on what it has when it has so many groups, or so many bytes of them.
 const MAX_GROUPS: usize = 256 << 10;
@@ -62,8 +63,7 @@ impl TallyExec {
         let time = table.time_column();
         let window = Window::of(time, filters);
         let files = table.files_in(&window).into_iter().map(Unit::File);
-        let units: Vec<Unit> =
-            files.chain(table.batches().iter().cloned().map(Unit::Batch)).collect();
+        let units: Vec<Unit> = files.chain(table.batches().map(Unit::Batch)).collect();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(schema)),
             Partitioning::UnknownPartitioning(threads.max(1)),
@@ -121,12 +121,14 @@ impl ExecutionPlan for TallyExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
+        let stop = context.session_config().get_extension::<Stop>();
         let consumer = MemoryConsumer::new(format!("TallyExec[{partition}]"));
         let thread = Thread {
             work: Arc::clone(&self.work),
             left: Arc::clone(&self.left),
             time: Arc::clone(&self.time),
             window: self.window,
+            stop: stop.as_deref().cloned().unwrap_or_default(),
             schema: Arc::clone(&schema),
             groups: None,
             short: false,
@@ -160,6 +162,7 @@ struct Thread {
     left: Arc<Mutex<VecDeque<Unit>>>,
     time: Arc<str>,
     window: Window,
+    stop: Stop,
     schema: SchemaRef,
     groups: Option<Groups>,
     /// There was no memory for more groups.
@@ -205,6 +208,7 @@ impl Thread {
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.stop.check()?;
         let rows = batch.num_rows();
         let columns = self.work.columns.fields().iter().map(|field| {
             Ok(match batch.column_by_name(field.name()) {
