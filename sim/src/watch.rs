@@ -42,6 +42,8 @@ struct Spread {
     hinted: Reach,
     visible: Reach,
     origin: usize,
+    /// Whole copies that were sent.
+    copies: u64,
     /// From whom each node had it first, and when, where that is kept.
     first: BTreeMap<usize, (usize, u64)>,
 }
@@ -126,6 +128,7 @@ pub struct Watch {
     sites: usize,
     mortal: BTreeSet<usize>,
     closed: bool,
+    pub(crate) tmp: [[[u64; 2]; 5]; 3],
 }
 
 /// What the spreads say together.
@@ -146,6 +149,9 @@ pub struct Spreading {
     pub incomplete: u64,
     /// Whole copies that reached a node beyond the first, per node and message.
     pub duplicates: f64,
+    /// The same of each tenth of the messages, the earliest first: a mesh that has just formed spares no
+    /// link yet.
+    pub duplicates_by_tenth: Vec<f64>,
 }
 
 impl Watch {
@@ -169,6 +175,7 @@ impl Watch {
             sites,
             mortal,
             closed: closed.is_some(),
+            tmp: Default::default(),
         }
     }
 
@@ -238,7 +245,25 @@ impl Watch {
             } else {
                 (self.gossip_sends as f64 / ups as f64 - 1.0).max(0.0)
             },
+            duplicates_by_tenth: self.duplicates_by_tenth(),
         }
+    }
+
+    /// Copies beyond the first, per node and message, of each tenth of the messages as they were sent.
+    fn duplicates_by_tenth(&self) -> Vec<f64> {
+        let mut all: Vec<(u64, u64, u64)> = self
+            .spreads
+            .values()
+            .map(|spread| (spread.sent_us, spread.copies, spread.up.saturating_sub(1) as u64))
+            .collect();
+        all.sort_unstable();
+        let tenths = all.chunks(all.len().div_ceil(10).max(1));
+        let beyond = |tenth: &[(u64, u64, u64)]| {
+            let copies: u64 = tenth.iter().map(|(_, copies, _)| copies).sum();
+            let ups: u64 = tenth.iter().map(|(_, _, up)| up).sum();
+            (copies as f64 / ups.max(1) as f64 - 1.0).max(0.0)
+        };
+        tenths.map(beyond).collect()
     }
 
     /// Keeps from whom each node has each hint first, from now on.
@@ -259,6 +284,20 @@ impl Watch {
         spread.hinted.add(node, counts, now_us);
         spread.visible.add(node, counts, now_us);
         self.spreads.entry((version.doc, version.heads)).or_insert(spread);
+    }
+
+    pub(crate) fn tmp_has(&self, version: &DocVersion, node: usize) -> bool {
+        self.spreads.get(&(version.doc, version.heads)).is_some_and(|s| {
+            s.hinted.seen.get(node / 64).is_some_and(|w| w >> (node % 64) & 1 == 1)
+        })
+    }
+
+    /// A whole hint was sent.
+    pub(crate) fn sent_hint(&mut self, version: &DocVersion) {
+        self.gossip_sends += 1;
+        if let Some(spread) = self.spreads.get_mut(&(version.doc, version.heads)) {
+            spread.copies += 1;
+        }
     }
 
     pub(crate) fn hinted(&mut self, version: &DocVersion, from: usize, node: usize, now_us: u64) {

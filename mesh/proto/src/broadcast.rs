@@ -22,16 +22,18 @@ const MAX_EAGER: usize = 24;
 /// Links from which whole hints are welcome although they mostly come second: when hints of many
 /// origins cross, each has another best way, and when a neighbour dies the others go on.
 const KEEP: usize = 4;
+/// Near links, of those that there are, from which whole hints are welcome in any case: what reaches one
+/// of several that are near each other is then at all of them a moment later.
+const KEEP_NEAR: usize = 3;
 /// A link over which none of so many hints came is no source at the moment.
 const QUIET_HINTS: u64 = 24;
 /// Hints that a link is judged by: enough that some of them came from where this link leads.
 const JUDGED: u32 = 20;
+/// Near links carry the hints of all corners alike: fewer of them tell how good one is.
+const JUDGED_NEAR: u32 = 8;
 /// A node that stands alone judges by so many times as many: few hints come from each corner that its
 /// links lead to, and none of its neighbours makes up for a link that was spared too soon.
 const JUDGED_ALONE: u32 = 4;
-/// Hints between two links that are spared: of several that lead to one corner each looks useless beside
-/// the others, until they are gone.
-const SPARE_PAUSE: u64 = 0;
 /// What one first copy counts for beside the time that it saved, in milliseconds.
 const FIRST_MS: u64 = 1;
 /// Most that one hint's lead counts for, in milliseconds.
@@ -90,8 +92,8 @@ pub(crate) struct Broadcast {
     graft_ms: u64,
     /// Hints that came from others so far.
     fresh: u64,
-    /// How many that were when a link was spared last.
-    spared_at: u64,
+    /// Links to peers that are near.
+    near: BTreeSet<PeerKey>,
     /// This node stands alone.
     alone: bool,
 }
@@ -145,14 +147,15 @@ impl Broadcast {
             unannounced: Vec::new(),
             graft_ms,
             fresh: 0,
-            spared_at: 0,
+            near: BTreeSet::new(),
             alone: false,
         }
     }
 
     /// Whether this node has no others near.
-    pub(crate) const fn set_alone(&mut self, alone: bool) {
+    pub(crate) fn set_near(&mut self, alone: bool, near: BTreeSet<PeerKey>) {
         self.alone = alone;
+        self.near = near;
     }
 
     /// A link stands. One that does not count yet takes no part until [`Broadcast::settle`], or until
@@ -224,16 +227,20 @@ impl Broadcast {
         if self.seen.contains_key(&hint.id()) {
             return Vec::new();
         }
-        self.spread(hint, 0, None, allowed, counters)
+        // Whoever is a leaf for the hints of others was spared by all: its own go to everyone.
+        self.spread(hint, 0, None, |_| true, allowed, counters)
     }
 
-    /// A hint from `from`; the hint if it is new, and what to send.
+    /// A hint from `from`; the hint if it is new, and what to send. It goes whole along the tree, and to
+    /// those that asked to be spared and are `beyond`: for what begins here the straight way leads over
+    /// this link, however late it brings the hints of others.
     pub(crate) fn gossip(
         &mut self,
         from: PeerKey,
         hint: Hint,
         hops: u32,
         mono_ms: u64,
+        beyond: impl Fn(PeerKey) -> bool,
         allowed: impl Fn(PeerKey, &TenantId) -> bool,
         counters: &mut Counters,
     ) -> (Option<Hint>, Sends) {
@@ -257,8 +264,14 @@ impl Broadcast {
         source.latest = self.fresh;
         source.decay();
         let missing = self.missing.remove(&id);
-        let mut sends =
-            self.spread(hint.clone(), hops.saturating_add(1), Some(from), allowed, counters);
+        let mut sends = self.spread(
+            hint.clone(),
+            hops.saturating_add(1),
+            Some(from),
+            beyond,
+            allowed,
+            counters,
+        );
         if let Some(seen) = self.seen.get_mut(&id) {
             seen.came_ms = Some(mono_ms);
         }
@@ -310,22 +323,32 @@ impl Broadcast {
             }
             return again;
         }
-        let needed = if self.alone { JUDGED * JUDGED_ALONE } else { JUDGED };
-        if self.fresh < self.spared_at + SPARE_PAUSE
-            || judged.hints() < u64::from(needed)
-            || judged.saved_ms() * WORTH >= judged.hints()
-        {
+        let is_near = self.near.contains(&from);
+        let needed = match (is_near, self.alone) {
+            (true, _) => JUDGED_NEAR,
+            (false, true) => JUDGED * JUDGED_ALONE,
+            (false, false) => JUDGED,
+        };
+        if judged.hints() < u64::from(needed) {
             return false;
         }
+        let is_worth = judged.saved_ms() * WORTH >= judged.hints();
         let fresh = self.fresh;
-        let live = |source: &&Source| source.is_live(fresh);
-        let welcome = self.sources.values().filter(live).count();
-        let is_better = |s: &&Source| s.saved_ms() * judged.hints() > judged.saved_ms() * s.hints();
-        let better = self.sources.values().filter(live).filter(is_better);
-        if welcome <= KEEP || better.count() < KEEP {
+        let live = || self.sources.iter().filter(|(_, source)| source.is_live(fresh));
+        let near = || live().filter(|(peer, _)| self.near.contains(*peer));
+        let is_better = |(_, s): &(&PeerKey, &Source)| {
+            s.saved_ms() * judged.hints() > judged.saved_ms() * s.hints()
+        };
+        let can_do_without = if is_near {
+            near().count() > KEEP_NEAR && near().filter(is_better).count() >= KEEP_NEAR
+        } else if near().count() >= KEEP_NEAR {
+            !is_worth
+        } else {
+            !is_worth && live().count() > KEEP && live().filter(is_better).count() >= KEEP
+        };
+        if !can_do_without {
             return false;
         }
-        self.spared_at = self.fresh;
         if let Some(source) = self.sources.get_mut(&from) {
             *source = Source { spared: true, latest: source.latest, ..Source::default() };
         }
@@ -428,7 +451,8 @@ impl Broadcast {
         for peer in &self.lazy {
             let may_know = |id: &&HintId| {
                 self.seen.get(id).is_some_and(|seen| {
-                    !seen.heard.contains(peer) && allowed(*peer, &seen.hint.version.tenant)
+                    let has = seen.heard.contains(peer) || seen.told.contains(peer);
+                    !has && allowed(*peer, &seen.hint.version.tenant)
                 })
             };
             let ids: Vec<HintId> = unannounced.iter().filter(may_know).copied().collect();
@@ -449,16 +473,15 @@ impl Broadcast {
         hint: Hint,
         hops: u32,
         except: Option<PeerKey>,
+        beyond: impl Fn(PeerKey) -> bool,
         allowed: impl Fn(PeerKey, &TenantId) -> bool,
         counters: &mut Counters,
     ) -> Sends {
         let id = hint.id();
-        // Whoever is a leaf for the hints of others was spared by all: its own go to everyone near.
-        let own = if except.is_none() { Some(&self.lazy) } else { None };
         let sends: Sends = self
             .eager
             .iter()
-            .chain(own.into_iter().flatten())
+            .chain(self.lazy.iter().filter(|peer| beyond(**peer)))
             .filter(|peer| Some(**peer) != except && allowed(**peer, &hint.version.tenant))
             .map(|peer| (*peer, Control::Gossip { hint: hint.clone(), hops }))
             .collect();

@@ -87,6 +87,14 @@ impl Disk {
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
     }
 
+    /// Bytes of the volume that a folder is on, used ones included; `None` where that is not told.
+    #[allow(clippy::useless_conversion, reason = "its numbers are not of one size everywhere")]
+    pub(crate) fn volume_bytes(folder: &Path) -> Option<u64> {
+        let volume = nix::sys::statvfs::statvfs(folder).ok()?;
+        let (blocks, size) = (u64::from(volume.blocks()), u64::from(volume.fragment_size()));
+        Some(blocks.saturating_mul(size)).filter(|bytes| *bytes > 0)
+    }
+
     pub(crate) fn create_folder(&self, path: &Path) -> io::Result<()> {
         if path.is_dir() {
             return Ok(());

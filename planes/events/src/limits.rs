@@ -23,7 +23,8 @@ pub struct Limits {
     pub tables: BTreeMap<String, TableLimits>,
     /// Most bytes, about, of rows that wait for the writer. More are dropped and counted.
     pub queue_bytes: usize,
-    /// Bytes of log, about, that become files at once: memory holds a few times as much.
+    /// Bytes of log, about, that become files at once: memory holds a few times as much. A sixteenth of what there may
+    /// be on disk at most, and of the volume.
     pub segment_bytes: u64,
     /// Longest time that rows are in the log alone, in milliseconds.
     pub segment_age_ms: u64,
@@ -42,7 +43,21 @@ impl Default for Limits {
     }
 }
 
+/// The part of its bounds, and of its volume, that one segment of log may take. There are up to four of that size: an
+/// open one that has grown, and another one that becomes files, which want room as well.
+const SEGMENT_SHARE: u64 = 16;
+/// Smaller segments would make more files than rows.
+const MIN_SEGMENT: u64 = 256 << 10;
+
 impl Limits {
+    /// With segments that leave room for files: of the bytes that the store may have, and of its volume.
+    pub(crate) fn within(mut self, volume: Option<u64>) -> Self {
+        let room = volume.map_or(self.max_bytes, |volume| volume.min(self.max_bytes));
+        let share = (room / SEGMENT_SHARE).max(MIN_SEGMENT);
+        self.segment_bytes = self.segment_bytes.min(share);
+        self
+    }
+
     /// The bounds of `table`.
     pub fn of(&self, table: &str) -> TableLimits {
         let all = TableLimits { max_bytes: self.max_bytes, max_age_ms: self.max_age_ms };
@@ -60,6 +75,17 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_leaves_room_for_files() {
+        let of = |max_bytes, volume| {
+            Limits { max_bytes, ..Limits::default() }.within(volume).segment_bytes
+        };
+        assert_eq!(of(512 << 20, None), 20 << 20);
+        assert_eq!(of(512 << 20, Some(56 << 20)), 56 << 16);
+        assert_eq!(of(64 << 20, Some(1 << 40)), 4 << 20);
+        assert_eq!(of(1, Some(1)), MIN_SEGMENT);
+    }
 
     #[test]
     fn the_longest_name_that_fits_counts() {

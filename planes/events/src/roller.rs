@@ -42,25 +42,28 @@ impl Roller {
                 return;
             }
             if let Some(frozen) = next {
-                self.try_hard(|| self.shared.roll(&frozen));
+                self.try_hard(&frozen);
             }
             self.tend();
         }
     }
 
     /// Says what failed, makes room where that helps, and otherwise lets some time pass.
-    fn try_hard(&self, work: impl Fn() -> io::Result<()>) {
-        while let Err(error) = work() {
+    fn try_hard(&self, frozen: &Frozen) {
+        while let Err(error) = self.shared.roll(frozen) {
             self.shared.counters.failed(Some(format!(
                 "event files in {}: cannot be written: {error}; free disk space: new rows are in the log until then, and where that is not enough the oldest files are dropped to make room",
                 self.shared.shelving.root.display()
             )));
             let full = error.kind() == io::ErrorKind::StorageFull;
-            if !(full && self.shared.make_room()) {
+            if full && self.shared.make_room() {
+                continue;
+            }
+            if !(full && self.shared.give_up_log(frozen)) {
                 let held = self.shared.held();
                 drop(self.shared.wait(held, RETRY_AFTER_FAILURE));
-                return;
             }
+            return;
         }
     }
 

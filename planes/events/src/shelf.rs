@@ -188,10 +188,13 @@ impl Shelf {
 
     /// The oldest file of the largest table: what goes first when the disk is full.
     pub(crate) fn first_to_go(&self) -> Option<(String, Arc<EventFile>)> {
-        let bytes = |files: &[Arc<EventFile>]| files.iter().map(|f| f.bytes()).sum::<u64>();
-        let largest = self.tables().filter(|(_, files)| !files.is_empty());
-        let (table, files) = largest.max_by_key(|(_, files)| bytes(files))?;
-        Some((table.to_owned(), Arc::clone(files.iter().find(|file| !file.is_cold())?)))
+        let here = self.tables().filter_map(|(table, files)| {
+            let mut here = files.iter().filter(|file| !file.is_cold());
+            let first = here.next()?;
+            Some((table, first, first.bytes() + here.map(|file| file.bytes()).sum::<u64>()))
+        });
+        let (table, first, _) = here.max_by_key(|(_, _, bytes)| *bytes)?;
+        Some((table.to_owned(), Arc::clone(first)))
     }
 
     /// The oldest file that ended before `before`, and is not to be put together with others any more.

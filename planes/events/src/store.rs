@@ -16,7 +16,7 @@ use crate::counters::{Counters, EventStats, TableStats};
 use crate::disk::Disk;
 use crate::error::EventError;
 use crate::file::{EventFile, Shelving};
-use crate::held::{Held, TableBatches};
+use crate::held::{Frozen, Held, TableBatches};
 use crate::key::EventKey;
 use crate::limits::Limits;
 use crate::old::OldRows;
@@ -145,7 +145,7 @@ impl EventStore {
         let tables = tables.into_iter().map(|table| (table.name().into(), Arc::new(table)));
         let mut shared = Shared {
             shelving,
-            limits,
+            limits: limits.within(Disk::volume_bytes(&folder)),
             clock,
             outlet: outlet.map(Arc::new),
             tables: RwLock::new(tables.collect()),
@@ -577,6 +577,35 @@ impl Shared {
         let first = self.held().shelf.first_to_go();
         let Some((table, file)) = first else { return false };
         self.drop_files(&[(table, file, Reason::DiskFull)]);
+        true
+    }
+
+    /// Makes room on a full disk where no file is left that could go: the oldest segment of log goes, as it cannot become
+    /// files and keeps newer rows from being written. `false`: no newer rows want its room.
+    pub(crate) fn give_up_log(&self, frozen: &Frozen) -> bool {
+        if self.queued_bytes.load(Ordering::Acquire) < self.limits.queue_bytes / 2 {
+            return false;
+        }
+        if let Err(error) = self.shelving.disk.remove(&frozen.path) {
+            tracing::warn!(path = %frozen.path.display(), %error, "an event log could not be removed to make room");
+            return false;
+        }
+        self.held().frozen.retain(|other| other.segment != frozen.segment);
+        let mut lost = 0;
+        for (table, batches) in &*frozen.tables {
+            let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+            self.counters.dropped(table, Reason::DiskFull, rows);
+            lost += rows;
+        }
+        if let Some(outlet) = &self.outlet {
+            outlet.lost(lost);
+        }
+        tracing::warn!(
+            tenant = self.shelving.tenant,
+            rows = lost,
+            "the oldest events were dropped: the disk is full, and they had no room to become files"
+        );
+        self.turned.notify_all();
         true
     }
 

@@ -13,6 +13,7 @@ use super::links::FEW;
 use super::wide::{Map, is_better, is_spare};
 use super::{Action, MeshNode};
 use crate::dial::jittered;
+use crate::wire::HintId;
 use crate::{Now, PeerKey, Position, Timing};
 
 /// Up to so many others, a node is connected with all.
@@ -32,6 +33,10 @@ const MOST_NEAR: usize = 10;
 const REVIEW_MS: u64 = 10_000;
 /// Own connections to nodes drawn at random: whatever liars say of where they stand, the mesh is one piece.
 const FAR: usize = 2;
+/// Nodes within so many milliseconds of round trip are near.
+const NEAR_MS: u64 = 8;
+/// Of the nodes near a hint's origin, so many send it along all their ways out of there.
+const SPEAKERS: u64 = 8;
 /// Nodes whose round trip is remembered.
 pub(super) const MAX_MEASURED: usize = 4_096;
 /// Nodes that closed a connection of ours; they are left in peace for a while.
@@ -179,6 +184,21 @@ impl Overlay {
         missed
     }
 
+    /// Whether a node is so near that news are the same here and there.
+    pub(super) fn is_near(&self, peer: PeerKey) -> bool {
+        self.rtt_ms.get(&peer).is_some_and(|rtt_ms| *rtt_ms <= NEAR_MS)
+    }
+
+    /// Whether this node sends a hint that began near it along all its ways out of here, also those that
+    /// bring the hints of others too late: about [`SPEAKERS`] of those that are near do, others each time.
+    pub(super) fn speaks_for(&self, origin: PeerKey, me: PeerKey, id: &HintId) -> bool {
+        if !self.is_near(origin) {
+            return false;
+        }
+        let near = self.rtt_ms.values().filter(|rtt_ms| **rtt_ms <= NEAR_MS).count() as u64;
+        draw(me, id) % near.max(1) < SPEAKERS
+    }
+
     /// Where this node stands.
     pub(super) const fn position(&self) -> Position {
         self.position
@@ -316,7 +336,8 @@ impl MeshNode {
         self.overlay.choose_near(self.membership.me().peer);
         let links = self.links.keys().copied().collect();
         self.overlay.choose_wide(links, now.mono_ms, &mut self.rng);
-        self.broadcast.set_alone(self.overlay.is_alone());
+        let near = self.links.keys().filter(|peer| self.overlay.is_near(**peer)).copied();
+        self.broadcast.set_near(self.overlay.is_alone(), near.collect());
         self.choose_far();
         self.look(now);
         self.leave_some(now, out);
@@ -405,6 +426,13 @@ impl MeshNode {
 fn tie(me: PeerKey, peer: PeerKey) -> u64 {
     let word = |key: PeerKey| key.0[2..10].iter().fold(0_u64, |sum, b| (sum << 8) | u64::from(*b));
     (word(me) ^ word(peer)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
+}
+
+/// A number that is another for every node and hint.
+fn draw(me: PeerKey, id: &HintId) -> u64 {
+    let mut key = me;
+    key.0[2..10].copy_from_slice(&id.0[..8]);
+    tie(me, key)
 }
 
 /// A few of those that are down, others each time: how many there are does not matter to the cost.

@@ -220,8 +220,13 @@ impl Outlet {
     /// A file is dropped here.
     pub(crate) fn dropped(&self, table: &str, file: &EventFile) {
         if self.standing(table, file) != Standing::Sent {
-            self.lost_rows.fetch_add(file.rows(), Ordering::Relaxed);
+            self.lost(file.rows());
         }
+    }
+
+    /// Rows are dropped here that were not sent.
+    pub(crate) fn lost(&self, rows: u64) {
+        self.lost_rows.fetch_add(rows, Ordering::Relaxed);
     }
 
     /// What it counts; `files`: those of each table.

@@ -1,8 +1,9 @@
 //! A full disk: planes do not wait, the oldest rows make room, and nothing goes uncounted.
 
 use holm_events::Fuse;
+use holm_model::Millis;
 
-use crate::common::{batch, numbers, open, open_with, row, ticks};
+use crate::common::{NOON, batch, numbers, open, open_with, row, ticks};
 
 #[test]
 fn rows_wait_while_nothing_can_be_written_and_are_there_once_it_can() {
@@ -91,4 +92,85 @@ fn a_queue_that_is_full_drops_and_counts_and_never_waits() {
     store.flush();
     store.flush();
     assert_eq!(store.stats().committed + refused, 40 * 200_000);
+}
+
+/// A volume of its own, as root.
+struct Volume(tempfile::TempDir);
+
+impl Volume {
+    fn of(mib: usize) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
+            .arg(dir.path())
+            .output();
+        let mounted = mount.is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("skipped: no volume can be mounted here (root can)");
+        }
+        mounted.then_some(Self(dir))
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+/// Writes `rounds` of 20,000 ticks, faster than they become files.
+fn flood(store: &holm_events::EventStore, rounds: i64) {
+    for round in 0..rounds {
+        // What has no room in the queue is counted.
+        let _ = store.append_batch("ticks", batch(&ticks(), round * 20_000, (round + 1) * 20_000));
+        if round % 8 == 7 {
+            store.flush();
+        }
+    }
+}
+
+/// More rows than the volume takes, for longer than it takes to fill it: the newest are there in the end, and those that
+/// are not are counted.
+fn overflow(volume: &Volume, segment_bytes: u64) {
+    let limits = holm_events::Limits {
+        segment_bytes,
+        segment_age_ms: 1_000,
+        queue_bytes: 4 << 20,
+        ..crate::common::limits()
+    };
+    let setup = holm_events::Setup { limits, ..crate::common::setup(volume.0.path()) };
+    let (store, _) = holm_events::EventStore::open(setup).expect("opens");
+    flood(&store, 200);
+    let last = 200 * 20_000;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let newest = batch(&ticks(), last, last + 10);
+        if store.append_batch("ticks", newest).is_ok() {
+            store.flush();
+            let since = Millis(NOON + last.unsigned_abs());
+            let found = store.newest("ticks", since, 1).expect("reads");
+            if !found.is_empty() && store.last_error().is_none() {
+                break;
+            }
+        }
+        assert!(std::time::Instant::now() < until, "{:?} {:?}", store.stats(), store.last_error());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let stats = store.stats();
+    assert!(stats.dropped_oldest > 0, "{stats:?}");
+    assert_eq!(stats.committed, stats.rows + stats.dropped_oldest, "{stats:?}");
+    assert_eq!(store.table_stats()["ticks"].dropped_disk_full, stats.dropped_oldest);
+}
+
+#[test]
+fn a_small_volume_goes_on_taking_rows() {
+    let Some(volume) = Volume::of(24) else { return };
+    overflow(&volume, 20 << 20);
+}
+
+#[test]
+fn where_others_take_the_room_the_newest_rows_are_kept() {
+    let Some(volume) = Volume::of(24) else { return };
+    std::fs::write(volume.0.path().join("of-somebody-else"), vec![7; 17 << 20]).expect("room");
+    overflow(&volume, 1 << 20);
 }
