@@ -24,22 +24,22 @@ const MAX_EAGER: usize = 24;
 const KEEP: usize = 4;
 /// Near links, of those that there are, from which whole hints are welcome in any case: what reaches one
 /// of several that are near each other is then at all of them a moment later.
-const KEEP_NEAR: usize = 3;
+const KEEP_NEAR: usize = 2;
 /// A link over which none of so many hints came is no source at the moment.
 const QUIET_HINTS: u64 = 24;
 /// Hints that a link is judged by: enough that some of them came from where this link leads.
-const JUDGED: u32 = 20;
+const JUDGED: u32 = 12;
 /// Near links carry the hints of all corners alike: fewer of them tell how good one is.
 const JUDGED_NEAR: u32 = 8;
 /// A node that stands alone judges by so many times as many: few hints come from each corner that its
 /// links lead to, and none of its neighbours makes up for a link that was spared too soon.
-const JUDGED_ALONE: u32 = 4;
+const JUDGED_ALONE: u32 = 6;
 /// What one first copy counts for beside the time that it saved, in milliseconds.
 const FIRST_MS: u64 = 1;
 /// Most that one hint's lead counts for, in milliseconds.
 const LEAD_MAX_MS: u64 = 250;
 /// Links that save less than one millisecond in so many hints are spared, beyond [`KEEP`].
-const WORTH: u64 = 2;
+const WORTH: u64 = 1;
 /// A spared link whose word of a hint comes so much before the hint is wanted again.
 const REGAIN_MS: u64 = 20;
 
@@ -295,9 +295,20 @@ impl Broadcast {
         Some((peer, Control::Graft(Vec::new())))
     }
 
-    /// When sources have fallen silent, a spared one is asked again.
+    /// When sources have fallen silent, a spared one is asked again; near ones first, also one that never
+    /// sent anything.
     fn revive(&mut self, counters: &mut Counters) -> Option<(PeerKey, Control)> {
         let fresh = self.fresh;
+        let latest = |peer: &PeerKey| self.sources.get(peer).map_or(0, |source| source.latest);
+        let is_live = |peer: &PeerKey| self.sources.get(peer).is_some_and(|s| s.is_live(fresh));
+        if self.near.iter().filter(|peer| is_live(peer)).count() < KEEP_NEAR {
+            let silent = self.near.iter().filter(|peer| !is_live(peer));
+            if let Some(peer) = silent.copied().min_by_key(latest) {
+                self.sources.insert(peer, Source { latest: fresh, ..Source::default() });
+                counters.count("sources_revived");
+                return Some((peer, Control::Graft(Vec::new())));
+            }
+        }
         if self.sources.values().filter(|source| source.is_live(fresh)).count() >= KEEP {
             return None;
         }

@@ -26,7 +26,7 @@ const WIDE: usize = 6;
 const WIDE_ALONE: usize = 12;
 /// A node with fewer than so many others within so many milliseconds stands alone, once it measured as
 /// many as the last says: it has no neighbours whose ways are as good as its own.
-const ALONE: (usize, u64, usize) = (3, 8, 24);
+const ALONE: (usize, u64, usize) = (5, 8, 24);
 /// Near connections that are never closed because there are too many.
 const MOST_NEAR: usize = 10;
 /// Whether a connection that cuts corners is still worth it is looked at this often.

@@ -64,7 +64,7 @@ impl<'a> Records<'a> {
 
     /// A field of every record.
     #[inline]
-    fn fields(&self, field: u16) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub(crate) fn fields(&self, field: u16) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let (at, length) = self.span(field);
         let Self { body, stride, count, .. } = *self;
         (0..count).map(move |record| {

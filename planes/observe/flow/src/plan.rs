@@ -75,6 +75,8 @@ pub(crate) struct Plan {
     pub(crate) copies: Box<[Copy]>,
     /// Fields of MPLS label stack entries, top first.
     pub(crate) labels: Box<[u16]>,
+    /// Columns of names that records tell themselves, and their fields.
+    pub(crate) names: Box<[(Word, u16)]>,
     /// Whether a record tells its own sampling rate.
     pub(crate) tells_rate: bool,
     /// The field of the exporter's start, which times of uptime are relative to.
@@ -113,9 +115,38 @@ impl Plan {
             init: best.of(Meaning::Option(OptionMeaning::SystemInit)),
             copies: best.copies(rate),
             labels: labels.into_iter().map(|(_, field)| field).collect(),
+            names: names_in(fields),
             unmapped,
         })
     }
+}
+
+/// The names in records themselves. Of two names of interfaces the first is that by which the flow came in (RFC 7011 §8:
+/// repeated elements are in the order of observation), and so is the only one unless the record tells of no such
+/// interface. A description stands for a name that is not there.
+fn names_in(fields: &[FieldSpec]) -> Box<[(Word, u16)]> {
+    let means = |what: Meaning| {
+        let numbered = (0_u16..).zip(fields);
+        numbered.filter(move |(_, field)| {
+            meaning(field.enterprise, field.id).is_some_and(|(of, _)| of == what)
+        })
+    };
+    let told = |option| means(Meaning::Option(option)).map(|(number, _)| number);
+    let has = |word| means(Meaning::Word(word)).next().is_some();
+    let comes_in = has(Word::InInterface) || !has(Word::OutInterface);
+    let ways = [Word::InInterfaceName, Word::OutInterfaceName];
+    let ways = &ways[usize::from(!comes_in)..];
+    let mut names: Vec<(Word, u16)> = Vec::new();
+    for option in [OptionMeaning::InterfaceName, OptionMeaning::InterfaceDescription] {
+        for (column, field) in ways.iter().zip(told(option)) {
+            if names.iter().all(|(taken, _)| taken != column) {
+                names.push((*column, field));
+            }
+        }
+    }
+    names.extend(told(OptionMeaning::ApplicationName).next().map(|f| (Word::ApplicationName, f)));
+    names.extend(told(OptionMeaning::VrfName).next().map(|f| (Word::InVrfName, f)));
+    names.into()
 }
 
 fn shape(fields: &[FieldSpec]) -> Result<Shape, BadTemplate> {
@@ -260,6 +291,21 @@ mod tests {
         assert_eq!((plan.copies.len(), plan.unmapped), (2, 1));
         let Shape::Fixed { stride, spans } = plan.shape else { panic!("all lengths are fixed") };
         assert_eq!((stride, spans[3]), (27, Span { at: 16, length: 8 }));
+    }
+
+    #[test]
+    fn names_go_to_the_interfaces_that_a_record_tells_of() {
+        let names = |ids: &[u16]| {
+            let fields: Vec<_> = ids.iter().map(|id| field(*id, 8)).collect();
+            Plan::compile(&fields).expect("records have bytes").names.to_vec()
+        };
+        use Word::{ApplicationName, InInterfaceName as In, InVrfName, OutInterfaceName as Out};
+        assert_eq!(names(&[10, 14, 82, 82, 82]), [(In, 2), (Out, 3)]);
+        assert_eq!(names(&[14, 82]), [(Out, 1)]);
+        assert_eq!(names(&[82]), [(In, 0)]);
+        assert_eq!(names(&[10, 83, 82, 83]), [(In, 2), (Out, 3)]);
+        assert_eq!(names(&[96, 236, 96]), [(ApplicationName, 0), (InVrfName, 1)]);
+        assert_eq!(names(&[10, 14]), []);
     }
 
     #[test]

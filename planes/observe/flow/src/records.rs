@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 
+use hashbrown::HashMap;
+
 use crate::copy::{self, Clocks, Records};
 use crate::counters::Counters;
 use crate::decoder::Desk;
 use crate::exporter::{Domain, Protocol};
-use crate::names::NameKey;
+use crate::names::{NameKey, Names};
 use crate::plan::{Plan, Shape, Span, VARIABLE};
 use crate::read::{address_bytes, number};
 use crate::rows::Rows;
@@ -69,7 +71,7 @@ pub(crate) fn data_set(
                 let n = (left.len() / stride).min(desk.room());
                 let (now, after) = left.split_at(n * stride);
                 let run = Records { body: now, stride: *stride, count: n, spans };
-                write_run(plan, domain, counters, &message, &run, desk.rows);
+                write_run(plan, domain, counters, &message, &run, desk);
                 records += n;
                 left = after;
             }
@@ -87,7 +89,7 @@ pub(crate) fn data_set(
                 let (now, after) = left.split_at(length);
                 desk.room();
                 let run = Records { body: now, stride: length, count: 1, spans: &spans };
-                write_run(plan, domain, counters, &message, &run, desk.rows);
+                write_run(plan, domain, counters, &message, &run, desk);
                 records += 1;
                 left = after;
             }
@@ -133,13 +135,17 @@ fn write_run(
     counters: &mut Counters,
     message: &Message,
     records: &Records<'_>,
-    rows: &mut Rows,
+    desk: &mut Desk<'_>,
 ) {
+    let rows = &mut *desk.rows;
     let start = rows.len();
     let n = records.count;
     let timeless = copy::run(plan, records, message.clocks, rows);
     write_common(rows, message, n);
     write_rate(plan, domain, counters, rows, start, n);
+    if !plan.names.is_empty() {
+        write_own_names(plan, domain, counters, records, (rows, desk.names));
+    }
     write_names(domain, rows, start, n);
     counters.flows += n as u64;
     counters.times_unknown += timeless as u64;
@@ -240,7 +246,46 @@ fn write_rate(
     }
 }
 
-/// Names that the exporter told for interfaces, VRFs and applications.
+/// Names that records tell themselves; where one tells none, that which the exporter told for all.
+fn write_own_names(
+    plan: &Plan,
+    domain: &Domain,
+    counters: &mut Counters,
+    records: &Records<'_>,
+    (rows, names): (&mut Rows, &mut Names),
+) {
+    let start = rows.len();
+    let refused = names.refused;
+    for (column, field) in &plan.names {
+        for (row, bytes) in (start..).zip(records.fields(*field)) {
+            let of_all = |rows: &mut Rows| match column {
+                Word::OutInterfaceName => {
+                    name_of(rows, Word::OutInterface, row, &domain.interfaces)
+                }
+                Word::InVrfName => name_of(rows, Word::InVrf, row, &domain.vrfs),
+                Word::ApplicationName => {
+                    let id = rows.long(Long::ApplicationId).at(row)?;
+                    domain.applications.get(&id).copied()
+                }
+                _ => name_of(rows, Word::InInterface, row, &domain.interfaces),
+            };
+            let name = names.key_of_bytes(bytes).or_else(|| of_all(rows));
+            rows.word(*column).set_some(row, name.map(|key| key.0));
+        }
+    }
+    counters.names_refused += names.refused - refused;
+}
+
+fn name_of(
+    rows: &mut Rows,
+    id: Word,
+    row: usize,
+    names: &HashMap<u32, NameKey>,
+) -> Option<NameKey> {
+    names.get(&rows.word(id).at(row)?).copied()
+}
+
+/// Names that the exporter told for interfaces, VRFs and applications. Rows that have one keep it.
 pub(crate) fn write_names(domain: &Domain, rows: &mut Rows, start: usize, n: usize) {
     if !domain.interfaces.is_empty() {
         let find = |index: u32| domain.interfaces.get(&index).copied();

@@ -183,6 +183,35 @@ fn names_of_interfaces_applications_and_vrfs_come_from_options() {
 }
 
 #[test]
+fn names_in_records_are_theirs_and_others_keep_those_of_options() {
+    let interface = Bytes::default().u16(257).u16(2).u16(1).u16(10).u16(4).u16(82).u16(8);
+    let fields = [(10, 4), (14, 4), (82, 8), (82, 8), (96, 0xffff), (236, 4)];
+    let record = |in_index, first: &[u8; 8], second: &[u8; 8], application: &[u8]| {
+        let names = Bytes::default().u32(in_index).u32(4).put(first).put(second);
+        names.u8(application.len() as u8).put(application).put(b"red\0").0
+    };
+    let records = [
+        record(3, b"\0\0\0\0\0\0\0\0", b"uplink\0\0", b"dns"),
+        record(3, b"own-name", b"\0\0\0\0\0\0\0\0", b""),
+    ];
+    let rows = flows(&[
+        ipfix(0, &[set(3, interface), set(257, Bytes::default().u32(3).put(b"Te0/0/3\0"))]),
+        ipfix(
+            1,
+            &[set(2, template(256, &fields)), set(256, Bytes::default().put(&records.concat()))],
+        ),
+    ]);
+    let [first, second] = &rows[..] else { panic!("two rows: {rows:?}") };
+    assert_eq!(first["flow.in.interface.name"], "Te0/0/3", "its own is empty");
+    assert_eq!(first["flow.out.interface.name"], "uplink");
+    assert_eq!(first["flow.application.name"], "dns");
+    assert_eq!(second["flow.in.interface.name"], "own-name");
+    assert_eq!(second.get("flow.out.interface.name"), None);
+    assert_eq!(second.get("flow.application.name"), None);
+    assert_eq!(second["flow.in.vrf.name"], "red");
+}
+
+#[test]
 fn state_survives_a_restart_and_what_is_learnt_since_wins() {
     let interface = Bytes::default().u16(257).u16(2).u16(1).u16(10).u16(4).u16(82).u16(4);
     let mut before = decoder();
