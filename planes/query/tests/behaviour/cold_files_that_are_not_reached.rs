@@ -1,18 +1,11 @@
 //! Rows in cold storage that does not answer are missing, and the answer says so.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holm_query::PlaceState;
 use serde_json::json;
 
-use crate::common::{Mesh, Site, alone, ask, schema, site, site_in};
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder");
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
+use crate::common::{Mesh, Site, alone, ask, first_file, schema, site, site_in};
 
 /// A site with two files of flows, of which one went away.
 fn half_cold(name: &str) -> Site {
@@ -20,9 +13,7 @@ fn half_cold(name: &str) -> Site {
     before.store.roll();
     let Site { folder, store, engine, .. } = before;
     drop((engine, store));
-    let flows = folder.path().join("events").join("flows");
-    let hev = files(&flows).into_iter().filter(|path| path.extension().is_some_and(|e| e == "hev"));
-    let first = hev.min().expect("a file");
+    let first = first_file(folder.path());
     let sealed = std::fs::read(&first).expect("read");
     let stub = [&sealed[..40], &(sealed.len() as u64).to_be_bytes()].concat();
     std::fs::write(first.with_extension("cold"), stub).expect("written");

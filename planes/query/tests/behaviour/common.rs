@@ -1,6 +1,7 @@
 //! Sites with rows, and a mesh between them that can be slow or lie.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -80,7 +81,9 @@ pub(crate) fn site_in(
         key: EventKey::new(&[3; 32]),
         tables: vec![
             Table::of_rows("active_results", &results).expect("a table"),
-            Table::new("flows", flows, "flow.time_received").expect("a table"),
+            Table::new("flows", flows, "flow.time_received")
+                .expect("a table")
+                .with_bloom_filters(&["source.address"]),
         ],
         limits: Limits::default(),
         clock: now,
@@ -99,6 +102,18 @@ pub(crate) fn site_in(
         Engine::new(tenant, site, Arc::clone(&store), Arc::clone(&pool)).expect("an engine");
     let place = Place { site: name.parse().expect("valid"), node: "n1".parse().expect("valid") };
     Site { store, engine: Arc::new(engine), pool, place, folder }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// The oldest file of flows of the site whose rows lie in that folder: folders are called by day and hour.
+pub(crate) fn first_file(folder: &Path) -> PathBuf {
+    let flows = files(&folder.join("events").join("flows")).into_iter();
+    flows.filter(|path| path.extension().is_some_and(|e| e == "hev")).min().expect("a file")
 }
 
 /// A site with flows, half of them in files.

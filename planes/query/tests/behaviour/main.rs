@@ -8,6 +8,7 @@ mod cold_files_that_are_not_reached;
 mod columns_that_came_later;
 mod common;
 mod counting_fast;
+mod files_that_are_passed_over;
 mod flows_over_time;
 mod growing;
 mod lists;
