@@ -26,6 +26,7 @@ LAYERS = {
     "planes/query": 4,
     "planes/signed": 4,
     "planes/observe": 5,
+    "planes/observe/browser": 4,
     "planes/explain": 5,
     "consoles": 6,
     "node": 7,

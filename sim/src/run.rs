@@ -97,38 +97,6 @@ pub fn run_plan(name: &str, plan: Plan, seed: u64) -> Outcome {
         .collect();
     let clock_width_ms = sizes.clocks.widths_ms();
     let clock_narrowed_ms = sizes.clocks.narrowed_ms();
-    eprintln!("{:?}", world.watch.tmp);
-    let names =
-        ["GRU", "SYD", "SIN", "BOM", "NRT", "JNB", "SJC", "LAX", "FRA", "QRO", "ARN", "LHR"];
-    for a in names {
-        let of = |r: &str| {
-            world
-                .sites
-                .iter()
-                .enumerate()
-                .filter(|(i, s)| s.up && world.globe.region(*i) == r)
-                .map(|(i, _)| i)
-                .collect::<Vec<_>>()
-        };
-        let sa = of(a);
-        let row: Vec<String> = names
-            .iter()
-            .map(|b| {
-                let n: usize = sa
-                    .iter()
-                    .map(|i| {
-                        world.sites[*i]
-                            .active
-                            .keys()
-                            .filter(|p| world.globe.region(**p) == *b)
-                            .count()
-                    })
-                    .sum();
-                format!("{b}{n}")
-            })
-            .collect();
-        eprintln!("{a} {}: {}", sa.len(), row.join(" "));
-    }
     let mut json = json!({
         "scenario": name, "seed": seed, "sites": world.sites.len(),
         "p99_ms": spreading.p99_ms, "p50_ms": spreading.p50_ms,

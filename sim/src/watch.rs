@@ -128,7 +128,6 @@ pub struct Watch {
     sites: usize,
     mortal: BTreeSet<usize>,
     closed: bool,
-    pub(crate) tmp: [[[u64; 2]; 5]; 3],
 }
 
 /// What the spreads say together.
@@ -175,7 +174,6 @@ impl Watch {
             sites,
             mortal,
             closed: closed.is_some(),
-            tmp: Default::default(),
         }
     }
 
@@ -284,12 +282,6 @@ impl Watch {
         spread.hinted.add(node, counts, now_us);
         spread.visible.add(node, counts, now_us);
         self.spreads.entry((version.doc, version.heads)).or_insert(spread);
-    }
-
-    pub(crate) fn tmp_has(&self, version: &DocVersion, node: usize) -> bool {
-        self.spreads.get(&(version.doc, version.heads)).is_some_and(|s| {
-            s.hinted.seen.get(node / 64).is_some_and(|w| w >> (node % 64) & 1 == 1)
-        })
     }
 
     /// A whole hint was sent.

@@ -24,22 +24,27 @@ const MAX_EAGER: usize = 24;
 const KEEP: usize = 4;
 /// Near links, of those that there are, from which whole hints are welcome in any case: what reaches one
 /// of several that are near each other is then at all of them a moment later.
-const KEEP_NEAR: usize = 2;
+const KEEP_NEAR: usize = 3;
+/// Links, near or not, from which whole hints are welcome in any case: two may die in one moment.
+const KEEP_ANY: usize = 3;
 /// A link over which none of so many hints came is no source at the moment.
 const QUIET_HINTS: u64 = 24;
-/// Hints that a link is judged by: enough that some of them came from where this link leads.
-const JUDGED: u32 = 12;
+/// Hints that a link is judged by. One that is spared still brings what begins near its other end, so that
+/// few are enough.
+const JUDGED: u32 = 8;
 /// Near links carry the hints of all corners alike: fewer of them tell how good one is.
-const JUDGED_NEAR: u32 = 8;
-/// A node that stands alone judges by so many times as many: few hints come from each corner that its
+const JUDGED_NEAR: u32 = 5;
+/// A node that stands alone judges by so many: few hints come from each corner that its
 /// links lead to, and none of its neighbours makes up for a link that was spared too soon.
-const JUDGED_ALONE: u32 = 6;
+const JUDGED_ALONE: u32 = 80;
+/// Beyond so many hints a link's record counts half.
+const REMEMBERED: u32 = 160;
 /// What one first copy counts for beside the time that it saved, in milliseconds.
 const FIRST_MS: u64 = 1;
 /// Most that one hint's lead counts for, in milliseconds.
 const LEAD_MAX_MS: u64 = 250;
 /// Links that save less than one millisecond in so many hints are spared, beyond [`KEEP`].
-const WORTH: u64 = 1;
+const WORTH: u64 = 2;
 /// A spared link whose word of a hint comes so much before the hint is wanted again.
 const REGAIN_MS: u64 = 20;
 
@@ -115,7 +120,7 @@ impl Source {
 
     /// What was long ago counts less.
     const fn decay(&mut self) {
-        if self.first + self.second >= 8 * JUDGED {
+        if self.first + self.second >= REMEMBERED {
             self.first /= 2;
             self.second /= 2;
             self.lead_ms /= 2;
@@ -152,7 +157,7 @@ impl Broadcast {
         }
     }
 
-    /// Whether this node has no others near.
+    /// Whether this node has hardly any others near, and which of those that it is connected with are.
     pub(crate) fn set_near(&mut self, alone: bool, near: BTreeSet<PeerKey>) {
         self.alone = alone;
         self.near = near;
@@ -184,6 +189,7 @@ impl Broadcast {
         self.eager.remove(&peer);
         self.lazy.remove(&peer);
         self.apart.remove(&peer);
+        self.near.remove(&peer);
         self.sources.remove(&peer);
         self.missing.retain(|_, missing| {
             missing.announcers.retain(|announcer| *announcer != peer);
@@ -237,8 +243,7 @@ impl Broadcast {
     pub(crate) fn gossip(
         &mut self,
         from: PeerKey,
-        hint: Hint,
-        hops: u32,
+        (hint, hops): (Hint, u32),
         mono_ms: u64,
         beyond: impl Fn(PeerKey) -> bool,
         allowed: impl Fn(PeerKey, &TenantId) -> bool,
@@ -328,7 +333,7 @@ impl Broadcast {
         let judged = *source;
         if judged.spared {
             // It goes on and on: perhaps it forgot.
-            let again = judged.first + judged.second >= 4 * JUDGED;
+            let again = judged.first + judged.second >= REMEMBERED / 2;
             if again {
                 *source = Source { spared: true, latest: source.latest, ..Source::default() };
             }
@@ -337,13 +342,12 @@ impl Broadcast {
         let is_near = self.near.contains(&from);
         let needed = match (is_near, self.alone) {
             (true, _) => JUDGED_NEAR,
-            (false, true) => JUDGED * JUDGED_ALONE,
+            (false, true) => JUDGED_ALONE,
             (false, false) => JUDGED,
         };
         if judged.hints() < u64::from(needed) {
             return false;
         }
-        let is_worth = judged.saved_ms() * WORTH >= judged.hints();
         let fresh = self.fresh;
         let live = || self.sources.iter().filter(|(_, source)| source.is_live(fresh));
         let near = || live().filter(|(peer, _)| self.near.contains(*peer));
@@ -351,13 +355,18 @@ impl Broadcast {
             s.saved_ms() * judged.hints() > judged.saved_ms() * s.hints()
         };
         let can_do_without = if is_near {
-            near().count() > KEEP_NEAR && near().filter(is_better).count() >= KEEP_NEAR
+            // Of several that are as good as each other any will do.
+            let is_worse = |(_, s): &(&PeerKey, &Source)| {
+                s.saved_ms() * judged.hints() < judged.saved_ms() * s.hints()
+            };
+            let others = near().filter(|(peer, _)| **peer != from);
+            others.filter(|other| !is_worse(other)).count() >= KEEP_NEAR
         } else if near().count() >= KEEP_NEAR {
-            !is_worth
+            judged.saved_ms() < judged.hints()
         } else {
-            !is_worth && live().count() > KEEP && live().filter(is_better).count() >= KEEP
+            judged.saved_ms() * WORTH < judged.hints() && live().filter(is_better).count() >= KEEP
         };
-        if !can_do_without {
+        if !can_do_without || live().count() <= KEEP_ANY {
             return false;
         }
         if let Some(source) = self.sources.get_mut(&from) {
@@ -521,5 +530,114 @@ impl Broadcast {
             },
         );
         sends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holm_model::{DocId, DocVersion, HeadsDigest};
+
+    use super::*;
+
+    fn peer(byte: u8) -> PeerKey {
+        PeerKey([byte; 34])
+    }
+
+    fn hint(number: u64) -> Hint {
+        let mut doc = [0; 16];
+        doc[..8].copy_from_slice(&number.to_be_bytes());
+        let version = DocVersion {
+            tenant: TenantId::new("acme").expect("valid"),
+            doc: DocId(doc),
+            heads: HeadsDigest([1; 16]),
+            changed_at: Default::default(),
+        };
+        Hint { version, origin: peer(200) }
+    }
+
+    /// A node with `peers` links along the tree, of which the first `near` are near.
+    fn tree(peers: u8, near: u8) -> Broadcast {
+        let mut broadcast = Broadcast::new(500);
+        (1..=peers).for_each(|n| broadcast.connected(peer(n), true));
+        broadcast.set_near(false, (1..=near).map(peer).collect());
+        broadcast
+    }
+
+    fn hear(broadcast: &mut Broadcast, from: u8, number: u64, at_ms: u64, beyond: &[u8]) -> Sends {
+        let counters = &mut Counters::default();
+        let beyond = |to: PeerKey| beyond.iter().any(|n| peer(*n) == to);
+        broadcast.gossip(peer(from), (hint(number), 0), at_ms, beyond, |_, _| true, counters).1
+    }
+
+    fn told(sends: &Sends) -> BTreeSet<PeerKey> {
+        let whole = sends.iter().filter(|(_, message)| matches!(message, Control::Gossip { .. }));
+        whole.map(|(to, _)| *to).collect()
+    }
+
+    #[test]
+    fn a_spared_link_still_carries_what_begins_here() {
+        let mut broadcast = tree(4, 0);
+        broadcast.prune(peer(3));
+        broadcast.prune(peer(4));
+        let sends = hear(&mut broadcast, 1, 1, 0, &[4]);
+        assert_eq!(told(&sends), BTreeSet::from([peer(2), peer(4)]), "4 leads out of here");
+        let counters = &mut Counters::default();
+        let ids = broadcast.tick(100, |_, _| true, counters);
+        let to: Vec<PeerKey> = ids.iter().map(|(to, _)| *to).collect();
+        assert_eq!(to, [peer(3)], "the id goes to whom the hint did not");
+        let own = broadcast.publish(hint(2), |_, _| true, counters);
+        assert_eq!(told(&own).len(), 4, "its own goes to all");
+    }
+
+    #[test]
+    fn of_near_links_three_stay_and_of_all_links_three() {
+        for (near, far) in [(8, 0), (8, 4), (3, 5), (0, 9), (1, 2)] {
+            let all = near + far;
+            let mut broadcast = tree(all, near);
+            let mut spared = BTreeSet::new();
+            for number in 0..400 {
+                for n in 1..=all {
+                    if spared.contains(&peer(n)) {
+                        continue;
+                    }
+                    for (to, message) in hear(&mut broadcast, n, number, number, &[]) {
+                        match message {
+                            Control::Prune => assert!(spared.insert(to)),
+                            Control::Graft(_) => assert!(spared.remove(&to)),
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            let left = |range: std::ops::RangeInclusive<u8>| {
+                range.filter(|n| !spared.contains(&peer(*n))).count()
+            };
+            assert!(left(1..=all) >= KEEP_ANY.min(usize::from(all)), "{near} {far} {spared:?}");
+            assert!(left(1..=near) >= KEEP_NEAR.min(usize::from(near)), "{near} {far} {spared:?}");
+            if near == 8 {
+                assert!(left(1..=near) < 8, "some are spared");
+            }
+        }
+    }
+
+    #[test]
+    fn when_near_sources_fall_silent_others_near_are_asked_one_after_the_other() {
+        let mut broadcast = tree(7, 6);
+        let mut asked = BTreeSet::new();
+        for number in 0..200 {
+            // Only the far one still brings anything.
+            for (to, message) in hear(&mut broadcast, 7, number, number, &[]) {
+                if message == Control::Graft(Vec::new()) {
+                    asked.insert(to);
+                }
+            }
+        }
+        assert_eq!(asked, (1..=6).map(peer).collect());
+        // Who is gone is not asked.
+        (1..=6).for_each(|n| broadcast.disconnected(peer(n)));
+        for number in 200..300 {
+            let sends = hear(&mut broadcast, 7, number, number, &[]);
+            assert!(sends.iter().all(|(_, message)| !matches!(message, Control::Graft(_))));
+        }
     }
 }

@@ -25,6 +25,9 @@ use crate::daemon::{Caller, NodeState};
 const SILENT_MS: u64 = 120_000;
 /// Changes of what is unusual that one answer is made of, the latest.
 const MAX_CHANGES: usize = 10_000;
+/// A detector says again what is not as usual every five minutes, and judges a minute three minutes later: what was not
+/// said again for so long does not hold any more, or its detector ended.
+const LAPSED_MS: u64 = 12 * 60_000;
 /// Words of a completion.
 const MAX_WORDS: usize = 40;
 
@@ -86,9 +89,11 @@ pub(crate) async fn exporters(
         counters.iter().map(|name| format!("sum({name}) AS {name}")).collect();
     let sql = format!(
         "SELECT site, flow.exporter.address AS address, flow.exporter.port AS port, max(heard) AS heard, \
-         max(flow.exporter.name) AS name, max(templates) AS known, max(templates_waiting) AS waiting, {} \
+         max(flow.exporter.name) AS name, max(templates) AS known, max(templates_waiting) FILTER (WHERE {}) AS waiting, {} \
          FROM flow_exporters WHERE {} GROUP BY site, flow.exporter.address, flow.exporter.port \
          ORDER BY site, address, port LIMIT {}",
+        // Those that are waited for now; exporters are written down every half minute.
+        between(asking.to - SILENT_MS, asking.to),
         summed.join(", "),
         between(asking.from, asking.to),
         limit + 1
@@ -167,7 +172,7 @@ fn judged(counters: &BTreeMap<String, u64>, silent_ms: u64) -> (&'static str, Ve
     let ahead = of(&["times_ahead"]);
     if ahead > 0 {
         let text = format!(
-            "{ahead} records end in the future: its clock is ahead; set it by NTP (they count from when they were received)"
+            "{ahead} times of records lie in the future: its clock is ahead; set it by NTP (they count from when they were received)"
         );
         found.push(("clock_ahead", text));
     }
@@ -204,7 +209,8 @@ pub(crate) async fn anomalies(
     let sql = format!(
         "SELECT site, \"time\", kind, key, state, direction, current_bps, expected_bps, sigma, baseline, since \
          FROM flow_anomalies WHERE {} ORDER BY \"time\" DESC LIMIT {MAX_CHANGES}",
-        between(asking.from, asking.to)
+        // What holds at the end of the window was said so shortly before it.
+        between(asking.from.min(asking.to - LAPSED_MS), asking.to)
     );
     let rows = asking.ask(sql).await?;
     let item = |row: &Found| {
@@ -230,7 +236,15 @@ pub(crate) async fn anomalies(
         let key = (item.site.clone(), item.kind.clone(), item.key.clone());
         latest.entry(key).or_insert(item);
     }
-    let mut items: Vec<FlowAnomaly> = latest.into_values().collect();
+    let (from, to) = (asking.from, asking.to);
+    let mut items: Vec<FlowAnomaly> = latest
+        .into_values()
+        .map(|item| match item.state == "raised" && to.since(item.at.0) > LAPSED_MS {
+            true => FlowAnomaly { state: "lapsed".to_owned(), ..item },
+            false => item,
+        })
+        .filter(|item| item.state == "raised" || item.at.0 >= from)
+        .collect();
     items.sort_by_key(|item| (item.state != "raised", std::cmp::Reverse(item.at.0)));
     let cut = items.len() > limit || rows.len() >= MAX_CHANGES;
     items.truncate(limit);

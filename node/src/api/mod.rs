@@ -8,6 +8,8 @@ mod alerts_view;
 pub(crate) mod attribute_view;
 mod auth;
 mod bodies;
+mod browser;
+pub(crate) mod browser_types;
 mod changes;
 mod compare;
 mod console;
@@ -185,6 +187,8 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         planes::latest_results,
         planes::list_planes,
         planes::rows,
+        browser::browser_run,
+        browser::browser_screenshot,
         probe_tests::apply_tests,
         probe_tests::check_tests,
         probe_tests::delete_test,
@@ -446,6 +450,8 @@ fn test_routes() -> Router<Arc<NodeState>> {
                 .layer(file)
                 .layer(told()),
         )
+        .route("/v1/tests/{name}/browser", get(browser::browser_run))
+        .route("/v1/tests/{name}/browser/screenshot", get(browser::browser_screenshot))
         .route("/v1/tests/{name}/path", get(test_path::test_path))
         .route("/v1/tests/{name}/run", post(probe_tests::run_test))
 }

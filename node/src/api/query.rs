@@ -294,13 +294,18 @@ fn sql_of(request: &QueryRequest) -> Result<String, ApiError> {
 }
 
 pub(super) fn refused(error: QueryError) -> ApiError {
+    let again_s = match &error {
+        QueryError::Busy { again_s, .. } => Some(*again_s),
+        _ => None,
+    };
     let code = match &error {
+        QueryError::Busy { .. } => ErrorCode::RateLimited,
         QueryError::Refused(_) | QueryError::Invalid(_) => ErrorCode::BadRequest,
         QueryError::TooMuch(_) => ErrorCode::Validation,
         QueryError::Timeout(_) => ErrorCode::Unavailable,
         QueryError::Failed(_) => ErrorCode::Internal,
     };
-    ApiError::new(code, error.to_string())
+    ApiError { retry_after_s: again_s, ..ApiError::new(code, error.to_string()) }
 }
 
 pub(super) fn approximation(of: holm_query::Approximation) -> ApproximationView {

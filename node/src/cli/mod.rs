@@ -18,6 +18,7 @@ mod incidents;
 mod mesh;
 mod mesh_top;
 mod page;
+mod ping;
 mod query;
 mod render;
 mod show;
@@ -96,6 +97,8 @@ pub(crate) enum Command {
     WhatIf(ask::WhatIfArgs),
     /// The ways between two nodes.
     Path(ask::PathArgs),
+    /// Ask a target for echoes from this machine.
+    Ping(ping::PingArgs),
     /// Find the ways that packets take from this machine to a target, all of them.
     Trace(trace::TraceArgs),
     /// Single points of failure, worst first.
@@ -481,6 +484,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Element(args) => show::element(&args).await,
         Command::WhatIf(args) => ask::what_if(args).await,
         Command::Path(args) => ask::path(&args).await,
+        Command::Ping(args) => ping::run(args).await,
         Command::Trace(args) => trace::run(args).await,
         Command::Spof(args) => ask::spof(&args).await,
         Command::Neighbours(args) => ask::neighbours(&args).await,

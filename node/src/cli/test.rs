@@ -17,6 +17,7 @@ use crate::api::probe_tests_types::{
     TestAsked, TestDetail, TestList, TestPart, TestRun, TestRunRequest, TestSite, TestState,
     TestStats, TestView, TestsApplied,
 };
+use crate::api::types::ProbeResult;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TestCommand {
@@ -356,8 +357,47 @@ async fn run_once(args: &RunArgs) -> anyhow::Result<()> {
             (None, error) => format!("not run: {}", clean(error.as_deref().unwrap_or("-"))),
         };
         println!("{}: {said}", item.site);
+        if let Some(result) = item.result.as_ref().filter(|result| result.probe == "browser") {
+            visit(result);
+        }
     }
     Ok(())
+}
+
+/// The steps of a run by a browser, and how its last document came up.
+fn visit(result: &ProbeResult) {
+    for number in 1.. {
+        let Some(name) = result.attributes.get(&format!("browser.step.{number}.name")) else {
+            break;
+        };
+        let took = result.metrics.get(&format!("browser.step.{number}.duration_ms")).copied();
+        let failed = result.attributes.get("browser.failed_step") == Some(name);
+        let mark = if failed { "  failed" } else { "" };
+        println!("  {}  {}{mark}", clean(name), measured(took, "ms"));
+    }
+    for (column, name, unit) in [
+        ("browser.ttfb_ms", "first byte (TTFB)", "ms"),
+        ("browser.fcp_ms", "first content (FCP)", "ms"),
+        ("browser.lcp_ms", "largest content (LCP)", "ms"),
+        ("browser.tbt_ms", "blocked (TBT)", "ms"),
+        ("browser.inp_ms", "input to paint (INP)", "ms"),
+    ] {
+        if let Some(value) = result.metrics.get(column) {
+            println!("  {name}  {}", measured(Some(*value), unit));
+        }
+    }
+    if let Some(shift) = result.metrics.get("browser.cls") {
+        println!("  layout shift (CLS)  {shift:.3}");
+    }
+    let number = |column| result.metrics.get(column).copied().unwrap_or(0.0);
+    if result.metrics.contains_key("browser.requests") {
+        println!(
+            "  requests  {}, failed {}, blocked {}",
+            number("browser.requests"),
+            number("browser.requests.failed"),
+            number("browser.requests.blocked")
+        );
+    }
 }
 
 pub(super) async fn matrix(args: &MatrixArgs) -> anyhow::Result<()> {

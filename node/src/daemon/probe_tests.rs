@@ -203,11 +203,13 @@ impl ProbeTests {
         let mut states = lock(&self.states).of_test(test);
         if let Some(standing) = lock(&self.standings).of(test) {
             let own = (self.writer.site.clone(), self.writer.node.clone());
+            let now = Millis::now();
+            let (since, error) = standing.told_at(now);
             let record = TestRecord {
                 at: standing.last.0,
-                state: standing.state.as_str().into(),
-                since: standing.since.0,
-                error: standing.error.clone(),
+                state: standing.state_at(now).as_str().into(),
+                since: since.0,
+                error,
             };
             states.insert(own, record);
         }

@@ -55,8 +55,11 @@ impl NodeState {
         if !self.config.planes.active.enabled {
             return Err("the active plane of this node is off: set planes.active.enabled = true and start it again".into());
         }
-        let row = tenant.tests.runner.once(test).await?;
+        let (row, visited) = tenant.tests.runner.once_with_visit(test).await?;
         if kept {
+            if let Some(visited) = visited {
+                tenant.tests.runner.visits().keep(&test.name, visited);
+            }
             let rows = Rows { tenant: Arc::clone(tenant), changes: self.changes.clone() };
             holm_plane::RowSink::append(&rows, row.clone());
         }

@@ -126,11 +126,14 @@ impl TestStates {
         standing: Option<&Standing>,
         now: Millis,
     ) -> Option<TestRecord> {
+        let state = standing.map_or(State::Unknown, |standing| standing.state_at(now));
+        let (since, error) =
+            standing.map_or_else(|| (now, Box::default()), |standing| standing.told_at(now));
         let record = TestRecord {
             at: now.0,
-            state: standing.map_or(State::Unknown, |standing| standing.state).as_str().into(),
-            since: standing.map_or(now, |standing| standing.since).0,
-            error: standing.map_or_else(Box::default, |standing| cut(&standing.error)),
+            state: state.as_str().into(),
+            since: since.0,
+            error: cut(&error),
         };
         let before = self.tests.get(test).and_then(|nodes| nodes.get(node));
         record.is_news(before).then_some(record)
@@ -228,7 +231,8 @@ mod tests {
         assert_eq!(due(Some(Said::Failed("no answer")), 4).as_deref(), Some("failing"), "at once");
         assert_eq!(due(Some(Said::Answered), 5), None, "what is over waits a moment");
         assert_eq!(due(None, 4 + CALM_MS).as_deref(), Some("passing"));
-        assert_eq!(due(None, 5 + CALM_MS + AGAIN_MS).as_deref(), Some("passing"), "again");
+        let later = 5 + CALM_MS + AGAIN_MS;
+        assert_eq!(due(Some(Said::Answered), later).as_deref(), Some("passing"), "again");
         assert_eq!(states.said(&node("berlin")), [Box::from("shop")]);
         assert_eq!(states.said(&node("tokyo")), []);
     }

@@ -48,7 +48,7 @@ fn by(test: &Test) -> (Option<Protocol>, Option<u16>) {
         ProbeKind::Tcp | ProbeKind::Tls => {
             (Some(Protocol::Tcp), Some(target.port).filter(|port| *port > 0).or(Some(443)))
         }
-        ProbeKind::Http | ProbeKind::Script => {
+        ProbeKind::Browser | ProbeKind::Http | ProbeKind::Script => {
             let plain = target.target.starts_with("http://");
             let port = port_of(&target.target).unwrap_or(if plain { 80 } else { 443 });
             (Some(Protocol::Tcp), Some(port))

@@ -12,6 +12,7 @@ mod adversary;
 mod adversary_hints;
 mod alerts;
 mod bad_configuration;
+mod browser;
 mod changes;
 mod clickhouse;
 mod clocks;

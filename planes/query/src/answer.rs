@@ -120,6 +120,7 @@ impl Engine {
         question: Question,
     ) -> Result<Answer, QueryError> {
         let engine = Arc::clone(self);
+        self.may_gather()?;
         let time = question.limits.time;
         self.work(time, |stop| async move { engine.put(own, sites, question, stop).await }).await
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -25,6 +25,7 @@ use futures::StreamExt;
 use holm_events::{EventStore, SITE};
 use holm_model::{Millis, SiteId, TenantId};
 
+use crate::allowance::Allowance;
 use crate::bounds::bounded;
 use crate::crews::Crews;
 use crate::error::QueryError;
@@ -127,6 +128,9 @@ pub struct Engine {
     objects: Arc<Objects>,
     /// Questions that ended without an answer and are still worked on.
     stopping: Arc<AtomicUsize>,
+    /// What its questions may gather, on a clock in milliseconds since it began.
+    allowance: Mutex<Allowance>,
+    begun: Instant,
 }
 
 impl std::fmt::Debug for Engine {
@@ -175,7 +179,8 @@ impl Engine {
         let _ = environment.deregister_object_store(ObjectStoreUrl::local_filesystem().as_ref());
         environment.register_object_store(url.as_ref(), Arc::clone(&objects) as Arc<_>);
         let stopping = Arc::default();
-        Ok(Self { tenant, site, store, pool, environment, objects, stopping })
+        let (allowance, begun) = (Mutex::default(), Instant::now());
+        Ok(Self { tenant, site, store, pool, environment, objects, stopping, allowance, begun })
     }
 
     /// The tables that can be asked: names and columns, the site's included.
@@ -315,6 +320,21 @@ impl Engine {
         Ok(Streamed { stream, missing: (!missing.is_empty()).then(|| missing.join("; ")) })
     }
 
+    /// Whether the tenant's questions may gather more now.
+    pub(crate) fn may_gather(&self) -> Result<(), QueryError> {
+        let now_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let may = self.allowance.lock().unwrap_or_else(PoisonError::into_inner).may_begin(now_ms);
+        may.map_err(|again_s| QueryError::Busy {
+            why: "this tenant's questions gathered more from sites than they may (1 GiB at once, 32 MiB/s)".to_owned(),
+            again_s,
+        })
+    }
+
+    /// A question gathered so much.
+    pub(crate) fn gathered(&self, bytes: usize) {
+        self.allowance.lock().unwrap_or_else(PoisonError::into_inner).spend(bytes);
+    }
+
     /// Sets damaged files aside: whether a question that failed is worth asking again.
     pub(crate) fn found_damage(&self) -> bool {
         self.store.set_damaged_aside() > 0
@@ -376,9 +396,12 @@ impl Engine {
         F: Future<Output = Result<T, QueryError>> + Send + 'static,
     {
         if self.stopping.load(Ordering::Relaxed) >= MAX_STOPPING {
-            return Err(QueryError::TooMuch(format!(
-                "{MAX_STOPPING} questions of this tenant that ended without an answer are still being stopped here"
-            )));
+            return Err(QueryError::Busy {
+                why: format!(
+                    "{MAX_STOPPING} questions of this tenant that ended without an answer are still being stopped here"
+                ),
+                again_s: 1,
+            });
         }
         let crew = self.pool.crews.take(Arc::clone(&self.stopping));
         let crew = crew.map_err(|error| QueryError::Failed(format!("no threads: {error}")))?;

@@ -3,6 +3,8 @@ use std::time::Duration;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
+const NO_MEMORY: &str = "its groups, or what it sorts, do not fit into the memory that all questions share, nor can they be spilled";
+
 /// Why a question has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueryError {
@@ -15,6 +17,14 @@ pub enum QueryError {
     /// It would take more than a question may.
     #[error("the question takes too much: {0}; narrow its time, or ask for less at once")]
     TooMuch(String),
+    /// This tenant's other questions take what there is: later it may be asked as it is.
+    #[error("{why}; ask again in {again_s} s")]
+    Busy {
+        /// What takes it.
+        why: String,
+        /// When it is worth asking again.
+        again_s: u64,
+    },
     /// It took longer than it may.
     #[error("there was no answer within {} s; narrow its time, or allow more", .0.as_secs_f64())]
     Timeout(Duration),
@@ -34,6 +44,8 @@ impl From<DataFusionError> for QueryError {
         let text = error.strip_backtrace();
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::TooMuch(text),
+            // Whatever failed because of it.
+            _ if text.contains("Resources exhausted") => Self::TooMuch(NO_MEMORY.to_owned()),
             DataFusionError::SQL(..)
             | DataFusionError::Plan(_)
             | DataFusionError::SchemaError(..)

@@ -8,6 +8,7 @@
 //! and not named, a value that is not exact and not labelled, a question without a bound of memory,
 //! bytes, rows and time.
 
+mod allowance;
 mod answer;
 mod apart;
 mod bounds;

@@ -330,6 +330,7 @@ impl Asking {
         error: Option<String>,
         missing: Option<String>,
     ) {
+        self.engine.gathered(bytes);
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(report) = reports.get_mut(place) else { return };
         // Who failed one part does not answer whole, whatever it says to another.

@@ -82,10 +82,7 @@ impl World {
 
     pub(super) fn send(&mut self, node: usize, peer: usize, message: &Control) {
         match message {
-            Control::Gossip { hint, .. } => {
-                self.watch.sent_hint(&hint.version);
-                self.tmp_class(node, peer, hint);
-            }
+            Control::Gossip { hint, .. } => self.watch.sent_hint(&hint.version),
             Control::SealedGossip { .. } => self.watch.gossip_sends += 1,
             _ => {}
         }
@@ -95,33 +92,6 @@ impl World {
         };
         self.watch.isolated(&frame, &self.grants, peer);
         self.send_frame(node, peer, kind(message), frame.into());
-    }
-
-    fn tmp_class(&mut self, node: usize, peer: usize, hint: &holm_mesh_proto::wire::Hint) {
-        if self.now_us < 111_500_000 {
-            return;
-        }
-        let Some(o) = self.index.get(&hint.origin).copied() else { return };
-        let g = &self.globe;
-        let l = g.rtt_us(node, peer) as i64;
-        let detour =
-            (if o == node { 0 } else { g.rtt_us(o, node) as i64 }) + l - g.rtt_us(o, peer) as i64;
-        let a = if l < 2000 {
-            0
-        } else if l < 40000 {
-            1
-        } else {
-            2
-        };
-        let b = match detour / 1000 {
-            i64::MIN..=8 => 0,
-            9..=30 => 1,
-            31..=60 => 2,
-            61..=100 => 3,
-            _ => 4,
-        };
-        let first = u64::from(self.watch.tmp_has(&hint.version, peer));
-        self.watch.tmp[a][b][first as usize] += 1;
     }
 
     pub(crate) fn send_frame(

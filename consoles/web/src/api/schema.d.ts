@@ -1312,6 +1312,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tests/{name}/browser": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a browser saw at the node that is asked when it ran a test last: its steps, web vitals and requests. */
+        get: operations["browser_run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tests/{name}/browser/screenshot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the page looked at the end of that run. */
+        get: operations["browser_screenshot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tests/{name}/path": {
         parameters: {
             query?: never;
@@ -2029,6 +2063,128 @@ export interface components {
             route: (string | null)[];
             status: components["schemas"]["RouteStatusView"];
             to: string;
+        };
+        /** @description One request. Look-ups, connections and TLS are the proxy's, and not told. */
+        BrowserRequest: {
+            /** @description Why it was not let out: the guard's reason, or the browser's. */
+            blocked?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes over the network.
+             */
+            bytes?: number | null;
+            /** @description Why it failed. */
+            failed?: string | null;
+            from_cache: boolean;
+            /** @description What it is for: `Document`, `Script`, `Image`, and so on. */
+            kind: string;
+            method: string;
+            /** @description The protocol, such as `h2`. */
+            protocol?: string | null;
+            /**
+             * Format: double
+             * @description From then until its end.
+             */
+            receive_ms?: number | null;
+            /**
+             * Format: double
+             * @description When it began, after the first request.
+             */
+            start_ms: number;
+            /** Format: int32 */
+            status_code?: number | null;
+            /** @description Its address without credentials, query and fragment. */
+            url: string;
+            /**
+             * Format: double
+             * @description Until the headers of the answer were there.
+             */
+            wait_ms?: number | null;
+        };
+        /** @description One run of a test by a browser at this node. What was not measured is absent. */
+        BrowserRun: {
+            /**
+             * Format: int64
+             * @description Bytes that came over the network.
+             */
+            bytes: number;
+            /** @description Errors that the page wrote or threw: at most 50 of 300 characters. */
+            console: string[];
+            /**
+             * Format: int64
+             * @description Errors beyond that.
+             */
+            console_left_out: number;
+            /**
+             * Format: double
+             * @description All steps and the last look, in ms.
+             */
+            duration_ms: number;
+            error: string | null;
+            /** @description Whether there is a picture of the end at `…/browser/screenshot`. */
+            has_screenshot: boolean;
+            /** @description Why there is none. */
+            no_screenshot: string | null;
+            /** @description When it ended. */
+            observed_at: components["schemas"]["Timestamp"];
+            /** @description The requests, in the order in which they began: at most 500. */
+            requests: components["schemas"]["BrowserRequest"][];
+            /**
+             * Format: int64
+             * @description Requests beyond that.
+             */
+            requests_left_out: number;
+            /** @description The site whose node ran it: the one that is asked. */
+            site: string;
+            /**
+             * Format: int32
+             * @description The status code of the last document that was opened.
+             */
+            status_code: number | null;
+            /** @description The steps that were begun. */
+            steps: components["schemas"]["BrowserStep"][];
+            success: boolean;
+            vitals: components["schemas"]["BrowserVitals"];
+        };
+        /** @description One step. */
+        BrowserStep: {
+            /** Format: double */
+            duration_ms: number;
+            error: string | null;
+            name: string;
+        };
+        /** @description How the last document came up (web vitals), as the browser itself measures it. */
+        BrowserVitals: {
+            /**
+             * Format: double
+             * @description How much the layout shifted, without a unit.
+             */
+            cls: number | null;
+            /**
+             * Format: double
+             * @description Until the first content was painted.
+             */
+            fcp_ms: number | null;
+            /**
+             * Format: double
+             * @description The longest time from an input to the next paint; absent without inputs.
+             */
+            inp_ms: number | null;
+            /**
+             * Format: double
+             * @description Until the largest content was painted.
+             */
+            lcp_ms: number | null;
+            /**
+             * Format: double
+             * @description How long tasks blocked the main thread, over 50 ms each, after the first paint.
+             */
+            tbt_ms: number | null;
+            /**
+             * Format: double
+             * @description Until the first byte of the document.
+             */
+            ttfb_ms: number | null;
         };
         /** @description How much happened in a part of a window. */
         ChangeBucket: {
@@ -9901,6 +10057,90 @@ export interface operations {
                 };
             };
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    browser_run: {
+        parameters: {
+            query?: {
+                /** @description `true`: the newest run that failed. The newest of all otherwise. */
+                failed?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BrowserRun"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    browser_screenshot: {
+        parameters: {
+            query?: {
+                /** @description `true`: the newest run that failed. The newest of all otherwise. */
+                failed?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": number[];
+                };
+            };
+            /** @description no valid credential */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

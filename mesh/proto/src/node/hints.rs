@@ -214,8 +214,14 @@ impl MeshNode {
         let (overlay, me) = (&self.overlay, self.membership.me().peer);
         let speaks = overlay.speaks_for(hint.origin, me, &hint.id());
         let beyond = |peer| speaks && !overlay.is_near(peer);
-        let (fresh, sends) =
-            self.broadcast.gossip(from, hint, hops, now.mono_ms, beyond, gate, &mut self.counters);
+        let (fresh, sends) = self.broadcast.gossip(
+            from,
+            (hint, hops),
+            now.mono_ms,
+            beyond,
+            gate,
+            &mut self.counters,
+        );
         self.send_hints(sends, store, out);
         let Some(hint) = fresh else { return };
         if self.known.holds(&hint.version) {

@@ -26,7 +26,7 @@ const WIDE: usize = 6;
 const WIDE_ALONE: usize = 12;
 /// A node with fewer than so many others within so many milliseconds stands alone, once it measured as
 /// many as the last says: it has no neighbours whose ways are as good as its own.
-const ALONE: (usize, u64, usize) = (5, 8, 24);
+const ALONE: (usize, u64, usize) = (5, NEAR_MS, 24);
 /// Near connections that are never closed because there are too many.
 const MOST_NEAR: usize = 10;
 /// Whether a connection that cuts corners is still worth it is looked at this often.
@@ -318,6 +318,7 @@ impl MeshNode {
             self.overlay.wide.clear();
             self.overlay.far_next.clear();
             self.overlay.looking = None;
+            self.broadcast.set_near(false, BTreeSet::new());
             let all: Vec<PeerKey> = self.links.keys().copied().collect();
             all.into_iter().for_each(|peer| self.broadcast.settle(peer));
             return;
@@ -491,6 +492,25 @@ mod tests {
             overlay.choose_near(key(0));
             assert_eq!(overlay.near, chosen);
         }
+    }
+
+    #[test]
+    fn some_of_those_near_an_origin_speak_for_it_and_nobody_else_does() {
+        let mut overlay = Overlay::new(&Timing::default());
+        let mut rng = StdRng::seed_from_u64(2);
+        for n in 1..=40 {
+            overlay.measured(key(n), if n <= 32 { 1 } else { 40 }, None, &mut rng);
+        }
+        let mut spoke = 0;
+        for number in 0..1_000_u64 {
+            let mut id = HintId([0; 16]);
+            id.0[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+            spoke += usize::from(overlay.speaks_for(key(1), key(0), &id));
+            assert!(!overlay.speaks_for(key(35), key(0), &id), "it is far");
+            assert!(!overlay.speaks_for(key(99), key(0), &id), "nobody knows where it is");
+        }
+        // One of 32 / SPEAKERS.
+        assert!((150..350).contains(&spoke), "{spoke} of 1,000");
     }
 
     #[test]

@@ -10,6 +10,10 @@ const MAX_ADDRESSES: usize = 20_000;
 /// Why a run was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeftOut {
+    /// The browser of the node was at work for others.
+    Browser,
+    /// As many look-ups of names are under way as may be: name servers are slow or silent.
+    LookUps,
     /// The node's tests send as many bytes as they may.
     NodeBytes,
     /// The node's tests run as often as they may.
@@ -24,7 +28,9 @@ pub enum LeftOut {
 
 impl LeftOut {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
+        Self::Browser,
+        Self::LookUps,
         Self::NodeBytes,
         Self::NodeProbes,
         Self::OneAddress,
@@ -35,6 +41,8 @@ impl LeftOut {
     /// The counter of it.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Browser => "left_out_browser",
+            Self::LookUps => "left_out_look_ups",
             Self::NodeBytes => "left_out_node_bytes",
             Self::NodeProbes => "left_out_node_probes",
             Self::OneAddress => "left_out_one_address",
@@ -103,6 +111,12 @@ impl Budget {
     fn take(&mut self, bytes: f64) {
         self.probes.level -= 1.0;
         self.bytes.level -= bytes;
+    }
+
+    /// What was taken for a probe that did not begin comes back.
+    pub(crate) fn give_back(&mut self, bytes: f64) {
+        self.probes.level += 1.0;
+        self.bytes.level += bytes;
     }
 
     /// A probe took so many bytes more than it was taken to.

@@ -43,6 +43,11 @@ pub struct Config {
     pub dns_roots: Vec<String>,
     /// The keys of the root that answers are validated to, as DS records; empty: those of the Internet.
     pub dns_anchors: Vec<String>,
+    /// The browser of probes of that kind; empty: the first of chromium, chromium-browser, google-chrome and chrome
+    /// in `PATH`.
+    pub browser: String,
+    /// Whether the browser's own sandbox has to work. Without it a page that breaks into the browser has its user.
+    pub browser_sandbox: bool,
     /// Where packets of STAMP (RFC 8762) are answered, such as `0.0.0.0:862`; empty: nowhere.
     pub stamp_listen: String,
     /// Whether they are counted by session, so that losses are told by way.
@@ -89,6 +94,8 @@ impl Default for Config {
             identities: BTreeMap::new(),
             dns_roots: Vec::new(),
             dns_anchors: Vec::new(),
+            browser: String::new(),
+            browser_sandbox: true,
             stamp_listen: String::new(),
             stamp_stateful: true,
             stamp_keys: BTreeMap::new(),

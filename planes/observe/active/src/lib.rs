@@ -16,6 +16,7 @@ mod guard;
 mod outcome;
 mod pair;
 mod parse;
+mod ping;
 mod plane;
 mod posture;
 mod probes;
@@ -31,6 +32,7 @@ mod test;
 mod throughput;
 mod tls_facts;
 mod typical;
+mod visits;
 mod voice;
 
 pub use assign::{Chosen, Member, Part, REGION, chosen, runs_at};
@@ -41,8 +43,13 @@ pub use config::{
     TlsScan,
 };
 pub use guard::{Guard, why_refused};
+/// What a browser saw.
+pub use holm_browser::{
+    Report as BrowserReport, Request as BrowserRequest, Vitals as BrowserVitals,
+};
 pub use pair::{Pair, Pairs, WINDOW_MS};
 pub use parse::{KIND, LABEL, is_label, length_of, parse};
+pub use ping::{PING_BYTES, PingSummary, Pinging, Pings, Pong};
 pub use plane::ActivePlane;
 pub use posture::{EXPIRES_SOON_DAYS, TlsFinding, TlsFindingKind, tls_findings};
 pub use probes::dns::trace::{DnsStep, DnsTrace, DnsTraceEnd};
@@ -52,4 +59,5 @@ pub use step::Step;
 pub use test::{Selector, Test, length, range_text};
 pub use throughput::{Allowance, PIECE_BYTES, Pace, Throughput};
 pub use tls_facts::TlsFacts;
+pub use visits::{Visited, Visits};
 pub use voice::{Codec, Voice, voice};

@@ -32,6 +32,10 @@ pub(crate) struct Outcome {
     pub(crate) attributes: Vec<(&'static str, String)>,
     /// The guard refused its address: nothing was sent.
     pub(crate) refused: bool,
+    /// What it needs does not run here: nothing was sent, and it is `refused` too.
+    pub(crate) off: bool,
+    /// All that a browser saw.
+    pub(crate) browser: Option<Box<holm_browser::Report>>,
     /// Bytes that came beyond what a probe of its kind takes about.
     pub(crate) more_bytes: f64,
     /// It was left out: nothing was sent, and nothing is said of the target.
@@ -133,6 +137,7 @@ fn observe_path(
     let address = address.to_string();
     // Each kind of probe has a key of its own: two of them to one host do not overwrite each other.
     let (probe, rtt_ms) = match job.probe.kind() {
+        ProbeKind::Browser => ("holm.probe.browser", ""),
         ProbeKind::Dns => ("holm.probe.dns", ""),
         ProbeKind::Http => ("holm.probe.http", ""),
         ProbeKind::Icmp => ("holm.probe.icmp", "holm.probe.icmp.rtt_ms"),

@@ -70,14 +70,16 @@ fn test(node: &Node, path: &str, problems: &mut Problems) -> Option<Test> {
     let interval = interval.and_then(|()| span(&mut fields, "interval", INTERVAL, problems));
     let half = interval.map_or(DAY, |interval| interval / 2);
     let jitter = span(&mut fields, "jitter", (Duration::ZERO, half), problems);
-    let timeout = span(&mut fields, "timeout", TIMEOUTS, problems).unwrap_or(TIMEOUT);
+    let (target, echo_count) = target_text::read(&mut fields, problems).unzip();
+    let of_browser = target.as_ref().is_some_and(|target| target.probe == ProbeKind::Browser);
+    let usual = if of_browser { crate::probes::browser::TIMEOUT } else { TIMEOUT };
+    let timeout = span(&mut fields, "timeout", TIMEOUTS, problems).unwrap_or(usual);
     let within = (Duration::from_millis(1), timeout);
     let expect_within = span(&mut fields, "expect_within", within, problems);
     let echoes = match interval.is_some_and(|interval| interval < ONE_ECHO_BELOW) {
         true => 1,
         false => ECHO_COUNT,
     };
-    let (target, echo_count) = target_text::read(&mut fields, problems).unzip();
     let sites = sites(&mut fields, problems);
     let failures = whole(&mut fields, "failures", (1, 100), problems).unwrap_or(IN_A_ROW);
     let successes = whole(&mut fields, "successes", (1, 100), problems).unwrap_or(IN_A_ROW);
@@ -265,7 +267,7 @@ pub fn length_of(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(number.checked_mul(unit_ms)?))
 }
 
-fn span(
+pub(crate) fn span(
     fields: &mut Fields<'_>,
     key: &str,
     (least, most): (Duration, Duration),
@@ -324,6 +326,11 @@ mod tests {
              - { name: on, url: '/{{t}}', headers: { authorization: 'Bearer {{t}}' }, expect_status: '200', expect_header: ['a: b'], \
                  expect_body: up, expect_json: ['$.a = 1'] }",
             "name: o\nprobe: sip\ntarget: sip.example",
+            "name: q\nprobe: browser\ntarget: https://a.example/\ntimeout: 90s\nsteps:\n \
+             - { name: in, url: /in, expect_status: '200', expect_title: Shop } \n \
+             - { name: go, into: '#q', type: tea, press: Enter, expect_text: found, expect_url: /q, timeout: 90s } \n \
+             - { name: on, click: 'a.next', expect_element: '#end' }",
+            "name: r\nprobe: browser\ntarget: https://a.example/",
             "name: i\nprobe: stamp\ntarget: a.example\nport: 8620\necho_count: 100\nstamp_key: lab",
         ];
         for text in more {
@@ -358,7 +365,7 @@ mod tests {
             ("header_files: { Cookie: x }\n", "header_files: files are named in a node's own"),
             (
                 "steps: [{ name: a, url: / }]\n",
-                "line 6, column 1: steps: a probe of http has none: one of script has",
+                "line 6, column 1: steps: a probe of http has none: one of browser or script has",
             ),
             ("body_file: /x\n", "body_file: files are named in a node's own"),
             ("body: x\n", "line 6, column 7: body: a GET request has none"),

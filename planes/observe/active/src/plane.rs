@@ -10,13 +10,17 @@ use rand::RngExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::LeftOut;
 use crate::config::Target;
 use crate::config::ranges;
 use crate::outcome::Outcome;
-use crate::probes::{Probe, Resolver, Roots, Shared, dns, http, icmp, script, sip, stamp, udp};
+use crate::probes::{
+    Probe, Resolver, Roots, Shared, browser, dns, http, icmp, script, sip, stamp, udp,
+};
 use crate::runner::{TestRunner, job_of};
 use crate::schedule::{Job, JobKey, Schedule};
 use crate::typical::Typicals;
+use crate::visits::Visited;
 use crate::{Config, Family, ProbeKind};
 
 /// At the latest after this time the schedule is looked at again.
@@ -53,7 +57,7 @@ impl Plane for ActivePlane {
     fn run(&self, context: PlaneContext, shutdown: CancellationToken) -> PlaneRun<'_> {
         Box::pin(async move {
             self.config.check().map_err(PlaneError)?;
-            say_what_works(&context);
+            say_what_works(&context, &browser::With::of(&self.config));
             let tests = run_tests(&self.config, &self.tests, context.clone(), shutdown.clone());
             if self.own {
                 reflect(&self.config, &context, &shutdown).await;
@@ -72,9 +76,17 @@ impl Plane for ActivePlane {
 /// Jobs on their schedule, and those that are under way.
 struct Lane {
     schedule: Schedule,
-    running: JoinSet<JobKey>,
+    running: JoinSet<Ended>,
+    /// Runs that were left out, by job.
+    lost: Vec<(JobKey, LeftOut)>,
     begin: Instant,
     most: usize,
+}
+
+/// A run is over, or had no room.
+struct Ended {
+    key: JobKey,
+    left_out: Option<LeftOut>,
 }
 
 /// What a lane came to.
@@ -87,7 +99,13 @@ enum Woke {
 
 impl Lane {
     fn new(most: usize) -> Self {
-        Self { schedule: Schedule::default(), running: JoinSet::new(), begin: Instant::now(), most }
+        Self {
+            schedule: Schedule::default(),
+            running: JoinSet::new(),
+            lost: Vec::new(),
+            begin: Instant::now(),
+            most,
+        }
     }
 
     fn clock(&self) -> u64 {
@@ -116,7 +134,12 @@ impl Lane {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(wait)) => {}
             Some(ended) = self.running.join_next(), if !self.running.is_empty() => match ended {
-                Ok(key) => self.schedule.ended(&key),
+                Ok(Ended { key, left_out: None }) => self.schedule.ended(&key, self.clock(), random),
+                Ok(Ended { key, left_out: Some(why) }) => {
+                    if self.schedule.postpone(&key, self.clock(), random) {
+                        self.lost.push((key, why));
+                    }
+                }
                 // The job cannot be named: let the plane start again.
                 Err(error) => return Err(PlaneError(format!("a probe panicked: {error}"))),
             },
@@ -164,12 +187,19 @@ async fn run_own(
             Err(_) => return Ok(()),
         }
         for job in lane.due() {
-            let (shared, limit) = (Arc::clone(&shared), config.timeout);
+            let limit = match job.probe.kind() {
+                ProbeKind::Browser => config.timeout.max(browser::TIMEOUT),
+                _ => config.timeout,
+            };
+            let shared = Arc::clone(&shared);
             let context = context.clone();
             lane.running.spawn(async move {
                 let outcome = job.probe.run(limit, Arc::clone(&shared), None).await;
-                report(&job, outcome, &shared, &context);
-                job.key()
+                // What could not begin for want of a place says nothing of the target.
+                if outcome.left_out.is_none() {
+                    report(&job, outcome, &shared, &context);
+                }
+                Ended { key: job.key(), left_out: None }
             });
         }
         context.health.set_counter("skipped", lane.schedule.skipped);
@@ -209,23 +239,35 @@ async fn run_tests(
             let (shared, context, tests) =
                 (Arc::clone(&shared), context.clone(), Arc::clone(tests));
             lane.running.spawn(async move {
-                if let Some(test) = &job.test {
-                    let outcome = tests.run(&job, test, Arc::clone(&shared)).await;
-                    match outcome.left_out {
-                        Some(why) => context.health.count(why.as_str(), 1),
-                        None => report(&job, outcome, &shared, &context),
-                    }
+                let key = job.key();
+                let Some(test) = &job.test else { return Ended { key, left_out: None } };
+                let mut outcome = tests.run(&job, test, Arc::clone(&shared)).await;
+                if let Some(report) = outcome.browser.take() {
+                    let visited = Visited { at: Millis::now(), report: Arc::from(report) };
+                    tests.visits().keep(&test.name, visited);
+                    let forgotten = tests.visits().forgotten();
+                    context.health.set_counter("tests_browser_forgotten", forgotten);
                 }
-                job.key()
+                let left_out = outcome.left_out;
+                match left_out {
+                    Some(_) => context.health.count("tests_postponed", 1),
+                    None => report(&job, outcome, &shared, &context),
+                }
+                Ended { key, left_out }
             });
         }
         context.health.set_counter("tests_skipped", lane.schedule.skipped);
+        context.health.set_counter("tests_lookups_refused", shared.resolver.refused());
         tokio::select! {
             woke = lane.wait(&shutdown) => match woke? {
                 Woke::Due => {}
                 Woke::Stopped => return Ok(()),
             },
             _ = assigned.changed() => assigned.mark_changed(),
+        }
+        for ((_, _, test, _), why) in lane.lost.drain(..) {
+            context.health.count(why.as_str(), 1);
+            tests.count(&test.unwrap_or_default(), why);
         }
     }
 }
@@ -236,7 +278,9 @@ fn report(job: &Job, outcome: Outcome, shared: &Shared, context: &PlaneContext) 
     if outcome.error.is_some() {
         context.health.count("failures", 1);
     }
-    if outcome.refused {
+    if outcome.off {
+        context.health.count("browser_off", 1);
+    } else if outcome.refused {
         context.health.count("refused_addresses", 1);
     }
     let at = Millis::now();
@@ -287,18 +331,19 @@ async fn reflect(config: &Config, context: &PlaneContext, shutdown: &Cancellatio
 }
 
 /// Which kinds of probe work here, by asking the kernel.
-fn say_what_works(context: &PlaneContext) {
+fn say_what_works(context: &PlaneContext, with: &browser::With) {
+    let browser = with.says();
     match (icmp::available(false), icmp::available(true)) {
         (Ok(v4), Ok(_)) => context
             .health
-            .running(&format!("icmp ({v4} socket), tcp, tls, http, script, dns, udp, stamp, sip")),
+            .running(&format!("icmp ({v4} socket), tcp, tls, http, script, dns, udp, stamp, sip, {browser}")),
         (Ok(v4), Err(reason)) => context.health.degraded(
-            &format!("icmp ({v4} socket, IPv4 only), tcp, tls, http, script, dns, udp, stamp, sip"),
+            &format!("icmp ({v4} socket, IPv4 only), tcp, tls, http, script, dns, udp, stamp, sip, {browser}"),
             &format!("no ICMPv6 socket: {reason}"),
             "turn on IPv6, or grant CAP_NET_RAW",
         ),
         (Err(reason), _) => context.health.degraded(
-            "tcp, tls, http, script, dns, udp, stamp, sip",
+            &format!("tcp, tls, http, script, dns, udp, stamp, sip, {browser}"),
             &format!("no echo requests: this user gets no ICMP socket ({reason})"),
             icmp::REMEDY,
         ),
@@ -322,6 +367,11 @@ fn configured_jobs(config: &Config) -> Result<Vec<Job>, String> {
 pub(crate) fn probe_of(target: &Target, echo_count: u16, config: &Config) -> Result<Probe, String> {
     let (host, family) = (target.target.clone(), target.family);
     Ok(match target.probe {
+        ProbeKind::Browser => Probe::Browser {
+            visit: Box::new(browser::Visit::of(target)?),
+            family,
+            with: browser::With::of(config),
+        },
         ProbeKind::Dns => Probe::Dns {
             question: target.question()?,
             server: target.name_server()?,
@@ -332,7 +382,11 @@ pub(crate) fn probe_of(target: &Target, echo_count: u16, config: &Config) -> Res
             family,
             verify: true,
         },
-        ProbeKind::Icmp => Probe::Icmp { host, family, count: echo_count, voice: target.voice },
+        ProbeKind::Icmp => {
+            let (bytes, dscp) = (target.payload_bytes, target.dscp);
+            let packets = icmp::Packets { count: echo_count, bytes, dscp };
+            Probe::Icmp { host, family, packets, voice: target.voice }
+        }
         ProbeKind::Script => {
             let identity = config.identities.get(&target.identity);
             Probe::Script { script: Box::new(script::Script::of(target, identity)?), family }
@@ -371,7 +425,7 @@ fn mesh_jobs(peer: &VantagePeer, config: &Config) -> Vec<Job> {
     let mut jobs = vec![job(Probe::Icmp {
         host: host.clone(),
         family: Family::Any,
-        count: config.echo_count,
+        packets: icmp::Packets { count: config.echo_count, ..icmp::Packets::default() },
         voice: None,
     })];
     if let Some(port) = peer.api_port {

@@ -15,6 +15,7 @@ use crate::plane::probe_of;
 use crate::probes::{Dial, Gate, Probe, Resolver, Roots, Shared, dns};
 use crate::schedule::Job;
 use crate::typical::Typicals;
+use crate::visits::{Visited, Visits};
 use crate::{Clocks, Config, DnsTrace, Guard, Test};
 
 /// Most tests of which it is counted by name what was left out.
@@ -25,7 +26,7 @@ const DNS_BYTES: f64 = 600.0;
 const HTTP_BYTES: f64 = 2_000.0;
 const HTTPS_BYTES: f64 = 8_000.0;
 const TLS_HELLO_BYTES: f64 = 4_000.0;
-const ECHO_BYTES: f64 = 168.0;
+const ECHO_HEADERS: f64 = 28.0;
 const STAMP_BYTES: f64 = 144.0;
 const UDP_HEADERS: f64 = 28.0;
 
@@ -76,6 +77,7 @@ pub struct TestRunner {
     tenant: Mutex<Budget>,
     assigned: watch::Sender<Arc<Vec<Arc<Test>>>>,
     left_out: Mutex<BTreeMap<(Box<str>, LeftOut), u64>>,
+    visits: Visits,
     shared: OnceLock<Arc<Shared>>,
     clocks: OnceLock<Arc<dyn Clocks>>,
 }
@@ -93,6 +95,7 @@ impl TestRunner {
             tenant: Mutex::new(budget),
             assigned: watch::channel(Arc::default()).0,
             left_out: Mutex::default(),
+            visits: Visits::default(),
             shared: OnceLock::new(),
             clocks: OnceLock::new(),
         }
@@ -141,12 +144,24 @@ impl TestRunner {
     /// # Errors
     /// Why it was not probed.
     pub async fn once(&self, test: &Test) -> Result<Row, String> {
+        self.once_with_visit(test).await.map(|(row, _)| row)
+    }
+
+    /// The same, and of a probe by a browser all that it saw.
+    ///
+    /// # Errors
+    /// Why it was not probed.
+    pub async fn once_with_visit(&self, test: &Test) -> Result<(Row, Option<Visited>), String> {
         let job = job_of(&Arc::new(test.clone()), &self.config)?;
-        let outcome = self.run(&job, test, Arc::clone(self.shared())).await;
+        let mut outcome = self.run(&job, test, Arc::clone(self.shared())).await;
         if let Some(why) = outcome.left_out {
+            self.count(&test.name, why);
             return Err(format!("nothing was sent: {}", why_text(why)));
         }
-        Ok(outcome.row(&job, Millis::now()).with("kind", "once"))
+        let at = Millis::now();
+        let visited =
+            outcome.browser.take().map(|report| Visited { at, report: Arc::from(report) });
+        Ok((outcome.row(&job, at).with("kind", "once"), visited))
     }
 
     /// Follows a name from the root servers down to who answers. Within the budgets and past the guard like any run;
@@ -191,14 +206,14 @@ impl TestRunner {
         let now_ms = self.limits.now_ms();
         let may = begin(&mut lock(&self.tenant), &mut lock(&self.limits.budget), bytes, now_ms);
         if let Err(why) = may {
-            self.count(test, why);
             return Outcome { left_out: Some(why), ..Outcome::default() };
         }
         let gate = Gate::new(self.guard(test), Arc::clone(&self.limits));
         let mut outcome = job.probe.run(test.timeout, shared, Some(&gate)).await;
         drop(gate);
-        if let Some(why) = outcome.left_out {
-            self.count(test, why);
+        if outcome.left_out.is_some() {
+            lock(&self.tenant).give_back(bytes);
+            lock(&self.limits.budget).give_back(bytes);
             return outcome;
         }
         let more = outcome.more_bytes;
@@ -214,14 +229,20 @@ impl TestRunner {
         outcome
     }
 
+    /// The last runs of tests by a browser that this node remembers.
+    pub fn visits(&self) -> &Visits {
+        &self.visits
+    }
+
     /// What a test may reach from here.
     pub fn guard(&self, test: &Test) -> Guard {
         Guard::new(self.allowed.clone()).with_granted(test.allow.clone(), self.grantable.clone())
     }
 
-    fn count(&self, test: &Test, why: LeftOut) {
+    /// A run of the test of that name was left out.
+    pub(crate) fn count(&self, test: &str, why: LeftOut) {
         let mut counted = lock(&self.left_out);
-        let key = (test.name.clone(), why);
+        let key = (test.into(), why);
         if counted.len() < MAX_COUNTED || counted.contains_key(&key) {
             *counted.entry(key).or_default() += 1;
         }
@@ -239,6 +260,10 @@ impl std::fmt::Debug for TestRunner {
 /// Why a run was left out, for people.
 pub fn why_text(why: LeftOut) -> &'static str {
     match why {
+        LeftOut::Browser => "the browser of this node was at work for other tests all the time",
+        LeftOut::LookUps => {
+            "too many look-ups of names are under way: name servers are slow or silent"
+        }
         LeftOut::NodeBytes => {
             "the tests of this node send as many bytes as they may (planes.active.bytes_per_second)"
         }
@@ -271,13 +296,17 @@ pub(crate) fn job_of(test: &Arc<Test>, config: &Config) -> Result<Job, String> {
 
 fn expected_bytes(probe: &Probe) -> f64 {
     match probe {
+        // What a page brings beyond it is paid afterwards.
+        Probe::Browser { .. } => HTTPS_BYTES,
         Probe::Dns { server: dns::Server::Plain { .. }, .. } => DNS_BYTES,
         Probe::Dns { .. } => HTTPS_BYTES,
         Probe::Http { ask, .. } => {
             let each = if ask.is_tls() { HTTPS_BYTES } else { HTTP_BYTES };
             (each + ask.body_bytes() as f64) * f64::from(ask.requests())
         }
-        Probe::Icmp { count, .. } => ECHO_BYTES * f64::from(*count),
+        Probe::Icmp { packets, .. } => {
+            2.0 * (ECHO_HEADERS + f64::from(packets.bytes)) * f64::from(packets.count)
+        }
         Probe::Script { script, .. } => {
             let each = if script.is_tls() { HTTPS_BYTES } else { HTTP_BYTES };
             each * script.requests() as f64 + script.body_bytes() as f64

@@ -12,6 +12,8 @@ use crate::probes::Probe;
 
 /// First runs are spread over this time at most, so that a new target is seen soon.
 const FIRST_RUN_WITHIN_MS: u64 = 1_000;
+/// A run that had no room is tried again after a quarter of its interval, and between these.
+const AGAIN_MS: std::ops::RangeInclusive<u64> = 20..=1_000;
 
 /// One target that is probed again and again.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,8 +54,11 @@ struct Entry {
     due_ms: u64,
     /// Its time next, in step with its phase.
     phase_ms: u64,
-    /// From the first run to the second, which gives the job its phase; `None` after it.
+    /// From the first run to the second, which gives the job its phase; `None` once it ran.
     first_gap_ms: Option<u64>,
+    /// When the run that is under way, or is to be tried again, was due; of one that is tried again for longer than its
+    /// interval, when that began anew.
+    wanted_ms: Option<u64>,
 }
 
 /// The jobs with their next times, on a monotone clock in milliseconds.
@@ -64,6 +69,8 @@ pub(crate) struct Schedule {
     queue: BTreeSet<(u64, JobKey)>,
     /// Those under way, whether or not they are jobs still.
     running: BTreeSet<JobKey>,
+    /// Those that had no room, and are tried again.
+    waiting: BTreeSet<JobKey>,
     /// Runs that were left out: the one before was still under way, or their time had passed.
     pub(crate) skipped: u64,
 }
@@ -84,12 +91,13 @@ impl Schedule {
                     // over their interval.
                     let first_gap_ms = (interval > within).then(|| interval / 2 + random(interval));
                     let due_ms = now_ms + random(within);
-                    Entry { due_ms, phase_ms: due_ms, job, first_gap_ms }
+                    Entry { due_ms, phase_ms: due_ms, job, first_gap_ms, wanted_ms: None }
                 }
             };
             self.entries.insert(key, entry);
         }
         self.queue = self.entries.iter().map(|(key, entry)| (entry.due_ms, key.clone())).collect();
+        self.waiting.retain(|key| self.entries.contains_key(key));
     }
 
     /// The jobs to start now, at most `room`; the others stay due. How far after its time each begins next is drawn
@@ -113,11 +121,12 @@ impl Schedule {
                 self.skipped += 1;
             } else {
                 self.running.insert(key.clone());
+                entry.wanted_ms.get_or_insert(due_ms);
                 started.push(entry.job.clone());
             }
             // In step with its phase; times that have passed are not made up for.
             let interval = millis(entry.job.interval).max(1);
-            let mut next = entry.phase_ms + entry.first_gap_ms.take().unwrap_or(interval);
+            let mut next = entry.phase_ms + entry.first_gap_ms.unwrap_or(interval);
             if next <= now_ms {
                 let passed = (now_ms - next) / interval + 1;
                 self.skipped += passed;
@@ -131,9 +140,50 @@ impl Schedule {
         started
     }
 
-    /// The job's run has ended.
-    pub(crate) fn ended(&mut self, key: &JobKey) {
+    /// The job's run has ended. While others wait for room its next time is drawn by `random` around its interval: one
+    /// that comes by its clock just when there is room would else take it each time.
+    pub(crate) fn ended(&mut self, key: &JobKey, now_ms: u64, mut random: impl FnMut(u64) -> u64) {
         self.running.remove(key);
+        self.waiting.remove(key);
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        (entry.first_gap_ms, entry.wanted_ms) = (None, None);
+        if !self.waiting.is_empty() {
+            let interval = millis(entry.job.interval).max(1);
+            let at = now_ms + interval / 2 + random(interval);
+            self.due(key, at);
+        }
+    }
+
+    /// The job is due then, and has its phase by that.
+    fn due(&mut self, key: &JobKey, at_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            self.queue.remove(&(entry.due_ms, key.clone()));
+            (entry.due_ms, entry.phase_ms) = (at_ms, at_ms);
+            self.queue.insert((at_ms, key.clone()));
+        }
+    }
+
+    /// The job's run had no room: it is tried again soon, at a time that `random` draws, and has its phase by that from
+    /// then on. Jobs that are due when there is no room would else be left out for ever, and always the same ones.
+    /// Whether a whole interval has passed without a run, which is a run that was left out.
+    pub(crate) fn postpone(
+        &mut self,
+        key: &JobKey,
+        now_ms: u64,
+        mut random: impl FnMut(u64) -> u64,
+    ) -> bool {
+        self.running.remove(key);
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let interval = millis(entry.job.interval).max(1);
+        let again = (interval / 4).clamp(*AGAIN_MS.start(), *AGAIN_MS.end());
+        let wanted = entry.wanted_ms.get_or_insert(now_ms);
+        let is_lost = now_ms >= *wanted + interval;
+        if is_lost {
+            *wanted += (now_ms - *wanted) / interval * interval;
+        }
+        self.waiting.insert(key.clone());
+        self.due(key, now_ms + again / 2 + random(again));
+        is_lost
     }
 
     /// When something is due next.
@@ -176,7 +226,7 @@ mod tests {
         assert_eq!(schedule.next_ms(), Some(107));
         assert!(schedule.start_due(107, 9, |_| 0).is_empty(), "still running");
         assert_eq!(schedule.skipped, 1);
-        schedule.ended(&job("a", 100).key());
+        schedule.ended(&job("a", 100).key(), 0, |_| 0);
         assert_eq!(schedule.start_due(550, 9, |_| 0).len(), 1);
         assert_eq!(schedule.next_ms(), Some(607), "the phase stays");
         assert_eq!(schedule.skipped, 1 + 3);
@@ -196,7 +246,7 @@ mod tests {
         let mut schedule = Schedule::default();
         schedule.sync(vec![job(86_400_000)], 0, |_| 0);
         assert_eq!(schedule.start_due(0, 9, |_| 0).len(), 1);
-        schedule.ended(&job(1_000).key());
+        schedule.ended(&job(1_000).key(), 0, |_| 0);
         assert!(schedule.next_ms() > Some(10_000_000));
         schedule.sync(vec![job(1_000)], 5_000, |_| 0);
         assert_eq!(schedule.next_ms(), Some(5_000), "within one interval");
@@ -204,7 +254,7 @@ mod tests {
         for (number, now) in [5_000, 6_500, 7_500, 8_500].into_iter().enumerate() {
             let jitter = if number % 2 == 0 { 499 } else { 0 };
             assert_eq!(schedule.start_due(now, 9, |within| jitter.min(within - 1)).len(), 1);
-            schedule.ended(&job(1_000).key());
+            schedule.ended(&job(1_000).key(), 0, |_| 0);
             due.extend(schedule.next_ms());
         }
         assert_eq!(due, [6_499, 7_000, 8_499, 9_000]);
@@ -241,13 +291,58 @@ mod tests {
         for second in 0..240 {
             let started = schedule.start_due(second * 1_000 + 999, usize::MAX, |_| 0);
             runs_by_second[second as usize] = started.len();
-            started.iter().for_each(|job| schedule.ended(&job.key()));
+            started.iter().for_each(|job| schedule.ended(&job.key(), 0, |_| 0));
         }
         assert_eq!(runs_by_second[0], 1_000, "a new target is seen at once");
         let most = runs_by_second[120..].iter().max();
         assert!(most.is_some_and(|most| *most <= 100), "{runs_by_second:?}");
         assert_eq!(runs_by_second[120..180].iter().sum::<usize>(), 1_000, "each once an interval");
         assert_eq!(schedule.skipped, 0);
+    }
+
+    /// Runs `count` jobs of that interval for so many milliseconds, of which `per_second` have room; how often each ran,
+    /// and how many runs were left out.
+    fn with_room(count: u64, interval_ms: u64, per_second: u64, until_ms: u64) -> (Vec<u64>, u64) {
+        let mut draws = 1_u64;
+        let mut random = |within: u64| {
+            draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            (draws >> 33) % within
+        };
+        let mut schedule = Schedule::default();
+        let jobs = (0..count).map(|n| job(&format!("{n:04}"), interval_ms)).collect();
+        schedule.sync(jobs, 0, &mut random);
+        let (mut ran, mut lost, mut room) = (BTreeMap::<String, u64>::new(), 0, 0);
+        for now_ms in (0..until_ms).step_by(10) {
+            if now_ms % 1_000 == 0 {
+                room = per_second;
+            }
+            for job in schedule.start_due(now_ms, usize::MAX, &mut random) {
+                if room > 0 {
+                    room -= 1;
+                    *ran.entry(job.name.clone()).or_default() += 1;
+                    schedule.ended(&job.key(), now_ms, &mut random);
+                } else {
+                    lost += u64::from(schedule.postpone(&job.key(), now_ms, &mut random));
+                }
+            }
+        }
+        (ran.into_values().collect(), lost)
+    }
+
+    #[test]
+    fn where_there_is_little_room_every_job_has_its_turn() {
+        let (ran, lost) = with_room(20, 2_000, 1, 600_000);
+        assert_eq!(ran.len(), 20, "each of them runs");
+        assert!(ran.iter().all(|runs| (15..=60).contains(runs)), "{ran:?}");
+        let due = 20 * 300;
+        let done = ran.iter().sum::<u64>();
+        assert!(lost + done > due * 8 / 10 && lost + done <= due * 12 / 10, "{lost} and {done}");
+        // What has room within its interval is late, and not left out.
+        let (ran, lost) = with_room(20, 60_000, 5, 600_000);
+        assert_eq!((ran.len(), lost), (20, 0));
+        // And the first runs of many come soon.
+        let (ran, _) = with_room(200, 3_600_000, 50, 30_000);
+        assert_eq!(ran, [1; 200]);
     }
 
     #[test]
@@ -260,7 +355,7 @@ mod tests {
         schedule.sync(vec![job("a", 100)], 20, |_| 0);
         assert!(schedule.start_due(20, 9, |_| 0).is_empty(), "its run of before is under way");
         assert_eq!(schedule.skipped, 1);
-        schedule.ended(&job("a", 100).key());
+        schedule.ended(&job("a", 100).key(), 0, |_| 0);
         assert_eq!(schedule.start_due(120, 9, |_| 0).len(), 1);
     }
 }

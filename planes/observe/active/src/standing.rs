@@ -6,6 +6,10 @@ use holm_model::Millis;
 
 use crate::test::Test;
 
+/// A state without results is known for so many intervals, and for this time at least.
+const KNOWN_INTERVALS: u32 = 3;
+const KNOWN_MS: u64 = 60_000;
+
 /// How a test stands at a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -65,6 +69,34 @@ pub struct Standing {
     row: u32,
     /// When the run of results that say the same began.
     run_since: Millis,
+    /// Without a result for so long, in milliseconds, nothing is known any more.
+    known_ms: u64,
+}
+
+impl Standing {
+    /// When its state of now ceases to be known, if no result comes.
+    fn known_until(&self) -> Millis {
+        Millis(self.last.max(self.run_since).0.saturating_add(self.known_ms))
+    }
+
+    /// How it stands at that moment: what had no result for three intervals is not known any more.
+    pub fn state_at(&self, now: Millis) -> State {
+        if now > self.known_until() { State::Unknown } else { self.state }
+    }
+
+    /// Since when it stands as it does at that moment, and what its last failure said; of what is not known any more,
+    /// why.
+    pub fn told_at(&self, now: Millis) -> (Millis, Box<str>) {
+        if now <= self.known_until() {
+            return (self.since, self.error.clone());
+        }
+        let before = self.state.as_str();
+        let why = format!(
+            "no result for more than {} s, it was {before} before: its runs are left out or do not end",
+            self.known_ms / 1_000
+        );
+        (self.known_until(), why.into())
+    }
 }
 
 /// A test turned at this node.
@@ -93,6 +125,8 @@ impl Standings {
             becomes: State::Failing,
             row: 0,
             run_since: now,
+            // How often it runs is told with its first result.
+            known_ms: u64::MAX,
         };
         self.0.insert(name.into(), standing);
     }
@@ -112,11 +146,14 @@ impl Standings {
             becomes,
             row: 0,
             run_since: at,
+            known_ms: KNOWN_MS,
         };
         let standing = self.0.entry(test.name.clone()).or_insert_with(new);
         if at.is_late_after(standing.last) {
             return None;
         }
+        let known = test.interval * KNOWN_INTERVALS + test.jitter + test.timeout;
+        standing.known_ms = u64::try_from(known.as_millis()).unwrap_or(u64::MAX).max(KNOWN_MS);
         // A clock that was set back: nothing began later than now.
         (standing.since, standing.run_since) = (standing.since.min(at), standing.run_since.min(at));
         standing.last = at;
@@ -244,6 +281,27 @@ mod tests {
             ended,
             Some(Turned { before: State::Failing, state: State::Passing, since: Millis(22) })
         );
+    }
+
+    #[test]
+    fn without_results_it_is_not_known_any_more() {
+        let (test, mut standings) = (shop("timeout: 1s\nfailures: 1\n"), Standings::default());
+        let hourly = Test { interval: std::time::Duration::from_secs(3_600), ..test.clone() };
+        for (test, known_ms) in [(test, 60_000), (hourly, 3 * 3_600_000 + 1_000)] {
+            standings = Standings::default();
+            standings.take(&test, Said::Failed("no answer"), Millis(1_000));
+            let standing = standings.of("shop").expect("there");
+            let last = Millis(1_000 + known_ms);
+            assert_eq!(standing.state_at(last), State::Failing);
+            assert_eq!(standing.told_at(last), (Millis(1_000), "no answer".into()));
+            let (since, why) = standing.told_at(last + 1);
+            assert_eq!((standing.state_at(last + 1), since), (State::Unknown, last));
+            assert!(why.contains("it was failing before"), "{why}");
+        }
+        // One that was failing when the node ended is failing until it is heard of.
+        standings.restore("other", Millis(5));
+        let restored = standings.of("other").expect("there");
+        assert_eq!(restored.state_at(Millis(u64::MAX - 1)), State::Failing);
     }
 
     proptest! {

@@ -1,6 +1,8 @@
-//! The steps of a scripted transaction: requests that follow each other, and what is taken from one for the next.
+//! The steps of a scripted transaction: requests that follow each other, and what is taken from one for the next. And
+//! those of a check in a browser, which act on a page.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ pub(crate) const MAX_VALUES: usize = 16;
 /// Longest value, in bytes.
 pub(crate) const MAX_VALUE: usize = 4 << 10;
 
-/// One request of a script.
+/// One request of a script, or one step in a browser.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -21,6 +23,9 @@ pub struct Step {
     pub name: String,
     /// A URL, or a path of the target's. `{{name}}` stands for a value that a step before has taken, here as in
     /// `headers` and `body`.
+    ///
+    /// browser: what is opened; empty: the page stays.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
     /// The method of the request.
     #[serde(default = "default_method", skip_serializing_if = "is_default_method")]
@@ -55,6 +60,46 @@ pub struct Step {
     /// What is taken from the answer, by name: `json $.token`, `header location`, or `pattern before*after`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub take: BTreeMap<String, String>,
+    /// browser: the element that is clicked, a CSS selector as everywhere here.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub click: String,
+    /// browser: the element that is typed into.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub into: String,
+    /// browser: the text that is typed. It is none that is secret.
+    #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
+    pub typed: String,
+    /// browser: a file of this node that holds it; only of targets of its own configuration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub type_file: String,
+    /// browser: the key that is pressed, such as `Enter`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub press: String,
+    /// browser: an element that comes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expect_element: String,
+    /// browser: a text that comes in the page.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expect_text: String,
+    /// browser: what the title comes to have in it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expect_title: String,
+    /// browser: what the page's address comes to have in it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expect_url: String,
+    /// browser: how long the step may take: 100 ms to five minutes, 15 s if it is not said.
+    #[serde(
+        default,
+        deserialize_with = "humantime_serde::deserialize",
+        serialize_with = "written",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub timeout: Option<Duration>,
+}
+
+/// A length of time as files of tests have it.
+fn written<S: serde::Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&time.map(crate::test::length).unwrap_or_default())
 }
 
 fn is_default_method(method: &str) -> bool {
@@ -82,7 +127,47 @@ impl Step {
             expect_body: String::new(),
             expect_json: Vec::new(),
             take: BTreeMap::new(),
+            click: String::new(),
+            into: String::new(),
+            typed: String::new(),
+            type_file: String::new(),
+            press: String::new(),
+            expect_element: String::new(),
+            expect_text: String::new(),
+            expect_title: String::new(),
+            expect_url: String::new(),
+            timeout: None,
         }
+    }
+
+    /// A field that a step of the other kind of probe alone has: of a browser's, or of a script's.
+    pub(crate) fn foreign(&self, is_browser: bool) -> Option<&'static str> {
+        let of_browser = [
+            ("click", !self.click.is_empty()),
+            ("into", !self.into.is_empty()),
+            ("type", !self.typed.is_empty()),
+            ("type_file", !self.type_file.is_empty()),
+            ("press", !self.press.is_empty()),
+            ("expect_element", !self.expect_element.is_empty()),
+            ("expect_text", !self.expect_text.is_empty()),
+            ("expect_title", !self.expect_title.is_empty()),
+            ("expect_url", !self.expect_url.is_empty()),
+            ("timeout", self.timeout.is_some()),
+        ];
+        let of_script = [
+            ("method", !is_default_method(&self.method)),
+            ("headers", !self.headers.is_empty()),
+            ("header_files", !self.header_files.is_empty()),
+            ("body", !self.body.is_empty()),
+            ("body_file", !self.body_file.is_empty()),
+            ("content_type", !self.content_type.is_empty()),
+            ("expect_header", !self.expect_header.is_empty()),
+            ("expect_body", !self.expect_body.is_empty()),
+            ("expect_json", !self.expect_json.is_empty()),
+            ("take", !self.take.is_empty()),
+        ];
+        let others = if is_browser { of_script } else { of_browser };
+        others.into_iter().find(|(_, said)| *said).map(|(key, _)| key)
     }
 
     /// The step as a target of http: what it shares with the others is `of`'s.

@@ -14,11 +14,15 @@ use crate::voice::Codec;
 
 /// Most days that a certificate is expected to be valid: none that is public is valid for longer.
 const MAX_DAYS: u16 = 825;
+/// Highest DSCP: it has six bits.
+pub(crate) const MAX_DSCP: u8 = 63;
 
 /// How a target is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeKind {
+    /// Steps in a real browser.
+    Browser,
     /// A question to a name server (RFC 1035).
     Dns,
     /// A request with its phases and what TLS says.
@@ -41,7 +45,8 @@ pub enum ProbeKind {
 
 impl ProbeKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Browser,
         Self::Dns,
         Self::Http,
         Self::Icmp,
@@ -56,6 +61,7 @@ impl ProbeKind {
     /// The kind as it stands in rows.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Browser => "browser",
             Self::Dns => "dns",
             Self::Http => "http",
             Self::Icmp => "icmp",
@@ -136,9 +142,12 @@ pub struct Target {
     /// tls: a certificate that ends in fewer days is a failure: 0 to 825.
     #[serde(default)]
     pub expect_days_left: u16,
-    /// udp: bytes of a packet: 16 to 1,400.
+    /// icmp, udp: bytes of a packet after its headers: 16 to 1,400.
     #[serde(default = "default_payload")]
     pub payload_bytes: u16,
+    /// icmp: the class that packets are marked with (DSCP, RFC 2474 §3): 0 to 63.
+    #[serde(default)]
+    pub dscp: u8,
     /// icmp, stamp, udp: the codec of which it is told how a conversation would sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice: Option<Codec>,
@@ -148,7 +157,7 @@ pub struct Target {
     /// stamp: the key that both ends have, one of `planes.active.stamp_keys`; empty: packets are not authenticated.
     #[serde(default)]
     pub stamp_key: String,
-    /// script: the requests, 1 to 16; `target` is the URL that their paths are of.
+    /// browser: what is done in the page, up to 16; script: the requests, 1 to 16; `target` is the URL that their paths are of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
     /// dns: the type that is asked for, such as `A`, `AAAA`, `MX`.
@@ -202,8 +211,13 @@ impl Target {
             ProbeKind::Tcp | ProbeKind::Udp if self.port == 0 => {
                 Err(format!("port: a {} target needs one, from 1 to 65535", self.probe.as_str()))
             }
-            ProbeKind::Udp if !(PAYLOAD.0..=PAYLOAD.1).contains(&self.payload_bytes) => {
+            ProbeKind::Icmp | ProbeKind::Udp
+                if !(PAYLOAD.0..=PAYLOAD.1).contains(&self.payload_bytes) =>
+            {
                 Err(format!("payload_bytes: it goes from {} to {}", PAYLOAD.0, PAYLOAD.1))
+            }
+            ProbeKind::Icmp if self.dscp > MAX_DSCP => {
+                Err(format!("dscp: it goes from 0 to {MAX_DSCP}"))
             }
             ProbeKind::Http => crate::probes::http::Ask::of(self, None).map(drop),
             ProbeKind::Dns => self.question().and_then(|_| self.name_server()).map(drop),
@@ -211,6 +225,7 @@ impl Target {
                 Err(format!("expect_days_left: it goes from 0 to {MAX_DAYS}"))
             }
             ProbeKind::Tls => self.tls_look().check(),
+            ProbeKind::Browser => crate::probes::browser::Visit::of(self).map(drop),
             ProbeKind::Script => crate::probes::script::Script::of(self, None).map(drop),
             ProbeKind::Sip => crate::probes::sip::Options::of(self).map(drop),
             ProbeKind::Icmp | ProbeKind::Stamp | ProbeKind::Tcp | ProbeKind::Udp => Ok(()),
@@ -261,6 +276,7 @@ impl Target {
             ("stamp_key", !self.stamp_key.is_empty()),
             ("sip_transport", self.sip_transport != plain.sip_transport),
             ("payload_bytes", self.payload_bytes != plain.payload_bytes),
+            ("dscp", self.dscp != 0),
             ("voice", self.voice.is_some()),
             ("expect_days_left", self.expect_days_left != 0),
         ];
@@ -295,6 +311,7 @@ impl Target {
             tls_scan: TlsScan::default(),
             expect_days_left: 0,
             payload_bytes: default_payload(),
+            dscp: 0,
             voice: None,
             expect_status: default_statuses(),
             dns_type: default_type(),
@@ -313,7 +330,7 @@ pub(crate) const OF_PROBE: &[(&str, &[ProbeKind])] = &[
     ("port", &[ProbeKind::Tcp, ProbeKind::Tls, ProbeKind::Udp, ProbeKind::Stamp, ProbeKind::Sip]),
     ("expect_status", &[ProbeKind::Http, ProbeKind::Sip]),
     ("stamp_key", &[ProbeKind::Stamp]),
-    ("steps", &[ProbeKind::Script]),
+    ("steps", &[ProbeKind::Browser, ProbeKind::Script]),
     ("sip_transport", &[ProbeKind::Sip]),
     ("method", &[ProbeKind::Http]),
     ("http_version", &[ProbeKind::Http, ProbeKind::Script]),
@@ -335,7 +352,8 @@ pub(crate) const OF_PROBE: &[(&str, &[ProbeKind])] = &[
     ("dns_transport", &[ProbeKind::Dns]),
     ("dnssec", &[ProbeKind::Dns]),
     ("echo_count", &[ProbeKind::Icmp, ProbeKind::Udp, ProbeKind::Stamp]),
-    ("payload_bytes", &[ProbeKind::Udp]),
+    ("payload_bytes", &[ProbeKind::Icmp, ProbeKind::Udp]),
+    ("dscp", &[ProbeKind::Icmp]),
     ("voice", &[ProbeKind::Icmp, ProbeKind::Udp, ProbeKind::Stamp]),
 ];
 

@@ -9,9 +9,10 @@ use crate::config::{
     DnsTransport, Dnssec, Family, HttpVersion, ProbeKind, SipTransport, Target, TlsScan,
 };
 use crate::parse::whole;
+use crate::probes::browser::STEP;
 use crate::probes::udp::PAYLOAD;
 use crate::step::{MAX_STEPS, Step};
-use crate::target::{OF_PROBE, understands};
+use crate::target::{MAX_DSCP, OF_PROBE, understands};
 use crate::voice::Codec;
 
 /// Longest text of a list or map.
@@ -89,6 +90,8 @@ pub(crate) fn read(
     if let Some(bytes) = bytes.and_then(|bytes| u16::try_from(bytes).ok()) {
         target.payload_bytes = bytes;
     }
+    let dscp = whole(fields, "dscp", (0, MAX_DSCP.into()), problems);
+    target.dscp = dscp.and_then(|dscp| u8::try_from(dscp).ok()).unwrap_or(0);
     let transports = [
         DnsTransport::Udp,
         DnsTransport::Tcp,
@@ -170,7 +173,7 @@ fn list(fields: &mut Fields<'_>, key: &str, problems: &mut Problems) -> Vec<Stri
         .collect()
 }
 
-/// The steps of a script.
+/// The steps of a script, or of a browser.
 fn steps(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Step> {
     let path = fields.at("steps");
     let Some((items, mark)) = fields.list("steps", problems) else { return Vec::new() };
@@ -182,7 +185,7 @@ fn steps(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Step> {
         .filter_map(|(n, item)| {
             let mut fields = Fields::of(item, &format!("{path}[{n}]"), problems)?;
             let name = fields.needed_text("name", 255, problems);
-            let url = fields.needed_text("url", MAX_ITEM, problems);
+            let url = fields.text("url", MAX_ITEM, problems);
             let mut step =
                 Step::plain(name.map_or("", |(name, _)| name), url.map_or("", |(url, _)| url));
             for (key, most, place) in [
@@ -191,11 +194,20 @@ fn steps(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Step> {
                 ("content_type", 255, &mut step.content_type),
                 ("expect_status", 255, &mut step.expect_status),
                 ("expect_body", MAX_ITEM, &mut step.expect_body),
+                ("click", MAX_ITEM, &mut step.click),
+                ("into", MAX_ITEM, &mut step.into),
+                ("type", MAX_ITEM, &mut step.typed),
+                ("press", 40, &mut step.press),
+                ("expect_element", MAX_ITEM, &mut step.expect_element),
+                ("expect_text", MAX_ITEM, &mut step.expect_text),
+                ("expect_title", MAX_ITEM, &mut step.expect_title),
+                ("expect_url", MAX_ITEM, &mut step.expect_url),
             ] {
                 if let Some((text, _)) = fields.text(key, most, problems) {
                     text.clone_into(place);
                 }
             }
+            step.timeout = crate::parse::span(&mut fields, "timeout", STEP, problems);
             step.headers = texts(&mut fields, "headers", problems);
             step.take = texts(&mut fields, "take", problems);
             step.expect_header = list(&mut fields, "expect_header", problems);
@@ -209,7 +221,7 @@ fn steps(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Step> {
 
 /// That no file of a node is named.
 fn no_files(fields: &mut Fields<'_>, problems: &mut Problems) {
-    for key in ["header_files", "body_file"] {
+    for key in ["header_files", "body_file", "type_file"] {
         if let Some((_, at)) = fields.node(key) {
             let text = "files are named in a node's own configuration ([[planes.active.targets]]), not in a test";
             problems.add(&fields.at(key), at, text);
@@ -264,7 +276,16 @@ pub(crate) fn write(target: &Target, put: &mut impl FnMut(&str, serde_json::Valu
                 put("dnssec", json!(target.dnssec.as_str()));
             }
         }
-        ProbeKind::Icmp => {}
+        ProbeKind::Browser if target.steps.is_empty() => {}
+        ProbeKind::Browser => put("steps", json!(target.steps)),
+        ProbeKind::Icmp => {
+            if target.payload_bytes != plain.payload_bytes {
+                put("payload_bytes", json!(target.payload_bytes));
+            }
+            if target.dscp != 0 {
+                put("dscp", json!(target.dscp));
+            }
+        }
         ProbeKind::Script => {
             if target.http_version != plain.http_version {
                 put("http_version", json!(target.http_version.as_str()));

@@ -34,9 +34,19 @@ pub struct Report {
     /// Errors that are not among them.
     pub console_left_out: u64,
     /// How the page looked at the end: JPEG.
-    pub screenshot: Option<Vec<u8>>,
+    pub screenshot: Option<Picture>,
     /// Why there is no picture.
     pub no_screenshot: Option<String>,
+}
+
+/// A picture: JPEG.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture(pub Vec<u8>);
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({} bytes)", self.0.len())
+    }
 }
 
 /// One step of a run.

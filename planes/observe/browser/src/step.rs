@@ -146,10 +146,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_written() {
-        let step = Step {
-            typed: Some(("#p".into(), Text::Secret("hunter2".into()))),
-            ..Step::default()
-        };
+        let step =
+            Step { typed: Some(("#p".into(), Text::Secret("hunter2".into()))), ..Step::default() };
         assert!(!format!("{step:?}").contains("hunter2"));
     }
 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt16Type;
 use hashbrown::HashMap;
 
 use crate::counters::Counters;
@@ -13,7 +15,7 @@ use crate::names::Names;
 use crate::netflow_v5::netflow_v5;
 use crate::pending::Pending;
 use crate::plan::Span;
-use crate::read::Reader;
+use crate::read::{Reader, address_of};
 use crate::rows::Rows;
 use crate::sflow::sflow;
 use crate::shares::Shares;
@@ -216,9 +218,15 @@ impl Decoder {
         self.pending.size()
     }
 
-    /// Counts rows that the sink refused.
-    pub fn refused(&mut self, rows: u64) {
-        self.gone.rows_refused += rows;
+    /// Counts rows that the sink refused, by the exporter that sent them.
+    pub fn refused(&mut self, rows: &RecordBatch) {
+        for (exporter, rows) in by_exporter(rows) {
+            match exporter.and_then(|exporter| self.exporters.get_mut(&exporter)) {
+                Some(exporter) => exporter.counters.rows_refused += rows,
+                // One that is forgotten by now.
+                None => self.gone.rows_refused += rows,
+            }
+        }
     }
 
     /// Grows whenever something is learnt that a restart must not lose.
@@ -314,4 +322,20 @@ fn kind(datagram: &[u8], carrier: Carrier) -> Option<(Decode, Reader<'_>)> {
         (0, _) => (at.u16()? == 5).then_some((sflow as Decode, at)),
         _ => None,
     }
+}
+/// How many rows each exporter has in a batch; `None` of those that do not say whose they are.
+fn by_exporter(rows: &RecordBatch) -> HashMap<Option<SocketAddr>, u64> {
+    let address = rows.column_by_name("flow.exporter.address");
+    let address = address.and_then(|column| column.as_fixed_size_binary_opt());
+    let port = rows.column_by_name("flow.exporter.port");
+    let port = port.and_then(|column| column.as_primitive_opt::<UInt16Type>());
+    let mut counted = HashMap::new();
+    for row in 0..rows.num_rows() {
+        let exporter = address.zip(port).and_then(|(address, port)| {
+            let address = address_of(address.value(row).try_into().ok()?);
+            Some(SocketAddr::new(address, port.value(row)))
+        });
+        *counted.entry(exporter).or_default() += 1;
+    }
+    counted
 }

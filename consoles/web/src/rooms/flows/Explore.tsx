@@ -202,7 +202,7 @@ function groupColumns(top: FlowTop, metric: Metric, language: FlowLanguage | und
     },
   }));
   return [
-    { id: "rank", title: "#", width: "58px", value: (row) => top.items.indexOf(row) + 1, show: (row) => <Rank n={top.items.indexOf(row)} band={ranks.get(keyId(row.key))} groups={ranks.size} /> },
+    { id: "rank", title: "#", width: "74px", value: (row) => top.items.indexOf(row) + 1, show: (row) => <Rank n={top.items.indexOf(row)} band={ranks.get(keyId(row.key))} groups={ranks.size} /> },
     ...keys,
     ...(["bytes", "packets", "flows"] as const).map((each): Column<FlowGroup> => ({ id: each, title: { bytes: "Bytes", packets: "Packets", flows: "Flows" }[each], width: "104px", numeric: true, value: (row) => row[each], show: (row) => <span title={count(row[each])} className={each === metric ? "strong" : ""}>{amountText(row, each)}</span> })),
     { id: "share", title: "Share", width: "128px", numeric: true, value: (row) => row.share, show: (row) => <Share share={row.share} /> },

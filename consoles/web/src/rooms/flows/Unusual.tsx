@@ -16,8 +16,11 @@ const BASELINES: Record<string, string> = { hour_of_week: "this hour of the week
 const RAISED = { tone: "warn", mark: "triangle", word: "unusual", means: "it holds still" } as const;
 const CLEARED = { tone: "ok", mark: "ring", word: "as usual again", means: "it was unusual in the window" } as const;
 
+const LAPSED = { tone: "unknown", mark: "dash", word: "not said again", means: "it was unusual, and nobody said so for 12 minutes: the node was started anew, or nothing is exported any more" } as const;
+const LOOKS: Record<string, typeof RAISED | typeof CLEARED | typeof LAPSED> = { raised: RAISED, cleared: CLEARED, lapsed: LAPSED };
+
 const COLUMNS: readonly Column<FlowAnomaly>[] = [
-  { id: "state", title: "State", width: "136px", value: (row) => row.state, show: (row) => <State look={row.state === "raised" ? RAISED : CLEARED} /> },
+  { id: "state", title: "State", width: "136px", value: (row) => row.state, show: (row) => <State look={LOOKS[row.state] ?? LAPSED} /> },
   { id: "kind", title: "What", width: "82px", value: (row) => row.kind, show: (row) => <span className="tag">{row.kind}</span> },
   { id: "key", title: "Which", width: "minmax(190px, 2fr)", value: (row) => row.key, show: (row) => <span className="mono" title={row.key}>{row.key}</span> },
   { id: "site", title: "Seen at", width: "minmax(80px, 0.6fr)", value: (row) => row.site },

@@ -81,6 +81,15 @@ steps:
     expect_status: '200'
 interval: 1m
 `,
+  browser: `name: shop-search
+probe: browser
+target: https://shop.example/
+timeout: 60s
+steps:
+  - { name: open, expect_title: Shop }
+  - { name: search, into: '#q', type: tea, press: Enter, expect_text: tea }
+interval: 5m
+`,
   sip: `name: shop-sip
 probe: sip
 target: sip.example
@@ -107,7 +116,7 @@ export const newTest = (probe: string): string => `kind: Test\n${PROBES[probe] ?
 export const NEW_TEST = newTest("http");
 
 /** The fields of a test in the order in which people write them. */
-export const TEST_FIELDS = ["kind", "name", "description", "probe", "target", "port", "server_name", "tls_scan", "dns_type", "dns_transport", "dns_server", "dnssec", "sip_transport", "family", "steps", "method", "body", "content_type", "headers", "http_version", "follow_redirects", "identity", "echo_count", "payload_bytes", "voice", "stamp_key", "expect_status", "expect_header", "expect_body", "expect_json", "expect_days_left", "expect_within", "interval", "jitter", "timeout", "sites", "failures", "successes", "severity", "allow", "trace", "labels", "enabled"] as const;
+export const TEST_FIELDS = ["kind", "name", "description", "probe", "target", "port", "server_name", "tls_scan", "dns_type", "dns_transport", "dns_server", "dnssec", "sip_transport", "family", "steps", "method", "body", "content_type", "headers", "http_version", "follow_redirects", "identity", "echo_count", "payload_bytes", "dscp", "voice", "stamp_key", "expect_status", "expect_header", "expect_body", "expect_json", "expect_days_left", "expect_within", "interval", "jitter", "timeout", "sites", "failures", "successes", "severity", "allow", "trace", "labels", "enabled"] as const;
 
 /** How a test stands at its sites, in a few words: the sites that see it failing come first. */
 export function sitesText(test: Pick<ProbeTest, "sites" | "failing">): string {

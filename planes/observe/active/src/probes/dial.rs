@@ -31,7 +31,7 @@ impl<'a> Dial<'a> {
     }
 
     /// The address of `host`, which may be dialled. A name's look-up time goes into `dns_column`.
-    pub(super) async fn resolve(
+    pub(crate) async fn resolve(
         &self,
         host: &str,
         family: Family,

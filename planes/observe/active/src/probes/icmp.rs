@@ -13,13 +13,30 @@ use tokio::net::UdpSocket;
 use super::{Dial, left};
 use crate::Family;
 use crate::outcome::Outcome;
+use crate::ping::Pong;
 
 /// Between two requests of one probe, at most.
 const SPACING: Duration = Duration::from_millis(100);
 const TOKEN_BYTES: usize = 16;
-/// As `ping` sends: 56 bytes of payload.
-const PAYLOAD_BYTES: usize = 56;
 const HEADER_BYTES: usize = 8;
+/// An IPv4 header with all its options, and that of ICMP.
+const MOST_HEADERS: usize = 68;
+
+/// What one probe sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packets {
+    pub(crate) count: u16,
+    /// Bytes after the headers, 16 at least.
+    pub(crate) bytes: u16,
+    /// What they are marked with (RFC 2474 §3).
+    pub(crate) dscp: u8,
+}
+
+impl Default for Packets {
+    fn default() -> Self {
+        Self { count: 1, bytes: 64, dscp: 0 }
+    }
+}
 
 /// What to do where no ICMP socket is to be had.
 pub(crate) const REMEDY: &str =
@@ -50,7 +67,7 @@ fn open(v6: bool) -> io::Result<(Socket, bool)> {
 }
 
 impl Echo {
-    fn connect(target: IpAddr) -> Result<Self, String> {
+    fn connect(target: IpAddr, dscp: u8) -> Result<Self, String> {
         let v6 = target.is_ipv6();
         let (socket, raw) = open(v6).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => format!("this user gets no ICMP socket; {REMEDY}"),
@@ -58,6 +75,12 @@ impl Echo {
         })?;
         let connected = || {
             socket.set_nonblocking(true)?;
+            // The class is in the six upper bits of the byte (RFC 2474 §3).
+            match (dscp, v6) {
+                (0, _) => {}
+                (_, false) => socket.set_tos_v4(u32::from(dscp) << 2)?,
+                (_, true) => socket.set_tclass_v6(u32::from(dscp) << 2)?,
+            }
             // Only what the target itself sends comes in.
             socket.connect(&SocketAddr::new(target, 0).into())?;
             UdpSocket::from_std(socket.into())
@@ -71,7 +94,7 @@ impl Echo {
 pub(crate) async fn probe(
     host: &str,
     family: Family,
-    count: u16,
+    packets: Packets,
     limit: Duration,
     dial: &Dial<'_>,
 ) -> Outcome {
@@ -81,15 +104,53 @@ pub(crate) async fn probe(
         Ok(ip) => ip,
         Err(error) => return outcome.failed(error),
     };
-    let echo = match Echo::connect(ip) {
+    let echo = match Echo::connect(ip, packets.dscp) {
         Ok(echo) => echo,
         Err(error) => return outcome.failed(error),
     };
-    let mut token = [0; TOKEN_BYTES];
-    rand::rng().fill(&mut token);
-    let identifier = rand::rng().random();
-    let run = exchange(&echo, identifier, &token, count, until).await;
+    let session = Session::new(packets);
+    let run = exchange(&echo, &session, 0, until).await;
+    if packets.dscp != 0 {
+        outcome.metric("icmp.dscp", f64::from(packets.dscp));
+    }
     run.report(ip, outcome)
+}
+
+/// A socket to one address, for requests one by one.
+pub(crate) struct Opened {
+    echo: Echo,
+    session: Session,
+}
+
+impl Opened {
+    pub(crate) fn to(address: IpAddr, packets: Packets) -> Result<Self, String> {
+        let echo = Echo::connect(address, packets.dscp)?;
+        Ok(Self { echo, session: Session::new(packets) })
+    }
+
+    /// Sends the request of that number, and waits for its reply.
+    pub(crate) async fn exchange(&self, sequence: u16, until: Instant) -> Pong {
+        let run = exchange(&self.echo, &self.session, sequence, until).await;
+        match run.rtts_ms.first() {
+            Some(ms) => Pong::Answered(*ms),
+            None => Pong::Lost(run.refusal),
+        }
+    }
+}
+
+/// What tells the requests of one probe from all others.
+struct Session {
+    packets: Packets,
+    identifier: u16,
+    token: [u8; TOKEN_BYTES],
+}
+
+impl Session {
+    fn new(packets: Packets) -> Self {
+        let mut token = [0; TOKEN_BYTES];
+        rand::rng().fill(&mut token);
+        Self { packets, identifier: rand::rng().random(), token }
+    }
 }
 
 /// What one probe's requests came to.
@@ -103,29 +164,26 @@ struct Run {
     refusal: Option<String>,
 }
 
-async fn exchange(
-    echo: &Echo,
-    identifier: u16,
-    token: &[u8; TOKEN_BYTES],
-    count: u16,
-    until: Instant,
-) -> Run {
+/// Sends its requests, numbered from `first` on.
+async fn exchange(echo: &Echo, session: &Session, first: u16, until: Instant) -> Run {
+    let Session { packets, identifier, token } = session;
+    let count = packets.count;
     let mut run = Run::default();
     let mut waiting: BTreeMap<u16, Instant> = BTreeMap::new();
     let mut answered = std::collections::BTreeSet::new();
     let mut next_send = Instant::now();
     let spacing = spacing(count, until.saturating_duration_since(next_send));
-    let mut buffer = [0; 2_048];
+    let mut buffer = vec![0; MOST_HEADERS + usize::from(packets.bytes)];
     loop {
         let now = Instant::now();
         if now >= until || (run.sent == count && waiting.is_empty()) {
             return run;
         }
         if run.sent < count && now >= next_send {
-            let sequence = run.sent;
+            let sequence = first.wrapping_add(run.sent);
             run.sent += 1;
             next_send = now + spacing;
-            let packet = request(echo.v6, identifier, sequence, token);
+            let packet = request(echo.v6, (*identifier, sequence), token, packets.bytes);
             // Before the call: on loopback the reply is there before it returns.
             let sent_at = Instant::now();
             match echo.socket.send(&packet).await {
@@ -150,7 +208,7 @@ async fn exchange(
                 continue;
             }
         };
-        match parse_reply(&buffer[..length], echo.v6, echo.raw, identifier, token) {
+        match parse_reply(&buffer[..length], echo.v6, echo.raw, *identifier, token) {
             Reply::Ours(sequence) => match waiting.remove(&sequence) {
                 Some(sent) => {
                     answered.insert(sequence);
@@ -205,17 +263,17 @@ impl Run {
     }
 }
 
-pub(super) struct Statistics {
-    pub(super) min: f64,
-    pub(super) mean: f64,
-    pub(super) max: f64,
-    pub(super) deviation: f64,
+pub(crate) struct Statistics {
+    pub(crate) min: f64,
+    pub(crate) mean: f64,
+    pub(crate) max: f64,
+    pub(crate) deviation: f64,
     /// Mean difference of neighbours (as RFC 3550 §6.4.1 takes it, without its smoothing).
-    pub(super) jitter: Option<f64>,
+    pub(crate) jitter: Option<f64>,
 }
 
 impl Statistics {
-    pub(super) fn of(rtts: &[f64]) -> Option<Self> {
+    pub(crate) fn of(rtts: &[f64]) -> Option<Self> {
         if rtts.is_empty() {
             return None;
         }
@@ -235,8 +293,13 @@ impl Statistics {
 }
 
 /// An echo request. The kernel computes the checksum of ICMPv6 and of datagram sockets.
-fn request(v6: bool, identifier: u16, sequence: u16, token: &[u8; TOKEN_BYTES]) -> Vec<u8> {
-    let mut packet = vec![0; HEADER_BYTES + PAYLOAD_BYTES];
+fn request(
+    v6: bool,
+    (identifier, sequence): (u16, u16),
+    token: &[u8; TOKEN_BYTES],
+    bytes: u16,
+) -> Vec<u8> {
+    let mut packet = vec![0; HEADER_BYTES + usize::from(bytes).max(TOKEN_BYTES)];
     packet[0] = if v6 { 128 } else { 8 };
     packet[4..6].copy_from_slice(&identifier.to_be_bytes());
     packet[6..8].copy_from_slice(&sequence.to_be_bytes());
@@ -311,6 +374,10 @@ mod tests {
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
+    fn packets(count: u16) -> Packets {
+        Packets { count, ..Packets::default() }
+    }
+
     const LIMIT: Duration = Duration::from_secs(3);
 
     #[tokio::test]
@@ -325,7 +392,8 @@ mod tests {
                 continue;
             }
             let outcome =
-                probe(host, Family::Any, 3, LIMIT, &Dial::open(&Resolver::default())).await;
+                probe(host, Family::Any, packets(3), LIMIT, &Dial::open(&Resolver::default()))
+                    .await;
             assert_eq!(outcome.error, None);
             let metric = |name| outcome.metrics.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
             assert_eq!(metric("icmp.packets.received"), Some(3.0));
@@ -348,7 +416,8 @@ mod tests {
         let mut probes = tokio::task::JoinSet::new();
         for _ in 0..20 {
             probes.spawn(async {
-                probe("127.0.0.1", Family::V4, 2, LIMIT, &Dial::open(&Resolver::default())).await
+                probe("127.0.0.1", Family::V4, packets(2), LIMIT, &Dial::open(&Resolver::default()))
+                    .await
             });
         }
         while let Some(outcome) = probes.join_next().await {
@@ -377,7 +446,8 @@ mod tests {
     }
 
     async fn run(echo: &Echo, count: u16, limit: Duration) -> Run {
-        exchange(echo, 7, &[7; TOKEN_BYTES], count, Instant::now() + limit).await
+        let session = Session { packets: packets(count), identifier: 7, token: [7; TOKEN_BYTES] };
+        exchange(echo, &session, 0, Instant::now() + limit).await
     }
 
     #[tokio::test]
@@ -414,7 +484,7 @@ mod tests {
     #[test]
     fn only_a_reply_with_our_token_counts() {
         let token = [7; TOKEN_BYTES];
-        let mut reply = request(false, 1, 9, &token);
+        let mut reply = request(false, (1, 9), &token, 56);
         let parse = |bytes: &[u8], v6, raw| parse_reply(bytes, v6, raw, 1, &token);
         assert_eq!(parse(&reply, false, false), Reply::NotOurs, "a request is no reply");
         reply[0] = 0;
@@ -438,7 +508,7 @@ mod tests {
     fn hostile_replies_never_panic() {
         let mut rng = StdRng::seed_from_u64(1);
         let token = [7; TOKEN_BYTES];
-        let mut reply = request(false, 1, 9, &token);
+        let mut reply = request(false, (1, 9), &token, 56);
         reply[0] = 0;
         for _ in 0..50_000 {
             let mut bytes = reply.clone();
@@ -459,7 +529,7 @@ mod tests {
 
     #[test]
     fn the_checksum_is_that_of_rfc_1071() {
-        let packet = request(false, 0x1234, 5, &[1; TOKEN_BYTES]);
+        let packet = request(false, (0x1234, 5), &[1; TOKEN_BYTES], 56);
         assert_eq!(checksum(&packet), 0, "a packet with its checksum sums to zero");
         assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
     }

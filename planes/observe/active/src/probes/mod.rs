@@ -1,5 +1,6 @@
 //! The probes: each takes its parameters and gives an [`Outcome`], within its time.
 
+pub(crate) mod browser;
 mod dial;
 pub(crate) mod dns;
 mod files;
@@ -32,9 +33,10 @@ use crate::{Clocks, Dnssec, Family, ProbeKind};
 /// One probe with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Probe {
+    Browser { visit: Box<browser::Visit>, family: Family, with: browser::With },
     Dns { question: dns::Question, server: dns::Server, dnssec: Dnssec },
     Http { ask: Box<http::Ask>, family: Family, verify: bool },
-    Icmp { host: String, family: Family, count: u16, voice: Option<Codec> },
+    Icmp { host: String, family: Family, packets: icmp::Packets, voice: Option<Codec> },
     Script { script: Box<script::Script>, family: Family },
     Sip { options: sip::Options, family: Family },
     Stamp { session: stamp::Session, family: Family, voice: Option<Codec> },
@@ -56,6 +58,7 @@ pub(crate) struct Shared {
 impl Probe {
     pub(crate) fn kind(&self) -> ProbeKind {
         match self {
+            Self::Browser { .. } => ProbeKind::Browser,
             Self::Dns { .. } => ProbeKind::Dns,
             Self::Http { .. } => ProbeKind::Http,
             Self::Icmp { .. } => ProbeKind::Icmp,
@@ -78,6 +81,9 @@ impl Probe {
         let dial = &Dial::new(&shared.resolver, gate);
         let probe = async {
             match self {
+                Self::Browser { visit, family, with } => {
+                    browser::probe(visit, *family, with, limit, dial).await
+                }
                 Self::Dns { question, server, dnssec } => {
                     let validation = (*dnssec != Dnssec::None).then(|| dns::Validation {
                         anchors: &shared.anchors,
@@ -89,8 +95,8 @@ impl Probe {
                     let roots = verify.then_some(&shared.roots);
                     http::probe(ask, *family, roots, limit, dial).await
                 }
-                Self::Icmp { host, family, count, voice } => {
-                    let outcome = icmp::probe(host, *family, *count, limit, dial).await;
+                Self::Icmp { host, family, packets, voice } => {
+                    let outcome = icmp::probe(host, *family, *packets, limit, dial).await;
                     heard(outcome, *voice)
                 }
                 Self::Script { script, family } => {

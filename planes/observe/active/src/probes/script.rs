@@ -77,6 +77,14 @@ impl Script {
             if target.steps[..number].iter().any(|other| other.name == step.name) {
                 return Err(named(format!("name: there are two steps {}", step.name)));
             }
+            if let Some(key) = step.foreign(false) {
+                return Err(named(format!(
+                    "{key}: a step of a browser has one, a script's has none"
+                )));
+            }
+            if step.url.is_empty() {
+                return Err(named("url: it is missing".into()));
+            }
             // Whatever the values are: what can be told before is told before.
             let ask = script.ask(step, &known).map_err(named)?;
             script.body_bytes += ask.body_bytes();

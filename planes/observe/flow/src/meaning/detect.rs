@@ -32,6 +32,8 @@ const FORGOTTEN_MS: u64 = 7 * 24 * 60 * MINUTE_MS;
 /// Minutes off what is usual before it is said, and back before it is over.
 const RAISED_AFTER: u32 = 2;
 const CLEARED_AFTER: u32 = 3;
+/// What holds is said again so often: what nobody says again was raised by a run that ended.
+pub(crate) const SAID_AGAIN_MS: u64 = 5 * MINUTE_MS;
 
 /// What is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,12 +125,23 @@ pub(crate) struct Seen {
     pub(crate) end: u64,
 }
 
-/// Something turned.
+/// What is said of something that is not as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Raised,
+    /// It was raised before and holds.
+    Holds,
+    Cleared,
+}
+
+/// Something turned, or holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
     pub(crate) kind: &'static str,
     pub(crate) key: String,
-    pub(crate) raised: bool,
+    pub(crate) turn: Turn,
+    /// Whether it is, or was, more than usual.
+    pub(crate) above: bool,
     pub(crate) current_bps: f64,
     pub(crate) verdict: Verdict,
     pub(crate) since_ms: u64,
@@ -192,7 +205,8 @@ struct Followed {
     seen: u64,
     off: u32,
     back: u32,
-    raised: Option<(u64, Verdict)>,
+    /// Since when, and whether it is more than usual.
+    raised: Option<(u64, bool)>,
 }
 
 /// The detector. Time comes as an argument.
@@ -372,43 +386,38 @@ impl Followed {
         let verdict = self.baseline.judge(bps, at_ms)?;
         let matters = bps.max(verdict.expected) >= settings.least_bps;
         let is_off = matters && verdict.sigma.abs() >= settings.sigma;
-        let finding = |raised, since_ms, verdict| Finding {
+        let finding = |turn, above, since_ms| Finding {
             kind: "",
             key: String::new(),
-            raised,
+            turn,
+            above,
             current_bps: bps,
             verdict,
             since_ms,
             at_ms,
         };
-        match (&mut self.raised, is_off) {
-            (None, true) => {
-                self.off += 1;
-                if self.off < RAISED_AFTER {
-                    return None;
-                }
-                let since = at_ms - u64::from(RAISED_AFTER - 1) * MINUTE_MS;
-                (self.back, self.raised) = (0, Some((since, verdict)));
-                Some(finding(true, since, verdict))
+        let Some((since, above)) = self.raised else {
+            self.off = if is_off { self.off + 1 } else { 0 };
+            if self.off < RAISED_AFTER {
+                return None;
             }
-            (None, false) => {
-                self.off = 0;
-                None
-            }
-            (Some(_), true) => {
-                self.back = 0;
-                None
-            }
-            (Some((since, _)), false) => {
-                self.back += 1;
-                let since = *since;
-                if self.back < CLEARED_AFTER {
-                    return None;
-                }
-                (self.off, self.raised) = (0, None);
-                Some(finding(false, since, verdict))
-            }
+            let since = at_ms - u64::from(RAISED_AFTER - 1) * MINUTE_MS;
+            let above = verdict.sigma >= 0.0;
+            (self.back, self.raised) = (0, Some((since, above)));
+            return Some(finding(Turn::Raised, above, since));
+        };
+        // What is too much is over when it becomes too little.
+        if is_off && (verdict.sigma >= 0.0) == above {
+            self.back = 0;
+            let again = (at_ms - since).is_multiple_of(SAID_AGAIN_MS);
+            return again.then(|| finding(Turn::Holds, above, since));
         }
+        self.back += 1;
+        if self.back < CLEARED_AFTER {
+            return None;
+        }
+        (self.off, self.raised) = (0, None);
+        Some(finding(Turn::Cleared, above, since))
     }
 }
 
@@ -489,14 +498,40 @@ mod tests {
         // Two links, a pair, two networks.
         assert_eq!((followed, warming), (5, 0));
         let raised = run(&mut detector, 1_060..1_070, 75_000_000);
-        assert_eq!(raised.len(), 5, "{raised:?}");
+        let of = |findings: &[Finding], turn| findings.iter().filter(|f| f.turn == turn).count();
+        assert_eq!((of(&raised, Turn::Raised), of(&raised, Turn::Cleared)), (5, 0), "{raised:?}");
+        // What holds is said again.
+        assert_eq!(of(&raised, Turn::Holds), 5, "{raised:?}");
         let link = raised.iter().find(|f| f.key == "192.0.2.1 in 3").expect("the link");
-        assert!(link.raised && link.verdict.sigma > 4.0);
+        assert!(link.turn == Turn::Raised && link.above && link.verdict.sigma > 4.0);
         assert!((link.current_bps - 1e7).abs() < 1e5 && (link.verdict.expected - 1e6).abs() < 5e4);
         assert!(raised.iter().any(|f| f.key == "10.0.0.1 > 10.0.1.2" && f.kind == "pair"));
         assert!(raised.iter().any(|f| f.key == "to 10.0.1.0/24" && f.kind == "network"));
         let cleared = run(&mut detector, 1_070..1_080, 7_500_000);
-        assert_eq!(cleared.iter().filter(|f| !f.raised).count(), 5, "{cleared:?}");
+        assert_eq!(
+            (of(&cleared, Turn::Raised), of(&cleared, Turn::Cleared)),
+            (0, 5),
+            "{cleared:?}"
+        );
+    }
+
+    #[test]
+    fn what_ends_is_what_began_however_much_less_than_usual_there_is_then() {
+        let mut detector = Detector::new(SETTINGS, None);
+        run(&mut detector, 1_000..1_060, 7_500_000);
+        let raised = run(&mut detector, 1_060..1_064, 75_000_000);
+        assert!(raised.iter().all(|f| f.turn == Turn::Raised && f.above), "{raised:?}");
+        let cleared = run(&mut detector, 1_064..1_074, 7_000_000);
+        let cleared: Vec<_> = cleared.iter().filter(|f| f.turn == Turn::Cleared).collect();
+        assert_eq!(cleared.len(), 5);
+        assert!(cleared.iter().all(|f| f.above && f.verdict.sigma < 0.0), "{cleared:?}");
+        // From far too much to far too little: the one ends and the other begins.
+        run(&mut detector, 1_074..1_134, 7_500_000);
+        run(&mut detector, 1_134..1_140, 75_000_000);
+        let turned = run(&mut detector, 1_140..1_155, 1);
+        let ended = turned.iter().position(|f| f.turn == Turn::Cleared && f.above);
+        let began = turned.iter().position(|f| f.turn == Turn::Raised && !f.above);
+        assert!(ended.is_some() && ended < began, "{turned:?}");
     }
 
     #[test]

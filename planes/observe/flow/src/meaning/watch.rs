@@ -12,7 +12,7 @@ use arrow_array::{Array, RecordBatch};
 use holm_model::{Millis, Row, TenantId};
 use holm_plane::{FactSink, HealthHandle, RowSink};
 
-use super::detect::{Detector, Finding, Heavy, Seen, Settings, level};
+use super::detect::{Detector, Finding, Heavy, Seen, Settings, Turn, level};
 use super::enrich::Enricher;
 use super::tables::Tables;
 use super::talks::Talks;
@@ -181,8 +181,9 @@ fn heavy_row(heavy: Heavy) -> Row {
 }
 
 fn tell(finding: &Finding, rows: &dyn RowSink) {
-    let direction = if finding.verdict.sigma >= 0.0 { "above" } else { "below" };
-    let state = if finding.raised { "raised" } else { "cleared" };
+    // That of the whole of it: traffic that came back may be a little less than usual.
+    let direction = if finding.above { "above" } else { "below" };
+    let state = if finding.turn == Turn::Cleared { "cleared" } else { "raised" };
     let at = Millis(finding.at_ms);
     let since = finding.since_ms.cast_signed();
     rows.append(
@@ -197,6 +198,9 @@ fn tell(finding: &Finding, rows: &dyn RowSink) {
             .with("baseline", level(&finding.verdict))
             .with("since", since),
     );
+    if finding.turn == Turn::Holds {
+        return;
+    }
     let text = format!(
         "{} {}: {:.0} bit/s where {:.0} are usual ({}, {:.1} times the usual spread)",
         finding.kind,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arrow_array::RecordBatch;
 use holm_model::TenantId;
 
 use super::{CollectorReport, FlowSink};
@@ -106,11 +107,11 @@ impl Worker {
     }
 
     pub(super) fn decode(&mut self, from: SocketAddr, now_ns: i64, datagram: &[u8]) {
-        let mut refused = 0;
+        let mut refused = Vec::new();
         self.decoder.decode(from, now_ns, datagram, &mut |batch| {
-            refused += hand_over(&self.work, batch);
+            refused.extend(hand_over(&self.work, batch));
         });
-        self.decoder.refused(refused);
+        refused.iter().for_each(|rows| self.decoder.refused(rows));
     }
 
     /// What is due: batches that are not full, counters, state. Call it after each receive.
@@ -139,9 +140,9 @@ impl Worker {
     }
 
     fn flush(&mut self) {
-        let mut refused = 0;
-        self.decoder.flush(&mut |batch| refused += hand_over(&self.work, batch));
-        self.decoder.refused(refused);
+        let mut refused = Vec::new();
+        self.decoder.flush(&mut |batch| refused.extend(hand_over(&self.work, batch)));
+        refused.iter().for_each(|rows| self.decoder.refused(rows));
     }
 
     fn show(&self, state: bool) {
@@ -161,18 +162,16 @@ impl Worker {
 }
 
 /// Rows that the sink refused.
-fn hand_over(work: &Work, batch: Batch) -> u64 {
+fn hand_over(work: &Work, batch: Batch) -> Option<RecordBatch> {
     let batch = match batch {
         Batch::Flows(rows) => Batch::Flows(work.tables.now().enrich(rows)),
         counters @ Batch::InterfaceCounters(_) => counters,
     };
+    // Its buffers are shared, not copied.
     let rows = match &batch {
-        Batch::Flows(rows) | Batch::InterfaceCounters(rows) => rows.num_rows() as u64,
+        Batch::Flows(rows) | Batch::InterfaceCounters(rows) => rows.clone(),
     };
-    match work.sink.take(&work.tenant, batch) {
-        Ok(()) => 0,
-        Err(_full) => rows,
-    }
+    work.sink.take(&work.tenant, batch).is_err().then_some(rows)
 }
 
 /// Nanoseconds since 1970.
