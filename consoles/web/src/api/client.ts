@@ -1,5 +1,5 @@
 // Every request of the console: same origin, session cookie, the node's error shape, the node's clock.
-import type { EndpointDetail, EndpointList, ThroughputAnswer, DnsTrace, PairMatrix, ResultsPage, TestCheck, TestDetail, TestList, TestPath, TestRun, TestsApplied, TlsPosture, AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
+import type { BrowserRun, EndpointDetail, EndpointList, ThroughputAnswer, DnsTrace, PairMatrix, ResultsPage, TestCheck, TestDetail, TestList, TestPath, TestRun, TestsApplied, TlsPosture, AlertCheck, AlertList, AlertPreview, AlertRuleDetail, AlertRuleList, AlertsApplied, Changes, ChangeSourceList, Diff, ElementDetail, EventStore, FlowAnomalies, FlowCapacity, FlowCompletion, FlowExporters, FlowLanguage, FlowRecords, FlowSankey, FlowSeries, FlowTop, Found, Gone, Impact, Incident, IncidentDetail, IncidentList, LatestResults, Me, MeshDigest, MeshView, Planes, QueryAnswer, QueryTables, Tenants, RankedChangeList, Ranking, RecordedChange, RecordedChangeList, SideBySide, Silence, SilenceList, Sites, SloDetail, SloList, Topology, PageConnector, PageConnectorAsked, PageConnectorList, PageDelivery, PageDeliveryList, PageRoute, PageRouteAsked, PageRouteList, PageTestResult } from "./types";
 
 /** An error as the node says it, or as the network does. */
 export class ApiError extends Error {
@@ -240,6 +240,7 @@ export const api = {
   previewAlertRule: (question: { rule: string; from: string; to: string }) => post<AlertPreview>("/v1/alerts/preview", question),
   tests: (signal?: AbortSignal) => get<TestList>(`/v1/tests?limit=${MOST_ALERTS}`, signal),
   test: (name: string, window: { from: string; to: string }, signal?: AbortSignal) => get<TestDetail>(path(`/v1/tests/${encodeURIComponent(name)}`, window), signal),
+  testVisit: (name: string, failed: boolean, signal?: AbortSignal) => get<BrowserRun>(`/v1/tests/${encodeURIComponent(name)}/browser${failed ? "?failed=true" : ""}`, signal),
   testPath: (name: string, window: { from: string; to: string; at: string }, signal?: AbortSignal) => get<TestPath>(path(`/v1/tests/${encodeURIComponent(name)}/path`, window), signal),
   applyTests: (file: string) => send<TestsApplied>("/v1/tests", file),
   checkTests: (file: string, signal?: AbortSignal) => send<TestCheck>("/v1/tests/check", file, signal),

@@ -54,6 +54,9 @@ export const useTestResults = (name: string, hours: number) =>
 /** The ways to a test's target at a moment, or now: every site is asked, and asked again while it is now. */
 export const useTestPath = (name: string, at: string | undefined) =>
   useQuery({ queryKey: ["test-path", name, at ?? "live"], queryFn: ({ signal }) => api.testPath(name, aroundMoment(at), signal), placeholderData: keepPreviousData, refetchInterval: at ? false : 30_000, refetchIntervalInBackground: false });
+/** What a browser saw at this node when it ran a test last; a node that ran none says so, and is asked again. */
+export const useTestVisit = (name: string, failed: boolean) =>
+  useQuery({ queryKey: ["test-visit", name, failed], queryFn: ({ signal }) => api.testVisit(name, failed, signal), retry: false, refetchInterval: 30_000, refetchIntervalInBackground: false });
 /** What laptops and branch devices say of their way; every site is asked, and agents measure by the minute. */
 export const useEndpoints = () => useQuery({ queryKey: ["endpoints"], queryFn: ({ signal }) => api.endpoints(signal), refetchInterval: 30_000, refetchIntervalInBackground: false });
 export const useEndpoint = (name: string) => useQuery({ queryKey: ["endpoint", name], queryFn: ({ signal }) => api.endpoint(name, signal), placeholderData: keepPreviousData, refetchInterval: 30_000, refetchIntervalInBackground: false });

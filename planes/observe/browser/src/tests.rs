@@ -13,7 +13,21 @@ use crate::{Address, Browser, Dialer, Expect, Refusal, Report, Step, Text, find,
 /// One browser at a time: the tests' own machine may be small.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
+/// Whether users may make namespaces here, which a browser's sandbox is made of.
+fn lets_users_make_namespaces() -> bool {
+    let says = |name: &str, text: &str| {
+        std::fs::read_to_string(format!("/proc/sys/{name}")).is_ok_and(|said| said.trim() == text)
+    };
+    !says("user/max_user_namespaces", "0")
+        && !says("kernel/unprivileged_userns_clone", "0")
+        && !says("kernel/apparmor_restrict_unprivileged_userns", "1")
+}
+
 fn browser() -> Option<Browser> {
+    if !lets_users_make_namespaces() {
+        eprintln!("skipped: the browser's sandbox does not start here");
+        return None;
+    }
     match find("", std::env::var_os("PATH").as_deref()) {
         Ok(program) => Some(Browser { program, sandbox: true, memory: 1 << 30 }),
         Err(why) => {

@@ -12,6 +12,7 @@ import { ExportMenu, Table, type Column } from "../../parts/table";
 import { hoursText, problemsIn, yaml } from "../alerts/alerts";
 import { TextArea } from "../alerts/Editor";
 import "../alerts/alerts.css";
+import { Visit } from "./Visit";
 import { Ways } from "./Ways";
 import { history, NEW_TEST, newTest, PART_WORDS, PROBE_KINDS, ratioText, sitesText, TEST_FIELDS, TEST_LOOKS, TEST_ORDER } from "./policies";
 
@@ -74,6 +75,7 @@ function One({ name, onClose, onSaved }: { name: string; onClose: () => void; on
           <label>over the last <select className="alert-ask" value={hours} onChange={(event) => setHours(Number(event.target.value))}>{HOURS.map((each) => <option key={each} value={each}>{hoursText(each)}</option>)}</select></label>
           <Sites detail={detail} />
           <Chart name={name} hours={hours} />
+          {detail.test.probe === "browser" && <Visit name={name} />}
           <Ways name={name} />
           <Others detail={detail} />
           <Run detail={detail} />

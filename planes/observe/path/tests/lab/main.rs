@@ -25,11 +25,23 @@ fn lab(plan: Plan) -> Option<Lab> {
 fn unless_skipped(lab: Result<Lab, String>) -> Option<Lab> {
     match lab {
         Ok(lab) => Some(lab),
+        // Where namespaces can be made a lab that cannot be built is no reason to pass.
+        Err(reason) if has_what_labs_need() => panic!("the lab was not built: {}", reason.trim()),
         Err(reason) => {
-            println!("skipped: no network namespaces here, root is needed ({})", reason.trim());
+            println!(
+                "skipped: no network namespaces here, or no nft: root and nftables are needed ({})",
+                reason.trim()
+            );
             None
         }
     }
+}
+
+/// Whether this user can make namespaces, and has the tools that labs are made with.
+fn has_what_labs_need() -> bool {
+    let mut probe = network::Lab::new();
+    let nft = std::process::Command::new("nft").arg("--version").output();
+    probe.add("probe", false).is_ok() && nft.is_ok_and(|output| output.status.success())
 }
 
 fn request(target: &str, protocol: Protocol) -> Request {
