@@ -65,7 +65,7 @@ e2e: build ## The console in a browser against a real three-site mesh (needs Chr
 bench: build ## Every bench, with its bound; writes target/bench/<name>.json
 	# All in one selection: alone, a crate would have other features of what all share, and that built again.
 	$(CARGO) build --locked --release -p holm -p holm-sim
-	$(CARGO) bench --locked -p holm -p holm-graph -p holm-moment -p holm-replica -p holm-host -p holm-flow -p holm-path -p holm-incident -p holm-alert -p holm-change -p holm-slo -p holm-events -p holm-query --benches
+	$(CARGO) bench --locked -p holm -p holm-graph -p holm-moment -p holm-replica -p holm-host -p holm-flow -p holm-path -p holm-active -p holm-incident -p holm-alert -p holm-change -p holm-slo -p holm-events -p holm-query --benches
 	$(CARGO) test --locked --release -p holm --bin holm a_matrix_of_200_sites -- --nocapture
 	$(TARGET)/release/holm-sim bench
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use holm_active::{Member, Part, Test, chosen};
+use holm_active::{Member, Part, ProbeKind, Test, chosen};
 use holm_model::{Millis, Row, SiteId};
 use holm_policy::{Problem, Refused};
 use serde::Deserialize;
@@ -364,8 +364,9 @@ pub(crate) struct ResultsQuery {
     #[serde(default)]
     #[param(value_type = Vec<String>)]
     site: Vec<SiteId>,
-    /// Only of this kind of probe: `dns`, `http`, `icmp`, `tcp`.
-    probe: Option<String>,
+    /// Only of this kind of probe: `dns`, `http`, `icmp`, `tcp` and so on.
+    #[param(value_type = Option<String>)]
+    probe: Option<ProbeKind>,
     /// Only of this target.
     target: Option<String>,
     /// Only successes, or only failures.
@@ -401,9 +402,11 @@ pub(crate) async fn list_results(
          peer.site FROM active_results WHERE {}",
         between(from, to)
     );
-    for (column, value) in
-        [("test", &query.test), ("probe", &query.probe), ("target", &query.target)]
-    {
+    for (column, value) in [
+        ("test", query.test.as_deref()),
+        ("probe", query.probe.map(ProbeKind::as_str)),
+        ("target", query.target.as_deref()),
+    ] {
         if let Some(value) = value {
             sql.push_str(&format!(" AND {column} = {}", quoted(value)));
         }

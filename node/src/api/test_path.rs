@@ -17,7 +17,7 @@ use super::params::{Given, When, moment, window};
 use super::probe_tests::find;
 use super::probe_tests_view::{ask, asked, between, quoted};
 use super::test_path_types::{
-    TestHop, TestInterface, TestLink, TestPath, TestPathChange, TestTrace, TestWays,
+    TestAlias, TestHop, TestInterface, TestLink, TestPath, TestPathChange, TestTrace, TestWays,
 };
 use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState, host_of};
@@ -236,9 +236,19 @@ fn links(kept: &Kept) -> Vec<TestLink> {
 }
 
 fn hop(hop: KeptHop) -> TestHop {
-    let KeptHop { ttl, sent, lost, silent, per_packet, rate_limited, meshed, interfaces } = hop;
+    let KeptHop { ttl, sent, lost, silent, per_packet, rate_limited, meshed, interfaces, aliases } =
+        hop;
+    let aliases =
+        aliases.iter().filter_map(|(places, chance)| alias(&interfaces, places, *chance)).collect();
     let interfaces = interfaces.into_iter().map(interface).collect();
-    TestHop { ttl, sent, lost, silent, per_packet, rate_limited, meshed, interfaces }
+    TestHop { ttl, sent, lost, silent, per_packet, rate_limited, meshed, interfaces, aliases }
+}
+
+/// Rows may be of other versions: places that are not there are left out.
+fn alias(interfaces: &[KeptInterface], places: &[u16], chance: f64) -> Option<TestAlias> {
+    let address = |place: &u16| Some(interfaces.get(usize::from(*place))?.address.to_string());
+    let addresses: Vec<String> = places.iter().filter_map(address).collect();
+    (addresses.len() > 1).then_some(TestAlias { addresses, chance })
 }
 
 fn interface(of: KeptInterface) -> TestInterface {

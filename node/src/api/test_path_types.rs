@@ -93,6 +93,18 @@ api_type!(
         meshed: bool,
         /// None: nothing answers.
         interfaces: Vec<TestInterface>,
+        /// Interfaces that may be one router; that others are not is not said.
+        aliases: Vec<TestAlias>,
+    }
+);
+
+api_type!(
+    /// Interfaces whose replies are numbered by one counter, as those of one router are.
+    TestAlias {
+        /// Two or more.
+        addresses: Vec<String>,
+        /// The probability that counters of their own look so: at most 0.01 for each two.
+        chance: f64,
     }
 );
 

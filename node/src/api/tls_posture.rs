@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use holm_active::{EXPIRES_SOON_DAYS, TlsFacts, tls_findings};
+use holm_active::{EXPIRES_SOON_DAYS, TlsFacts, TlsFindingKind, tls_findings};
 use holm_model::{Millis, Severity, SiteId};
 use serde::Deserialize;
 use serde_json::Value;
@@ -74,6 +74,15 @@ pub(crate) async fn posture(
     let soon_days = query.soon_days.unwrap_or(EXPIRES_SOON_DAYS);
     if soon_days > MAX_SOON_DAYS {
         return Err(ApiError::bad_request(format!("soon_days: it goes from 0 to {MAX_SOON_DAYS}")));
+    }
+    if let Some(kind) = query.finding.as_deref().filter(|kind| TlsFindingKind::read(kind).is_none())
+    {
+        let kinds: Vec<&str> = TlsFindingKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let text = format!(
+            "finding \"{kind}\": there is none of that name; it is one of {}",
+            kinds.join(", ")
+        );
+        return Err(ApiError::bad_request(text));
     }
     let now = Millis::now();
     let from = now - query.window.as_deref().map_or(Ok(DAY_MS), window_ms)?;

@@ -14,8 +14,8 @@ use super::incidents::{unheard, word};
 use super::render::{Table, age, clean, measured};
 use crate::api::matrix::{MatrixCell, MeshMatrix, PairState};
 use crate::api::probe_tests_types::{
-    TestAsked, TestDetail, TestList, TestPart, TestRun, TestRunRequest, TestSite, TestState,
-    TestStats, TestView, TestsApplied,
+    TestAsked, TestDetail, TestList, TestPart, TestRun, TestRunItem, TestRunRequest, TestSite,
+    TestState, TestStats, TestView, TestsApplied,
 };
 use crate::api::types::ProbeResult;
 
@@ -344,7 +344,7 @@ async fn run_once(args: &RunArgs) -> anyhow::Result<()> {
     };
     if args.target.json {
         println!("{}", serde_json::to_string_pretty(&run)?);
-        return Ok(());
+        return whether_all_succeeded(&run);
     }
     for item in &run.items {
         let said = match (&item.result, &item.error) {
@@ -361,7 +361,17 @@ async fn run_once(args: &RunArgs) -> anyhow::Result<()> {
             visit(result);
         }
     }
-    Ok(())
+    whether_all_succeeded(&run)
+}
+
+/// A script that runs a test wants to know: the command fails where a run does.
+fn whether_all_succeeded(run: &TestRun) -> anyhow::Result<()> {
+    let succeeded = |item: &&TestRunItem| item.result.as_ref().is_some_and(|result| result.success);
+    let good = run.items.iter().filter(succeeded).count();
+    match run.items.len() - good {
+        0 => Ok(()),
+        bad => bail!("{bad} of {} runs did not succeed", run.items.len()),
+    }
 }
 
 /// The steps of a run by a browser, and how its last document came up.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use holm_model::SiteId;
+use holm_path::render::one_router_text;
 
 use super::Target;
 use super::client::Client;
@@ -154,6 +155,10 @@ fn of_hop(hop: &TestHop) -> String {
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }
+    for alias in &hop.aliases {
+        let addresses: Vec<String> = alias.addresses.iter().map(|address| clean(address)).collect();
+        let _ = writeln!(text, "      {}", one_router_text(&addresses, alias.chance));
+    }
     text
 }
 
@@ -222,7 +227,8 @@ mod tests {
         };
         let hop = |ttl, interfaces| {
             json!({ "ttl": ttl, "sent": 8, "lost": 2, "silent": 0, "per_packet": ttl == 2, "rate_limited": false,
-                "meshed": false, "interfaces": interfaces })
+                "meshed": false, "interfaces": interfaces,
+                "aliases": [{ "addresses": ["10.0.0.1", "10.0.0.\u{1b}2"], "chance": 0.000_12 }] })
         };
         let hops = json!([hop(1, json!([interface("10.0.0.1")])), hop(2, json!([]))]);
         let trace = json!({ "site": "berlin", "target": "shop", "protocol": "udp", "at": "2026-11-22T19:59:00Z",
@@ -236,6 +242,7 @@ mod tests {
             "berlin: shop by udp (192.0.2.9)",
             "12.50 ms, 25.0 % lost on the way, path MTU 1400 (told 10.0.0.1), AS path 64496 64500",
             "AS64496 Example\u{fffd}[31m (DE), MPLS 16/17, NAT, 2 of 8 lost",
+            "      10.0.0.1, 10.0.0.\u{fffd}2 may be one router: their replies are numbered by one counter (by chance: at most 0.0002)",
             "   2  *  2 of 8 lost, balances packet by packet",
             "do not trace its host: tokyo",
             "hops, mtu  +10.0.0.1 MTU 1500 -> 1400",

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use holm_path::engine::ReplyKind;
+use holm_path::render::alias_text;
 use holm_path::rounds::{HopRounds, InterfaceRounds, Rounds, Times};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -309,6 +310,10 @@ fn detail(screen: &Screen<'_>, line: &Line<'_>) -> Vec<String> {
         if is {
             said.push(what.to_owned());
         }
+    }
+    let whole = screen.rounds.whole.iter().flat_map(|whole| &whole.hops);
+    for alias in whole.filter(|of| of.ttl == hop.ttl).flat_map(|of| &of.aliases) {
+        said.push(alias_text(alias));
     }
     let Some(interface) = line.interface else {
         said.push("nothing answers from here".to_owned());

@@ -29,6 +29,7 @@ fn hop(ttl: u8, interfaces: Vec<Interface>, loss: [u32; 3]) -> Hop {
         rate_limited: false,
         meshed: false,
         miss: 0.0,
+        aliases: Vec::new(),
     }
 }
 

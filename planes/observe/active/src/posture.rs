@@ -50,6 +50,31 @@ pub enum TlsFindingKind {
 }
 
 impl TlsFindingKind {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Expired,
+        Self::NotYetValid,
+        Self::NameMismatch,
+        Self::SelfSigned,
+        Self::ChainIncomplete,
+        Self::Untrusted,
+        Self::Revoked,
+        Self::StapleInvalid,
+        Self::StapleMissing,
+        Self::ExpiresSoon,
+        Self::ChainExpires,
+        Self::WeakKey,
+        Self::WeakSignature,
+        Self::OldVersion,
+        Self::WeakCipher,
+        Self::NoForwardSecrecy,
+    ];
+
+    /// From what it is written as.
+    pub fn read(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
         match self {

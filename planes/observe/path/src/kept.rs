@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Interface, Multipath, ReplyKind};
+use crate::engine::{Alias, Interface, Multipath, ReplyKind};
 
 /// Most bytes of a trace that are kept.
 pub(crate) const MAX_BYTES: usize = 16_384;
@@ -44,6 +44,9 @@ pub struct KeptHop {
     pub meshed: bool,
     /// What answered.
     pub interfaces: Vec<KeptInterface>,
+    /// Interfaces that may be one router: their places, and the probability that it looks so by chance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<(Vec<u16>, f64)>,
 }
 
 /// One interface of a hop.
@@ -98,6 +101,7 @@ impl From<&Multipath> for Kept {
             rate_limited: hop.rate_limited,
             meshed: hop.meshed,
             interfaces: hop.interfaces.iter().map(KeptInterface::from).collect(),
+            aliases: hop.aliases.iter().map(|alias| places(hop, alias)).collect(),
         };
         let place = |ttl: u8, address: IpAddr| {
             let hop = result.hops.get(usize::from(ttl).checked_sub(1)?)?;
@@ -112,6 +116,12 @@ impl From<&Multipath> for Kept {
             links: result.links.iter().filter_map(link).collect(),
         }
     }
+}
+
+fn places(hop: &crate::engine::Hop, alias: &Alias) -> (Vec<u16>, f64) {
+    let of = (0_u16..).zip(&hop.interfaces);
+    let of = of.filter(|(_, interface)| alias.addresses.contains(&interface.address));
+    (of.map(|(place, _)| place).collect(), (alias.chance * 1e6).ceil() / 1e6)
 }
 
 impl From<&Interface> for KeptInterface {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::engine::Multipath;
+use crate::engine::{Alias, Multipath};
 
 /// The result as one JSON document.
 ///
@@ -30,6 +30,19 @@ pub fn to_dot(result: &Multipath) -> String {
                 dot,
                 "  \"{} {}\" [label=\"{}\\n{:.2} ms{labels}{nat}{system}\"];",
                 hop.ttl, interface.address, interface.address, interface.rtt.min_ms
+            );
+        }
+    }
+    for (hop, alias) in result.hops.iter().flat_map(|hop| hop.aliases.iter().map(move |a| (hop, a)))
+    {
+        let pairs = alias.addresses.windows(2);
+        for pair in pairs {
+            let _ = writeln!(
+                dot,
+                "  \"{ttl} {}\" -> \"{ttl} {}\" [style=dotted, dir=none, constraint=false, label=\"one router?\"];",
+                pair[0],
+                pair[1],
+                ttl = hop.ttl
             );
         }
     }
@@ -67,6 +80,22 @@ fn quoted(system: &crate::System) -> String {
         .collect()
 }
 
+/// A hint at one router in words.
+pub fn alias_text(alias: &Alias) -> String {
+    let addresses: Vec<String> = alias.addresses.iter().map(ToString::to_string).collect();
+    one_router_text(&addresses, alias.chance)
+}
+
+/// The same of what was kept.
+pub fn one_router_text(addresses: &[String], chance: f64) -> String {
+    // Rounded up: it is a bound.
+    let chance = (chance * 10_000.0).ceil().max(1.0) / 10_000.0;
+    let addresses = addresses.join(", ");
+    format!(
+        "{addresses} may be one router: their replies are numbered by one counter (by chance: at most {chance})"
+    )
+}
+
 /// The result as lines of text: a line an interface.
 pub fn to_text(result: &Multipath) -> String {
     let mut text = String::new();
@@ -94,6 +123,10 @@ pub fn to_text(result: &Multipath) -> String {
                 interface.flows.len()
             );
         }
+    }
+    for (hop, alias) in result.hops.iter().flat_map(|hop| hop.aliases.iter().map(move |a| (hop, a)))
+    {
+        let _ = writeln!(text, "hop {}: {}", hop.ttl, alias_text(alias));
     }
     let bound = match result.failure_bound {
         Some(bound) => format!("a branch was missed with a probability of at most {bound:.3}"),

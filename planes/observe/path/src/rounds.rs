@@ -299,6 +299,7 @@ mod tests {
             rate_limited: false,
             meshed: false,
             miss: 0.0,
+            aliases: Vec::new(),
         }
     }
 

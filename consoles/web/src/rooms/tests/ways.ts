@@ -113,6 +113,9 @@ export function underText(node: Pick<WayNode, "hop" | "interface">): string {
 export const percentText = (share: number | null): string =>
   share === null ? NOT_MEASURED : share === 0 ? "0 %" : share < 0.01 ? "<1 %" : `${Math.floor(share * 100)} %`;
 
+/** A probability as a bound: rounded up, never to zero. */
+const boundText = (chance: number): string => String(Math.max(1, Math.ceil(chance * 10_000)) / 10_000);
+
 /** All that is known of an interface or a silent hop, as pairs of a name and what it is. */
 export function factsOf({ hop, interface: of, look }: Pick<WayNode, "hop" | "interface" | "look">): (readonly [string, string])[] {
   const facts: (readonly [string, string])[] = [["hop", `${hop.ttl}, ${look.word}: ${look.means}`]];
@@ -124,6 +127,7 @@ export function factsOf({ hop, interface: of, look }: Pick<WayNode, "hop" | "int
     if (of.rewritten) facts.push(["NAT", "probes were rewritten before they came here"]);
     if (of.unreachable !== null) facts.push(["says", `packets go no further (ICMP code ${of.unreachable})`]);
   }
+  if (of) for (const alias of hop.aliases.filter((alias) => alias.addresses.includes(of.address))) facts.push(["one router?", `with ${alias.addresses.filter((address) => address !== of.address).join(", ")}: their replies are numbered by one counter (by chance: at most ${boundText(alias.chance)})`]);
   facts.push(["probes", `${hop.sent}: ${hop.lost} lost on the way (${percentText(lossOf(hop))}), ${hop.silent} not answered by the hop itself`]);
   const marks = [hop.per_packet && "sends packets of one flow by several ways", hop.rate_limited && "limits its replies", hop.meshed && "its links are meshed or uneven"].filter((mark) => mark !== false);
   if (marks.length > 0) facts.push(["hop's ways", marks.join("; ")]);

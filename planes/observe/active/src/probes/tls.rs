@@ -194,7 +194,7 @@ impl ServerCertVerifier for Capturing {
             verifier
                 .verify_server_cert(leaf, intermediates, name, ocsp, now)
                 .map(drop)
-                .map_err(|error| error.to_string())
+                .map_err(|error| why_not_trusted(&error))
         });
         let chain = [leaf].into_iter().chain(intermediates);
         let chain = chain.map(|one| one.clone().into_owned()).collect();
@@ -226,6 +226,37 @@ impl ServerCertVerifier for Capturing {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// In words that are the same at each run; in brackets the name by which rustls knows it.
+fn why_not_trusted(error: &rustls::Error) -> String {
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, Other, Revoked, UnknownIssuer,
+    };
+    let rustls::Error::InvalidCertificate(error) = error else { return error.to_string() };
+    let day = |at: &UnixTime| -> String {
+        let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
+        let at = time::OffsetDateTime::from_unix_timestamp(seconds);
+        at.map_or_else(|_| "an unknown day".into(), |at| at.date().to_string())
+    };
+    match error {
+        Expired => "it has ended (Expired)".into(),
+        ExpiredContext { not_after, .. } => format!("it ended on {} (Expired)", day(not_after)),
+        NotValidYet => "it is not valid yet (NotValidYet)".into(),
+        NotValidYetContext { not_before, .. } => {
+            format!("it is valid from {} on (NotValidYet)", day(not_before))
+        }
+        NotValidForName | NotValidForNameContext { .. } => {
+            "it is not for the name that was asked for (NotValidForName)".into()
+        }
+        UnknownIssuer => "no root that is trusted stands behind it (UnknownIssuer)".into(),
+        Revoked => "its issuer has revoked it (Revoked)".into(),
+        Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is a certificate for an authority, not for a server (CaUsedAsEndEntity)".into()
+        }
+        other => other.to_string(),
     }
 }
 

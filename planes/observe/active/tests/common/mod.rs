@@ -78,12 +78,20 @@ pub(crate) fn context(
     heard: &Arc<Heard>,
     peers: watch::Receiver<Vec<VantagePeer>>,
 ) -> PlaneContext {
+    context_of(Arc::clone(heard) as Arc<dyn FactSink>, Arc::clone(heard) as Arc<dyn RowSink>, peers)
+}
+
+pub(crate) fn context_of(
+    facts: Arc<dyn FactSink>,
+    rows: Arc<dyn RowSink>,
+    peers: watch::Receiver<Vec<VantagePeer>>,
+) -> PlaneContext {
     PlaneContext {
         tenant: TenantId::new("default").expect("valid"),
         site: SiteId::new("berlin").expect("valid"),
         node: NodeName::new("n1").expect("valid"),
-        facts: Arc::clone(heard) as Arc<dyn FactSink>,
-        rows: Arc::clone(heard) as Arc<dyn RowSink>,
+        facts,
+        rows,
         health: HealthHandle::new(Millis::now()),
         peers,
     }

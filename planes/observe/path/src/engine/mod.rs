@@ -12,6 +12,7 @@
 //! Each hop is shown flows of its own where it can be: the hops of parallel ways then prove each
 //! other's width, and a branch that one of them missed shows at the next.
 
+mod aliases;
 mod plan;
 mod report;
 mod result;
@@ -19,6 +20,7 @@ mod stopping;
 mod table;
 mod trace;
 
+pub use aliases::Alias;
 pub use result::{FlowWay, Hop, HopLoss, Interface, Link, Multipath, Outcome, Rtt};
 pub use stopping::{Stopping, miss};
 pub use trace::Trace;
@@ -150,4 +152,9 @@ pub struct Reply {
     pub interface: Option<InterfaceInfo>,
     /// Whether the quoted probe was rewritten on its way (Dublin traceroute).
     pub rewritten: bool,
+    /// The IP identification of the reply itself, where there is one that the sender numbers by; that of
+    /// a reply that copies its probe's is none.
+    pub identification: Option<u16>,
+    /// The TTL or hop limit that the reply arrived with, where it is known.
+    pub ttl: Option<u8>,
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::aliases::{Numbers, aliases};
 use super::result::FlowWay;
 use super::stopping::miss;
 use super::table::{Cell, HopTable, Vertex};
@@ -57,6 +58,7 @@ fn hop(trace: &Trace, ttl: u8, loss: HopLoss) -> Hop {
         rate_limited: hop.limited,
         meshed: trace.table.meshed.contains(&ttl),
         miss: hop_miss(trace, ttl),
+        aliases: aliases(&hop.vertices.iter().map(Vertex::numbers).collect::<Vec<Numbers<'_>>>()),
     }
 }
 

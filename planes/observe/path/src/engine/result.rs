@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{Algorithm, ReplyKind};
+use super::{Algorithm, Alias, ReplyKind};
 use crate::systems::System;
 use crate::wire::{InterfaceInfo, Label};
 
@@ -114,6 +114,9 @@ pub struct Hop {
     pub meshed: bool,
     /// Probability that one more interface was missed.
     pub miss: f64,
+    /// Interfaces that may be one router.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Alias>,
 }
 
 /// Probes of one hop, and what became of those without an answer.

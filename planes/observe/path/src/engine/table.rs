@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::aliases::{Numbered, Numbers, initial_ttl};
 use super::{MAX_FLOWS, Reply, ReplyKind};
 use crate::wire::{InterfaceInfo, Label};
 
@@ -11,6 +12,8 @@ use crate::wire::{InterfaceInfo, Label};
 pub(super) const MAX_WIDTH: usize = 256;
 /// Most round-trip times kept of one interface.
 const MAX_RTTS: usize = 64;
+/// Most numbers kept of one interface.
+const MAX_NUMBERED: usize = 64;
 
 /// What is known of a flow at a hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,9 @@ pub(super) struct Vertex {
     pub(super) labels: Vec<Label>,
     pub(super) interface: Option<InterfaceInfo>,
     pub(super) rewritten: bool,
+    /// The numbers of its replies, and the TTL that the first began with.
+    pub(super) numbered: Vec<Numbered>,
+    pub(super) initial_ttl: Option<u8>,
 }
 
 /// One hop.
@@ -115,8 +121,9 @@ impl HopTable {
         self.cells.iter().filter(move |(_, cell)| is(cell)).map(|(flow, _)| *flow)
     }
 
-    /// Files a reply; the interface's index, unless the hop is too wide.
-    pub(super) fn file(&mut self, reply: &Reply, rtt: Duration) -> Option<u16> {
+    /// Files a reply to a probe of `sent`, heard at `heard`; the interface's index, unless the hop is too wide.
+    pub(super) fn file(&mut self, reply: &Reply, sent: Duration, heard: Duration) -> Option<u16> {
+        let rtt = heard.saturating_sub(sent);
         let known = self.vertices.iter().position(|vertex| vertex.address == reply.from);
         let index = match known {
             Some(index) => index,
@@ -132,6 +139,8 @@ impl HopTable {
                     labels: Vec::new(),
                     interface: None,
                     rewritten: false,
+                    numbered: Vec::new(),
+                    initial_ttl: reply.ttl.map(initial_ttl),
                 });
                 self.vertices.len() - 1
             }
@@ -151,11 +160,20 @@ impl HopTable {
             vertex.kind = ReplyKind::Exceeded;
         }
         vertex.rewritten |= reply.rewritten;
+        if let Some(number) = reply.identification.filter(|_| vertex.numbered.len() < MAX_NUMBERED)
+        {
+            vertex.numbered.push(Numbered { number, sent, heard });
+        }
         u16::try_from(index).ok()
     }
 }
 
 impl Vertex {
+    pub(super) fn numbers(&self) -> Numbers<'_> {
+        let Self { address, numbered, initial_ttl, .. } = self;
+        Numbers { address: *address, replies: numbered, initial_ttl: *initial_ttl }
+    }
+
     pub(super) fn ends(&self) -> bool {
         self.kind != ReplyKind::Exceeded
     }

@@ -164,18 +164,18 @@ impl Trace {
         }
         self.stale = true;
         match sent.purpose {
-            Purpose::Scout => self.file_scout(sent.flow, reply, rtt),
+            Purpose::Scout => self.file_scout(&sent, reply),
             Purpose::Repeat => {
                 let hop = self.table.hop_mut(sent.ttl);
                 hop.answered += 1;
                 let expected = hop.vertex_of(sent.flow);
-                if hop.file(reply, rtt) != expected {
+                if hop.file(reply, sent.at, self.now) != expected {
                     hop.per_packet = true;
                 }
             }
             Purpose::Cell => {
                 self.table.hop_mut(sent.ttl).answered += 1;
-                self.file(sent.flow, sent.ttl, reply, rtt);
+                self.file(&sent, sent.ttl, reply);
             }
         }
     }
@@ -289,7 +289,8 @@ impl Trace {
     }
 
     /// The target quotes the TTL that is left: that is how far it is.
-    fn file_scout(&mut self, flow: u16, reply: &Reply, rtt: Duration) {
+    fn file_scout(&mut self, sent: &Sent, reply: &Reply) {
+        let flow = sent.flow;
         let Some(quoted) = reply.quoted_ttl.filter(|_| reply.kind != ReplyKind::Exceeded) else {
             return;
         };
@@ -301,16 +302,17 @@ impl Trace {
             let hop = self.table.hop_mut(distance);
             hop.sent += 1;
             hop.answered += 1;
-            self.file(flow, distance, reply, rtt);
+            self.file(sent, distance, reply);
         }
     }
 
-    fn file(&mut self, flow: u16, ttl: u8, reply: &Reply, rtt: Duration) {
+    fn file(&mut self, sent: &Sent, ttl: u8, reply: &Reply) {
+        let flow = sent.flow;
         if self.table.ended_before(flow, ttl) {
             return;
         }
         let hop = self.table.hop_mut(ttl);
-        match hop.file(reply, rtt) {
+        match hop.file(reply, sent.at, self.now) {
             Some(vertex) => hop.cells.insert(flow, Cell::Answered(vertex)),
             None => hop.cells.insert(flow, Cell::Silent),
         };

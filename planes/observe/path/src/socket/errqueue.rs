@@ -210,7 +210,16 @@ impl Run {
 }
 
 fn reply(from: IpAddr, kind: ReplyKind) -> Reply {
-    Reply { from, kind, quoted_ttl: None, labels: Vec::new(), interface: None, rewritten: false }
+    Reply {
+        from,
+        kind,
+        quoted_ttl: None,
+        labels: Vec::new(),
+        interface: None,
+        rewritten: false,
+        identification: None,
+        ttl: None,
+    }
 }
 
 fn open(source: IpAddr, port: u16, to: SocketAddr) -> std::io::Result<UdpSocket> {

@@ -436,6 +436,12 @@ pub(super) fn flows(request: &Request, whole: u16, rng: &mut StdRng) -> Vec<Flow
 }
 
 fn reply_of(heard: Heard, target: IpAddr, rewritten: bool) -> (Reply, bool) {
+    let copied = match &heard.answer {
+        Answer::Error { quote, .. } => quote.identification,
+        Answer::Echo { .. } | Answer::Segment { .. } => None,
+    };
+    let identification =
+        heard.header.map(|(number, _)| number).filter(|number| Some(*number) != copied);
     let plain = |kind| Reply {
         from: heard.from,
         kind,
@@ -443,6 +449,8 @@ fn reply_of(heard: Heard, target: IpAddr, rewritten: bool) -> (Reply, bool) {
         labels: Vec::new(),
         interface: None,
         rewritten,
+        identification,
+        ttl: heard.header.map(|(_, ttl)| ttl),
     };
     match heard.answer {
         Answer::Echo { .. } | Answer::Segment { .. } => (plain(ReplyKind::Reached), false),

@@ -88,6 +88,8 @@ pub struct Heard {
     pub from: IpAddr,
     /// What.
     pub answer: Answer,
+    /// The identification and the TTL of the packet itself, where it came with its IP header.
+    pub header: Option<(u16, u8)>,
 }
 
 /// Reads what a raw ICMP socket delivers: with the IP header. `None` for what answers no probe.
@@ -96,9 +98,16 @@ pub fn parse_icmp_v4(datagram: &[u8]) -> Option<Heard> {
     if header.protocol != 1 || header.fragment {
         return None;
     }
+    let numbers = Some((header.identification, header.ttl));
     let (kind, code) = (*icmp.first()?, *icmp.get(1)?);
     let meaning = match kind {
-        0 => return Some(Heard { from: header.source.into(), answer: echo(icmp)? }),
+        0 => {
+            return Some(Heard {
+                from: header.source.into(),
+                answer: echo(icmp)?,
+                header: numbers,
+            });
+        }
         3 if code == 4 => Meaning::TooBig(be16(icmp, 6)?.into()),
         3 => Meaning::Unreachable { code, port: code == 3 },
         11 if code == 0 => Meaning::Exceeded,
@@ -108,14 +117,15 @@ pub fn parse_icmp_v4(datagram: &[u8]) -> Option<Heard> {
     let length = usize::from(*icmp.get(5)?) * 4;
     let (quoted, extensions) = split_quote(icmp.get(8..)?, length);
     let quote = quote_v4(quoted)?;
-    Some(Heard { from: header.source.into(), answer: Answer::Error { meaning, quote, extensions } })
+    let answer = Answer::Error { meaning, quote, extensions };
+    Some(Heard { from: header.source.into(), answer, header: numbers })
 }
 
 /// Reads what a raw ICMPv6 socket delivers: without the IP header. `None` for what answers no probe.
 pub fn parse_icmp_v6(icmp: &[u8], from: Ipv6Addr) -> Option<Heard> {
     let (kind, code) = (*icmp.first()?, *icmp.get(1)?);
     let meaning = match kind {
-        129 => return Some(Heard { from: from.into(), answer: echo(icmp)? }),
+        129 => return Some(Heard { from: from.into(), answer: echo(icmp)?, header: None }),
         1 => Meaning::Unreachable { code, port: code == 4 },
         2 => Meaning::TooBig(be32(icmp, 4)?),
         3 if code == 0 => Meaning::Exceeded,
@@ -125,19 +135,20 @@ pub fn parse_icmp_v6(icmp: &[u8], from: Ipv6Addr) -> Option<Heard> {
     let length = if kind == 2 { 0 } else { usize::from(*icmp.get(4)?) * 8 };
     let (quoted, extensions) = split_quote(icmp.get(8..)?, length);
     let quote = quote_v6(quoted)?;
-    Some(Heard { from: from.into(), answer: Answer::Error { meaning, quote, extensions } })
+    let answer = Answer::Error { meaning, quote, extensions };
+    Some(Heard { from: from.into(), answer, header: None })
 }
 
 /// Reads a TCP segment that answers a SYN. `v4` datagrams come with the IP header.
 pub fn parse_tcp(datagram: &[u8], from: IpAddr) -> Option<Heard> {
-    let (from, segment) = if from.is_ipv4() {
+    let (from, segment, numbers) = if from.is_ipv4() {
         let (header, segment) = split_v4(datagram)?;
         if header.protocol != 6 || header.fragment {
             return None;
         }
-        (header.source.into(), segment)
+        (header.source.into(), segment, Some((header.identification, header.ttl)))
     } else {
-        (from, datagram)
+        (from, datagram, None)
     };
     let flags = *segment.get(13)?;
     let (syn, reset, ack) = (flags & 2 != 0, flags & 4 != 0, flags & 16 != 0);
@@ -149,7 +160,7 @@ pub fn parse_tcp(datagram: &[u8], from: IpAddr) -> Option<Heard> {
         to_port: be16(segment, 2)?,
         sequence: be32(segment, 8)?.wrapping_sub(1),
     };
-    Some(Heard { from, answer })
+    Some(Heard { from, answer, header: numbers })
 }
 
 fn echo(icmp: &[u8]) -> Option<Answer> {

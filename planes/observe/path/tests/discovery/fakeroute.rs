@@ -1,7 +1,7 @@
 //! A network in virtual time that answers probes, in the manner of Fakeroute (Vermeulen et al. 2018).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) tokens: Option<(f64, f64)>,
     /// Share of the answers that are lost.
     pub(crate) loss: f64,
+    /// The counter that its answers are numbered by: interfaces of one router have one.
+    pub(crate) counter: Option<usize>,
 }
 
 /// Interfaces by hop; the last is the target.
@@ -109,6 +111,7 @@ pub(crate) fn run(network: &Network, options: TraceOptions) -> (Multipath, Durat
     let mut tokens: Vec<Option<(f64, Duration)>> =
         network.nodes.iter().map(|n| n.tokens.map(|(burst, _)| (burst, now))).collect();
     let mut arrivals: BinaryHeap<Reverse<(Duration, u32, usize, u8)>> = BinaryHeap::new();
+    let mut counters: HashMap<usize, u16> = HashMap::new();
     let mut steps = 0;
     while !trace.is_over() {
         steps += 1;
@@ -141,6 +144,13 @@ pub(crate) fn run(network: &Network, options: TraceOptions) -> (Multipath, Durat
                 labels: Vec::new(),
                 interface: None,
                 rewritten: false,
+                identification: network.nodes[node].counter.map(|counter| {
+                    let begin = mix(network.seed ^ mix(counter as u64)) as u16;
+                    let number = counters.entry(counter).or_insert(begin);
+                    *number = number.wrapping_add(1);
+                    *number
+                }),
+                ttl: None,
             };
             trace.replied(number, &reply, now);
         }

@@ -1,5 +1,6 @@
 //! The engine against networks in virtual time, and against other tools' simulations.
 
+mod aliases;
 mod fakeroute;
 mod odd_networks;
 mod simulations;

@@ -139,6 +139,8 @@ fn a_loop_is_named_and_left() {
                 labels: Vec::new(),
                 interface: None,
                 rewritten: false,
+                identification: None,
+                ttl: None,
             };
             trace.replied(number, &reply, now + Duration::from_millis(1));
             trace.replied(number, &reply, now + Duration::from_millis(1));

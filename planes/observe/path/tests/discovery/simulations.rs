@@ -147,7 +147,9 @@ fn simulate(simulation: &Simulation) {
                 _ => (ReplyKind::Reached, None),
             };
             let (labels, interface, from) = (Vec::new(), None, heard.from);
-            let reply = Reply { from, kind, quoted_ttl, labels, interface, rewritten };
+            let (identification, ttl) = (None, None);
+            let reply =
+                Reply { from, kind, quoted_ttl, labels, interface, rewritten, identification, ttl };
             trace.replied(number, &reply, now);
         }
     }

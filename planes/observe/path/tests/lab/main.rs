@@ -5,6 +5,7 @@ mod mtu;
 mod network;
 mod oracles;
 mod shapes;
+mod tunnel;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

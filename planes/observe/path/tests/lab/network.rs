@@ -137,7 +137,7 @@ impl Lab {
     }
 
     /// A rule of nftables at a hook of a node.
-    fn filter(&self, name: &str, rule: &str, hook: &str) -> Result<(), String> {
+    pub(crate) fn filter(&self, name: &str, rule: &str, hook: &str) -> Result<(), String> {
         let rules = format!(
             "add table inet t\nadd chain inet t {hook} {{ type filter hook {hook} priority -200; }}\n\
              add rule inet t {hook} {rule}\n"

@@ -126,6 +126,6 @@ async fn a_certificate_of_many_names_makes_no_long_row() {
     let place = asking(&format!("https://localhost:{}/", address.port()));
     let outcome = ask(&place, Family::V4, Some(&roots)).await;
     let error = outcome.error.as_deref().expect("failed");
-    assert!(error.contains("not valid for name") && error.chars().count() <= 500, "{error}");
+    assert!(error.contains("not for the name") && error.chars().count() <= 500, "{error}");
     assert!(outcome.attributes.iter().all(|(_, text)| text.chars().count() <= 500));
 }
