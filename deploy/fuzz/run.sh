@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes every decoder of flows with libFuzzer for FUZZ_SECONDS each (60 otherwise), two at a time. Needs a C++ compiler and
-# nothing of a nightly toolchain: LLVM's coverage pass is in the stable one. What was found to be new stays in target/fuzz.
+# Fuzzes what the network sends with libFuzzer: every decoder of flows, and what answers probes, for FUZZ_SECONDS each (60
+# otherwise), two at a time. Needs a C++ compiler and nothing of a nightly toolchain: LLVM's coverage pass is in the stable
+# one. What was found to be new stays in target/fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if ! command -v c++ >/dev/null; then
@@ -20,7 +21,7 @@ printf 'between="\\xffHOLM\\xff"\n' >"$target/dictionary"
 fuzz() {
     local name=$1 corpus="$target/corpus/$1"
     mkdir -p "$corpus"
-    find "$vectors/flow" -name '*.bin' -exec cp -n {} "$corpus" \; 2>/dev/null || true
+    python3 deploy/fuzz/seeds.py "$name" "$vectors" "$corpus" || true
     if ! "$target/$host/release/$name" -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=1024 -timeout=10 -max_len=8192 \
         -dict="$target/dictionary" -artifact_prefix="$target/$name-" -print_final_stats=1 "$corpus" >"$target/$name.log" 2>&1; then
         echo "fuzz $name: FAILED; what broke it is $target/$name-*; the log:"
@@ -34,7 +35,7 @@ fuzz() {
 }
 
 failed=0
-for pair in "netflow_v5 netflow_v9" "ipfix sflow_5"; do
+for pair in "netflow_v5 netflow_v9" "ipfix sflow_5" "packets messages" "certificates"; do
     pids=()
     for name in $pair; do
         fuzz "$name" &

@@ -265,6 +265,9 @@ fn interface(of: KeptInterface) -> TestInterface {
         system: of.system,
         system_name: of.system_name,
         country: of.country,
+        latitude: of.place.as_ref().and_then(|place| Some(place.at?[0])),
+        longitude: of.place.as_ref().and_then(|place| Some(place.at?[1])),
+        place: of.place.map(|place| place.to_string()).filter(|place| !place.is_empty()),
         name: of.name,
     }
 }

@@ -128,6 +128,12 @@ api_type!(
         system_name: Option<String>,
         /// Two letters (ISO 3166-1).
         country: Option<String>,
+        /// Where the operator's table says that its address is, such as `Frankfurt am Main, DE`.
+        place: Option<String>,
+        /// Degrees, north positive.
+        latitude: Option<f64>,
+        /// Degrees, east positive.
+        longitude: Option<f64>,
         /// The interface's name, as it says.
         name: Option<String>,
     }

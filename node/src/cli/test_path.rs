@@ -173,6 +173,9 @@ fn marks(interface: &TestInterface) -> Vec<String> {
             country.unwrap_or_default()
         ));
     }
+    if let Some(place) = &interface.place {
+        marks.push(clean(place));
+    }
     if !interface.labels.is_empty() {
         let labels: Vec<String> = interface.labels.iter().map(u32::to_string).collect();
         marks.push(format!("MPLS {}", labels.join("/")));

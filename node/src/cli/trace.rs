@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
-use holm_asn::AsTable;
+use holm_asn::{AsTable, Places};
 use holm_path::engine::{Algorithm, Multipath, TraceOptions};
 use holm_path::mtu::{PathMtu, path_mtu};
 use holm_path::socket::{Method, Request, Tracer};
 use holm_path::wire::Protocol;
-use holm_path::{name_systems, render, resolve};
+use holm_path::{name_hops, render, resolve};
 
 /// Most probes a second: a trace by itself may be quick, its probes in flight are bounded.
 const RATE: u32 = 5_000;
@@ -62,6 +62,9 @@ pub(crate) struct TraceArgs {
     /// A table of autonomous systems: `.mmdb`, or text (docs/flow.md).
     #[arg(long, env = "HOLM_ASN_FILE", value_name = "FILE")]
     asn_file: Option<PathBuf>,
+    /// A table of places: `.mmdb` of cities, or text (docs/planes/path.md).
+    #[arg(long, env = "HOLM_GEO_FILE", value_name = "FILE")]
+    geo_file: Option<PathBuf>,
     /// On a terminal: from the beginning of one round to the next, 100ms to 1h.
     #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
     every: Duration,
@@ -101,6 +104,10 @@ pub(super) async fn run(args: TraceArgs) -> anyhow::Result<()> {
         Some(file) => AsTable::open_with_countries(file)?,
         None => AsTable::default(),
     };
+    let places = match &args.geo_file {
+        Some(file) => Places::open(file)?,
+        None => Places::default(),
+    };
     let (tracer, missing) = Tracer::best(RATE)?;
     let method = tracer.method();
     if method == Method::ErrorQueue && args.protocol() != Protocol::Udp {
@@ -110,7 +117,7 @@ pub(super) async fn run(args: TraceArgs) -> anyhow::Result<()> {
     }
     if let Some(format) = args.once() {
         let mut found = tracer.trace(args.request(address)).await?;
-        name_systems(&mut found, &table);
+        name_hops(&mut found, &table, &places);
         let mtu =
             if args.mtu { path_mtu(address, args.request(address).port).await? } else { None };
         match format {
@@ -137,6 +144,7 @@ pub(super) async fn run(args: TraceArgs) -> anyhow::Result<()> {
         tracer,
         every: args.every,
         table: Rc::new(table),
+        places: Rc::new(places),
         mtu: args.mtu,
         request: Box::new(move || args.request(address)),
     };

@@ -53,7 +53,9 @@ fn by(test: &Test) -> (Option<Protocol>, Option<u16>) {
             let port = port_of(&target.target).unwrap_or(if plain { 80 } else { 443 });
             (Some(Protocol::Tcp), Some(port))
         }
-        ProbeKind::Stamp | ProbeKind::Udp | ProbeKind::Sip | ProbeKind::Dns => (None, None),
+        ProbeKind::Stamp | ProbeKind::Udp | ProbeKind::Rtp | ProbeKind::Sip | ProbeKind::Dns => {
+            (None, None)
+        }
     }
 }
 

@@ -1,13 +1,16 @@
-//! Whose an address is: autonomous systems and countries by prefix, from the operator's own tables, offline.
+//! Whose an address is and where: autonomous systems, countries and places by prefix, from the operator's own tables,
+//! offline.
 //!
 //! What comes in: a file (MaxMind's format, or text). What goes out: the number, the name and the country of
 //! the longest prefix that holds an address. What must never happen: a question to anybody else, or a file
 //! that is read while it is being written.
 
+mod places;
 mod ranges;
 mod stamp;
 mod table;
 
+pub use places::{Place, Places, PlacesError};
 pub use ranges::Ranges;
 pub use stamp::FileChanges;
 pub use table::{AsTable, AsTableError, Origin};

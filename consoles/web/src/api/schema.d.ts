@@ -5028,6 +5028,16 @@ export interface components {
             /** @description What it is called on the mesh: from the hash of its authority's key. */
             tag: string;
         };
+        /** @description Interfaces whose replies are numbered by one counter, as those of one router are. */
+        TestAlias: {
+            /** @description Two or more. */
+            addresses: string[];
+            /**
+             * Format: double
+             * @description The probability that counters of their own look so: at most 0.01 for each two.
+             */
+            chance: number;
+        };
         /** @description What statistics stand on. */
         TestAsked: {
             approximations: components["schemas"]["ApproximationView"][];
@@ -5060,6 +5070,8 @@ export interface components {
         };
         /** @description A hop. */
         TestHop: {
+            /** @description Interfaces that may be one router; that others are not is not said. */
+            aliases: components["schemas"]["TestAlias"][];
             /** @description None: nothing answers. */
             interfaces: components["schemas"]["TestInterface"][];
             /**
@@ -5090,8 +5102,20 @@ export interface components {
             country: string | null;
             /** @description MPLS labels, outermost first. */
             labels: number[];
+            /**
+             * Format: double
+             * @description Degrees, north positive.
+             */
+            latitude: number | null;
+            /**
+             * Format: double
+             * @description Degrees, east positive.
+             */
+            longitude: number | null;
             /** @description The interface's name, as it says. */
             name: string | null;
+            /** @description Where the operator's table says that its address is, such as `Frankfurt am Main, DE`. */
+            place: string | null;
             /** @description It is the target. */
             reached: boolean;
             /** @description Probes were rewritten before they came here (a NAT). */
@@ -9050,7 +9074,7 @@ export interface operations {
                 test?: string;
                 /** @description Only of these sites; may be given again. */
                 site?: string[];
-                /** @description Only of this kind of probe: `dns`, `http`, `icmp`, `tcp`. */
+                /** @description Only of this kind of probe: `dns`, `http`, `icmp`, `tcp` and so on. */
                 probe?: string;
                 /** @description Only of this target. */
                 target?: string;

@@ -1,4 +1,4 @@
 #![no_main]
 //! See the library.
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| holm_flow_fuzz::feed(&[0, 9], input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| holm_fuzz::flows(&[0, 9], input));

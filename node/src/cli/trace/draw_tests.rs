@@ -14,6 +14,7 @@ fn interface(last: u8, kind: ReplyKind, ms: f64) -> Interface {
         interface: None,
         rewritten: false,
         system: None,
+        place: None,
         flows: vec![0],
     }
 }

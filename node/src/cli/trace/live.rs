@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use holm_asn::AsTable;
+use holm_asn::{AsTable, Places};
 use holm_model::Millis;
 use holm_path::engine::{Algorithm, Multipath, TraceOptions};
 use holm_path::mtu::{PathMtu, path_mtu};
-use holm_path::name_systems;
+use holm_path::name_hops;
 use holm_path::render;
 use holm_path::rounds::Rounds;
 use holm_path::socket::{Request, TraceError, Tracer};
@@ -45,6 +45,7 @@ pub(super) struct Live {
     /// From the beginning of one round to the next.
     pub(super) every: Duration,
     pub(super) table: Rc<AsTable>,
+    pub(super) places: Rc<Places>,
     /// Whether the path MTU is looked for.
     pub(super) mtu: bool,
 }
@@ -131,7 +132,7 @@ where
                 next = over.began + live.every;
                 match result {
                     Ok(Ok(mut found)) => {
-                        name_systems(&mut found, &live.table);
+                        name_hops(&mut found, &live.table, &live.places);
                         // It ends elsewhere: whether there are other ways is looked at next.
                         if !over.whole && !found.reached() && rounds.times.recent().next_back().flatten().is_some() {
                             whole_at = next;
@@ -173,7 +174,14 @@ where
     let (target, how) = (live.asked.as_str(), live.how.as_str());
     let rounds = first.as_ref().unwrap_or(rounds);
     terminal.draw(|frame| {
-        let whose = |address| live.table.origin(address).map(|origin| origin.to_string());
+        let whose = |address| {
+            let system = live.table.origin(address).map(|origin| origin.to_string());
+            let place = live.places.of(address).map(|place| place.to_string());
+            match (system, place) {
+                (Some(system), Some(place)) => Some(format!("{system}, {place}")),
+                (system, place) => system.or(place),
+            }
+        };
         draw(frame, &Screen { rounds, state, target, how, whose: &whose });
     })?;
     Ok(())

@@ -10,8 +10,11 @@
 
 mod assign;
 mod budget;
+mod bursts;
 mod clocks;
 mod config;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod guard;
 mod outcome;
 mod pair;
@@ -26,6 +29,7 @@ mod standing;
 mod staple;
 mod step;
 mod target;
+mod target_fields;
 mod target_text;
 mod target_words;
 mod test;
@@ -60,4 +64,4 @@ pub use test::{Selector, Test, length, range_text};
 pub use throughput::{Allowance, PIECE_BYTES, Pace, Throughput};
 pub use tls_facts::TlsFacts;
 pub use visits::{Visited, Visits};
-pub use voice::{Codec, Voice, voice};
+pub use voice::{Codec, Voice, conversation, voice};

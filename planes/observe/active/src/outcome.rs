@@ -71,7 +71,11 @@ impl Outcome {
             // A request and a question take what the server takes besides.
             let is_round_trip = matches!(
                 kind,
-                ProbeKind::Icmp | ProbeKind::Stamp | ProbeKind::Tcp | ProbeKind::Udp
+                ProbeKind::Icmp
+                    | ProbeKind::Rtp
+                    | ProbeKind::Stamp
+                    | ProbeKind::Tcp
+                    | ProbeKind::Udp
             );
             let round_trip = self.duration_ms.filter(|_| is_round_trip);
             let typical = round_trip.and_then(|ms| typicals.add(kind, address, ms, at));
@@ -141,6 +145,7 @@ fn observe_path(
         ProbeKind::Dns => ("holm.probe.dns", ""),
         ProbeKind::Http => ("holm.probe.http", ""),
         ProbeKind::Icmp => ("holm.probe.icmp", "holm.probe.icmp.rtt_ms"),
+        ProbeKind::Rtp => ("holm.probe.rtp", "holm.probe.rtp.rtt_ms"),
         ProbeKind::Tcp => ("holm.probe.tcp", "holm.probe.tcp.rtt_ms"),
         ProbeKind::Tls => ("holm.probe.tls", ""),
         ProbeKind::Script => ("holm.probe.script", ""),

@@ -9,6 +9,7 @@ use holm_model::{Prefix, Severity, SiteId};
 use holm_policy::{Fields, Node, Problems, Refused, Value, objects, text_of};
 
 use crate::config::ProbeKind;
+use crate::probes::rtp::BESIDES;
 use crate::target_text;
 use crate::test::{ECHO_COUNT, IN_A_ROW, ONE_ECHO_BELOW, Selector, TIMEOUT, Test, length};
 
@@ -71,9 +72,14 @@ fn test(node: &Node, path: &str, problems: &mut Problems) -> Option<Test> {
     let half = interval.map_or(DAY, |interval| interval / 2);
     let jitter = span(&mut fields, "jitter", (Duration::ZERO, half), problems);
     let (target, echo_count) = target_text::read(&mut fields, problems).unzip();
+    let stream = target.as_ref().filter(|target| target.probe == ProbeKind::Rtp);
+    let stream = stream.map(|target| Duration::from_secs(target.duration_s.into()) + BESIDES);
     let of_browser = target.as_ref().is_some_and(|target| target.probe == ProbeKind::Browser);
     let usual = if of_browser { crate::probes::browser::TIMEOUT } else { TIMEOUT };
-    let timeout = span(&mut fields, "timeout", TIMEOUTS, problems).unwrap_or(usual);
+    // A stream that is cut off is not what was asked for.
+    let timeouts = (stream.unwrap_or(TIMEOUTS.0), TIMEOUTS.1);
+    let timeout = span(&mut fields, "timeout", timeouts, problems);
+    let timeout = timeout.unwrap_or(stream.unwrap_or(usual));
     let within = (Duration::from_millis(1), timeout);
     let expect_within = span(&mut fields, "expect_within", within, problems);
     let echoes = match interval.is_some_and(|interval| interval < ONE_ECHO_BELOW) {
@@ -331,6 +337,9 @@ mod tests {
              - { name: go, into: '#q', type: tea, press: Enter, expect_text: found, expect_url: /q, timeout: 90s } \n \
              - { name: on, click: 'a.next', expect_element: '#end' }",
             "name: r\nprobe: browser\ntarget: https://a.example/",
+            "name: s\nprobe: rtp\ntarget: a.example\nport: 7\ncodec: opus\nduration_s: 10\ndscp: 0\nexpect_mos: 3.6\ntimeout: 13s",
+            "name: t\nprobe: rtp\ntarget: a.example\nport: 7\ntimeout: 8s\ncodec: g711-plain",
+            "name: u\nprobe: icmp\ntarget: a.example\ndscp: 46\nvoice: opus",
             "name: i\nprobe: stamp\ntarget: a.example\nport: 8620\necho_count: 100\nstamp_key: lab",
         ];
         for text in more {
@@ -359,7 +368,7 @@ mod tests {
             ("timeout: fast\n", "line 6, column 10: timeout: fast is no length of time"),
             (
                 "port: 80\n",
-                "line 6, column 1: port: a probe of http has none: one of tcp, tls, udp, stamp or sip has",
+                "line 6, column 1: port: a probe of http has none: one of tcp, tls, udp, stamp, sip or rtp has",
             ),
             ("headers: { Cookie: x }\n", "line 6, column 10: headers: cookie is a secret"),
             ("header_files: { Cookie: x }\n", "header_files: files are named in a node's own"),
@@ -373,6 +382,7 @@ mod tests {
             ("expect_json: ['a']\n", "line 6, column 14: expect_json: \"a\": a path begins with $"),
             ("follow_redirects: 11\n", "follow_redirects: 11: a whole number from 0 to 10"),
             ("voice: g711\n", "voice: a probe of http has none: one of icmp, udp or stamp has"),
+            ("codec: g729\n", "codec: a probe of http has none: one of rtp has"),
             ("expect_status: 9xx\n", "line 6, column 16: expect_status: \"9xx\""),
             ("sites: { count: 0 }\n", "line 6, column 17: sites.count: 0: a whole number"),
             ("sites: some\n", "line 6, column 8: sites: it is all, or a map"),

@@ -15,7 +15,7 @@ use crate::config::Target;
 use crate::config::ranges;
 use crate::outcome::Outcome;
 use crate::probes::{
-    Probe, Resolver, Roots, Shared, browser, dns, http, icmp, script, sip, stamp, udp,
+    Probe, Resolver, Roots, Shared, browser, dns, http, icmp, rtp, script, sip, stamp, udp,
 };
 use crate::runner::{TestRunner, job_of};
 use crate::schedule::{Job, JobKey, Schedule};
@@ -187,8 +187,9 @@ async fn run_own(
             Err(_) => return Ok(()),
         }
         for job in lane.due() {
-            let limit = match job.probe.kind() {
-                ProbeKind::Browser => config.timeout.max(browser::TIMEOUT),
+            let limit = match &job.probe {
+                Probe::Browser { .. } => config.timeout.max(browser::TIMEOUT),
+                Probe::Rtp { call, .. } => config.timeout.max(call.length() + rtp::BESIDES),
                 _ => config.timeout,
             };
             let shared = Arc::clone(&shared);
@@ -336,14 +337,14 @@ fn say_what_works(context: &PlaneContext, with: &browser::With) {
     match (icmp::available(false), icmp::available(true)) {
         (Ok(v4), Ok(_)) => context
             .health
-            .running(&format!("icmp ({v4} socket), tcp, tls, http, script, dns, udp, stamp, sip, {browser}")),
+            .running(&format!("icmp ({v4} socket), tcp, tls, http, script, dns, udp, stamp, sip, rtp, {browser}")),
         (Ok(v4), Err(reason)) => context.health.degraded(
-            &format!("icmp ({v4} socket, IPv4 only), tcp, tls, http, script, dns, udp, stamp, sip, {browser}"),
+            &format!("icmp ({v4} socket, IPv4 only), tcp, tls, http, script, dns, udp, stamp, sip, rtp, {browser}"),
             &format!("no ICMPv6 socket: {reason}"),
             "turn on IPv6, or grant CAP_NET_RAW",
         ),
         (Err(reason), _) => context.health.degraded(
-            &format!("tcp, tls, http, script, dns, udp, stamp, sip, {browser}"),
+            &format!("tcp, tls, http, script, dns, udp, stamp, sip, rtp, {browser}"),
             &format!("no echo requests: this user gets no ICMP socket ({reason})"),
             icmp::REMEDY,
         ),
@@ -383,10 +384,11 @@ pub(crate) fn probe_of(target: &Target, echo_count: u16, config: &Config) -> Res
             verify: true,
         },
         ProbeKind::Icmp => {
-            let (bytes, dscp) = (target.payload_bytes, target.dscp);
+            let (bytes, dscp) = (target.payload_bytes, target.dscp.unwrap_or(0));
             let packets = icmp::Packets { count: echo_count, bytes, dscp };
             Probe::Icmp { host, family, packets, voice: target.voice }
         }
+        ProbeKind::Rtp => Probe::Rtp { call: rtp::Call::of(target)?, family },
         ProbeKind::Script => {
             let identity = config.identities.get(&target.identity);
             Probe::Script { script: Box::new(script::Script::of(target, identity)?), family }

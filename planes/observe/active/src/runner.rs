@@ -307,6 +307,7 @@ fn expected_bytes(probe: &Probe) -> f64 {
         Probe::Icmp { packets, .. } => {
             2.0 * (ECHO_HEADERS + f64::from(packets.bytes)) * f64::from(packets.count)
         }
+        Probe::Rtp { call, .. } => 2.0 * (call.bytes() + UDP_HEADERS * call.count()),
         Probe::Script { script, .. } => {
             let each = if script.is_tls() { HTTPS_BYTES } else { HTTP_BYTES };
             each * script.requests() as f64 + script.body_bytes() as f64

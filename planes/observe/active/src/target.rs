@@ -9,6 +9,7 @@ use crate::probes::TlsLook;
 use crate::probes::dns::{Question, Server as NameServer};
 use crate::probes::udp::PAYLOAD;
 use crate::step::Step;
+pub(crate) use crate::target_fields::{OF_PROBE, understands};
 pub use crate::target_words::{DnsTransport, Dnssec, Family, HttpVersion, SipTransport, TlsScan};
 use crate::voice::Codec;
 
@@ -29,6 +30,8 @@ pub enum ProbeKind {
     Http,
     /// Echo requests (RFC 792, RFC 4443).
     Icmp,
+    /// A stream of voice that comes back as it was sent (RFC 3550).
+    Rtp,
     /// Requests that follow each other.
     Script,
     /// The request OPTIONS to a SIP server (RFC 3261 §11).
@@ -45,11 +48,12 @@ pub enum ProbeKind {
 
 impl ProbeKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Browser,
         Self::Dns,
         Self::Http,
         Self::Icmp,
+        Self::Rtp,
         Self::Script,
         Self::Sip,
         Self::Stamp,
@@ -65,6 +69,7 @@ impl ProbeKind {
             Self::Dns => "dns",
             Self::Http => "http",
             Self::Icmp => "icmp",
+            Self::Rtp => "rtp",
             Self::Script => "script",
             Self::Sip => "sip",
             Self::Stamp => "stamp",
@@ -83,9 +88,9 @@ pub struct Target {
     pub name: String,
     /// How it is probed.
     pub probe: ProbeKind,
-    /// icmp, sip, stamp, tcp, tls, udp: a host name or address; http: a URL; dns: the name that is asked for.
+    /// icmp, rtp, sip, stamp, tcp, tls, udp: a host name or address; http: a URL; dns: the name that is asked for.
     pub target: String,
-    /// tcp, udp: the port; tls, stamp, sip: the same, 443, 862 and 5060 (over TLS 5061) if it is not said.
+    /// rtp, tcp, udp: the port; tls, stamp, sip: the same, 443, 862 and 5060 (over TLS 5061) if it is not said.
     #[serde(default)]
     pub port: u16,
     /// How often; 0 s: as the plane's own interval.
@@ -145,9 +150,18 @@ pub struct Target {
     /// icmp, udp: bytes of a packet after its headers: 16 to 1,400.
     #[serde(default = "default_payload")]
     pub payload_bytes: u16,
-    /// icmp: the class that packets are marked with (DSCP, RFC 2474 §3): 0 to 63.
+    /// icmp, rtp: the class that packets are marked with (DSCP, RFC 2474 §3): 0 to 63; 0 and 46 if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dscp: Option<u8>,
+    /// rtp: the codec as which packets look, and by which it is rated.
     #[serde(default)]
-    pub dscp: u8,
+    pub codec: Codec,
+    /// rtp: how long the stream is, in seconds: 1 to 30.
+    #[serde(default = "default_seconds")]
+    pub duration_s: u8,
+    /// rtp: a lower score is a failure, such as `3.6`: 1 to 4.5; empty: any is well.
+    #[serde(default)]
+    pub expect_mos: String,
     /// icmp, stamp, udp: the codec of which it is told how a conversation would sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice: Option<Codec>,
@@ -184,6 +198,10 @@ fn default_payload() -> u16 {
     crate::probes::udp::PAYLOAD_BYTES
 }
 
+fn default_seconds() -> u8 {
+    crate::probes::rtp::USUAL_SECONDS
+}
+
 pub(crate) fn default_statuses() -> String {
     "2xx,3xx".into()
 }
@@ -216,7 +234,7 @@ impl Target {
             {
                 Err(format!("payload_bytes: it goes from {} to {}", PAYLOAD.0, PAYLOAD.1))
             }
-            ProbeKind::Icmp if self.dscp > MAX_DSCP => {
+            ProbeKind::Icmp | ProbeKind::Rtp if self.dscp > Some(MAX_DSCP) => {
                 Err(format!("dscp: it goes from 0 to {MAX_DSCP}"))
             }
             ProbeKind::Http => crate::probes::http::Ask::of(self, None).map(drop),
@@ -227,6 +245,7 @@ impl Target {
             ProbeKind::Tls => self.tls_look().check(),
             ProbeKind::Browser => crate::probes::browser::Visit::of(self).map(drop),
             ProbeKind::Script => crate::probes::script::Script::of(self, None).map(drop),
+            ProbeKind::Rtp => crate::probes::rtp::Call::of(self).map(drop),
             ProbeKind::Sip => crate::probes::sip::Options::of(self).map(drop),
             ProbeKind::Icmp | ProbeKind::Stamp | ProbeKind::Tcp | ProbeKind::Udp => Ok(()),
         }
@@ -276,7 +295,10 @@ impl Target {
             ("stamp_key", !self.stamp_key.is_empty()),
             ("sip_transport", self.sip_transport != plain.sip_transport),
             ("payload_bytes", self.payload_bytes != plain.payload_bytes),
-            ("dscp", self.dscp != 0),
+            ("dscp", self.dscp.is_some()),
+            ("codec", self.codec != plain.codec),
+            ("duration_s", self.duration_s != plain.duration_s),
+            ("expect_mos", !self.expect_mos.is_empty()),
             ("voice", self.voice.is_some()),
             ("expect_days_left", self.expect_days_left != 0),
         ];
@@ -311,7 +333,10 @@ impl Target {
             tls_scan: TlsScan::default(),
             expect_days_left: 0,
             payload_bytes: default_payload(),
-            dscp: 0,
+            dscp: None,
+            codec: Codec::default(),
+            duration_s: default_seconds(),
+            expect_mos: String::new(),
             voice: None,
             expect_status: default_statuses(),
             dns_type: default_type(),
@@ -323,41 +348,4 @@ impl Target {
             stamp_key: String::new(),
         }
     }
-}
-
-/// Fields that some kinds of probe alone understand, and which.
-pub(crate) const OF_PROBE: &[(&str, &[ProbeKind])] = &[
-    ("port", &[ProbeKind::Tcp, ProbeKind::Tls, ProbeKind::Udp, ProbeKind::Stamp, ProbeKind::Sip]),
-    ("expect_status", &[ProbeKind::Http, ProbeKind::Sip]),
-    ("stamp_key", &[ProbeKind::Stamp]),
-    ("steps", &[ProbeKind::Browser, ProbeKind::Script]),
-    ("sip_transport", &[ProbeKind::Sip]),
-    ("method", &[ProbeKind::Http]),
-    ("http_version", &[ProbeKind::Http, ProbeKind::Script]),
-    ("headers", &[ProbeKind::Http]),
-    ("header_files", &[ProbeKind::Http]),
-    ("body", &[ProbeKind::Http]),
-    ("body_file", &[ProbeKind::Http]),
-    ("content_type", &[ProbeKind::Http]),
-    ("follow_redirects", &[ProbeKind::Http, ProbeKind::Script]),
-    ("identity", &[ProbeKind::Http, ProbeKind::Script]),
-    ("expect_header", &[ProbeKind::Http]),
-    ("expect_body", &[ProbeKind::Http]),
-    ("expect_json", &[ProbeKind::Http]),
-    ("server_name", &[ProbeKind::Tls, ProbeKind::Dns, ProbeKind::Sip]),
-    ("tls_scan", &[ProbeKind::Tls]),
-    ("expect_days_left", &[ProbeKind::Tls]),
-    ("dns_type", &[ProbeKind::Dns]),
-    ("dns_server", &[ProbeKind::Dns]),
-    ("dns_transport", &[ProbeKind::Dns]),
-    ("dnssec", &[ProbeKind::Dns]),
-    ("echo_count", &[ProbeKind::Icmp, ProbeKind::Udp, ProbeKind::Stamp]),
-    ("payload_bytes", &[ProbeKind::Icmp, ProbeKind::Udp]),
-    ("dscp", &[ProbeKind::Icmp]),
-    ("voice", &[ProbeKind::Icmp, ProbeKind::Udp, ProbeKind::Stamp]),
-];
-
-/// Whether a kind of probe understands a field.
-pub(crate) fn understands(probe: ProbeKind, key: &str) -> bool {
-    OF_PROBE.iter().all(|(field, kinds)| *field != key || kinds.contains(&probe))
 }

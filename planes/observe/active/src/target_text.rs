@@ -10,6 +10,7 @@ use crate::config::{
 };
 use crate::parse::whole;
 use crate::probes::browser::STEP;
+use crate::probes::rtp::SECONDS;
 use crate::probes::udp::PAYLOAD;
 use crate::step::{MAX_STEPS, Step};
 use crate::target::{MAX_DSCP, OF_PROBE, understands};
@@ -69,6 +70,7 @@ pub(crate) fn read(
         ("identity", 63, &mut target.identity),
         ("stamp_key", 63, &mut target.stamp_key),
         ("expect_body", MAX_ITEM, &mut target.expect_body),
+        ("expect_mos", 20, &mut target.expect_mos),
         ("server_name", 255, &mut target.server_name),
         ("dns_type", 255, &mut target.dns_type),
         ("dns_server", MAX_ITEM, &mut target.dns_server),
@@ -91,7 +93,11 @@ pub(crate) fn read(
         target.payload_bytes = bytes;
     }
     let dscp = whole(fields, "dscp", (0, MAX_DSCP.into()), problems);
-    target.dscp = dscp.and_then(|dscp| u8::try_from(dscp).ok()).unwrap_or(0);
+    target.dscp = dscp.and_then(|dscp| u8::try_from(dscp).ok());
+    let seconds = whole(fields, "duration_s", (SECONDS.0.into(), SECONDS.1.into()), problems);
+    if let Some(seconds) = seconds.and_then(|seconds| u8::try_from(seconds).ok()) {
+        target.duration_s = seconds;
+    }
     let transports = [
         DnsTransport::Udp,
         DnsTransport::Tcp,
@@ -106,8 +112,9 @@ pub(crate) fn read(
     target.sip_transport = one_of(fields, "sip_transport", &sip, problems).unwrap_or_default();
     let ways = [Dnssec::None, Dnssec::Validate, Dnssec::Require].map(|way| (way.as_str(), way));
     target.dnssec = one_of(fields, "dnssec", &ways, problems).unwrap_or_default();
-    let codecs = [Codec::G711, Codec::G729].map(|codec| (codec.as_str(), codec));
+    let codecs = Codec::ALL.map(|codec| (codec.as_str(), codec));
     target.voice = one_of(fields, "voice", &codecs, problems);
+    target.codec = one_of(fields, "codec", &codecs, problems).unwrap_or_default();
     target.headers = texts(fields, "headers", problems);
     target.expect_header = list(fields, "expect_header", problems);
     target.expect_json = list(fields, "expect_json", problems);
@@ -282,8 +289,12 @@ pub(crate) fn write(target: &Target, put: &mut impl FnMut(&str, serde_json::Valu
             if target.payload_bytes != plain.payload_bytes {
                 put("payload_bytes", json!(target.payload_bytes));
             }
-            if target.dscp != 0 {
-                put("dscp", json!(target.dscp));
+        }
+        ProbeKind::Rtp => {
+            put("port", json!(target.port));
+            put("codec", json!(target.codec.as_str()));
+            if target.duration_s != plain.duration_s {
+                put("duration_s", json!(target.duration_s));
             }
         }
         ProbeKind::Script => {
@@ -327,6 +338,9 @@ pub(crate) fn write(target: &Target, put: &mut impl FnMut(&str, serde_json::Valu
             }
         }
     }
+    if let Some(dscp) = target.dscp {
+        put("dscp", json!(dscp));
+    }
     if let Some(codec) = target.voice {
         put("voice", json!(codec.as_str()));
     }
@@ -338,6 +352,7 @@ pub(crate) fn write(target: &Target, put: &mut impl FnMut(&str, serde_json::Valu
         ("stamp_key", &target.stamp_key, &plain.stamp_key),
         ("server_name", &target.server_name, &plain.server_name),
         ("expect_body", &target.expect_body, &plain.expect_body),
+        ("expect_mos", &target.expect_mos, &plain.expect_mos),
         ("dns_server", &target.dns_server, &plain.dns_server),
     ] {
         if text != usual && understands(target.probe, key) {

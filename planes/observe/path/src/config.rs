@@ -44,6 +44,8 @@ pub struct Config {
     pub mtu: bool,
     /// A table of autonomous systems, as `planes.flow.asn_file`; empty: that one, if there is one.
     pub asn_file: PathBuf,
+    /// A table of places: `.mmdb` of cities, or text; empty: none.
+    pub geo_file: PathBuf,
     /// What else is traced.
     pub targets: Vec<Target>,
 }
@@ -65,6 +67,7 @@ impl Default for Config {
             max_concurrent: 16,
             mtu: false,
             asn_file: PathBuf::new(),
+            geo_file: PathBuf::new(),
             targets: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use holm_asn::Place;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Alias, Interface, Multipath, ReplyKind};
@@ -77,6 +78,9 @@ pub struct KeptInterface {
     /// The country of the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// Where a table says that the address is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
     /// The interface's name, as it says (RFC 5837).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -142,6 +146,7 @@ impl From<&Interface> for KeptInterface {
             system: system.map(|system| system.number),
             system_name: system.and_then(|system| system.name.clone()),
             country: system.and_then(|system| system.country.clone()),
+            place: of.place.clone(),
             name: of.interface.as_ref().and_then(|interface| interface.name.clone()),
         }
     }
@@ -183,6 +188,7 @@ mod tests {
             system: None,
             system_name: None,
             country: None,
+            place: None,
             name: None,
         };
         let hop = KeptHop { ttl: 1, sent: 3, interfaces: vec![interface], ..KeptHop::default() };

@@ -17,13 +17,15 @@ pub mod render;
 pub mod rounds;
 pub mod socket;
 mod systems;
+mod tables;
 mod wanted;
 pub mod wire;
 
 pub use config::{Config, Target};
 pub use kept::{Kept, KeptHop, KeptInterface};
 pub use plane::PathPlane;
-pub use systems::{System, as_path, as_path_of, name_systems};
+pub use systems::{System, as_path, as_path_of};
+pub use tables::name_hops;
 pub use wanted::{Allowed, Wanted};
 
 use std::net::IpAddr;

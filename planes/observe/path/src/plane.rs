@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use holm_asn::{AsTable, Places};
 use holm_model::SiteId;
 use holm_plane::{Plane, PlaneContext, PlaneError, PlaneRun};
 use rand::RngExt;
@@ -17,7 +19,7 @@ use crate::engine::Multipath;
 use crate::mtu::{PathMtu, path_mtu};
 use crate::outcome::{self, Seen};
 use crate::socket::{Method, Request, TraceError, Tracer};
-use crate::systems::{Systems, name_systems};
+use crate::tables::{FromFile, Table, name_hops};
 use crate::wanted::{Allowed, MAX_WANTED, Wanted};
 use crate::wire::Protocol;
 
@@ -83,6 +85,21 @@ pub(crate) struct Traced {
     fatal: bool,
 }
 
+/// A table of hops; what is wrong with it stands in the plane's health.
+async fn opened<T: FromFile>(
+    path: &Path,
+    key: &str,
+    tracer: &Tracer,
+    context: &PlaneContext,
+) -> Table<T> {
+    let (table, missing) = Table::open(path).await;
+    if let Some(reason) = missing {
+        let remedy = format!("check planes.path.{key}; hops are without {} until then", T::WHAT);
+        context.health.degraded(&tracer.method().to_string(), &reason, &remedy);
+    }
+    table
+}
+
 async fn run(
     config: &Config,
     mut wanted: watch::Receiver<Arc<Vec<Wanted>>>,
@@ -91,12 +108,9 @@ async fn run(
 ) -> Result<(), PlaneError> {
     config.check().map_err(PlaneError)?;
     let Some(tracer) = open(config, &context) else { return Ok(()) };
-    // Read again when it changes, until this run ends.
-    let (systems, missing, _watch) = Systems::open(&config.asn_file).await;
-    if let Some(reason) = missing {
-        let remedy = "check planes.path.asn_file; hops are without autonomous systems until then";
-        context.health.degraded(&tracer.method().to_string(), &reason, remedy);
-    }
+    // Read again when they change, until this run ends.
+    let systems: Table<AsTable> = opened(&config.asn_file, "asn_file", &tracer, &context).await;
+    let places: Table<Places> = opened(&config.geo_file, "geo_file", &tracer, &context).await;
     let mut due: BTreeMap<Job, Instant> = BTreeMap::new();
     let mut running: JoinSet<Traced> = JoinSet::new();
     let mut under_way: BTreeSet<Job> = BTreeSet::new();
@@ -153,7 +167,7 @@ async fn run(
                 }
                 let table = systems.now();
                 if let Ok(result) = &mut traced.result {
-                    name_systems(result, &table);
+                    name_hops(result, &table, &places.now());
                 }
                 if due.contains_key(&traced.job) {
                     let before = seen.remove(&traced.job);

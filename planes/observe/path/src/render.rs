@@ -26,9 +26,11 @@ pub fn to_dot(result: &Multipath) -> String {
             let nat = if interface.rewritten { "\\nNAT" } else { "" };
             let system = interface.system.as_ref().map(|s| format!("\\n{}", quoted(s)));
             let system = system.unwrap_or_default();
+            let place =
+                interface.place.as_ref().map(|p| format!("\\n{}", quoted(p))).unwrap_or_default();
             let _ = writeln!(
                 dot,
-                "  \"{} {}\" [label=\"{}\\n{:.2} ms{labels}{nat}{system}\"];",
+                "  \"{} {}\" [label=\"{}\\n{:.2} ms{labels}{nat}{system}{place}\"];",
                 hop.ttl, interface.address, interface.address, interface.rtt.min_ms
             );
         }
@@ -72,8 +74,8 @@ pub fn to_dot(result: &Multipath) -> String {
 }
 
 /// For a label of DOT: the table is the operator's, its names may have any character.
-fn quoted(system: &crate::System) -> String {
-    let text = system.to_string();
+fn quoted(of: &impl ToString) -> String {
+    let text = of.to_string();
     text.chars()
         .filter(|c| !c.is_control())
         .map(|c| if matches!(c, '"' | '\\') { '\'' } else { c })
@@ -114,10 +116,11 @@ pub fn to_text(result: &Multipath) -> String {
                 interface.labels.iter().map(|l| format!("  MPLS {}", l.label)).collect();
             let nat = if interface.rewritten { "  NAT" } else { "" };
             let system = interface.system.as_ref().map(|s| format!("  {s}")).unwrap_or_default();
+            let place = interface.place.as_ref().map(|p| format!("  {p}")).unwrap_or_default();
             let more = if index == 0 { loss.as_str() } else { "" };
             let _ = writeln!(
                 text,
-                "{ttl:>3}  {:<39} {:>9.3} ms  {:>3} flows{labels}{nat}{system}{more}",
+                "{ttl:>3}  {:<39} {:>9.3} ms  {:>3} flows{labels}{nat}{system}{place}{more}",
                 interface.address.to_string(),
                 interface.rtt.min_ms,
                 interface.flows.len()

@@ -288,6 +288,7 @@ mod tests {
             interface: None,
             rewritten: false,
             system: None,
+            place: None,
             flows: vec![0],
         };
         Hop {

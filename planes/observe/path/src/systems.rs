@@ -1,19 +1,12 @@
-//! Whose the hops are: from the operator's own table, which is read again when its file changes.
+//! Whose the hops are, from the operator's own table.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use holm_asn::{AsTable, FileChanges, Origin};
+use holm_asn::Origin;
 use serde::Serialize;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::Multipath;
-
-/// How often the file is looked at; it is read again once it changed and rests.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// The autonomous system that announces an address, as the operator's table has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,13 +38,6 @@ impl std::fmt::Display for System {
             write!(f, " {name}")?;
         }
         self.country.as_ref().map_or(Ok(()), |country| write!(f, " ({country})"))
-    }
-}
-
-/// Says whose each interface of a result is.
-pub fn name_systems(result: &mut Multipath, table: &AsTable) {
-    for interface in result.hops.iter_mut().flat_map(|hop| &mut hop.interfaces) {
-        interface.system = table.origin(interface.address).map(System::from);
     }
 }
 
@@ -108,49 +94,6 @@ pub(crate) fn is_other(
         }
     }
     !fits[then.len()]
-}
-
-/// The table in use, replaced when its file changes.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Systems(Arc<RwLock<Arc<AsTable>>>);
-
-impl Systems {
-    /// Reads the table; why it is not there, if there should be one.
-    pub(crate) async fn open(path: &Path) -> (Self, Option<String>, Option<AbortOnDropHandle<()>>) {
-        let systems = Self::default();
-        if path.as_os_str().is_empty() {
-            return (systems, None, None);
-        }
-        // Made before it is read, so that no change is missed.
-        let changes = FileChanges::new(vec![path.to_owned()]);
-        let missing = systems.read(path.to_owned()).await.err();
-        let watch = systems.clone().watch(path.to_owned(), changes);
-        (systems, missing, Some(AbortOnDropHandle::new(tokio::spawn(watch))))
-    }
-
-    /// The table now.
-    pub(crate) fn now(&self) -> Arc<AsTable> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn read(&self, path: PathBuf) -> Result<(), String> {
-        let read = tokio::task::spawn_blocking(move || AsTable::open_with_countries(&path));
-        let table = read.await.map_err(|error| error.to_string())?.map_err(|e| e.to_string())?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
-        Ok(())
-    }
-
-    async fn watch(self, path: PathBuf, mut changes: FileChanges) {
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            if changes.look()
-                && let Err(error) = self.read(path.clone()).await
-            {
-                // The one that was read before stays in use.
-                tracing::warn!(error, "the table of autonomous systems is not read again");
-            }
-        }
-    }
 }
 
 /// `64496 64497`, as it stands in rows.

@@ -104,6 +104,15 @@ port: 862
 echo_count: 20
 interval: 30s
 `,
+  rtp: `name: shop-voice
+probe: rtp
+target: echo.example
+port: 7
+codec: g711
+duration_s: 5
+expect_mos: 3.6
+interval: 5m
+`,
 };
 
 /** The kinds of probe that a test may have. */
@@ -116,7 +125,7 @@ export const newTest = (probe: string): string => `kind: Test\n${PROBES[probe] ?
 export const NEW_TEST = newTest("http");
 
 /** The fields of a test in the order in which people write them. */
-export const TEST_FIELDS = ["kind", "name", "description", "probe", "target", "port", "server_name", "tls_scan", "dns_type", "dns_transport", "dns_server", "dnssec", "sip_transport", "family", "steps", "method", "body", "content_type", "headers", "http_version", "follow_redirects", "identity", "echo_count", "payload_bytes", "dscp", "voice", "stamp_key", "expect_status", "expect_header", "expect_body", "expect_json", "expect_days_left", "expect_within", "interval", "jitter", "timeout", "sites", "failures", "successes", "severity", "allow", "trace", "labels", "enabled"] as const;
+export const TEST_FIELDS = ["kind", "name", "description", "probe", "target", "port", "server_name", "tls_scan", "dns_type", "dns_transport", "dns_server", "dnssec", "sip_transport", "family", "steps", "method", "body", "content_type", "headers", "http_version", "follow_redirects", "identity", "echo_count", "payload_bytes", "dscp", "voice", "codec", "duration_s", "stamp_key", "expect_status", "expect_header", "expect_body", "expect_json", "expect_days_left", "expect_mos", "expect_within", "interval", "jitter", "timeout", "sites", "failures", "successes", "severity", "allow", "trace", "labels", "enabled"] as const;
 
 /** How a test stands at its sites, in a few words: the sites that see it failing come first. */
 export function sitesText(test: Pick<ProbeTest, "sites" | "failing">): string {

@@ -35,7 +35,7 @@ describe("a trace of a name", () => {
 
 describe("new tests", () => {
   it("begin with every kind of probe, in fields that are known", () => {
-    expect(PROBE_KINDS).toEqual(["http", "tls", "dns", "icmp", "tcp", "udp", "script", "browser", "sip", "stamp"]);
+    expect(PROBE_KINDS).toEqual(["http", "tls", "dns", "icmp", "tcp", "udp", "script", "browser", "sip", "stamp", "rtp"]);
     const known = new Set<string>(TEST_FIELDS);
     for (const kind of PROBE_KINDS) {
       const lines = newTest(kind).trim().split("\n").filter((line) => !line.startsWith(" "));

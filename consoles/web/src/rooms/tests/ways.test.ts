@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { TestHop, TestInterface } from "../../api/types";
 import { changeText, factsOf, percentText, picture, underText } from "./ways";
 
-const one = (address: string, ms: number, more: Partial<TestInterface> = {}): TestInterface => ({ address, rtt_min_ms: ms, rtt_avg_ms: ms, rtt_max_ms: ms, reached: false, unreachable: null, labels: [], rewritten: false, system: null, system_name: null, country: null, name: null, ...more });
-const hop = (ttl: number, interfaces: TestInterface[], lost = 0): TestHop => ({ ttl, sent: 10, lost, silent: 0, per_packet: false, rate_limited: false, meshed: false, interfaces });
+const one = (address: string, ms: number, more: Partial<TestInterface> = {}): TestInterface => ({ address, rtt_min_ms: ms, rtt_avg_ms: ms, rtt_max_ms: ms, reached: false, unreachable: null, labels: [], rewritten: false, system: null, system_name: null, country: null, place: null, latitude: null, longitude: null, name: null, ...more });
+const hop = (ttl: number, interfaces: TestInterface[], lost = 0): TestHop => ({ ttl, sent: 10, lost, silent: 0, per_packet: false, rate_limited: false, meshed: false, interfaces, aliases: [] });
 
 describe("the picture of the ways", () => {
   const hops = [hop(1, [one("10.0.0.1", 1)]), hop(2, [one("10.2.0.2", 2), one("10.2.0.1", 2)], 1), hop(3, []), hop(4, [one("192.0.2.9", 90, { reached: true })])];
@@ -54,10 +54,11 @@ describe("the picture of the ways", () => {
 });
 
 it("says in words what boxes are short for", () => {
-  const [node] = picture({ hops: [hop(3, [one("10.0.0.1", 1.5, { system: 64496, system_name: "Example", country: "DE", labels: [16, 17], rewritten: true, name: "ge-0/0/1" })], 2)], links: [] }).nodes;
+  const aliases = [{ addresses: ["10.0.0.1", "10.0.0.2"], chance: 0.00012 }];
+  const [node] = picture({ hops: [{ ...hop(3, [one("10.0.0.1", 1.5, { system: 64496, system_name: "Example", country: "DE", place: "Frankfurt, DE", latitude: 50.11, longitude: 8.684, labels: [16, 17], rewritten: true, name: "ge-0/0/1" })], 2), aliases }], links: [] }).nodes;
   if (!node) throw new Error("a box");
   expect(underText(node)).toBe("1.50 ms −20 % AS64496 MPLS NAT");
-  expect(Object.fromEntries(factsOf(node))).toMatchObject({ AS: "64496 Example, DE", "MPLS labels": "16, 17", interface: "ge-0/0/1", probes: "10: 2 lost on the way (20 %), 0 not answered by the hop itself" });
+  expect(Object.fromEntries(factsOf(node))).toMatchObject({ AS: "64496 Example, DE", "MPLS labels": "16, 17", interface: "ge-0/0/1", place: "Frankfurt, DE (50.11, 8.68)", "one router?": "with 10.0.0.2: their replies are numbered by one counter (by chance: at most 0.0002)", probes: "10: 2 lost on the way (20 %), 0 not answered by the hop itself" });
   expect([null, 0, 0.001, 0.999].map(percentText)).toEqual(["–", "0 %", "<1 %", "99 %"]);
   const change = { site: "berlin", target: "shop", protocol: "udp", at: "2026-11-22T20:00:00Z", changed: ["hops", "as_path", "mtu"], added: ["10.0.0.1"], removed: [], as_path: "1 3", as_path_before: "1 2", mtu: 1400, mtu_before: 1500 };
   expect(changeText(change)).toBe("new: 10.0.0.1; AS path 1 3 instead of 1 2; path MTU 1400 instead of 1500");

@@ -122,6 +122,7 @@ export function factsOf({ hop, interface: of, look }: Pick<WayNode, "hop" | "int
   if (of) {
     facts.push(["round trip", `${millis(of.rtt_min_ms)} to ${millis(of.rtt_max_ms)}, ${millis(of.rtt_avg_ms)} in the mean`]);
     if (of.system) facts.push(["AS", `${of.system}${of.system_name ? ` ${of.system_name}` : ""}${of.country ? `, ${of.country}` : ""}`]);
+    if (of.place) facts.push(["place", of.latitude === null || of.longitude === null ? of.place : `${of.place} (${of.latitude.toFixed(2)}, ${of.longitude.toFixed(2)})`]);
     if (of.name) facts.push(["interface", of.name]);
     if (of.labels.length > 0) facts.push(["MPLS labels", of.labels.join(", ")]);
     if (of.rewritten) facts.push(["NAT", "probes were rewritten before they came here"]);

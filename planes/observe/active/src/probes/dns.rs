@@ -339,6 +339,20 @@ fn parse(bytes: &[u8], id: u16, question: &Question) -> Result<Message, String> 
     Ok(answer)
 }
 
+/// Any bytes as an answer to a question of each type that has facts of its own.
+#[cfg(fuzzing)]
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    let [high, low, ..] = *bytes else { return };
+    let id = u16::from_be_bytes([high, low]);
+    for kind in ["A", "MX", "DNSKEY"] {
+        let Ok(question) = Question::parse("shop.example", kind) else { return };
+        if let Ok(answer) = parse(bytes, id, &question) {
+            judge(&question, &answer, "192.0.2.53", 1.0, Outcome::default());
+            trace::fuzzed(&answer, &question);
+        }
+    }
+}
+
 /// The first name server of `/etc/resolv.conf`.
 fn system_server() -> Result<SocketAddr, String> {
     let text = std::fs::read_to_string("/etc/resolv.conf")

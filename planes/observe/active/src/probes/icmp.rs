@@ -323,6 +323,14 @@ fn checksum(bytes: &[u8]) -> u16 {
     !(sum as u16)
 }
 
+/// Any bytes as a datagram of each kind of socket.
+#[cfg(fuzzing)]
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    for (v6, raw) in [(false, false), (false, true), (true, false), (true, true)] {
+        parse_reply(bytes, v6, raw, 7, &[7; TOKEN_BYTES]);
+    }
+}
+
 /// What a datagram is to this probe.
 #[derive(Debug, PartialEq, Eq)]
 enum Reply {

@@ -9,6 +9,7 @@ pub(crate) mod icmp;
 mod json_path;
 mod quic;
 mod resolve;
+pub(crate) mod rtp;
 pub(crate) mod script;
 mod series;
 pub(crate) mod sip;
@@ -37,6 +38,7 @@ pub(crate) enum Probe {
     Dns { question: dns::Question, server: dns::Server, dnssec: Dnssec },
     Http { ask: Box<http::Ask>, family: Family, verify: bool },
     Icmp { host: String, family: Family, packets: icmp::Packets, voice: Option<Codec> },
+    Rtp { call: rtp::Call, family: Family },
     Script { script: Box<script::Script>, family: Family },
     Sip { options: sip::Options, family: Family },
     Stamp { session: stamp::Session, family: Family, voice: Option<Codec> },
@@ -62,6 +64,7 @@ impl Probe {
             Self::Dns { .. } => ProbeKind::Dns,
             Self::Http { .. } => ProbeKind::Http,
             Self::Icmp { .. } => ProbeKind::Icmp,
+            Self::Rtp { .. } => ProbeKind::Rtp,
             Self::Script { .. } => ProbeKind::Script,
             Self::Sip { .. } => ProbeKind::Sip,
             Self::Stamp { .. } => ProbeKind::Stamp,
@@ -99,6 +102,7 @@ impl Probe {
                     let outcome = icmp::probe(host, *family, *packets, limit, dial).await;
                     heard(outcome, *voice)
                 }
+                Self::Rtp { call, family } => rtp::probe(call, *family, limit, dial).await,
                 Self::Script { script, family } => {
                     script::probe(script, *family, &shared.roots, limit, dial).await
                 }
@@ -138,6 +142,10 @@ fn heard(mut outcome: Outcome, codec: Option<Codec>) -> Outcome {
     if let (Some(codec), Some(rtt_ms), Some(jitter_ms), Some(loss)) = measured {
         let voice = voice(codec, rtt_ms, jitter_ms, loss);
         outcome.attribute("voice.codec", codec.as_str());
+        outcome.attribute("voice.model", codec.model());
+        if let Some(why) = codec.estimate() {
+            outcome.attribute("voice.estimate", why);
+        }
         outcome.metric("voice.delay_ms", voice.delay_ms);
         outcome.metric("voice.r_factor", voice.r_factor);
         outcome.metric("voice.mos", voice.mos);

@@ -27,6 +27,12 @@ const T2: Duration = Duration::from_secs(4);
 /// Most messages that are read over a stream.
 const MAX_MESSAGES: u32 = 100;
 
+/// Any bytes as the head of an answer.
+#[cfg(fuzzing)]
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    let _ = Response::parse(&bytes[..bytes.len().min(MAX_HEAD)]);
+}
+
 /// What is asked, how, and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {

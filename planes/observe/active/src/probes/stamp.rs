@@ -21,6 +21,16 @@ use authentic::Key;
 use one_way::{Differences, Moments};
 use wire::{ErrorEstimate, Ntp, Reflected, Sent};
 
+/// Any bytes as what a sender and as what a reflector gets.
+#[cfg(fuzzing)]
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    Sent::parse(bytes);
+    if let Some(reflected) = Reflected::parse(bytes) {
+        reflected.held_ms();
+        assert!(bytes.len() < 44 || reflected.to_bytes()[..24] == bytes[..24], "not what came");
+    }
+}
+
 /// Where reflectors listen (RFC 8762 §4.1).
 pub(crate) const PORT: u16 = 862;
 

@@ -71,6 +71,7 @@ fn interface(hop: &HopTable, index: u16, vertex: &Vertex) -> Option<Interface> {
         interface: vertex.interface.clone(),
         rewritten: vertex.rewritten,
         system: None,
+        place: None,
         flows: hop.flows_of(index).collect(),
     })
 }

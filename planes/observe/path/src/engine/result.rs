@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use holm_asn::Place;
 use serde::Serialize;
 
 use super::{Algorithm, Alias, ReplyKind};
@@ -165,6 +166,9 @@ pub struct Interface {
     /// Whose its address is, where a table says so; the engine leaves it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
+    /// Where a table says that its address is; the engine leaves it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
     /// The flows that it answered.
     pub flows: Vec<u16>,
 }

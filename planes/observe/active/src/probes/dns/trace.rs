@@ -305,6 +305,14 @@ fn describe(answer: &Message, step: &mut DnsStep) {
         .collect();
 }
 
+/// Any answer, as one of a server of two zones.
+#[cfg(fuzzing)]
+pub(crate) fn fuzzed(answer: &Message, asked: &Question) {
+    for zone in [Name::root(), asked.name.clone()] {
+        read(answer, asked, &zone);
+    }
+}
+
 /// What an answer of a server of `zone` says.
 fn read(answer: &Message, asked: &Question, zone: &Name) -> Says {
     match answer.metadata.response_code {

@@ -1,0 +1,4 @@
+#![no_main]
+//! See the library.
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| holm_fuzz::packets(input));
