@@ -56,6 +56,7 @@ pub(crate) mod query;
 mod questions;
 mod recorded_changes;
 pub(crate) mod recorded_changes_types;
+mod results;
 mod search;
 mod serve;
 mod sites;
@@ -192,7 +193,6 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         probe_tests::apply_tests,
         probe_tests::check_tests,
         probe_tests::delete_test,
-        probe_tests::list_results,
         probe_tests::list_tests,
         probe_tests::put_test,
         probe_tests::run_test,
@@ -203,6 +203,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         query::live,
         query::query,
         query::tables,
+        results::list_results,
         sites::list_sites,
         sites::me,
         slos::apply_openslo,
@@ -328,7 +329,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
         .route("/v1/planes", get(planes::list_planes))
         .route("/v1/dns/trace", post(dns_trace::dns_trace))
         .route("/v1/tls/posture", get(tls_posture::posture))
-        .route("/v1/results", get(probe_tests::list_results))
+        .route("/v1/results", get(results::list_results))
         .route("/v1/results/latest", get(planes::latest_results))
         .route("/v1/rows", get(planes::rows))
         .route(

@@ -1,4 +1,4 @@
-//! `/v1/tests` and `/v1/results`: what is probed because somebody decided so, and what it came to.
+//! `/v1/tests`: what is probed because somebody decided so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use holm_active::{Member, Part, ProbeKind, Test, chosen};
+use holm_active::{Member, Part, Test, chosen};
 use holm_model::{Millis, Row, SiteId};
 use holm_policy::{Problem, Refused};
 use serde::Deserialize;
@@ -18,13 +18,10 @@ use super::params::{Given, When, clipped, moment, window, within};
 use super::planes::probe_result;
 use super::policy_file::{self, MAX_TOLD, only};
 use super::probe_tests_types::{
-    ResultsPage, TestCheck, TestDetail, TestList, TestProblem, TestRun, TestRunItem,
-    TestRunRequest, TestState, TestsApplied, TestsAppliedItem,
+    TestCheck, TestDetail, TestList, TestProblem, TestRun, TestRunItem, TestRunRequest, TestState,
+    TestsApplied, TestsAppliedItem,
 };
-use super::probe_tests_view::{
-    Statistics, ask, asked, between, others, quoted, statistics, test_view, window_ms,
-};
-use super::types::ProbeResult;
+use super::probe_tests_view::{Statistics, others, statistics, test_view, window_ms};
 use crate::daemon::{Applied, Caller, NodeState, Role, Tenant, TestError, author, host_of};
 
 const MAX_PAGE: usize = 1_000;
@@ -352,95 +349,6 @@ fn run_item(
         Err(error) => (None, Some(error)),
     };
     TestRunItem { site, node, result, error }
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ResultsQuery {
-    /// Only of this test.
-    test: Option<String>,
-    /// Only of these sites; may be given again.
-    #[serde(default)]
-    #[param(value_type = Vec<String>)]
-    site: Vec<SiteId>,
-    /// Only of this kind of probe: `dns`, `http`, `icmp`, `tcp` and so on.
-    #[param(value_type = Option<String>)]
-    probe: Option<ProbeKind>,
-    /// Only of this target.
-    target: Option<String>,
-    /// Only successes, or only failures.
-    success: Option<bool>,
-    /// From this moment on; an hour before `to` otherwise.
-    #[param(value_type = Option<String>)]
-    from: Option<When>,
-    /// Up to this moment; now otherwise.
-    #[param(value_type = Option<String>)]
-    to: Option<When>,
-    /// Most of them: 1 to 10,000; 100 otherwise.
-    limit: Option<usize>,
-}
-
-/// Results of probes of all sites, the latest first. Sites that do not answer in time are named.
-#[utoipa::path(
-    get, path = "/v1/results", tag = "tests", params(ResultsQuery),
-    responses((status = 200, body = ResultsPage), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
-)]
-pub(crate) async fn list_results(
-    State(state): State<Arc<NodeState>>,
-    caller: Caller,
-    Given(query): Given<ResultsQuery>,
-) -> Result<Json<ResultsPage>, ApiError> {
-    let limit = super::params::limit(query.limit, 100)?;
-    let to = moment("to", query.to)?.unwrap_or_else(Millis::now);
-    let from = match query.from {
-        Some(from) => window("from", from, to)?,
-        None => to - HOUR_MS,
-    };
-    let mut sql = format!(
-        "SELECT \"time\", site, probe, target, success, error, duration_ms, kind, test, server.address, network.type, \
-         peer.site FROM active_results WHERE {}",
-        between(from, to)
-    );
-    for (column, value) in [
-        ("test", query.test.as_deref()),
-        ("probe", query.probe.map(ProbeKind::as_str)),
-        ("target", query.target.as_deref()),
-    ] {
-        if let Some(value) = value {
-            sql.push_str(&format!(" AND {column} = {}", quoted(value)));
-        }
-    }
-    match query.success {
-        Some(true) => sql.push_str(" AND success"),
-        Some(false) => sql.push_str(" AND NOT success"),
-        None => {}
-    }
-    sql.push_str(&format!(" ORDER BY \"time\" DESC LIMIT {limit}"));
-    let sites = (!query.site.is_empty()).then_some(query.site);
-    let answer = ask(&state, &caller, sql, sites).await?;
-    let items: Vec<ProbeResult> = answer.rows.iter().filter_map(|row| result_of(row)).collect();
-    Ok(Json(ResultsPage { cut: items.len() >= limit, items, asked: asked(answer, from, to) }))
-}
-
-fn result_of(row: &[serde_json::Value]) -> Option<ProbeResult> {
-    let [at, site, probe, target, success, error, duration, rest @ ..] = row else { return None };
-    let names = ["kind", "test", "server.address", "network.type", "peer.site"];
-    let attributes = names
-        .into_iter()
-        .zip(rest)
-        .filter_map(|(name, value)| Some((name.to_owned(), value.as_str()?.to_owned())));
-    Some(ProbeResult {
-        site: site.as_str()?.parse().ok()?,
-        probe: probe.as_str()?.to_owned(),
-        target: target.as_str()?.to_owned(),
-        success: success.as_bool()?,
-        error: error.as_str().map(str::to_owned),
-        duration_ms: duration.as_f64(),
-        metrics: BTreeMap::new(),
-        attributes: attributes.collect(),
-        observed_at: super::types::Timestamp::parse(at.as_str()?)?,
-    })
 }
 
 fn problem(problem: &Problem) -> TestProblem {

@@ -70,6 +70,6 @@ pub(crate) use tenancy::acts::{id_of_making, id_of_revocation};
 pub(crate) use tenancy::{ENROLLED_FOR_MS, ErasureStanding, TenantStanding, TenantsFile, found};
 pub(crate) use tenant::Tenant;
 pub(crate) use tenants::Tenants;
-pub(crate) use throughput::{Direction, MAX_BYTES as MAX_THROUGHPUT_BYTES};
+pub(crate) use throughput::{Direction, MAX_BYTES as MAX_THROUGHPUT_BYTES, THROUGHPUT_PROBE};
 pub(crate) use up::{told_to_stop, up};
 pub(crate) use views::{Finding, ReachedWire, SIGNALS_TABLE, View, severity, subject_of, text_of};

@@ -19,6 +19,8 @@ use super::tenant::Tenant;
 
 /// The call of a run.
 pub(super) const THROUGHPUT_METHOD: &str = "throughput";
+/// How its results are told from those of probes, in the column `probe`.
+pub(crate) const THROUGHPUT_PROBE: &str = "throughput";
 /// Most bytes of one run, each way.
 pub(crate) const MAX_BYTES: u64 = 256 << 20;
 /// A run takes no longer, each way.
@@ -284,7 +286,7 @@ impl NodeState {
 
 fn row(site: &SiteId, direction: Direction, found: &Result<Throughput, String>) -> Row {
     let row = Row::new("active_results", Millis::now())
-        .with("probe", "throughput")
+        .with("probe", THROUGHPUT_PROBE)
         .with("target", site.as_str())
         .with("probed", site.as_str())
         .with("kind", "once")
