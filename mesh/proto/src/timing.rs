@@ -39,7 +39,7 @@ impl Default for Timing {
             sync_ms: 5_000,
             dial_min_ms: 500,
             dial_max_ms: 60_000,
-            graft_ms: 500,
+            graft_ms: 100,
         }
     }
 }

@@ -66,6 +66,8 @@ mod stream;
 mod structure;
 mod tenants;
 pub(crate) mod tenants_types;
+mod test_heat;
+pub(crate) mod test_heat_types;
 mod test_path;
 pub(crate) mod test_path_types;
 pub(crate) mod throughput;
@@ -198,6 +200,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; worker-src 'self' blob:; style
         probe_tests::run_test,
         probe_tests::run_unsaved,
         probe_tests::show_test,
+        test_heat::test_heat,
         test_path::test_path,
         query::export,
         query::live,
@@ -453,6 +456,7 @@ fn test_routes() -> Router<Arc<NodeState>> {
         )
         .route("/v1/tests/{name}/browser", get(browser::browser_run))
         .route("/v1/tests/{name}/browser/screenshot", get(browser::browser_screenshot))
+        .route("/v1/tests/{name}/heat", get(test_heat::test_heat))
         .route("/v1/tests/{name}/path", get(test_path::test_path))
         .route("/v1/tests/{name}/run", post(probe_tests::run_test))
 }

@@ -25,6 +25,7 @@ mod show;
 mod slo;
 mod tenant;
 mod test;
+mod test_heat;
 mod test_path;
 mod throughput;
 mod tls;

@@ -46,6 +46,8 @@ pub(crate) enum TestCommand {
         /// Its name.
         name: String,
     },
+    /// How long a test took, as a picture of time by latency, of all sites or of some.
+    Heat(super::test_heat::TestHeatArgs),
     /// The ways to a test's target, now or then, from every site that traces it, and how they changed.
     Path(super::test_path::TestPathArgs),
     /// Runs a test once, now: by its name, or what a file says without keeping it.
@@ -126,6 +128,7 @@ pub(super) async fn run(command: TestCommand) -> anyhow::Result<()> {
             println!("{}: taken away", clean(&name));
             Ok(())
         }
+        TestCommand::Heat(args) => super::test_heat::run(&args).await,
         TestCommand::Path(args) => super::test_path::run(&args).await,
         TestCommand::Run(args) => run_once(&args).await,
     }

@@ -107,6 +107,29 @@ fn a_test_that_is_made_at_one_site_runs_at_the_others_and_goes_on_without_its_ma
     let items = page["items"].as_array().expect("items");
     assert!(items.len() == 2 && items.iter().all(|item| item["site"] == "tokyo"), "{page}");
     assert_eq!(items[0]["attributes"]["test"], "shop", "{page}");
+    let heat = berlin.get("/v1/tests/shop/heat?columns=10&rows=4");
+    let columns = heat["columns"].as_array().expect("columns");
+    assert!(columns.len() <= 10 && heat["width_ms"].as_u64() >= Some(360_000), "{heat}");
+    let in_rows = |column: &Value| -> u64 {
+        column["rows"].as_array().expect("rows").iter().filter_map(Value::as_u64).sum()
+    };
+    let runs = heat["runs"].as_u64().expect("runs");
+    assert!(runs >= 4 && heat["failed"] == 0, "{heat}");
+    assert_eq!(columns.iter().map(in_rows).sum::<u64>(), runs, "every run is in a row: {heat}");
+    assert!(columns.iter().any(|column| column["runs"] == 0), "an hour ago nothing was measured");
+    let of_tokyo = berlin.get("/v1/tests/shop/heat?site=tokyo")["runs"].as_u64();
+    assert!(of_tokyo > Some(0) && of_tokyo < Some(runs), "{of_tokyo:?} of {runs}");
+    for (query, status, part) in [
+        ("shop/heat?columns=9", 400, "columns=9: it goes from 10 to 200"),
+        ("shop/heat?rows=41", 400, "rows=41: it goes from 4 to 40"),
+        ("shop/heat?from=2020-01-01T00:00:00Z", 400, "at most 30 days"),
+        ("nothing/heat", 404, "nothing"),
+    ] {
+        let answer = berlin.place.client().get(&format!("/v1/tests/{query}"));
+        assert!(answer.status == status && answer.body.contains(part), "{query}: {}", answer.body);
+    }
+    let drawn = tokyo.place.holm(&["test", "heat", "shop"]).succeeded();
+    assert!(drawn.contains("failed ┤") && drawn.contains("0 failed"), "{drawn}");
     let listed = tokyo.get("/v1/tests?window=1h&state=passing");
     assert_eq!(listed["items"][0]["definition"]["labels"]["team"], "net", "{listed}");
     let printed = tokyo.place.holm(&["test", "list", "--window", "1h"]).succeeded();

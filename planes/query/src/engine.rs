@@ -241,6 +241,8 @@ impl Engine {
         options.execution.time_zone = Some("+00:00".to_owned());
         // Addresses and counts shrink to a third: more fits into the same disk.
         options.execution.spill_compression = SpillCompression::Lz4Frame;
+        // The streams that are to come instead cannot spill groups yet.
+        options.execution.enable_migration_aggregate = false;
         options.execution.parquet.pushdown_filters = false;
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;

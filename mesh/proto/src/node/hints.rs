@@ -108,7 +108,8 @@ impl MeshNode {
                 self.send_hints(sends, store, out);
             }
             Control::Have(ids) => {
-                self.broadcast.have(peer, &ids, now.mono_ms, &mut self.counters);
+                let sends = self.broadcast.have(peer, &ids, now.mono_ms, &mut self.counters);
+                self.send_hints(sends, store, out);
             }
             Control::Leases(claims) => self.leases_came(peer, claims, now, store, out),
             Control::Ping { sequence, clock, .. } => {

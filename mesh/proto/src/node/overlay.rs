@@ -5,6 +5,10 @@
 //! this node's own choice and it closes no others, except when it has too many. Who is near is learned
 //! by looking: now and then a node that was never met is dialled, measured, and left again.
 
+mod tend;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::StdRng;
@@ -304,125 +308,6 @@ impl Overlay {
     }
 }
 
-impl MeshNode {
-    /// Chooses anew, once in a while.
-    pub(super) fn tend_overlay(&mut self, now: Now, out: &mut Vec<Action>) {
-        if now.mono_ms < self.overlay.next_ms {
-            return;
-        }
-        self.overlay.next_ms =
-            now.mono_ms.saturating_add(jittered(self.overlay.step_ms, &mut self.rng));
-        self.overlay.shunned.retain(|_, until_ms| *until_ms > now.mono_ms);
-        if self.membership.count_up() <= ALL {
-            self.overlay.near.clear();
-            self.overlay.wide.clear();
-            self.overlay.far_next.clear();
-            self.overlay.looking = None;
-            self.broadcast.set_near(false, BTreeSet::new());
-            let all: Vec<PeerKey> = self.links.keys().copied().collect();
-            all.into_iter().for_each(|peer| self.broadcast.settle(peer));
-            return;
-        }
-        let membership = &self.membership;
-        let up = |peer: &PeerKey| membership.known(*peer).is_some_and(|known| !known.down);
-        self.overlay.rtt_ms.retain(|peer, _| up(peer));
-        self.overlay.positions.retain(|peer, _| up(peer));
-        let rtt_ms = &self.overlay.rtt_ms;
-        let dialer = &self.dialer;
-        let reached =
-            |peer: &PeerKey| rtt_ms.contains_key(peer) && dialer.refusal_of(*peer).is_none();
-        let before = self.overlay.wide.len();
-        self.overlay.wide.retain(reached);
-        self.overlay.wide_settled &= self.overlay.wide.len() == before;
-        self.overlay.choose_near(self.membership.me().peer);
-        let links = self.links.keys().copied().collect();
-        self.overlay.choose_wide(links, now.mono_ms, &mut self.rng);
-        let near = self.links.keys().filter(|peer| self.overlay.is_near(**peer)).copied();
-        self.broadcast.set_near(self.overlay.is_alone(), near.collect());
-        self.choose_far();
-        self.look(now);
-        self.leave_some(now, out);
-    }
-
-    fn choose_far(&mut self) {
-        let (links, dialer) = (&self.links, &self.dialer);
-        let membership = &self.membership;
-        let up = |peer: PeerKey| membership.known(peer).is_some_and(|known| !known.down);
-        self.overlay.far_next.retain(|peer| {
-            !links.contains_key(peer) && up(*peer) && dialer.refusal_of(*peer).is_none()
-        });
-        let missing = FAR.saturating_sub(self.overlay.fars() + self.overlay.far_next.len());
-        for _ in 0..missing {
-            let overlay = &self.overlay;
-            let fits = |peer: PeerKey| {
-                !links.contains_key(&peer)
-                    && !overlay.shunned.contains_key(&peer)
-                    && !overlay.far_next.contains(&peer)
-            };
-            let Some(peer) = membership.random_up(&mut self.rng, fits) else { return };
-            self.overlay.far_next.insert(peer);
-        }
-    }
-
-    fn look(&mut self, now: Now) {
-        let refused = |peer: PeerKey| self.dialer.refusal_of(peer).is_some();
-        if self.overlay.looking.is_some_and(refused) {
-            self.overlay.looking = None;
-        }
-        if self.overlay.looking.is_some() || now.mono_ms < self.overlay.next_look_ms {
-            return;
-        }
-        let overlay = &self.overlay;
-        let fits =
-            |peer: PeerKey| !self.links.contains_key(&peer) && !overlay.rtt_ms.contains_key(&peer);
-        let found = self.membership.random_up(&mut self.rng, fits);
-        self.overlay.looking = found;
-        self.overlay.looks = self.overlay.looks.saturating_add(1);
-        let doublings = self.overlay.looks.saturating_sub(EAGER_LOOKS).min(16);
-        let pause_ms = (self.overlay.step_ms << doublings).min(LOOK_MAX_MS);
-        self.overlay.next_look_ms = now.mono_ms.saturating_add(jittered(pause_ms, &mut self.rng));
-    }
-
-    fn leave_some(&mut self, now: Now, out: &mut Vec<Action>) {
-        // With few connections nobody is left: the many others may be made up.
-        let spare = self.links.len().saturating_sub(FEW);
-        let mut surplus_far = self.overlay.fars().saturating_sub(FAR).min(spare);
-        let mut leave = Vec::new();
-        for (peer, mine) in &mut self.overlay.mine {
-            let near = self.overlay.near.contains(peer) || self.overlay.wide.contains(peer);
-            let age_ms = now.mono_ms.saturating_sub(mine.since_ms);
-            match mine.purpose {
-                Purpose::Look if near => {
-                    mine.purpose = Purpose::Near;
-                    self.broadcast.settle(*peer);
-                }
-                Purpose::Look if age_ms < LOOK_STANDS_MS => {}
-                Purpose::Look => leave.push(*peer),
-                Purpose::Near if near || age_ms < SETTLED_MS => {}
-                Purpose::Near => leave.push(*peer),
-                // A mesh that was small made more of these than a large one needs.
-                Purpose::Far if surplus_far > 0 && near => {
-                    mine.purpose = Purpose::Near;
-                    surplus_far -= 1;
-                }
-                Purpose::Far if surplus_far > 0 && age_ms >= SETTLED_MS && leave.is_empty() => {
-                    surplus_far -= 1;
-                    leave.push(*peer);
-                }
-                Purpose::Far => {}
-            }
-        }
-        let relays = if leave.is_empty() { BTreeSet::new() } else { self.relays_needed() };
-        for peer in leave.into_iter().filter(|peer| !relays.contains(peer)) {
-            self.leave_link(peer, "no longer needed", out);
-        }
-        let settled = |since_ms: &u64| now.mono_ms.saturating_sub(*since_ms) >= SETTLED_MS;
-        for (peer, _) in self.overlay.theirs.iter().filter(|(_, since_ms)| settled(since_ms)) {
-            self.broadcast.settle(*peer);
-        }
-    }
-}
-
 /// A number that orders peers differently for every node.
 fn tie(me: PeerKey, peer: PeerKey) -> u64 {
     let word = |key: PeerKey| key.0[2..10].iter().fold(0_u64, |sum, b| (sum << 8) | u64::from(*b));
@@ -450,76 +335,4 @@ pub(super) fn some_down(
     let mixed = (epoch ^ tie(rng_seed, rng_seed)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     from.0[2..10].copy_from_slice(&mixed.to_be_bytes());
     down.range(from..).chain(down.range(..from)).take(most).copied().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
-
-    use super::*;
-
-    fn key(first: u8) -> PeerKey {
-        let mut bytes = [first; 34];
-        bytes[..2].copy_from_slice(&[0x12, 0x20]);
-        PeerKey(bytes)
-    }
-
-    #[test]
-    fn all_that_are_down_have_their_turn() {
-        let down: BTreeSet<PeerKey> = (0..100).map(key).collect();
-        let mut seen = BTreeSet::new();
-        for epoch in 0..2_000 {
-            let some = some_down(&down, 4, epoch, key(7));
-            assert_eq!(some.len(), 4);
-            seen.extend(some);
-        }
-        assert_eq!(seen.len(), 100);
-        assert_eq!(some_down(&down, 200, 0, key(7)).len(), 100);
-    }
-
-    #[test]
-    fn what_is_near_stays_so_at_the_edge_of_its_ring() {
-        let mut overlay = Overlay::new(&Timing::default());
-        let mut rng = StdRng::seed_from_u64(1);
-        let rtts = [1, 1, 1, 8, 8, 8, 9, 50, 50, 51, 56, 99, 100, 104, 175, 179, 180];
-        for (rtt_ms, first) in rtts.into_iter().zip(1..) {
-            overlay.measured(key(first), rtt_ms, None, &mut rng);
-        }
-        overlay.choose_near(key(0));
-        let chosen = overlay.near.clone();
-        assert_eq!(chosen.len(), RINGS.iter().map(|(_, count)| count).sum::<usize>());
-        for _ in 0..4 {
-            overlay.choose_near(key(0));
-            assert_eq!(overlay.near, chosen);
-        }
-    }
-
-    #[test]
-    fn some_of_those_near_an_origin_speak_for_it_and_nobody_else_does() {
-        let mut overlay = Overlay::new(&Timing::default());
-        let mut rng = StdRng::seed_from_u64(2);
-        for n in 1..=40 {
-            overlay.measured(key(n), if n <= 32 { 1 } else { 40 }, None, &mut rng);
-        }
-        let mut spoke = 0;
-        for number in 0..1_000_u64 {
-            let mut id = HintId([0; 16]);
-            id.0[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-            spoke += usize::from(overlay.speaks_for(key(1), key(0), &id));
-            assert!(!overlay.speaks_for(key(35), key(0), &id), "it is far");
-            assert!(!overlay.speaks_for(key(99), key(0), &id), "nobody knows where it is");
-        }
-        // One of 32 / SPEAKERS.
-        assert!((150..350).contains(&spoke), "{spoke} of 1,000");
-    }
-
-    #[test]
-    fn a_connection_that_the_other_closes_is_not_wanted_again_at_once() {
-        let mut overlay = Overlay::new(&Timing::default());
-        overlay.near.insert(key(1));
-        assert!(overlay.connected(key(1), true, false, 0), "near is to be counted on");
-        assert!(!overlay.connected(key(2), true, false, 0), "a look is not");
-        overlay.disconnected(key(1), false, 5);
-        assert_eq!(overlay.wanted().count(), 0);
-    }
 }

@@ -14,4 +14,5 @@ mod growing;
 mod lists;
 mod moments;
 mod orders_and_windows;
+mod spilling;
 mod usual_questions;
