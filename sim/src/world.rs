@@ -197,7 +197,7 @@ impl World {
         let mut sums = BTreeMap::new();
         for (_, site) in self.honest() {
             for (name, count) in site.node.counters().all() {
-                *sums.entry(*name).or_default() += count;
+                *sums.entry(name).or_default() += count;
             }
         }
         sums

@@ -40,6 +40,33 @@ for (const theme of THEMES) {
       await expect(page.getByRole("table", { name: "Tests", exact: true }).getByText(name)).toHaveCount(0);
     });
 
+    test("how long a test took is a picture that is walked by keys", async ({ page }) => {
+      await open(page, node.origin, "/tests", "Tests & paths");
+      const name = `heat-${theme}`;
+      await page.getByRole("region", { name: "Tests", exact: true }).getByRole("button", { name: "New test" }).click();
+      const form = page.getByRole("region", { name: "New test" });
+      // A node's own listener: it answers at once, and the demo's operator opened its address.
+      const target = new URL(node.origin);
+      await form.getByLabel("The test, as YAML or JSON").fill(`kind: Test\nname: ${name}\nprobe: tcp\ntarget: ${target.hostname}\nport: ${target.port}\ninterval: 1s\nsites: { names: [${node.site}] }\n`);
+      await form.getByRole("button", { name: "Create" }).click();
+      const heat = page.getByRole("region", { name: `How long ${name} took` });
+      const picture = heat.getByRole("img");
+      await expect(picture).toBeVisible({ timeout: 60_000 });
+      await picture.focus();
+      await page.keyboard.press("End");
+      await expect(heat.getByRole("status", { name: "The field that is shown" })).toContainText(/failed: \d+ of \d+ runs?/);
+      await page.keyboard.press("Home");
+      await expect(heat.getByRole("status", { name: "The field that is shown" })).toContainText("not measured");
+      await heat.getByText("As a table").click();
+      await expect(heat.getByRole("table", { name: `How long ${name} took` })).toBeVisible();
+      await page.getByRole("region", { name: `Test ${name}` }).getByRole("combobox").first().selectOption("6");
+      await expect(page).toHaveURL(/window=(%22)?6h/);
+      await expectAccessible(page);
+      await screenshot(page, "tests-heat", theme);
+      await page.getByRole("button", { name: "Delete…" }).click();
+      await page.getByRole("button", { name: "Take it away" }).click();
+    });
+
     test("the ways to a test's host are drawn, hop by hop, now and then", async ({ page }) => {
       // The first traces come within a quarter of a minute, more on a busy machine.
       test.setTimeout(300_000);

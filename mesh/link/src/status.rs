@@ -194,7 +194,7 @@ pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
         Err(stuck) => (Known::default(), Some(stuck)),
     };
     let Known { members, advertised, seeds, leases, conflicts, clock_warnings, counters } = known;
-    let mut all = counters.all().clone();
+    let mut all = counters.all();
     for (name, count) in shared.counters().all() {
         *all.entry(name).or_default() += count;
     }

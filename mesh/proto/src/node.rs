@@ -371,7 +371,7 @@ impl MeshNode {
     pub fn counters(&self) -> Counters {
         let mut all = self.counters.clone();
         for (name, count) in self.membership.counters.all() {
-            all.add(name, *count);
+            all.add(name, count);
         }
         all
     }

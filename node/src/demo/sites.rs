@@ -135,6 +135,9 @@ impl Mesh {
         let mut command = self.network.command(site, &self.program);
         clear_settings(&mut command);
         let observed = serde_json::to_string(&self.network.observed_addresses(site))?;
+        // Tests that somebody makes may reach the sites' own consoles.
+        let consoles = (0..SITES.len()).map(|site| self.network.console(site).ip().to_string());
+        let opened = serde_json::to_string(&consoles.collect::<Vec<_>>())?;
         command
             .args(["up", "--stop-with-stdin", "--dir"])
             .arg(self.dir(site))
@@ -146,6 +149,7 @@ impl Mesh {
             .env("HOLM_MESH_STALE_AFTER", "4s")
             .env("HOLM_MESH_UNREACHABLE_AFTER", "8s")
             .env("HOLM_PLANES_HOST_ADDRESSES", observed)
+            .env("HOLM_PLANES_ACTIVE_ALLOW", opened)
             .env("HOLM_PLANES_ACTIVE_INTERVAL", "2s");
         let log = self.folder.join(format!("{}.log", SITES[site]));
         self.nodes.push(Process::start(SITES[site], command, &log)?);

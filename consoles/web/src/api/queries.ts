@@ -51,6 +51,9 @@ export const MOST_RESULTS = 2_000;
 /** Results of a test; asked for again while they are looked at, as each site has its own. */
 export const useTestResults = (name: string, hours: number) =>
   useQuery({ queryKey: ["test-results", name, hours], queryFn: ({ signal }) => api.testResults({ test: name, ...lastHours(hours), limit: MOST_RESULTS }, signal), placeholderData: keepPreviousData, refetchInterval: 15_000, refetchIntervalInBackground: false });
+/** How many of its runs took how long: every site is asked, or those. */
+export const useTestHeat = (name: string, hours: number, sites: readonly string[]) =>
+  useQuery({ queryKey: ["test-heat", name, hours, sites.join(",")], queryFn: ({ signal }) => api.testHeat(name, lastHours(hours), sites, signal), placeholderData: keepPreviousData, refetchInterval: 30_000, refetchIntervalInBackground: false });
 /** The ways to a test's target at a moment, or now: every site is asked, and asked again while it is now. */
 export const useTestPath = (name: string, at: string | undefined) =>
   useQuery({ queryKey: ["test-path", name, at ?? "live"], queryFn: ({ signal }) => api.testPath(name, aroundMoment(at), signal), placeholderData: keepPreviousData, refetchInterval: at ? false : 30_000, refetchIntervalInBackground: false });

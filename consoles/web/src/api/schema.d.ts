@@ -1346,6 +1346,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tests/{name}/heat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How long a test took, as a picture of time by latency: for every stretch of the window how many runs failed and how
+         *     many took how long. Every site that holds the tenant is asked; those that do not answer are named.
+         */
+        get: operations["test_heat"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tests/{name}/path": {
         parameters: {
             query?: never;
@@ -5067,6 +5087,47 @@ export interface components {
             /** @description Who else looks at the same host, by other tests, and how it stands there. */
             others: components["schemas"]["TestOther"][];
             test: components["schemas"]["TestView"];
+        };
+        /** @description How many runs of a test took how long, by time. */
+        TestHeat: {
+            asked: components["schemas"]["TestAsked"];
+            /** @description Every column of the window, the oldest first. One without runs was not measured. */
+            columns: components["schemas"]["TestHeatColumn"][];
+            /**
+             * @description The edges of the rows, in ms, rising by the same factor: row `n` holds what took at least `edges_ms[n]` and less
+             *     than `edges_ms[n + 1]`. Empty if nothing answered.
+             */
+            edges_ms: number[];
+            /**
+             * Format: int64
+             * @description Of those, runs that failed.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Runs in the window.
+             */
+            runs: number;
+            test: string;
+            /**
+             * Format: int64
+             * @description How long a column is, in ms: a whole number of seconds, and never shorter than the test's interval.
+             */
+            width_ms: number;
+        };
+        /** @description One stretch of time. */
+        TestHeatColumn: {
+            /** @description When it begins: a multiple of the width since 1970. */
+            at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Runs that failed. They are in no row: a time-out is not a latency.
+             */
+            failed: number;
+            /** @description Runs that succeeded, by row; what told no duration is in none. */
+            rows: number[];
+            /** Format: int64 */
+            runs: number;
         };
         /** @description A hop. */
         TestHop: {
@@ -9074,7 +9135,7 @@ export interface operations {
                 test?: string;
                 /** @description Only of these sites; may be given again. */
                 site?: string[];
-                /** @description Only of this kind of probe: `dns`, `http`, `icmp`, `tcp` and so on. */
+                /** @description Only of this kind of probe: `dns`, `http`, `icmp`, `tcp` and so on, and `throughput` of runs between sites. */
                 probe?: string;
                 /** @description Only of this target. */
                 target?: string;
@@ -10173,6 +10234,72 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    test_heat: {
+        parameters: {
+            query?: {
+                /** @description From this moment on; an hour before `to` otherwise, and at most 30 days. */
+                from?: string;
+                /** @description Up to this moment; now otherwise. */
+                to?: string;
+                /** @description Only of these sites; may be given again. */
+                site?: string[];
+                /** @description Most columns: 10 to 200; 60 otherwise. */
+                columns?: number;
+                /** @description Most rows: 4 to 40; 24 otherwise. */
+                rows?: number;
+            };
+            header?: never;
+            path: {
+                /** @description its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestHeat"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -119,6 +119,7 @@ export type ProbeTest = TestList["items"][number];
 export type ProbeTestSite = ProbeTest["sites"][number];
 export type TestDetail = Answer<"/v1/tests/{name}">;
 export type TestPath = Answer<"/v1/tests/{name}/path">;
+export type TestHeat = Answer<"/v1/tests/{name}/heat">;
 export type TestWays = TestPath["ways"][number];
 export type TestHop = TestWays["hops"][number];
 export type TestInterface = TestHop["interfaces"][number];

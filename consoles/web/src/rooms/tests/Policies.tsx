@@ -12,14 +12,13 @@ import { ExportMenu, Table, type Column } from "../../parts/table";
 import { hoursText, problemsIn, yaml } from "../alerts/alerts";
 import { TextArea } from "../alerts/Editor";
 import "../alerts/alerts.css";
+import { Heat } from "./Heat";
 import { Visit } from "./Visit";
 import { Ways } from "./Ways";
-import { history, NEW_TEST, newTest, PART_WORDS, PROBE_KINDS, ratioText, sitesText, TEST_FIELDS, TEST_LOOKS, TEST_ORDER } from "./policies";
+import { history, HOURS, hoursOf, NEW_TEST, newTest, PART_WORDS, PROBE_KINDS, ratioText, sitesText, TEST_FIELDS, TEST_LOOKS, TEST_ORDER } from "./policies";
 
 /** How long after the last key a text is looked at, in milliseconds. */
 const CHECK_AFTER_MS = 350;
-/** How far back results are looked at, in hours. */
-const HOURS = [1, 6, 24, 168] as const;
 const [WIDE, TALL] = [720, 120];
 
 const COLUMNS: readonly Column<ProbeTest>[] = [
@@ -62,7 +61,8 @@ export function Policies() {
 }
 
 function One({ name, onClose, onSaved }: { name: string; onClose: () => void; onSaved: (name: string | undefined) => void }) {
-  const [hours, setHours] = useState<number>(1);
+  const go = useSetUrl();
+  const hours = hoursOf(useUrl().window);
   const found = useTest(name, hours);
   const detail = found.data;
   return (
@@ -72,9 +72,10 @@ function One({ name, onClose, onSaved }: { name: string; onClose: () => void; on
       {detail && (
         <div className="alert-one">
           <Facts detail={detail} />
-          <label>over the last <select className="alert-ask" value={hours} onChange={(event) => setHours(Number(event.target.value))}>{HOURS.map((each) => <option key={each} value={each}>{hoursText(each)}</option>)}</select></label>
+          <label>over the last <select className="alert-ask" value={hours} onChange={(event) => go({ window: `${event.target.value}h` })}>{HOURS.map((each) => <option key={each} value={each}>{hoursText(each)}</option>)}</select></label>
           <Sites detail={detail} />
           <Chart name={name} hours={hours} />
+          <Heat name={name} hours={hours} />
           {detail.test.probe === "browser" && <Visit name={name} />}
           <Ways name={name} />
           <Others detail={detail} />

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import type { PairCell, ProbeResult } from "../../api/types";
 import { yaml } from "../alerts/alerts";
-import { cellsOf, history, NEW_TEST, PAIRS_MOST, pairAll, pairSites, pairText, ratioText, sitesText, TEST_FIELDS, TEST_LOOKS, TEST_ORDER } from "./policies";
+import { cellsOf, history, hoursOf, NEW_TEST, PAIRS_MOST, pairAll, pairSites, pairText, ratioText, sitesText, TEST_FIELDS, TEST_LOOKS, TEST_ORDER } from "./policies";
 
 const cell = (from: string, to: string, more: Partial<PairCell> = {}): PairCell => ({ from, to, state: "ok", probe: "icmp", probes: 60, loss: 0, rtt_p50_ms: 12, rtt_p95_ms: 20, jitter_ms: 1, one_way_ms: 6, one_way_error_ms: 2, last_seen: null, measured_at: null, ...more });
 const result = (site: string, at: string, ms: number | null, kind = "test"): ProbeResult => ({ site, probe: "http", target: "x", success: ms !== null, error: ms === null ? "no answer" : null, duration_ms: ms, metrics: {}, attributes: { kind }, observed_at: at });
@@ -54,4 +54,8 @@ describe("history", () => {
     expect(picture.failures).toEqual([{ x: 60, site: "a" }]);
     expect(history({ items: [] }, 0, 1, 100, 50).lines).toEqual([]);
   });
+});
+
+it("reads how far back from the URL", () => {
+  expect(["6h", "24h", "1d", "7d", "168h", "5h", undefined].map(hoursOf)).toEqual([6, 24, 24, 168, 168, 1, 1]);
 });

@@ -225,3 +225,13 @@ export function history(page: Pick<ResultsPage, "items">, fromMs: number, toMs: 
   }));
   return { lines, failures, most };
 }
+
+/** How far back results are looked at, in hours. */
+export const HOURS = [1, 6, 24, 168] as const;
+
+/** The same as the URL says it: `6h`, `7d`; an hour for what is not among them. */
+export function hoursOf(window: string | undefined): number {
+  const [, number, unit] = /^(\d+)([hd])$/.exec(window ?? "") ?? [];
+  const hours = Number(number) * (unit === "d" ? 24 : 1);
+  return HOURS.find((each) => each === hours) ?? HOURS[0];
+}
