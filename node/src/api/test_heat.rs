@@ -89,8 +89,9 @@ pub(crate) async fn test_heat(
     }
     let tenant = state.tenant(&caller)?;
     let policy = find(&tenant, &name)?;
-    let interval = policy.test.as_ref().map_or(0, |test| test.interval.as_millis());
-    let width_ms = width((from, to), columns, u64::try_from(interval).unwrap_or(DAY_MS));
+    // A run begins up to the jitter late: one in each interval and a jitter is sure.
+    let turn = policy.test.as_ref().map_or(0, |test| (test.interval + test.jitter).as_millis());
+    let width_ms = width((from, to), columns, u64::try_from(turn).unwrap_or(DAY_MS));
     let sites = (!query.site.is_empty()).then_some(query.site);
 
     // What the guard refused says nothing of the target.
@@ -130,10 +131,10 @@ fn between_bounds(
 }
 
 /// How long a column is: the shortest of those that people know with which the window has at most so many, and in which
-/// the test has its turn once.
-fn width((from, to): (Millis, Millis), columns: usize, interval_ms: u64) -> u64 {
+/// the test has its turn once, jitter included.
+fn width((from, to): (Millis, Millis), columns: usize, turn_ms: u64) -> u64 {
     let fits = |width_ms: &u64| {
-        *width_ms >= interval_ms && to.0 / width_ms - from.0 / width_ms < columns as u64
+        *width_ms >= turn_ms && to.0 / width_ms - from.0 / width_ms < columns as u64
     };
     let known = WIDTHS_S.iter().map(|s| s * 1_000);
     let mut all = known.chain((2..=31).map(|days| days * DAY_MS));

@@ -10,7 +10,8 @@ api_type!(
     /// How many runs of a test took how long, by time.
     TestHeat {
         test: String,
-        /// How long a column is, in ms: a whole number of seconds, and never shorter than the test's interval.
+        /// How long a column is, in ms: a whole number of seconds, and never shorter than the test's interval and jitter
+        /// together.
         width_ms: u64,
         /// The edges of the rows, in ms, rising by the same factor: row `n` holds what took at least `edges_ms[n]` and less
         /// than `edges_ms[n + 1]`. Empty if nothing answered.

@@ -64,7 +64,8 @@ fn text(found: &TestHeat) -> String {
     let mut text = String::new();
     let name = clean(&found.test);
     if found.runs == 0 {
-        let _ = writeln!(text, "no run of {name} in this time: see holm test show {name}");
+        let of = if found.asked.complete { "" } else { " at the sites that answered" };
+        let _ = writeln!(text, "no run of {name} in this time{of}: see holm test show {name}");
         return text;
     }
     let line = |text: &mut String, label: &str, of: &dyn Fn(&TestHeatColumn) -> char| {

@@ -5111,7 +5111,8 @@ export interface components {
             test: string;
             /**
              * Format: int64
-             * @description How long a column is, in ms: a whole number of seconds, and never shorter than the test's interval.
+             * @description How long a column is, in ms: a whole number of seconds, and never shorter than the test's interval and jitter
+             *     together.
              */
             width_ms: number;
         };

@@ -27,8 +27,8 @@ export function Heat({ name, hours }: { name: string; hours: number }) {
   return (
     <div className="heat" role="region" aria-label={`How long ${name} took`}>
       {missing.length > 0 && <p className="notice tone-warn-soft" role="note">Not in the picture: {missing.map((site) => `${site.site} (${site.error ?? "late"})`).join(", ")}</p>}
-      {heat.runs === 0 ? <Nothing title="Not measured">No run of {name} in this time{sites.length > 0 && ` at ${sites.join(", ")}`}.</Nothing> : <Picture heat={heat} sites={sites} />}
-      <SameBy path={`/v1/tests/${name}/heat?from=${heat.asked.from}&to=${heat.asked.to}${sites.map((site) => `&site=${site}`).join("")}`} cli={`holm test heat ${name} --from ${heat.asked.from}${sites.map((site) => ` --site ${site}`).join("")}`} />
+      {heat.runs === 0 ? <Nothing title="Not measured">No run of {name} in this time{sites.length > 0 && ` at ${sites.join(", ")}`}{missing.length > 0 && ", of the sites that answered"}.</Nothing> : <Picture heat={heat} sites={sites} />}
+      <SameBy path={`/v1/tests/${name}/heat?from=${heat.asked.from}&to=${heat.asked.to}${sites.map((site) => `&site=${site}`).join("")}`} cli={`holm test heat ${name} --from ${heat.asked.from} --to ${heat.asked.to}${sites.map((site) => ` --site ${site}`).join("")}`} />
     </div>
   );
 }
@@ -51,8 +51,9 @@ function Picture({ heat, sites }: { heat: TestHeat; sites: readonly string[] }) 
     const row = down < top ? FAILED : Math.floor((TALL - FOOT - down) / height);
     setField(column < 0 || column >= heat.columns.length || row >= rows || row < FAILED ? null : { column, row });
   };
+  const latest = { column: heat.columns.length - 1, row: FAILED };
   const press = (event: KeyboardEvent) => {
-    const next = moved(heat, shown ?? { column: heat.columns.length - 1, row: FAILED }, event.key);
+    const next = moved(heat, shown ?? latest, event.key);
     if (!next) return;
     event.preventDefault();
     setField(next);
@@ -60,7 +61,7 @@ function Picture({ heat, sites }: { heat: TestHeat; sites: readonly string[] }) 
   return (
     <figure>
       <figcaption>{said} <span className="faint"><Time iso={heat.asked.from} /> to <Time iso={heat.asked.to} />, {span(heat.width_ms)} a column; {sites.length > 0 ? sites.join(", ") : "all sites"}. The darker, the more of a column&rsquo;s runs; hatched: not measured.</span></figcaption>
-      <svg viewBox={`0 0 ${WIDE} ${TALL}`} role="img" aria-label={`${said}; arrow keys tell each field`} tabIndex={0} onKeyDown={press} onPointerMove={point} onPointerLeave={() => setField(null)}>
+      <svg viewBox={`0 0 ${WIDE} ${TALL}`} role="img" aria-label={`${said}; arrow keys tell each field`} tabIndex={0} onFocus={() => setField((held) => held ?? latest)} onKeyDown={press} onPointerMove={point} onPointerLeave={() => setField(null)}>
         <defs><pattern id="heat-none" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><line x1="0" x2="0" y1="0" y2="6" className="heat-hatch" /></pattern></defs>
         {heat.columns.map((column, n) => column.runs === 0 && <rect key={column.at} x={x(n)} y={0} width={width} height={TALL - FOOT} fill="url(#heat-none)" />)}
         {fields(heat).map((each) => <rect key={`${each.column} ${each.row}`} className={each.row === FAILED ? `heat-failed heat-${each.tone}` : `heat-took heat-${each.tone}`} x={x(each.column)} y={y(each.row)} width={Math.max(width - 0.5, 0.5)} height={each.row === FAILED ? FAILED_TALL : Math.max(height - 0.5, 0.5)} />)}
