@@ -5,6 +5,8 @@ CARGO ?= cargo
 WEB := consoles/web
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOLM := $(TARGET)/debug/holm
+# What tests said, where nextest runs them.
+TOLD := $(TARGET)/nextest/default/junit.xml
 # Browser tests need Debian's Chromium; elsewhere name another with HOLM_CHROMIUM.
 export HOLM_CHROMIUM ?= /usr/bin/chromium
 
@@ -54,8 +56,11 @@ test-web: prerequisites $(WEB)/node_modules/.package-lock.json
 	cd $(WEB) && npm test --silent
 
 test-rust: build
+	@rm -f $(TOLD)
 	if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --locked --workspace; \
 	else $(CARGO) test --locked --workspace; fi
+	@told=$(TOLD); [ ! -f $$told ] || { echo "Tests that did nothing here, and why:"; \
+	grep -oh 'skipped[: ][^<]*' $$told | sort | uniq -c | grep . || echo "  none"; }
 	$(HOLM) demo --check
 	$(HOLM) demo --check --no-namespaces
 

@@ -72,6 +72,11 @@ impl Layout {
         self.0.join("root")
     }
 
+    /// The nodes of the mesh that this one knew last.
+    pub(crate) fn known_nodes(&self) -> PathBuf {
+        self.0.join("known-nodes.json")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.0.join("run").join("lock")
     }

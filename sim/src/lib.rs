@@ -10,6 +10,7 @@
 //! messages with the latency of the anchor's model ([`geo`]); disks lose what was not synced
 //! ([`store`]); faults come from a script ([`plan`]); [`run()`] judges at the end.
 
+mod base;
 mod chance;
 mod clocks;
 pub mod geo;
@@ -27,6 +28,7 @@ mod world;
 
 pub mod bench;
 
+pub use base::{Base, MAX_BASE_BYTES};
 pub use idle::idle_round_bytes;
 pub use run::{Outcome, lost_writes, median, p99_ms, run, run_plan};
 pub use scenario::{MAX_HOURS, MAX_SITES, Params, SCENARIOS, Scenario, ScenarioError};

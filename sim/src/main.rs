@@ -1,9 +1,15 @@
 //! `holm-sim`: runs scenarios, looks for seeds that fail, measures.
 
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use holm_sim::{Outcome, Params, SCENARIOS, Scenario, bench, run};
+use holm_sim::{Base, MAX_BASE_BYTES, Outcome, Params, SCENARIOS, Scenario, bench, run};
+
+/// A run makes and drops millions of small messages a second (ADR 32).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The mesh in virtual time: same seed, same run.
 #[derive(Parser)]
@@ -41,6 +47,12 @@ enum Command {
         /// Seeds of each scenario, from 1 on.
         #[arg(long, default_value_t = 3)]
         seeds: u64,
+        /// Print what this base had beside what the runs gave, and the difference; never fails the run.
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+        /// Write what the runs gave as a base.
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
     },
     /// Run one scenario for many seeds, and name those that fail.
     Seeds {
@@ -86,8 +98,12 @@ fn main() -> ExitCode {
         Command::Bench { only } => bench::all(only.as_deref()),
         Command::List => list(),
         Command::Run { scenario, numbers, seed, json } => one(&scenario, &numbers.with(seed), json),
-        Command::Seeds { from, to, scenario, numbers } => seeds(&scenario, &numbers, from, to),
-        Command::Short { seeds } => short(seeds),
+        Command::Seeds { from, to, scenario, numbers } => {
+            seeds(&scenario, &numbers, from, to, &mut Base::default())
+        }
+        Command::Short { seeds, against, write } => {
+            short(seeds, against.as_deref(), write.as_deref())
+        }
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -127,7 +143,7 @@ fn one(name: &str, params: &Params, json: bool) -> Done {
     Ok(outcome.problems.is_empty())
 }
 
-fn seeds(name: &str, numbers: &Numbers, from: u64, to: u64) -> Done {
+fn seeds(name: &str, numbers: &Numbers, from: u64, to: u64, given: &mut Base) -> Done {
     let scenario = Scenario::named(name).map_err(|error| error.to_string())?;
     if to < from {
         return Err(format!("no seeds from {from} to {to}: --to must not be below --from"));
@@ -135,6 +151,7 @@ fn seeds(name: &str, numbers: &Numbers, from: u64, to: u64) -> Done {
     let mut failed = Vec::new();
     for seed in from..=to {
         let outcome = run(scenario, &numbers.with(seed)).map_err(|error| error.to_string())?;
+        given.add(name, seed, &outcome);
         for problem in &outcome.problems {
             println!("{name} seed {seed}: {problem}");
         }
@@ -150,14 +167,31 @@ fn seeds(name: &str, numbers: &Numbers, from: u64, to: u64) -> Done {
     Ok(failed.is_empty())
 }
 
-fn short(seeds: u64) -> Done {
-    let mut held = true;
+fn short(seeds: u64, against: Option<&Path>, write: Option<&Path>) -> Done {
+    // Before the runs, which take a while.
+    let before = against.map(read_base).transpose()?;
+    let (mut held, mut given) = (true, Base::default());
     for scenario in SCENARIOS {
         let sites = Some(scenario.sites.min(SHORT_SITES));
         let numbers = Numbers { sites, crash: None, hours: Some(SHORT_HOURS), slowest: 0 };
-        held &= self::seeds(scenario.name, &numbers, 1, seeds)?;
+        held &= self::seeds(scenario.name, &numbers, 1, seeds, &mut given)?;
+    }
+    if let Some(before) = before {
+        print!("{}", before.table(&given));
+    }
+    if let Some(path) = write {
+        std::fs::write(path, given.text())
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     Ok(held)
+}
+
+fn read_base(path: &Path) -> Result<Base, String> {
+    let told = |error: String| format!("cannot read the base {}: {error}", path.display());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| told(error.to_string()))?;
+    file.take(MAX_BASE_BYTES).read_to_string(&mut text).map_err(|error| told(error.to_string()))?;
+    Base::parse(&text).map_err(told)
 }
 
 fn tell(outcome: &Outcome) {

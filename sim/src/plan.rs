@@ -65,6 +65,26 @@ pub enum Load {
     },
 }
 
+/// How a world is broken on purpose, to see whether a checker speaks. No scenario is, and the command
+/// line cannot ask for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// Stores present elements that were withdrawn.
+    Resurrection,
+    /// Connected outsiders are sent each hint of the closed tenant.
+    ToldHint,
+    /// Outsiders' stores have documents of the closed tenant.
+    StrayDocument,
+    /// A map of the first site grows by one each time that sizes are looked at, beyond its bound.
+    GrowingMap,
+    /// The first site accounts for more bytes than any may.
+    Memory,
+    /// The first site signs leases that are ahead of what it holds.
+    UntrueLease,
+    /// There is a tenant that nobody granted.
+    StrayTenant,
+}
+
 /// A whole run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -100,6 +120,8 @@ pub struct Plan {
     pub slowest: usize,
     /// Whether nodes hold leases, each second as the real node does.
     pub leases: bool,
+    /// How it is broken on purpose; `None`: it is not.
+    pub broken: Option<Broken>,
 }
 
 impl Plan {
@@ -122,6 +144,7 @@ impl Plan {
             drift_ppm: 50,
             slowest: 0,
             leases: true,
+            broken: None,
         }
     }
 }

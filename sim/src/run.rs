@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::clocks::ClockWatch;
 use crate::keys::site_of;
-use crate::plan::Plan;
+use crate::plan::{Broken, Plan};
 use crate::scenario::{Params, Scenario, ScenarioError};
 use crate::store::Hash;
 use crate::watch::percentile_ms;
@@ -153,6 +153,7 @@ fn pass(world: &mut World, end_us: u64, sizes: &mut Sizes) {
 #[derive(Debug, Default)]
 struct Sizes {
     most_bytes: u64,
+    looks: usize,
     most: std::collections::BTreeMap<&'static str, (usize, usize)>,
     clocks: ClockWatch,
 }
@@ -160,8 +161,14 @@ struct Sizes {
 impl Sizes {
     fn look(&mut self, world: &World) {
         self.clocks.look(world);
-        for (_, site) in world.honest() {
-            let footprint = site.node.footprint();
+        self.looks += 1;
+        for (index, site) in world.honest() {
+            let mut footprint = site.node.footprint();
+            match world.plan.broken.filter(|_| index == 0) {
+                Some(Broken::GrowingMap) => footprint.parts.push(("growing", self.looks, 3)),
+                Some(Broken::Memory) => footprint.bytes += most_bytes(world.sites.len()),
+                _ => {}
+            }
             self.most_bytes = self.most_bytes.max(footprint.bytes);
             for (name, length, bound) in footprint.parts {
                 let most = self.most.entry(name).or_insert((0, bound));

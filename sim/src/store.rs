@@ -86,13 +86,15 @@ pub struct SimStore {
     site: SiteId,
     grants: Arc<Grants>,
     sync_us: u64,
+    /// Broken on purpose: withdrawals count for nothing.
+    pub(crate) resurrects: bool,
     state: Mutex<State>,
 }
 
 impl SimStore {
     /// An empty store whose disk needs `sync_us` for what is written.
     pub fn new(site: SiteId, grants: Arc<Grants>, sync_us: u64) -> Self {
-        Self { site, grants, sync_us, state: Mutex::default() }
+        Self { site, grants, sync_us, resurrects: false, state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -162,7 +164,7 @@ impl SimStore {
         };
         let open = document.changes.iter().filter(|(_, c)| matches!(c.word, Word::Open(_)));
         let mut open: BTreeSet<Hash> = open.map(|(hash, _)| *hash).collect();
-        for change in document.changes.values() {
+        for change in document.changes.values().filter(|_| !self.resurrects) {
             if let Word::Withdraw(hash) = &change.word {
                 open.remove(hash);
             }

@@ -16,7 +16,7 @@ use crate::chance::Chance;
 use crate::clocks::RawClock;
 use crate::geo::Globe;
 use crate::keys::{SimKeys, node_name};
-use crate::plan::{Act, Plan};
+use crate::plan::{Act, Broken, Plan};
 use crate::queue::Queue;
 use crate::store::{Grants, Hash, SimStore};
 use crate::watch::Watch;
@@ -117,6 +117,10 @@ impl World {
         if let Some(closed) = &closed {
             let inside = (0..plan.sites).filter(|site| !plan.outsiders.contains(site));
             grants.close(closed.clone(), inside.map(site_id).collect());
+        }
+        if plan.broken == Some(Broken::StrayTenant) {
+            grants.open(named_tenant("stray"));
+            grants.open(named_tenant("stray-too"));
         }
         let mortal = mortals(&plan);
         let mut world = Self {
@@ -300,7 +304,9 @@ impl World {
         let wall = (WALL_MS + self.now_us / 1_000).saturating_add_signed(self.sites[node].ahead_ms);
         let tenant = self.tenant.clone();
         self.sites[node].held = self.sites[node].held.max(Millis(wall));
-        self.feed(node, Event::LeaseHeld { tenant, as_of: Millis(wall) });
+        let untrue = node == 0 && self.plan.broken == Some(Broken::UntrueLease);
+        let as_of = Millis(wall + if untrue { LEASE_US / 100 } else { 0 });
+        self.feed(node, Event::LeaseHeld { tenant, as_of });
         self.after(LEASE_US, Due::Lease { node, life });
     }
 
@@ -329,9 +335,11 @@ impl World {
 
     fn make_site(&mut self, site: usize) -> Site {
         let sync_us = self.plan.disk_ms * 1_000;
+        let mut store = SimStore::new(site_id(site), self.grants.clone(), sync_us);
+        store.resurrects = self.plan.broken == Some(Broken::Resurrection);
         Site {
             node: self.make_node(site, WALL_MS),
-            store: SimStore::new(site_id(site), self.grants.clone(), sync_us),
+            store,
             up: false,
             byzantine: self.plan.byzantine.contains(&site),
             ahead_ms: 0,
@@ -469,10 +477,12 @@ pub(crate) fn site_id(site: usize) -> SiteId {
 }
 
 fn tenants(plan: &Plan) -> (TenantId, Option<TenantId>) {
-    let tenant =
-        |name| TenantId::new(name).unwrap_or_else(|_| unreachable!("a plain word is a name"));
-    let closed = (!plan.outsiders.is_empty()).then(|| tenant(crate::watch::CLOSED_TENANT));
-    (tenant("acme"), closed)
+    let closed = (!plan.outsiders.is_empty()).then(|| named_tenant(crate::watch::CLOSED_TENANT));
+    (named_tenant("acme"), closed)
+}
+
+fn named_tenant(name: &str) -> TenantId {
+    TenantId::new(name).unwrap_or_else(|_| unreachable!("a plain word is a name"))
 }
 
 /// Sites that are not there all the time, or lie: what reaches them late is not the mesh's fault.

@@ -67,6 +67,32 @@ for (const theme of THEMES) {
       await page.getByRole("button", { name: "Take it away" }).click();
     });
 
+    test("what a browser saw is shown, request by request", async ({ page }) => {
+      test.setTimeout(240_000);
+      await open(page, node.origin, "/tests", "Tests & paths");
+      const name = `visit-${theme}`;
+      await page.getByRole("region", { name: "Tests", exact: true }).getByRole("button", { name: "New test" }).click();
+      const form = page.getByRole("region", { name: "New test" });
+      // A node's own console: the browser meets a certificate of the mesh, which no public authority signed.
+      await form.getByLabel("The test, as YAML or JSON").fill(`kind: Test\nname: ${name}\nprobe: browser\ntarget: ${node.origin}/\ninterval: 1h\ntimeout: 2m\nsteps:\n- { name: open the console, expect_title: Holm }\nsites: { names: [${node.site}] }\n`);
+      await form.getByRole("button", { name: "Create" }).click();
+      const one = page.getByRole("region", { name: `Test ${name}` });
+      const seen = one.getByRole("region", { name: "What the browser saw" });
+      await one.getByRole("button", { name: "Run now, where it runs" }).click();
+      const cameTo = one.getByRole("list", { name: "What running it once came to" });
+      await expect(cameTo).toContainText(node.site, { timeout: 150_000 });
+      const said = (await cameTo.textContent()) ?? "";
+      test.skip(said.includes("no browser"), `the demo's sites have none: ${said}`);
+      await expect(seen.getByText("ERR_CERT_AUTHORITY_INVALID").first()).toBeVisible({ timeout: 60_000 });
+      await expect(seen.getByText("open the console").first()).toBeVisible();
+      await expect(seen.getByRole("table", { name: "Requests of the page" })).toContainText(new URL(node.origin).host);
+      await expectAccessible(page);
+      await screenshot(page, "tests-visit", theme);
+      await one.getByRole("button", { name: "Delete…" }).click();
+      await one.getByRole("button", { name: "Take it away" }).click();
+      await expect(one).toHaveCount(0);
+    });
+
     test("the ways to a test's host are drawn, hop by hop, now and then", async ({ page }) => {
       // The first traces come within a quarter of a minute, more on a busy machine.
       test.setTimeout(300_000);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use holm_certs::{Change, SvidState};
 use holm_mesh_proto::wire::{Control, RpcRequest};
-use holm_mesh_proto::{Action, Event, Gone, PeerKey, SyncReport, Target};
+use holm_mesh_proto::{Action, Event, Gone, MemberId, PeerKey, SyncReport, Target};
 use holm_model::{DocVersion, Millis, TenantId};
 use libp2p_identity::PeerId;
 use libp2p_swarm::{ConnectionId, Stream, Swarm, SwarmEvent};
@@ -39,6 +39,7 @@ pub(crate) enum Command {
         as_of: Millis,
     },
     Publish(DocVersion),
+    Remembered(Vec<MemberId>),
     Request {
         peer: PeerKey,
         request: RpcRequest,
@@ -166,6 +167,7 @@ impl Driver {
             Command::Forgotten(all) => self.feed(Event::Forgotten(all)),
             Command::Lease { tenant, as_of } => self.feed(Event::LeaseHeld { tenant, as_of }),
             Command::Publish(version) => self.feed(Event::Published(version)),
+            Command::Remembered(members) => self.feed(Event::Remembered { members }),
             Command::Request { peer, request, reply } => {
                 let shared = self.shared.clone();
                 let opener = self.opener_of(peer);

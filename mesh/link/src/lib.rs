@@ -20,6 +20,7 @@ mod error;
 mod frame;
 mod fused;
 mod handshake;
+mod known;
 mod lease_keys;
 mod mesh;
 mod muxer;
@@ -47,6 +48,7 @@ pub use holm_mesh_proto::{
     ClockView, ConflictView, DocumentStore, Gone, LeaseView, MemberState, Order, PeerKey,
     SyncReport, SyncView, Timing,
 };
+pub use known::KnownNode;
 pub use libp2p_identity::PeerId;
 pub use mesh::Mesh;
 pub use nat::Reach;

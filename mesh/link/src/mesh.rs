@@ -16,6 +16,7 @@ use crate::config::MeshConfig;
 use crate::driver::{Command, Driver, Inlets, Internal};
 use crate::error::{CloseCode, LinkError};
 use crate::handshake::name_of;
+use crate::known::KnownNode;
 use crate::lease_keys::SvidKeys;
 use crate::nat_streams::Arrived;
 use crate::peer::{peer_key, public_key, to_multiaddr};
@@ -168,6 +169,15 @@ impl Mesh {
             self.shared.count("gone_not_taken");
         }
         taken
+    }
+
+    /// Nodes that were known before this start: they are looked for like those of which others tell, so that a node
+    /// comes back even when its seeds do not.
+    pub fn remember(&self, nodes: Vec<KnownNode>) {
+        let members = nodes.into_iter().filter_map(KnownNode::member).collect();
+        if self.commands.try_send(Command::Remembered(members)).is_err() {
+            self.shared.count("remembered_not_taken");
+        }
     }
 
     /// What this node sees of the mesh now.

@@ -36,6 +36,12 @@ impl Beat {
         *self.state() = State { step: Some(step), since_ms: mono_ms, told: false };
     }
 
+    /// Nobody ran for so long: what the loop was at did not take that time.
+    fn nobody_ran(&self, for_ms: u64) {
+        let mut state = self.state();
+        state.since_ms = state.since_ms.saturating_add(for_ms);
+    }
+
     /// The loop ends on purpose.
     pub(crate) fn end(&self) {
         self.state().step = None;
@@ -64,19 +70,31 @@ impl Beat {
 /// Looks at the loop until the mesh is gone.
 pub(crate) fn watch(shared: &Arc<Shared>) {
     let weak = Arc::downgrade(shared);
-    let started = std::thread::Builder::new()
-        .name("mesh-watchdog".to_owned())
-        .spawn(move || while look(&weak) {});
+    let started = std::thread::Builder::new().name("mesh-watchdog".to_owned()).spawn(move || {
+        let mut looked = std::time::Instant::now();
+        while look(&weak, &mut looked) {}
+    });
     if let Err(error) = started {
         shared.count("watchdog_not_started");
         tracing::warn!(%error, "nobody watches the mesh's event loop: no thread to be had");
     }
 }
 
-fn look(shared: &Weak<Shared>) -> bool {
+fn look(shared: &Weak<Shared>, looked: &mut std::time::Instant) -> bool {
     std::thread::sleep(LOOK);
     let Some(shared) = shared.upgrade() else { return false };
     let after_ms = shared.config.limits.stuck_ms;
+    // This thread does nothing that could take long: if it is late, so was everything.
+    let late = std::mem::replace(looked, std::time::Instant::now()).elapsed().saturating_sub(LOOK);
+    let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+    if late_ms >= after_ms / 2 {
+        shared.beat.nobody_ran(late_ms);
+        shared.count("process_stood_still");
+        tracing::warn!(
+            for_ms = late_ms,
+            "this process did not run: it was stopped, its machine was, or other work left it no time"
+        );
+    }
     if let Some(Stuck { step, for_ms }) = shared.beat.newly_stuck(shared.mono_ms(), after_ms) {
         shared.count("loop_stuck");
         tracing::error!(
@@ -106,6 +124,9 @@ mod tests {
         beat.at("waiting", 17_000);
         assert_eq!(beat.stuck(17_001, 10_000), None, "it goes on");
         assert!(beat.newly_stuck(30_000, 10_000).is_some(), "another time");
+        beat.nobody_ran(12_000);
+        assert_eq!(beat.stuck(30_000, 10_000), None, "it was stopped with all the process");
+        assert!(beat.stuck(39_000, 10_000).is_some(), "what is longer still counts");
         beat.end();
         assert_eq!(beat.stuck(90_000, 10_000), None, "it was stopped");
     }

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use holm_model::Millis;
 
@@ -9,7 +10,7 @@ use crate::ClockStamp;
 
 /// A node's routing handle: the bytes of its PeerId (a SHA-256 multihash of its public key). An
 /// identity is a SPIFFE ID, never this.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct PeerKey(pub [u8; 34]);
 
 impl PeerKey {
@@ -17,6 +18,19 @@ impl PeerKey {
     const fn head(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl PartialEq for PeerKey {
+    /// By their bytes. Foca looks a member up by walking all of them: most differ in the head.
+    fn eq(&self, other: &Self) -> bool {
+        self.head() == other.head() && self.0 == other.0
+    }
+}
+
+impl Hash for PeerKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

@@ -286,6 +286,8 @@ api_type!(
         items: Vec<MeshDocument>,
         /// What did not apply: its bytes are kept, and it is asked for again elsewhere.
         quarantined: Vec<QuarantinedView>,
+        /// Files of this node that were damaged, empty or gone when it started, and what became of each.
+        at_start: Vec<String>,
     }
 );
 

@@ -95,7 +95,7 @@ fn view(state: &NodeState, tenant: &Tenant, now: Millis) -> MeshView {
         verdicts: findings.into_iter().map(|finding| verdict(finding, own)).collect(),
         lags: lags.collect(),
         views,
-        documents: documents(tenant),
+        documents: documents(state, tenant),
         channels,
         drops,
         counts,
@@ -248,7 +248,7 @@ fn sync(SyncView { at, result }: SyncView) -> MeshSync {
     }
 }
 
-fn documents(tenant: &Tenant) -> MeshDocuments {
+fn documents(state: &NodeState, tenant: &Tenant) -> MeshDocuments {
     let mut budgets = tenant.replica.budgets();
     budgets.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
     let bytes = budgets.iter().map(|budget| budget.bytes as u64).sum();
@@ -277,6 +277,7 @@ fn documents(tenant: &Tenant) -> MeshDocuments {
         over_budget,
         items: items.collect(),
         quarantined: quarantined.collect(),
+        at_start: state.roster.messages.iter().chain(&tenant.messages).cloned().collect(),
     }
 }
 

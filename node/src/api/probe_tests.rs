@@ -22,6 +22,7 @@ use super::probe_tests_types::{
     TestsApplied, TestsAppliedItem,
 };
 use super::probe_tests_view::{Statistics, others, statistics, test_view, window_ms};
+use super::sites;
 use crate::daemon::{Applied, Caller, NodeState, Role, Tenant, TestError, author, host_of};
 
 const MAX_PAGE: usize = 1_000;
@@ -38,7 +39,8 @@ pub(crate) struct TestsQuery {
     #[serde(default)]
     state: Vec<TestState>,
     /// Only tests that this site runs.
-    site: Option<String>,
+    #[param(value_type = Option<String>)]
+    site: Option<SiteId>,
     /// Only tests of this host: what else sees it failing.
     target: Option<String>,
     /// With statistics of the results of so long, such as `1h`: every site is asked. 1s to 30d.
@@ -53,7 +55,7 @@ pub(crate) struct TestsQuery {
 /// told by each site whenever it turns, and known here without asking; statistics are asked of every site.
 #[utoipa::path(
     get, path = "/v1/tests", tag = "tests", params(TestsQuery),
-    responses((status = 200, body = TestList), (status = 400, body = ErrorBody))
+    responses((status = 200, body = TestList), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody))
 )]
 pub(crate) async fn list_tests(
     State(state): State<Arc<NodeState>>,
@@ -63,6 +65,7 @@ pub(crate) async fn list_tests(
     let tenant = state.tenant(&caller)?;
     let limit = within("limit", query.limit.unwrap_or(100), MAX_PAGE)?;
     let now = Millis::now();
+    sites::known(&state, &tenant, query.site.as_slice(), now)?;
     let of = match &query.window {
         None => Statistics::default(),
         Some(text) => {
@@ -79,9 +82,9 @@ pub(crate) async fn list_tests(
             host.is_none() || host == of
         });
         let mut items: Vec<_> = wanted.map(|policy| test_view(&work, policy, &of)).collect();
-        let runs_there = |test: &super::probe_tests_types::TestView, site: &str| {
+        let runs_there = |test: &super::probe_tests_types::TestView, site: &SiteId| {
             let part = super::probe_tests_types::TestPart::Runs;
-            test.sites.iter().any(|one| one.part == part && one.site.as_str() == site)
+            test.sites.iter().any(|one| one.part == part && one.site == *site)
         };
         items.retain(|test| query.site.as_ref().is_none_or(|site| runs_there(test, site)));
         let mut states: BTreeMap<String, u64> = BTreeMap::new();

@@ -14,6 +14,7 @@ use super::error::{ApiError, ErrorBody};
 use super::params::{Given, When, clipped, moment, window};
 use super::probe_tests_types::ResultsPage;
 use super::probe_tests_view::{ask, asked, between, quoted};
+use super::sites;
 use super::types::ProbeResult;
 use crate::daemon::{Caller, NodeState, THROUGHPUT_PROBE};
 
@@ -49,7 +50,7 @@ pub(crate) struct ResultsQuery {
 /// Results of probes of all sites, the latest first. Sites that do not answer in time are named.
 #[utoipa::path(
     get, path = "/v1/results", tag = "tests", params(ResultsQuery),
-    responses((status = 200, body = ResultsPage), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody))
+    responses((status = 200, body = ResultsPage), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 429, body = ErrorBody))
 )]
 pub(crate) async fn list_results(
     State(state): State<Arc<NodeState>>,
@@ -63,6 +64,7 @@ pub(crate) async fn list_results(
         Some(from) => window("from", from, to)?,
         None => to - HOUR_MS,
     };
+    sites::known(&state, &*state.tenant(&caller)?, &query.site, to)?;
     let mut sql = format!(
         "SELECT \"time\", site, probe, target, success, error, duration_ms, kind, test, server.address, network.type, \
          peer.site FROM active_results WHERE {}",

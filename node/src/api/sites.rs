@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use holm_certs::SvidState as Svid;
 use holm_mesh_link::{MemberState, MemberStatus, MeshStatus};
-use holm_model::Millis;
+use holm_model::{Millis, SiteId};
 
 use super::coverage::site_state;
 use super::error::{ApiError, ErrorBody};
@@ -14,7 +14,7 @@ use super::types::{
     CutOff, ElementCount, Me, MemberStateView, MemberView, SiteStateView, SiteView, Sites,
     SvidState, SvidView, Timestamp, Unheard, Version,
 };
-use crate::daemon::{Caller, NodeState, SiteReport};
+use crate::daemon::{Caller, NodeState, SiteReport, Tenant};
 
 /// What the node is; needs a credential like everything else that says something of it.
 pub(crate) async fn version(_: Caller) -> Json<Version> {
@@ -40,6 +40,29 @@ pub(crate) async fn me(State(state): State<Arc<NodeState>>, caller: Caller) -> J
         version: env!("CARGO_PKG_VERSION").into(),
         svid: svid_view(&state, Millis::now()),
     })
+}
+
+/// A site that nobody ever heard of is an error, never an empty answer.
+pub(super) fn known(
+    state: &NodeState,
+    tenant: &Tenant,
+    wanted: &[SiteId],
+    now: Millis,
+) -> Result<(), ApiError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let status = state.mesh().map(holm_mesh_link::Mesh::status);
+    let documented = tenant.documented_sites();
+    let reports = state.site_reports(&tenant.id, &documented, status.as_ref(), now);
+    let known: Vec<&SiteId> = reports.iter().map(|report| &report.freshness.site).collect();
+    match wanted.iter().find(|site| !known.contains(site)) {
+        None => Ok(()),
+        Some(site) => {
+            let known: Vec<&str> = known.iter().take(20).map(|site| site.as_str()).collect();
+            Err(ApiError::not_found(format!("no site {site}; there are {}", known.join(", "))))
+        }
+    }
 }
 
 fn svid_view(state: &NodeState, now: Millis) -> SvidView {

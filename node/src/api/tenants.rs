@@ -1,11 +1,12 @@
 //! `/v1/tenants`: which tenants the mesh has, and which site may have which. For operators of the mesh.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use holm_certs::{Right, Rights, Verdict};
+use holm_certs::{Right, Rights, SpkiHash, Verdict};
 use holm_model::{Millis, NodeName, SiteId, TenantId};
 
 use super::error::{ApiError, ErrorBody, ErrorCode};
@@ -182,32 +183,49 @@ fn view(state: &NodeState, standing: TenantStanding) -> TenantView {
     }
 }
 
-/// Who attested, and who had the tenant, or may have had it, and did not: nodes whose sealing keys are
-/// known, members of sites that the tenant's statements name, and sites of which no node is known.
+/// Who attested, and who had the tenant, or may have had it, and did not: nodes whose sealing keys are known, and
+/// members of sites that the tenant's statements name. Each by its key, not its name, which a successor may have.
 fn erasure_view(state: &NodeState, erasure: &ErasureStanding, sites: &[&SiteId]) -> ErasureView {
-    let mut asked = erasure.asked.clone();
-    let own = (state.config.node.site.clone(), state.config.node.name.clone());
     let members = state.mesh().map(|mesh| mesh.status().members).unwrap_or_default();
-    let members = members.into_iter().map(|member| (member.site, member.node));
-    asked.extend(members.chain([own]).filter(|(site, _)| sites.contains(&site)));
-    let answered = |site: &SiteId, node: &NodeName| {
-        erasure.erased.iter().any(|erased| erased.site == *site && erased.node == *node)
-    };
-    let unknown = sites.iter().filter(|site| {
-        let known = asked.iter().any(|(of, _)| of == **site);
-        !known && !erasure.erased.iter().any(|erased| erased.site == ***site)
-    });
-    let mut missing: Vec<ErasureMissing> =
-        unknown.map(|site| ErasureMissing { site: (*site).clone(), node: None }).collect();
-    missing.extend(
-        asked
-            .iter()
-            .filter(|(site, node)| !answered(site, node))
-            .map(|(site, node)| ErasureMissing { site: site.clone(), node: Some(node.clone()) }),
-    );
+    let own = (state.config.node.site.clone(), state.config.node.name.clone());
+    let own = (own.0, own.1, Some(state.identity.svid().spki_hash()));
+    let members = members
+        .into_iter()
+        .map(|member| (member.site, member.node, member.svid_key.map(SpkiHash)))
+        .chain([own])
+        .filter(|(site, ..)| sites.contains(&site));
+    let mut missing: Vec<ErasureMissing> = Vec::new();
+    let answered = |key: &SpkiHash| erasure.erased.iter().any(|erased| erased.key == *key);
+    let mut seen: BTreeSet<&SiteId> = erasure.erased.iter().map(|erased| &erased.site).collect();
+    for (key, (site, node)) in &erasure.asked {
+        seen.insert(site);
+        if !answered(key) {
+            let key = Some(key.to_string());
+            missing.push(ErasureMissing { site: site.clone(), node: node.clone(), key });
+        }
+    }
+    let members: Vec<_> = members.collect();
+    for (site, node, key) in &members {
+        seen.insert(site);
+        // Its certificate is seen while it is connected; else its name tells whether it is one of the above.
+        let known = match key {
+            Some(key) => answered(key) || erasure.asked.contains_key(key),
+            None => {
+                let named = |of: &SiteId, name: &NodeName| of == site && name == node;
+                erasure.asked.values().any(|(of, name)| named(of, name))
+                    || erasure.erased.iter().any(|erased| named(&erased.site, &erased.node))
+            }
+        };
+        if !known {
+            let key = key.as_ref().map(SpkiHash::to_string);
+            missing.push(ErasureMissing { site: site.clone(), node: node.clone(), key });
+        }
+    }
+    missing.sort_by(|a, b| (&a.site, &a.node, &a.key).cmp(&(&b.site, &b.node, &b.key)));
     let erased = erasure.erased.iter().map(|erased| ErasedNode {
         site: erased.site.clone(),
         node: erased.node.clone(),
+        key: erased.key.to_string(),
         at: Timestamp(erased.at),
     });
     ErasureView {
@@ -215,6 +233,11 @@ fn erasure_view(state: &NodeState, erasure: &ErasureStanding, sites: &[&SiteId])
         finished: missing.is_empty(),
         erased: erased.collect(),
         missing,
+        without_nodes: sites
+            .iter()
+            .filter(|site| !seen.contains(*site))
+            .map(|site| (*site).clone())
+            .collect(),
     }
 }
 

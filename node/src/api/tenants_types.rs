@@ -101,6 +101,9 @@ api_type!(
         erased: Vec<ErasedNode>,
         /// Nodes that did not answer yet: they erase when they hear of it, and until then have it.
         missing: Vec<ErasureMissing>,
+        /// Sites that were granted the tenant, of which no node is known here: none can have been sent its keys.
+        #[schema(value_type = Vec<String>)]
+        without_nodes: Vec<SiteId>,
     }
 );
 
@@ -111,18 +114,23 @@ api_type!(
         site: SiteId,
         #[schema(value_type = String)]
         node: NodeName,
+        /// SHA-256 of its key, which signed its word: a node that was replaced under its name has another.
+        key: String,
         /// When it was done, by its clock.
         at: Timestamp,
     }
 );
 
 api_type!(
-    /// A node that has not answered; without a name where none of the site is known.
+    /// A node that has not answered.
     ErasureMissing {
         #[schema(value_type = String)]
         site: SiteId,
-        #[schema(value_type = Option<String>)]
-        node: Option<NodeName>,
+        #[schema(value_type = String)]
+        node: NodeName,
+        /// SHA-256 of its key, where that is known. `holm revoke` puts out a node that is gone for good: it is not
+        /// waited for any more.
+        key: Option<String>,
     }
 );
 

@@ -14,6 +14,7 @@ use super::error::{ApiError, ErrorBody};
 use super::params::{Given, When, moment, window};
 use super::probe_tests::find;
 use super::probe_tests_view::{ask, asked, between, quoted};
+use super::sites;
 use super::test_heat_types::{TestHeat, TestHeatColumn};
 use super::types::Timestamp;
 use crate::daemon::{Caller, NodeState};
@@ -89,6 +90,7 @@ pub(crate) async fn test_heat(
     }
     let tenant = state.tenant(&caller)?;
     let policy = find(&tenant, &name)?;
+    sites::known(&state, &tenant, &query.site, Millis::now())?;
     // A run begins up to the jitter late: one in each interval and a jitter is sure.
     let turn = policy.test.as_ref().map_or(0, |test| (test.interval + test.jitter).as_millis());
     let width_ms = width((from, to), columns, u64::try_from(turn).unwrap_or(DAY_MS));

@@ -16,6 +16,7 @@ use super::error::{ApiError, ErrorBody};
 use super::params::{Given, When, moment, window};
 use super::probe_tests::find;
 use super::probe_tests_view::{ask, asked, between, quoted};
+use super::sites;
 use super::test_path_types::{
     TestAlias, TestHop, TestInterface, TestLink, TestPath, TestPathChange, TestTrace, TestWays,
 };
@@ -80,6 +81,7 @@ pub(crate) async fn test_path(
             "this version does not understand the test: {why}"
         )));
     };
+    sites::known(&state, &tenant, &query.site, Millis::now())?;
     let host = host_of(&test.target.target).to_owned();
     let sites = (!query.site.is_empty()).then_some(query.site);
 

@@ -17,6 +17,7 @@ use super::error::{ApiError, ErrorBody};
 use super::names;
 use super::params::{Given, When, clipped, moment, window, within};
 use super::questions::{Asked, answer};
+use super::sites;
 use super::topology_types::{EdgeView, NodeView, Provenance, Topology};
 use super::types::{ElementCount, Timestamp};
 use crate::daemon::{Caller, NodeState};
@@ -123,21 +124,9 @@ pub(crate) async fn topology(
     .await
 }
 
-/// A site that nobody ever heard of is an error, never an empty answer.
 pub(super) fn known_sites(asked: &Asked, filter: &SnapshotFilter) -> Result<(), ApiError> {
-    let Some(wanted) = &filter.sites else { return Ok(()) };
-    let status = asked.state.mesh().map(holm_mesh_link::Mesh::status);
-    let documented = asked.tenant.documented_sites();
-    let reports =
-        asked.state.site_reports(&asked.tenant.id, &documented, status.as_ref(), asked.now);
-    let known: Vec<&SiteId> = reports.iter().map(|report| &report.freshness.site).collect();
-    match wanted.iter().find(|site| !known.contains(site)) {
-        None => Ok(()),
-        Some(site) => {
-            let known: Vec<&str> = known.iter().take(20).map(|site| site.as_str()).collect();
-            Err(ApiError::not_found(format!("no site {site}; there are {}", known.join(", "))))
-        }
-    }
+    let wanted = filter.sites.as_deref().unwrap_or_default();
+    sites::known(&asked.state, &asked.tenant, wanted, asked.now)
 }
 
 impl TopologyQuery {

@@ -264,6 +264,11 @@ fn of_mesh(mesh: &MeshView, now: Millis, found: &mut Findings) {
             "it is asked for again elsewhere; if it stays, look at the sender's version and disk";
         found.add(Severity::Warning, what, remedy);
     }
+    for told in mesh.documents.at_start.iter().take(MAX_LISTED) {
+        let remedy =
+            "look at the disk (`dmesg`, `smartctl`); this is said until the node starts again";
+        found.add(Severity::Warning, told.clone(), remedy);
+    }
     for refusal in mesh.refusals.iter().take(MAX_LISTED) {
         let what = format!(
             "{} {} times, last {} ago: {}",

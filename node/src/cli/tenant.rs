@@ -164,16 +164,27 @@ fn erasure_text(tenant: &TenantView, erasure: &ErasureView) -> String {
     let missing: Vec<String> = erasure
         .missing
         .iter()
-        .map(|missing| match &missing.node {
-            Some(node) => format!("{}/{node}", missing.site),
-            None => format!("site {}, of which no node is known here", missing.site),
+        .map(|missing| match &missing.key {
+            Some(key) => {
+                let short: String = key.chars().take(8).collect();
+                format!("{}/{} (key {short})", missing.site, missing.node)
+            }
+            None => format!("{}/{}", missing.site, missing.node),
         })
         .collect();
     text.push_str(&if missing.is_empty() {
         ": finished\n".to_owned()
     } else {
-        format!("; NOT YET at {}: they do so when they hear of it\n", missing.join(", "))
+        format!(
+            "; NOT YET at {}: they do so when they hear of it; `holm revoke` puts out one that is gone for good, and its key with it\n",
+            missing.join(", ")
+        )
     });
+    for site in &erasure.without_nodes {
+        text.push_str(&format!(
+            "  {site} was granted it, and no node of {site} is known here: none was sent its keys\n"
+        ));
+    }
     text
 }
 

@@ -193,7 +193,7 @@ async fn list(args: &ListArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     if found.items.is_empty() {
-        println!("no tests; `holm test create FILE` makes some, docs/tests.md says how");
+        println!("{}", none(args));
     } else {
         let mut table = Table::new([
             "TEST",
@@ -220,6 +220,19 @@ async fn list(args: &ListArgs) -> anyhow::Result<()> {
     incomplete(found.asked.as_ref());
     unheard(&found.freshness);
     Ok(())
+}
+
+/// What an empty list means.
+fn none(args: &ListArgs) -> String {
+    let host = args.host.as_ref().map(|host| format!("of {}", clean(host)));
+    let site = args.site.as_ref().map(|site| format!("that {} runs", clean(site)));
+    let states: Vec<String> = args.state.iter().map(word).collect();
+    let states = (!states.is_empty()).then(|| format!("{} now", states.join(" or ")));
+    let asked: Vec<String> = [host, site, states].into_iter().flatten().collect();
+    match &asked[..] {
+        [] => "no tests; `holm test create FILE` makes some, docs/tests.md says how".into(),
+        asked => format!("no tests {}; without options all are listed", asked.join(", ")),
+    }
 }
 
 fn line(test: &TestView) -> [String; 9] {

@@ -58,7 +58,9 @@ fn text(found: &TestPath) -> String {
     for ways in &found.ways {
         text.push_str(&of_site(ways));
     }
-    if found.ways.is_empty() {
+    if !found.asked.sites.iter().any(|site| site.state == "answered") {
+        text.push_str("no site answered that was asked\n");
+    } else if found.ways.is_empty() {
         let host = clean(&found.host);
         let _ = writeln!(
             text,

@@ -29,6 +29,7 @@ mod probe_tests_states;
 mod probe_tests_traced;
 mod query;
 mod ran;
+mod remembered;
 mod roster;
 mod rows;
 mod signals;

@@ -506,7 +506,11 @@ impl Tenant {
             self.site
         );
         let what = format!("test {} {}", test.name, ranges.join(","));
-        self.notice_lift(&what, title, "an admin of the tenant");
+        // The edit that counts: only an admin's can hold ranges.
+        let defined = self.tests.defined();
+        let edits = defined.iter().find(|policy| policy.name == test.name);
+        let by = edits.and_then(|policy| policy.edits.first()).map(|edit| edit.by.clone());
+        self.notice_lift(&what, title, by.as_deref().unwrap_or("an admin of the tenant"));
     }
 
     /// That the operator opened private ranges to tests is a change, once.

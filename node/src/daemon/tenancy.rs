@@ -9,7 +9,7 @@ pub(crate) mod acts;
 mod hints;
 mod rights;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -94,8 +94,9 @@ pub(crate) struct ErasureStanding {
     pub(crate) at: Millis,
     /// Nodes that attested it.
     pub(crate) erased: Vec<ErasedAt>,
-    /// Nodes that had the tenant, or may have had it.
-    pub(crate) asked: BTreeSet<(SiteId, NodeName)>,
+    /// Nodes that had the tenant, or may have had it. By their keys: one that was replaced under its name has not
+    /// answered because its successor did.
+    pub(crate) asked: BTreeMap<SpkiHash, (SiteId, NodeName)>,
 }
 
 /// The tenants of the mesh as this node may know them.
@@ -401,7 +402,7 @@ impl Tenancy {
                 erased: held.book.erased_at(erasure).into_iter().cloned().collect(),
                 asked: {
                     let nodes = held.book.nodes_of(tag).into_iter();
-                    nodes.map(|node| (node.site.clone(), node.node.clone())).collect()
+                    nodes.map(|node| (node.key, (node.site.clone(), node.node.clone()))).collect()
                 },
             });
             TenantStanding { sites: sites.collect(), name, tag, authority_here, erasure }

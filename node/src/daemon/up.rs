@@ -298,7 +298,7 @@ async fn start_mesh(state: &Arc<NodeState>) {
     let mut failure = state.mesh_failure.lock().unwrap_or_else(PoisonError::into_inner);
     *failure = match started {
         Ok(mesh) => {
-            state.mesh.get_or_init(|| mesh);
+            super::remembered::begin(state, state.mesh.get_or_init(|| mesh));
             None
         }
         Err(error) => {

@@ -85,6 +85,8 @@ fn survives(change: impl Fn(&mut Vec<u8>)) {
         let named = log.lines().any(|line| line.contains(file) && line.contains("damaged"));
         assert!(named, "{file} is not named:\n{log}");
     }
+    let said = tokyo.place.holm(&["doctor"]).out;
+    assert!(said.contains("state.redb is damaged") && said.contains("put aside"), "{said}");
     is_whole_again(&berlin, &tokyo, &since);
     // What was damaged is put aside, not deleted, and the next start finds nothing wrong.
     let place = tokyo.stop();

@@ -27,6 +27,7 @@ mod garbage_on_the_mesh_port;
 mod incidents;
 mod join_tokens;
 mod kill_nine;
+mod known_before;
 mod lab;
 mod live;
 mod nat;

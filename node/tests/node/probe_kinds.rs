@@ -137,6 +137,55 @@ fn sip_answer(request: &[u8]) -> Vec<u8> {
     format!("SIP/2.0 200 OK\r\n{}\r\nServer: pbx\r\n\r\n", repeated.join("\r\n")).into_bytes()
 }
 
+/// An echo that keeps every eighth packet to itself.
+fn lossy() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+    let port = socket.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2_048];
+        for number in 1_u32.. {
+            let Ok((length, from)) = socket.recv_from(&mut buffer) else { break };
+            if number % 8 != 0 {
+                let _ = socket.send_to(&buffer[..length], from);
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn a_call_is_judged_by_what_comes_back_of_it() {
+    let (good, bad) = (server(<[u8]>::to_vec), lossy());
+    let node = Lab::new().found("berlin").start_with(&[
+        ("HOLM_PLANES_ACTIVE_ENABLED", "true"),
+        ("HOLM_PLANES_ACTIVE_ALLOW", "[\"127.0.0.0/8\"]"),
+    ]);
+    let test = |name: &str, port: u16| {
+        format!(
+            "kind: Test\nname: {name}\nprobe: rtp\ntarget: 127.0.0.1\nport: {port}\ncodec: g711\nduration_s: 2\n\
+             interval: 5s\nexpect_mos: \"4.2\"\n"
+        )
+    };
+    let file = node.place.dir.join("calls.yaml");
+    std::fs::write(&file, format!("{}---\n{}", test("good", good), test("bad", bad)))
+        .expect("written");
+    node.place.holm(&["test", "create", file.to_str().expect("a path")]).succeeded();
+
+    let good = within("a call is good", WHILE, || {
+        latest(&node, "good").filter(|row| row["success"] == true)
+    });
+    assert_eq!(good["rtp.loss.ratio"], 0.0, "{good}");
+    assert_eq!(good["voice.codec"], "g711", "{good}");
+    let bad = within("a call with losses is bad", WHILE, || latest(&node, "bad"));
+    assert_eq!(bad["success"], false, "{bad}");
+    // One of eight of 100 packets of 20 ms; what is scheduled late by a busy machine is sent all the same.
+    let lost = bad["rtp.loss.ratio"].as_f64().expect("told");
+    assert!((0.10..=0.15).contains(&lost), "{bad}");
+    let mos = |row: &Value| row["voice.mos"].as_f64().expect("told");
+    assert!(mos(&bad) + 0.5 < mos(&good), "{good} {bad}");
+    assert!(bad["error"].as_str().is_some_and(|why| why.contains("4.2")), "{bad}");
+}
+
 #[test]
 fn scripts_sip_a_key_for_stamp_and_dnssec() {
     let free = UdpSocket::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound");

@@ -245,6 +245,7 @@ fn private_addresses_are_refused_when_they_are_dialled_and_opened_by_the_operato
         })
     });
     assert_eq!(opened["kind"], "config", "{opened}");
+    assert_eq!(opened["author"], "admin", "who opened it: {opened}");
 
     // The operator opens it himself.
     let berlin = berlin.stop().start_with(&OPEN);
@@ -338,6 +339,11 @@ fn what_is_wrong_is_refused_with_its_place_and_a_folder_holds_tests_too() {
 
     std::fs::write(folder.join("tests.yaml"), &good).expect("written");
     within("the folder's test runs", WHILE, || stands(&berlin, "shop", "berlin", "passing"));
+    for path in ["tests", "results", "tests/shop/heat", "tests/shop/path"] {
+        let answer = admin.get(&format!("/v1/{path}?site=nowhere"));
+        assert_eq!(answer.status, 404, "{path}: {}", answer.body);
+        assert!(answer.error().1.contains("no site nowhere; there are berlin"), "{}", answer.body);
+    }
     let held = send(&admin, "PUT", "/v1/tests/shop", &good.replace("interval: 1s", "interval: 2s"));
     assert_eq!(held.status, 409, "{}", held.body);
     assert!(held.error().1.contains("tests.yaml"), "{}", held.body);

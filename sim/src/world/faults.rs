@@ -1,12 +1,13 @@
 //! What befalls the world, and what is written in it.
 
 use holm_mesh_proto::Event;
+use holm_mesh_proto::wire::{Control, Hint};
 use holm_model::DocId;
 use rand::RngExt;
 
-use super::{Due, WALL_MS, World, Written, site_id};
+use super::{Due, WALL_MS, World, Written, key, site_id};
 use crate::clocks::RawClock;
-use crate::plan::{Act, Load};
+use crate::plan::{Act, Broken, Load};
 use crate::store::{Hash, SimStore, Word};
 use crate::watch::CLOSED_MARK;
 
@@ -161,7 +162,28 @@ impl World {
         self.watch.published(&written.version, node, self.now_us, up);
         let version = written.version.clone();
         self.watch.acknowledged.push(written.into());
+        self.break_isolation(node, &version);
         self.feed(node, Event::Published(version));
+    }
+
+    /// Only in a world that is broken so: outsiders learn what they must not.
+    fn break_isolation(&mut self, node: usize, version: &holm_model::DocVersion) {
+        if Some(&version.tenant) != self.closed.as_ref() {
+            return;
+        }
+        for outsider in self.plan.outsiders.clone() {
+            match self.plan.broken {
+                Some(Broken::ToldHint) => {
+                    let hint = Hint { version: version.clone(), origin: key(node) };
+                    self.send(node, outsider, &Control::Gossip { hint, hops: 0 });
+                }
+                Some(Broken::StrayDocument) => {
+                    let store = &self.sites[outsider].store;
+                    store.write(&version.tenant, version.doc, WALL_MS, Word::Open(vec![1]));
+                }
+                _ => {}
+            }
+        }
     }
 }
 

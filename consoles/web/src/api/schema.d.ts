@@ -2801,12 +2801,19 @@ export interface components {
         ErasedNode: {
             /** @description When it was done, by its clock. */
             at: components["schemas"]["Timestamp"];
+            /** @description SHA-256 of its key, which signed its word: a node that was replaced under its name has another. */
+            key: string;
             node: string;
             site: string;
         };
-        /** @description A node that has not answered; without a name where none of the site is known. */
+        /** @description A node that has not answered. */
         ErasureMissing: {
-            node: string | null;
+            /**
+             * @description SHA-256 of its key, where that is known. `holm revoke` puts out a node that is gone for good: it is not
+             *     waited for any more.
+             */
+            key: string | null;
+            node: string;
             site: string;
         };
         /** @description How far the erasure of a tenant has come, as far as this node has heard. */
@@ -2817,6 +2824,8 @@ export interface components {
             finished: boolean;
             /** @description Nodes that did not answer yet: they erase when they hear of it, and until then have it. */
             missing: components["schemas"]["ErasureMissing"][];
+            /** @description Sites that were granted the tenant, of which no node is known here: none can have been sent its keys. */
+            without_nodes: string[];
         };
         /** @description An answer that is an error. */
         ErrorBody: {
@@ -3676,6 +3685,8 @@ export interface components {
         };
         /** @description Documents of a tenant; the largest are listed. */
         MeshDocuments: {
+            /** @description Files of this node that were damaged, empty or gone when it started, and what became of each. */
+            at_start: string[];
             /** Format: int64 */
             bytes: number;
             /** @description Two nodes with the same digest hold the same documents. */
@@ -9180,6 +9191,14 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9873,6 +9892,14 @@ export interface operations {
             };
             /** @description no valid credential */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

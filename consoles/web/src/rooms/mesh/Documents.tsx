@@ -30,6 +30,7 @@ export function Documents({ held, at }: { held: Held; at: string }) {
   const listed = held.items.length < held.total ? `, the ${count(held.items.length)} largest listed` : "";
   return (
     <>
+      {held.at_start.map((told) => <p key={told} className="notice tone-warn-soft" role="note">When this node started: {told}</p>)}
       {held.quarantined.length > 0 && (
         <Section title="Quarantined" note="did not apply; the bytes are kept, and it is asked for again elsewhere" actions={<ExportMenu what="quarantined" at={at} columns={QUARANTINED} rows={held.quarantined} />} flush>
           <Table label="Quarantined" columns={QUARANTINED} rows={held.quarantined} rowKey={(row) => `${row.document} ${row.from} ${row.at} ${row.bytes}`} empty="Nothing is quarantined." maxRows={8} />
