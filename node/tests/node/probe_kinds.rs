@@ -156,7 +156,8 @@ fn lossy() -> u16 {
 #[test]
 fn a_call_is_judged_by_what_comes_back_of_it() {
     let (good, bad) = (server(<[u8]>::to_vec), lossy());
-    let node = Lab::new().found("berlin").start_with(&[
+    let lab = Lab::new();
+    let node = lab.found("berlin").start_with(&[
         ("HOLM_PLANES_ACTIVE_ENABLED", "true"),
         ("HOLM_PLANES_ACTIVE_ALLOW", "[\"127.0.0.0/8\"]"),
     ]);

@@ -245,7 +245,7 @@ fn private_addresses_are_refused_when_they_are_dialled_and_opened_by_the_operato
         })
     });
     assert_eq!(opened["kind"], "config", "{opened}");
-    assert_eq!(opened["author"], "admin", "who opened it: {opened}");
+    assert_eq!(opened["author"], "this node's command line", "who opened it: {opened}");
 
     // The operator opens it himself.
     let berlin = berlin.stop().start_with(&OPEN);
