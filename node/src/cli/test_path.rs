@@ -215,9 +215,10 @@ mod tests {
 
     use super::*;
 
-    fn found(ways: serde_json::Value, changes: serde_json::Value) -> TestPath {
-        let asked = json!({ "from": "2026-11-21T20:00:00Z", "to": "2026-11-22T20:00:00Z", "complete": true,
-            "sites": [], "approximations": [] });
+    fn found(ways: serde_json::Value, changes: serde_json::Value, state: &str) -> TestPath {
+        let site = json!({ "site": "berlin", "node": "n1", "state": state, "rows": 1, "bytes": 0, "took_ms": 1 });
+        let asked = json!({ "from": "2026-11-21T20:00:00Z", "to": "2026-11-22T20:00:00Z",
+            "complete": state == "answered", "sites": [site], "approximations": [] });
         let found = json!({ "test": "shop", "host": "shop.example", "at": "2026-11-22T20:00:00Z", "ways": ways,
             "without": ["tokyo"], "traces": [], "changes": changes, "cut": false, "asked": asked });
         serde_json::from_value(found).expect("as the API gives it")
@@ -242,7 +243,7 @@ mod tests {
             "mtu_hop": "10.0.0.1", "hops": hops, "links": [] }]);
         let change = json!([{ "site": "berlin", "target": "shop", "protocol": "udp", "at": "2026-11-22T19:00:00Z",
             "changed": ["hops", "mtu"], "added": ["10.0.0.1"], "removed": [], "mtu": 1_400, "mtu_before": 1_500 }]);
-        let text = text(&found(ways, change));
+        let text = text(&found(ways, change, "answered"));
         for part in [
             "berlin: shop by udp (192.0.2.9)",
             "12.50 ms, 25.0 % lost on the way, path MTU 1400 (told 10.0.0.1), AS path 64496 64500",
@@ -255,6 +256,8 @@ mod tests {
             assert!(text.contains(part), "{part}:\n{text}");
         }
         assert!(!text.contains('\u{1b}'));
-        assert!(super::text(&found(json!([]), json!([]))).contains("planes.path.targets"));
+        let nothing = |state| super::text(&found(json!([]), json!([]), state));
+        assert!(nothing("answered").contains("planes.path.targets"));
+        assert!(nothing("late").contains("no site answered") && !nothing("late").contains("planes.path.targets"));
     }
 }
