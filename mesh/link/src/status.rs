@@ -43,6 +43,9 @@ pub struct MeshStatus {
     pub seeds: Vec<SeedStatus>,
     /// Until when each site's open facts are known to be true.
     pub leases: Vec<LeaseView>,
+    /// By how much a lease of a node that is well may be older than in a small mesh, in milliseconds:
+    /// the more members, the more rarely each tells its own.
+    pub leases_due_ms: u64,
     /// Nodes that cannot both be right.
     pub conflicts: Vec<ConflictView>,
     /// Clocks that are off, one line each.
@@ -161,6 +164,7 @@ struct Known {
     advertised: Vec<SocketAddr>,
     seeds: Vec<SeedStatus>,
     leases: Vec<LeaseView>,
+    leases_due_ms: u64,
     conflicts: Vec<ConflictView>,
     clock_warnings: Vec<String>,
     counters: Counters,
@@ -178,6 +182,7 @@ impl Known {
             advertised: node.me().addresses.clone(),
             seeds: seeds.collect(),
             leases: node.leases(),
+            leases_due_ms: node.leases_due_ms(),
             conflicts: node.conflicts(),
             clock_warnings: node.clock_warnings(),
             counters: node.counters(),
@@ -193,7 +198,16 @@ pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
         Ok(known) => (known, None),
         Err(stuck) => (Known::default(), Some(stuck)),
     };
-    let Known { members, advertised, seeds, leases, conflicts, clock_warnings, counters } = known;
+    let Known {
+        members,
+        advertised,
+        seeds,
+        leases,
+        leases_due_ms,
+        conflicts,
+        clock_warnings,
+        counters,
+    } = known;
     let mut all = counters.all();
     for (name, count) in shared.counters().all() {
         *all.entry(name).or_default() += count;
@@ -224,6 +238,7 @@ pub(crate) fn snapshot(shared: &Shared, listen: SocketAddr) -> MeshStatus {
         members: with_certificates(shared, members),
         seeds,
         leases,
+        leases_due_ms,
         conflicts,
         clock_warnings,
         refusals: shared.refusals(),

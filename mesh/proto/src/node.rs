@@ -214,6 +214,7 @@ pub struct MeshNode {
     /// Neighbours that fell silent or went without a word, and when.
     lost: BTreeMap<PeerKey, u64>,
     next_leases_ms: u64,
+    leases_due_ms: u64,
     conflicts: Conflicts,
     forgotten: Forgotten,
     known: KnownVersions,
@@ -245,6 +246,7 @@ impl MeshNode {
             served: BTreeSet::new(),
             lost: BTreeMap::new(),
             next_leases_ms: 0,
+            leases_due_ms: 0,
             timing: config.timing,
             rng,
             links: BTreeMap::new(),

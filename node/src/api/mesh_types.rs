@@ -26,6 +26,9 @@ api_type!(
         views: Vec<ReachView>,
         /// How far each site's part of the caller's tenant lags behind.
         lags: Vec<SiteLag>,
+        /// A lag up to this is in order, in milliseconds: the more members a mesh has, the more rarely
+        /// each tells until when its part is true. 0 in a small mesh.
+        lag_due_ms: u64,
         /// The caller's tenant's documents at this node.
         documents: MeshDocuments,
         /// Bytes by channel since the start.

@@ -94,6 +94,7 @@ fn view(state: &NodeState, tenant: &Tenant, now: Millis) -> MeshView {
         replicating_reason,
         verdicts: findings.into_iter().map(|finding| verdict(finding, own)).collect(),
         lags: lags.collect(),
+        lag_due_ms: status.as_ref().map_or(0, |status| status.leases_due_ms),
         views,
         documents: documents(state, tenant),
         channels,

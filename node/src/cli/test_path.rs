@@ -258,6 +258,9 @@ mod tests {
         assert!(!text.contains('\u{1b}'));
         let nothing = |state| super::text(&found(json!([]), json!([]), state));
         assert!(nothing("answered").contains("planes.path.targets"));
-        assert!(nothing("late").contains("no site answered") && !nothing("late").contains("planes.path.targets"));
+        assert!(
+            nothing("late").contains("no site answered")
+                && !nothing("late").contains("planes.path.targets")
+        );
     }
 }

@@ -68,6 +68,7 @@ impl NodeState {
             stale_after_ms: millis(self.config.mesh.stale_after),
             silent_after_ms: millis(self.config.mesh.unreachable_after),
         };
+        let due_ms = status.map_or(0, |status| status.leases_due_ms);
         members
             .into_iter()
             .map(|(site, members)| {
@@ -80,7 +81,7 @@ impl NodeState {
                 let link = if site == *own {
                     LinkState::Own
                 } else {
-                    link_state(&members, last_heard, lease, now)
+                    link_state(&members, last_heard, lease, due_ms, now)
                 };
                 let mut freshness = judge_freshness(site, as_of, link, now, thresholds);
                 // Not heard since this node started: its documents say at least as of when they are.
@@ -113,11 +114,13 @@ impl NodeState {
 /// How a site stands by its connections and its lease.
 ///
 /// A site that is heard but whose lease stands still (its disk is full, say) is as old as its lease.
-/// One that no connection leads to but that others hear is as fresh as the lease they pass on.
+/// One that no connection leads to but that others hear is as fresh as the lease they pass on. Among
+/// many nodes leases are told rarely: for `due_ms` longer the next one is not yet missing.
 fn link_state(
     members: &[MemberStatus],
     last_heard: Option<Millis>,
     lease: Option<&LeaseView>,
+    due_ms: u64,
     now: Millis,
 ) -> LinkState {
     let connected = members.iter().find(|member| member.connected);
@@ -132,12 +135,12 @@ fn link_state(
             _ => lease.as_of,
         });
         return LinkState::Connected {
-            heard_at: renewed_at.map_or(heard_at, |at| at.min(heard_at)),
+            heard_at: renewed_at.map_or(heard_at, |at| (at + due_ms).min(heard_at)),
         };
     }
     let alive = members.iter().any(|member| member.state != MemberState::Down);
     match lease.filter(|_| alive) {
-        Some(lease) => LinkState::Connected { heard_at: lease.as_of.min(now) },
+        Some(lease) => LinkState::Connected { heard_at: (lease.as_of + due_ms).min(now) },
         None => LinkState::Apart { heard_at: last_heard },
     }
 }
@@ -191,7 +194,7 @@ mod tests {
         let now = Millis(10_000_000);
         let link = |skew, lease: &LeaseView| {
             let members = [member(true, MemberState::Alive, skew)];
-            link_state(&members, Some(now), Some(lease), now)
+            link_state(&members, Some(now), Some(lease), 0, now)
         };
         let connected = |at| LinkState::Connected { heard_at: Millis(at) };
         assert_eq!(link(Some(0), &lease(9_000_000, false)), connected(9_000_000), "a stuck lease");
@@ -213,11 +216,24 @@ mod tests {
         let now = Millis(10_000);
         let lease = lease(9_500, false);
         let apart = [member(false, MemberState::Alive, None)];
-        let link = link_state(&apart, None, Some(&lease), now);
+        let link = link_state(&apart, None, Some(&lease), 0, now);
         assert_eq!(link, LinkState::Connected { heard_at: Millis(9_500) });
         let down = [member(false, MemberState::Down, None)];
-        let link = link_state(&down, Some(Millis(3)), Some(&lease), now);
+        let link = link_state(&down, Some(Millis(3)), Some(&lease), 0, now);
         assert_eq!(link, LinkState::Apart { heard_at: Some(Millis(3)) });
+    }
+
+    #[test]
+    fn among_many_nodes_a_lease_is_not_missing_before_the_pace_of_the_mesh_makes_it_due() {
+        let now = Millis(3_000_000);
+        let lease = lease(1_000_000, false);
+        for connected in [true, false] {
+            let members = [member(connected, MemberState::Alive, Some(0))];
+            let link = |due_ms| link_state(&members, Some(now), Some(&lease), due_ms, now);
+            let heard = |at| LinkState::Connected { heard_at: Millis(at) };
+            assert_eq!(link(2_040_000), heard(3_000_000), "at 2,000 nodes it is in time");
+            assert_eq!(link(1_500_000), heard(2_500_000), "late by 500 s");
+        }
     }
 
     #[test]

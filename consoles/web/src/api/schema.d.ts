@@ -3812,6 +3812,12 @@ export interface components {
             drops: components["schemas"]["CountView"][];
             /** @description Sites and nodes that were said to be gone for good. */
             gone: components["schemas"]["GoneView"][];
+            /**
+             * Format: int64
+             * @description A lag up to this is in order, in milliseconds: the more members a mesh has, the more rarely
+             *     each tells until when its part is true. 0 in a small mesh.
+             */
+            lag_due_ms: number;
             /** @description How far each site's part of the caller's tenant lags behind. */
             lags: components["schemas"]["SiteLag"][];
             /** @description Every other node that was ever heard of, but those that are gone for good. */

@@ -24,7 +24,8 @@ const STOOD_STILL: Duration = Duration::from_secs(15);
 const BATCH: Duration = Duration::from_millis(100);
 /// How often what is old is carried on or forgotten, in ticks.
 const TEND_TICKS: u64 = 60;
-/// A node whose lease stands still for this long cannot write, so it cannot page, in milliseconds.
+/// A node whose lease stands still for this long, and for as long as the pace of the mesh makes of it
+/// besides, cannot write, so it cannot page, in milliseconds.
 const STILL_MS: u64 = 45_000;
 /// How long requests that are under way are waited for when the node stops.
 const LANDING: Duration = Duration::from_secs(3);
@@ -37,6 +38,7 @@ impl Pages {
     fn look(&self, state: &NodeState, tenant: &Tenant, now: Millis) {
         let status = state.mesh().map(holm_mesh_link::Mesh::status);
         let label = state.label(&tenant.id);
+        let still_ms = STILL_MS + status.as_ref().map_or(0, |status| status.leases_due_ms);
         let mut leases = lock(&self.leases);
         for lease in status.iter().flat_map(|status| &status.leases) {
             if Some(&lease.tenant) != label.as_ref() {
@@ -48,7 +50,7 @@ impl Pages {
                 *known = (lease.as_of, now);
             }
         }
-        leases.retain(|_, (_, moved)| now.since(*moved) < 10 * STILL_MS);
+        leases.retain(|_, (_, moved)| now.since(*moved) < 10 * still_ms);
         let ready = lock(&self.ready);
         let mut others = tenant.documented_sites().iter().any(|site| *site != self.own.site);
         let mut live = Vec::new();
@@ -58,7 +60,7 @@ impl Pages {
                 continue;
             }
             others = true;
-            let moves = leases.get(&pager).is_some_and(|(_, moved)| now.since(*moved) < STILL_MS);
+            let moves = leases.get(&pager).is_some_and(|(_, moved)| now.since(*moved) < still_ms);
             if member.state != MemberState::Down && moves && ready.contains(&pager) {
                 live.push(pager);
             }

@@ -82,7 +82,7 @@ function Loaded({ view, answer, sites }: { view: MeshView; answer: Answered; sit
   const within = useMemo(() => inScope(url), [url]);
   const reach = useMemo(() => reachOf(view), [view]);
   const drawn = useMemo((): Drawn => ({
-    view, reach, seen: seenOf(reach.sites.filter(within), view.lags), troubled: new Set(view.verdicts.flatMap(about)),
+    view, reach, seen: seenOf(reach.sites.filter(within), view.lags, view.lag_due_ms), troubled: new Set(view.verdicts.flatMap(about)),
   }), [view, reach, within]);
   const rows = useMemo(() => nodeRows(view, sites).filter((row) => within(row.site)), [view, sites, within]);
   const rates = useRates(view, answer.cameMs);

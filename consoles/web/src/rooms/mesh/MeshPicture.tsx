@@ -38,7 +38,7 @@ export function MeshPicture({ drawn, old }: { drawn: Drawn; old: boolean }) {
         {width > 0 && (ring
           ? <Ring drawn={drawn} ways={ways} width={width} chosen={url.focus} onPick={pick} />
           : <Clusters drawn={drawn} width={width} chosen={url.focus} onPick={pick} />)}
-        <Legend seen={drawn.seen} ways={ring ? ways : null} own={drawn.view.site} />
+        <Legend seen={drawn.seen} ways={ring ? ways : null} own={drawn.view.site} dueMs={drawn.view.lag_due_ms} />
       </div>
       {chosen && <SiteSide key={chosen.site} drawn={drawn} seen={chosen} onPick={pick} onClose={() => setUrl({ focus: undefined }, true)} />}
     </div>
@@ -53,13 +53,14 @@ function inside(seen: readonly Seen[]): (site: string) => boolean {
 const STATES: readonly SiteState[] = ["here", "live", "stale", "unreachable", "never_heard"];
 
 /** What the colours and lines mean, with how many there are of each. */
-function Legend({ seen, ways, own }: { seen: readonly Seen[]; ways: readonly { state: string }[] | null; own: string }) {
+function Legend({ seen, ways, own, dueMs }: { seen: readonly Seen[]; ways: readonly { state: string }[] | null; own: string; dueMs: number }) {
   const worst = Math.max(0, ...seen.map((each) => each.lagMs ?? 0));
   const lines = (state: string) => ways?.filter((way) => way.state === state).length ?? 0;
   return (
     <div className="mesh-legend">
       <dl aria-label="Lag">
         <div className="title"><dt>Lag</dt><dd className="faint">worst {lagText(worst)}</dd></div>
+        {dueMs > 0 && <div><dt className="faint">beyond {lagText(dueMs)}, in which so many nodes tell theirs</dt></div>}
         {STEPS.map((step) => (
           <div key={step}>
             <dt><svg width="12" height="12" aria-hidden="true"><rect x="1" y="1" width="10" height="10" rx="2" className={`lag-${step}`} /></svg> {STEP_WORDS[step]}</dt>

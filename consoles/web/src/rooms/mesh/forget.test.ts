@@ -11,7 +11,7 @@ describe("mayForget", () => {
   const lag = (site: string, state: "here" | "live" | "unreachable" | "never_heard") => ({ site, state, as_of: null, lag_ms: null });
   const view = {
     site: "a", members: [member("b", "down"), member("c", "alive"), member("d", "down"), member("d", "alive")],
-    lags: [lag("a", "here"), lag("b", "unreachable"), lag("c", "unreachable"), lag("d", "unreachable"), lag("e", "never_heard"), lag("f", "live")],
+    lag_due_ms: 0, lags: [lag("a", "here"), lag("b", "unreachable"), lag("c", "unreachable"), lag("d", "unreachable"), lag("e", "never_heard"), lag("f", "live")],
   };
 
   it("lets go of what is down and of nothing else", () => {

@@ -25,13 +25,13 @@ export function stepOf(lagMs: number | null): Step {
   return FROM.find(([, from]) => lagMs >= from)?.[0] ?? "now";
 }
 
-/** Every site in `sites`; one of which no lag is told was never heard. */
-export function seenOf(sites: readonly string[], lags: readonly SiteLag[]): Seen[] {
+/** Every site in `sites`; one of which no lag is told was never heard. Steps count from `dueMs` on: up to it a lag is what the size of the mesh makes. */
+export function seenOf(sites: readonly string[], lags: readonly SiteLag[], dueMs: number): Seen[] {
   const by = new Map(lags.map((lag) => [lag.site, lag]));
   return sites.map((site) => {
     const lag = by.get(site);
     const lagMs = lag && lag.state !== "never_heard" ? lag.lag_ms : null;
-    return { site, state: lag?.state ?? "never_heard", lagMs, asOf: lag?.as_of ?? null, step: stepOf(lagMs) };
+    return { site, state: lag?.state ?? "never_heard", lagMs, asOf: lag?.as_of ?? null, step: stepOf(lagMs === null ? null : Math.max(0, lagMs - dueMs)) };
   });
 }
 
