@@ -10,7 +10,7 @@ const everywhere = () => true;
 /** `a: +b -c ~d` says that a reaches b, not c, and did not try d. */
 function mesh(own: string, ...views: string[]): Given {
   return {
-    site: own, lags: [], lag_due_ms: 0, members: [],
+    site: own, lags: [], members: [],
     views: views.map((text, n): MeshView["views"][number] => {
       const [by = "", rest = ""] = text.split(":");
       const words = { "+": "yes", "-": "no", "~": "not_tried" } as const;
