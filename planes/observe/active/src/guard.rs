@@ -25,7 +25,7 @@ const V4: [(&str, &str); 13] = [
     ("240.0.0.0/4", "it is reserved or a broadcast (RFC 1112)"),
 ];
 /// The same of IPv6.
-const V6: [(&str, &str); 9] = [
+const V6: [(&str, &str); 10] = [
     ("::/128", "it is no address (unspecified)"),
     ("::1/128", "it is the node itself (loopback)"),
     ("100::/64", "packets to it are discarded (RFC 6666)"),
@@ -34,6 +34,8 @@ const V6: [(&str, &str); 9] = [
     ("fc00::/7", "it is private (RFC 4193)"),
     ("fe80::/10", "it is link-local (RFC 4291)"),
     ("fec0::/10", "it is site-local (RFC 3879)"),
+    // Where in it a translator has the address of IPv4 is its operator's choice, and cannot be judged.
+    ("64:ff9b:1::/48", "it is for translators of one site (RFC 8215)"),
     ("ff00::/8", "it is multicast (RFC 4291)"),
 ];
 
@@ -89,8 +91,8 @@ pub fn why_refused(address: IpAddr) -> Option<&'static str> {
     found.map(|(_, why)| *why).or_else(|| why_refused(IpAddr::V4(carried(address)?)))
 }
 
-/// The IPv4 address that an IPv6 address carries: mapped and compatible (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052, RFC 8215),
-/// 6to4 (RFC 3056), Teredo (RFC 4380).
+/// The IPv4 address that an IPv6 address carries: mapped and compatible (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052),
+/// 6to4 (RFC 3056), Teredo (RFC 4380), ISATAP (RFC 5214).
 fn carried(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return None };
     let [a, b, c, d, e, f, g, h] = v6.segments();
@@ -105,10 +107,10 @@ fn carried(address: IpAddr) -> Option<Ipv4Addr> {
             Some(v4(g, h))
         }
         (0, 0) if (c, d, e, f) == (0, 0, 0xffff, 0) => Some(v4(g, h)),
-        // Of the translators' own prefix only the last 32 bits are looked at, whatever their length is.
-        (0x64, 0xff9b) => Some(v4(g, h)),
+        (0x64, 0xff9b) if c != 1 => Some(v4(g, h)),
         (0x2002, high) => Some(v4(high, c)),
         (0x2001, 0) => Some(v4(!g, !h)),
+        _ if e & !0x0200 == 0 && f == 0x5efe => Some(v4(g, h)),
         _ => None,
     }
 }
@@ -146,7 +148,11 @@ mod tests {
             ("::127.0.0.1", "loopback"),
             ("::ffff:0:127.0.0.1", "loopback"),
             ("64:ff9b::a9fe:a9fe", "metadata"),
-            ("64:ff9b:1::10.0.0.1", "1918"),
+            ("64:ff9b:1::10.0.0.1", "8215"),
+            ("64:ff9b:1:a00:1:0:808:808", "8215"),
+            ("2a00::5efe:10.0.0.1", "1918"),
+            ("2a00::200:5efe:169.254.169.254", "metadata"),
+            ("fec0::1", "site-local"),
             ("2002:7f00:1::", "loopback"),
             ("2002:c0a8:101::5", "1918"),
             ("2001:0:1:2:3:4:f5ff:fffe", "1918"),
