@@ -210,6 +210,9 @@ async fn list(args: &ListArgs) -> anyhow::Result<()> {
             table.row(line(test));
         }
         print!("{table}");
+        if args.window.is_none() {
+            println!("--window 1h asks every site's rows for what is good and how long it takes");
+        }
     }
     if found.total > found.items.len() as u64 {
         println!("{} of {}; --limit shows more", found.items.len(), found.total);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use holm_path::engine::ReplyKind;
-use holm_path::render::alias_text;
+use holm_path::render::{alias_text, unreachable_text};
 use holm_path::rounds::{HopRounds, InterfaceRounds, Rounds, Times};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -323,7 +323,9 @@ fn detail(screen: &Screen<'_>, line: &Line<'_>) -> Vec<String> {
     let answers = match interface.kind {
         ReplyKind::Exceeded => "forwards".to_owned(),
         ReplyKind::Reached => "is the target".to_owned(),
-        ReplyKind::Unreachable(code) => format!("says that it goes no further (ICMP code {code})"),
+        ReplyKind::Unreachable(code) => {
+            format!("says that it goes no further: {}", unreachable_text(interface.address, code))
+        }
     };
     said.push(format!(
         "{}{}: {answers}; answered in {} of {} rounds, {} round trips",

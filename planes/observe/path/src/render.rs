@@ -1,8 +1,9 @@
 //! A trace for people and for other programs.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
-use crate::engine::{Alias, Multipath};
+use crate::engine::{Alias, Multipath, Outcome, ReplyKind};
 
 /// The result as one JSON document.
 ///
@@ -98,6 +99,25 @@ pub fn one_router_text(addresses: &[String], chance: f64) -> String {
     )
 }
 
+/// What a router says that lets no packet further, by the code of its ICMP message: RFC 792, RFC 1122
+/// §3.2.2.1 and RFC 1812 §5.2.7.1 of IPv4, RFC 4443 §3.1 of IPv6.
+pub fn unreachable_text(from: IpAddr, code: u8) -> String {
+    let known = match (from.is_ipv4(), code) {
+        (true, 0 | 6 | 11) | (false, 0) => "no route to its network",
+        (true, 1 | 7 | 12) | (false, 3) => "no host at its address",
+        (true, 2) => "no such protocol",
+        (true, 4) => "the packet is too large for what follows",
+        (true, 5) => "the source route failed",
+        (true, 9 | 10 | 13) | (false, 1) => "forbidden by a rule",
+        (true, 14 | 15) => "its precedence is too low",
+        (false, 2) => "beyond the scope of the source address",
+        (false, 5) => "the source address failed a rule",
+        (false, 6) => "its route rejects",
+        _ => return format!("unreachable (ICMP code {code})"),
+    };
+    known.to_owned()
+}
+
 /// The result as lines of text: a line an interface.
 pub fn to_text(result: &Multipath) -> String {
     let mut text = String::new();
@@ -117,10 +137,16 @@ pub fn to_text(result: &Multipath) -> String {
             let nat = if interface.rewritten { "  NAT" } else { "" };
             let system = interface.system.as_ref().map(|s| format!("  {s}")).unwrap_or_default();
             let place = interface.place.as_ref().map(|p| format!("  {p}")).unwrap_or_default();
+            let ends = match interface.kind {
+                ReplyKind::Unreachable(code) => {
+                    format!("  {}", unreachable_text(interface.address, code))
+                }
+                ReplyKind::Exceeded | ReplyKind::Reached => String::new(),
+            };
             let more = if index == 0 { loss.as_str() } else { "" };
             let _ = writeln!(
                 text,
-                "{ttl:>3}  {:<39} {:>9.3} ms  {:>3} flows{labels}{nat}{system}{place}{more}",
+                "{ttl:>3}  {:<39} {:>9.3} ms  {:>3} flows{labels}{nat}{system}{place}{ends}{more}",
                 interface.address.to_string(),
                 interface.rtt.min_ms,
                 interface.flows.len()
@@ -132,9 +158,28 @@ pub fn to_text(result: &Multipath) -> String {
         let _ = writeln!(text, "hop {}: {}", hop.ttl, alias_text(alias));
     }
     let bound = match result.failure_bound {
+        Some(bound) if result.outcome == Outcome::Silent => {
+            format!(
+                "a branch before the silence was missed with a probability of at most {bound:.3}"
+            )
+        }
         Some(bound) => format!("a branch was missed with a probability of at most {bound:.3}"),
         None => "what may be missing is not known".to_owned(),
     };
     let _ = writeln!(text, "{}: {} probes, {bound}", result.outcome.as_str(), result.probes);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_words_and_unknown_ones_their_number() {
+        let (v4, v6) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([0_u16; 8]));
+        assert_eq!(unreachable_text(v4, 1), unreachable_text(v6, 3));
+        assert_eq!(unreachable_text(v4, 13), unreachable_text(v6, 1));
+        assert_ne!(unreachable_text(v4, 1), unreachable_text(v6, 1));
+        assert_eq!(unreachable_text(v6, 77), "unreachable (ICMP code 77)");
+    }
 }

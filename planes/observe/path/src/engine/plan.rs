@@ -102,8 +102,8 @@ fn target(
         // The sender's gateway: probes do not pass a balancer before it.
         return stopping.point(hop.width().saturating_sub(1));
     }
-    let ends = hop.ends() || (hop.vertices.is_empty() && reach.end == Some(ttl));
-    if ends && lite {
+    let target = hop.is_target() || (hop.vertices.is_empty() && reach.end == Some(ttl));
+    if target && lite {
         return 1;
     }
     if hop.vertices.is_empty() && hop.width() == 1 {
@@ -187,7 +187,7 @@ fn look_at_pair(
     // narrow hop that is wide in truth is then shown flows of every branch. Not so the gateway, which
     // nothing balances before, and the target.
     let both = here.is_wide() && next.is_wide();
-    let one = (here.is_wide() && !next.ends()) || (next.is_wide() && ttl > 1);
+    let one = (here.is_wide() && !next.is_target()) || (next.is_wide() && ttl > 1);
     if !both && !one {
         return;
     }

@@ -82,7 +82,7 @@ fn hop_miss(trace: &Trace, ttl: u8) -> f64 {
     let table = &trace.table;
     let hop = table.hop(ttl);
     // The sender's gateway is not balanced; what is beyond the target is not looked for.
-    if ttl == 1 || hop.ends() || hop.vertices.is_empty() {
+    if ttl == 1 || hop.is_target() || hop.vertices.is_empty() {
         return 0.0;
     }
     if !table.by_vertex.contains(&(ttl - 1)) {

@@ -111,6 +111,13 @@ impl HopTable {
         !self.vertices.is_empty() && self.vertices.iter().all(Vertex::ends)
     }
 
+    /// Whether the target is all that answered. Routers that say that it goes no further end the way
+    /// too, and may be several.
+    pub(super) fn is_target(&self) -> bool {
+        let reached = |vertex: &Vertex| vertex.kind == ReplyKind::Reached;
+        !self.vertices.is_empty() && self.vertices.iter().all(reached)
+    }
+
     pub(super) fn vertex_of(&self, flow: u16) -> Option<u16> {
         self.cells.get(&flow).and_then(|cell| cell.vertex())
     }

@@ -136,11 +136,17 @@ pub(crate) fn run(network: &Network, options: TraceOptions) -> (Multipath, Durat
         if arrival.is_some_and(|at| at <= now)
             && let Some(Reverse((_, number, node, left))) = arrivals.pop()
         {
-            let reached = network.nodes[node].next.is_empty();
+            let ends = network.nodes[node].next.is_empty();
+            // Who leads nowhere and is not the target has no route to it.
+            let kind = match (ends, node + 1 == network.nodes.len()) {
+                (true, true) => ReplyKind::Reached,
+                (true, false) => ReplyKind::Unreachable(0),
+                (false, _) => ReplyKind::Exceeded,
+            };
             let reply = Reply {
                 from: Network::address(node),
-                kind: if reached { ReplyKind::Reached } else { ReplyKind::Exceeded },
-                quoted_ttl: network.quotes_ttl.then_some(if reached { left + 1 } else { 1 }),
+                kind,
+                quoted_ttl: network.quotes_ttl.then_some(if ends { left + 1 } else { 1 }),
                 labels: Vec::new(),
                 interface: None,
                 rewritten: false,

@@ -32,6 +32,26 @@ fn a_target_that_says_nothing_ends_in_silence_after_the_gap() {
 }
 
 #[test]
+fn routers_without_a_route_are_all_found_and_the_bound_is_about_them() {
+    for (algorithm, width) in [(Algorithm::Lite, 2), (Algorithm::Lite, 4), (Algorithm::Mda, 3)] {
+        let mut whole = 0;
+        for seed in 0..200 {
+            let mut network = Network::of(&[1, 1, width, 1], seed);
+            for node in network.hops[2].clone() {
+                network.nodes[node].next.clear();
+            }
+            let (result, _) = run(&network, TraceOptions { algorithm, ..TraceOptions::default() });
+            assert_eq!((result.outcome, result.hops.len()), (Outcome::Unreachable(0), 3));
+            let bound = result.failure_bound.expect("it ran to its end");
+            assert!(bound > 0.0 && bound <= 0.1, "{bound}: one of {width} may always be missed");
+            whole += usize::from(result.hops[2].interfaces.len() == width);
+        }
+        // 95 of 100 are promised; three standard deviations of 200 runs are 9.
+        assert!(whole >= 181, "{algorithm:?}, {width}: {whole} of 200");
+    }
+}
+
+#[test]
 fn balancers_of_packets_are_named_and_no_links_are_drawn_from_them() {
     let mut named = 0;
     for seed in 0..200 {
