@@ -27,6 +27,7 @@ mod tenant;
 mod test;
 mod test_heat;
 mod test_path;
+mod test_run;
 mod throughput;
 mod tls;
 mod trace;

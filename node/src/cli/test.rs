@@ -4,20 +4,19 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use holm_model::{Millis, SiteId};
 
 use super::Target;
 use super::client::Client;
 use super::incidents::{unheard, word};
-use super::render::{Table, age, clean, measured};
+use super::render::{Table, age, clean};
 use crate::api::matrix::{MatrixCell, MeshMatrix, PairState};
 use crate::api::probe_tests_types::{
-    TestAsked, TestDetail, TestList, TestPart, TestRun, TestRunItem, TestRunRequest, TestSite,
-    TestState, TestStats, TestView, TestsApplied,
+    TestAsked, TestDetail, TestList, TestPart, TestSite, TestState, TestStats, TestView,
+    TestsApplied,
 };
-use crate::api::types::ProbeResult;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TestCommand {
@@ -51,7 +50,7 @@ pub(crate) enum TestCommand {
     /// The ways to a test's target, now or then, from every site that traces it, and how they changed.
     Path(super::test_path::TestPathArgs),
     /// Runs a test once, now: by its name, or what a file says without keeping it.
-    Run(RunArgs),
+    Run(super::test_run::RunArgs),
 }
 
 #[derive(Debug, Args)]
@@ -73,21 +72,6 @@ pub(crate) struct ListArgs {
     /// Most of them.
     #[arg(long, default_value_t = 50)]
     limit: usize,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    target: Target,
-    /// The name of a test that is kept.
-    #[arg(required_unless_present = "file")]
-    name: Option<String>,
-    /// A file with one test, which is run at the node that is asked, and not kept.
-    #[arg(short = 'f', long, value_name = "FILE", conflicts_with_all = ["name", "site"])]
-    file: Option<PathBuf>,
-    /// At this site; may be given again. At the node that is asked otherwise.
-    #[arg(long)]
-    site: Vec<SiteId>,
 }
 
 /// What a cell of the matrix shows.
@@ -130,7 +114,7 @@ pub(super) async fn run(command: TestCommand) -> anyhow::Result<()> {
         }
         TestCommand::Heat(args) => super::test_heat::run(&args).await,
         TestCommand::Path(args) => super::test_path::run(&args).await,
-        TestCommand::Run(args) => run_once(&args).await,
+        TestCommand::Run(args) => super::test_run::run(&args).await,
     }
 }
 
@@ -139,7 +123,7 @@ pub(super) fn path_of(name: &str) -> String {
     format!("/v1/tests/{name}")
 }
 
-fn text_of(file: &Path) -> anyhow::Result<String> {
+pub(super) fn text_of(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     if file == Path::new("-") {
         std::io::stdin().read_to_string(&mut text).context("what is piped in cannot be read")?;
@@ -348,84 +332,6 @@ pub(super) fn incomplete(asked: Option<&TestAsked>) {
     for site in missing {
         let why = site.error.as_deref().unwrap_or("it did not answer in time");
         println!("not in the statistics: {}: {}", site.site, clean(why));
-    }
-}
-
-async fn run_once(args: &RunArgs) -> anyhow::Result<()> {
-    let client = Client::new(&args.target)?;
-    let run: TestRun = match (&args.file, &args.name) {
-        (Some(file), _) => client.post_text("/v1/tests/run", text_of(file)?).await?,
-        (None, Some(name)) => {
-            let sites = (!args.site.is_empty()).then(|| args.site.clone());
-            client.post(&format!("{}/run", path_of(name)), &TestRunRequest { sites }).await?
-        }
-        (None, None) => bail!("name a test, or a file with --file"),
-    };
-    if args.target.json {
-        println!("{}", serde_json::to_string_pretty(&run)?);
-        return whether_all_succeeded(&run);
-    }
-    for item in &run.items {
-        let said = match (&item.result, &item.error) {
-            (Some(result), _) if result.success => {
-                format!("answers in {}", measured(result.duration_ms, "ms"))
-            }
-            (Some(result), _) => {
-                format!("fails: {}", clean(result.error.as_deref().unwrap_or("no answer")))
-            }
-            (None, error) => format!("not run: {}", clean(error.as_deref().unwrap_or("-"))),
-        };
-        println!("{}: {said}", item.site);
-        if let Some(result) = item.result.as_ref().filter(|result| result.probe == "browser") {
-            visit(result);
-        }
-    }
-    whether_all_succeeded(&run)
-}
-
-/// A script that runs a test wants to know: the command fails where a run does.
-fn whether_all_succeeded(run: &TestRun) -> anyhow::Result<()> {
-    let succeeded = |item: &&TestRunItem| item.result.as_ref().is_some_and(|result| result.success);
-    let good = run.items.iter().filter(succeeded).count();
-    match run.items.len() - good {
-        0 => Ok(()),
-        bad => bail!("{bad} of {} runs did not succeed", run.items.len()),
-    }
-}
-
-/// The steps of a run by a browser, and how its last document came up.
-fn visit(result: &ProbeResult) {
-    for number in 1.. {
-        let Some(name) = result.attributes.get(&format!("browser.step.{number}.name")) else {
-            break;
-        };
-        let took = result.metrics.get(&format!("browser.step.{number}.duration_ms")).copied();
-        let failed = result.attributes.get("browser.failed_step") == Some(name);
-        let mark = if failed { "  failed" } else { "" };
-        println!("  {}  {}{mark}", clean(name), measured(took, "ms"));
-    }
-    for (column, name, unit) in [
-        ("browser.ttfb_ms", "first byte (TTFB)", "ms"),
-        ("browser.fcp_ms", "first content (FCP)", "ms"),
-        ("browser.lcp_ms", "largest content (LCP)", "ms"),
-        ("browser.tbt_ms", "blocked (TBT)", "ms"),
-        ("browser.inp_ms", "input to paint (INP)", "ms"),
-    ] {
-        if let Some(value) = result.metrics.get(column) {
-            println!("  {name}  {}", measured(Some(*value), unit));
-        }
-    }
-    if let Some(shift) = result.metrics.get("browser.cls") {
-        println!("  layout shift (CLS)  {shift:.3}");
-    }
-    let number = |column| result.metrics.get(column).copied().unwrap_or(0.0);
-    if result.metrics.contains_key("browser.requests") {
-        println!(
-            "  requests  {}, failed {}, blocked {}",
-            number("browser.requests"),
-            number("browser.requests.failed"),
-            number("browser.requests.blocked")
-        );
     }
 }
 

@@ -106,11 +106,6 @@ impl HopTable {
         self.cells.values().any(|cell| *cell == Cell::Waiting)
     }
 
-    /// Whether every interface ends the way.
-    pub(super) fn ends(&self) -> bool {
-        !self.vertices.is_empty() && self.vertices.iter().all(Vertex::ends)
-    }
-
     /// Whether the target is all that answered. Routers that say that it goes no further end the way
     /// too, and may be several.
     pub(super) fn is_target(&self) -> bool {
