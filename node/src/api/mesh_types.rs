@@ -46,6 +46,8 @@ api_type!(
         stuck: Option<MeshStuck>,
         /// Two nodes with one identity, clocks that are off, and the like.
         warnings: Vec<String>,
+        /// Why other sites take nothing that this one records of the caller's tenant; `null` while it is granted.
+        not_granted: Option<String>,
     }
 );
 

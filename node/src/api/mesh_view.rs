@@ -16,6 +16,7 @@ use super::mesh_types::{
     MeshRefusal, MeshStuck, MeshSync, MeshVerdict, MeshView, NatPlace, NatView, QuarantinedView,
     ReachOf, ReachView, ReachableView, ReachedView, RelayView, SeedView, SiteLag, VerdictKind,
 };
+use super::tenants::not_granted;
 use super::topology::hex;
 use super::types::{MemberStateView, Timestamp};
 use crate::daemon::{
@@ -108,6 +109,7 @@ fn view(state: &NodeState, tenant: &Tenant, now: Millis) -> MeshView {
             .and_then(holm_mesh_link::Mesh::stuck)
             .map(|stuck| MeshStuck { step: stuck.step.to_owned(), for_ms: stuck.for_ms }),
         warnings: warnings(status.as_ref()),
+        not_granted: not_granted(state, tenant, now),
         gone: gone(state, status.as_ref()),
         members: members(status, state.label(&tenant.id).as_ref()),
     }

@@ -87,6 +87,7 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
         for (counter, value) in status.counters {
             text.put("holm_mesh_count_total", &[("counter", counter)], value);
         }
+        super::metrics_mesh::verdicts(&mut text, &state);
     }
     for (code, value) in state.identity.refusal_counts() {
         text.put("holm_svid_refusals_total", &[("code", code)], value);
@@ -109,6 +110,7 @@ pub(crate) async fn metrics(State(state): State<Arc<NodeState>>, caller: Caller)
     }
     if let Ok(tenant) = state.tenant(&caller) {
         tenant_metrics(&mut text, &tenant);
+        super::metrics_mesh::lags(&mut text, &state, &tenant);
         outlet_metrics(&mut text, &tenant);
         incident_metrics(&mut text, &tenant);
         slo_metrics(&mut text, &tenant);
@@ -381,7 +383,7 @@ fn slo_metrics(text: &mut Text, tenant: &crate::daemon::Tenant) {
 }
 
 /// Prometheus text, format 0.0.4: the lines of one metric stand together, below its type.
-struct Text {
+pub(super) struct Text {
     all: String,
     /// The metric of the latest line.
     metric: String,
@@ -393,7 +395,7 @@ impl Text {
         all.into_iter().for_each(|(name, value)| self.put(name, labels, value));
     }
 
-    fn put(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    pub(super) fn put(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
         if self.metric != name {
             let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
             let _ = writeln!(self.all, "# TYPE {name} {kind}");

@@ -42,6 +42,7 @@ mod mesh;
 pub(crate) mod mesh_types;
 mod mesh_view;
 mod metrics;
+mod metrics_mesh;
 mod names;
 mod pages;
 pub(crate) mod pages_types;

@@ -16,7 +16,7 @@ use super::tenants_types::{
 };
 use super::types::Timestamp;
 use crate::daemon::{
-    Caller, ENROLLED_FOR_MS, ErasureStanding, NodeState, TenantStanding, id_of_making,
+    Caller, ENROLLED_FOR_MS, ErasureStanding, NodeState, Tenant, TenantStanding, id_of_making,
 };
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -165,6 +165,7 @@ fn view(state: &NodeState, standing: TenantStanding) -> TenantView {
     let here = standing.name.as_ref().is_some_and(|name| state.tenants.of(name).is_some());
     let asked: Vec<&SiteId> = standing.sites.iter().map(|site| &site.site).collect();
     let erasure = standing.erasure.as_ref().map(|erasure| erasure_view(state, erasure, &asked));
+    let known = known_sites(state);
     TenantView {
         erasure,
         name: standing.name.map(|name| name.to_string()),
@@ -175,12 +176,42 @@ fn view(state: &NodeState, standing: TenantStanding) -> TenantView {
             .sites
             .into_iter()
             .map(|site| TenantSiteView {
+                known: known.contains(&site.site),
                 site: site.site,
                 replicate: verdict(site.replicate),
                 query: verdict(site.query),
             })
             .collect(),
     }
+}
+
+/// Why other sites take nothing of `tenant` from this one, if they do not.
+pub(super) fn not_granted(state: &NodeState, tenant: &Tenant, now: Millis) -> Option<String> {
+    let standings = state.roster.tenancy.standings(now);
+    let standing = standings.into_iter().find(|of| of.name.as_ref() == Some(&tenant.id))?;
+    let own = &state.config.node.site;
+    let site = standing.sites.into_iter().find(|of| of.site == *own)?;
+    let how = match site.replicate {
+        Verdict::Granted { .. } => return None,
+        Verdict::Erased { since } => {
+            return Some(format!("tenant {} was erased at {}", tenant.id, Timestamp(since)));
+        }
+        Verdict::Expired { since } => format!("ended at {}", Timestamp(since)),
+        Verdict::NeverGranted => "was never made".to_owned(),
+        Verdict::NotYet { from } => format!("begins at {}", Timestamp(from)),
+        Verdict::Revoked { since } => format!("was taken back at {}", Timestamp(since)),
+    };
+    Some(format!(
+        "the grant of tenant {} to site {own} {how}: what this site records of it reaches no other site, and nothing comes; \
+         `holm tenant grant {} --site {own}` at the node that made the tenant lets both follow",
+        tenant.id, tenant.id
+    ))
+}
+
+/// Sites of which this node knows a node.
+fn known_sites(state: &NodeState) -> BTreeSet<SiteId> {
+    let members = state.mesh().map(|mesh| mesh.status().members).unwrap_or_default();
+    members.into_iter().map(|member| member.site).chain([state.config.node.site.clone()]).collect()
 }
 
 /// Who attested, and who had the tenant, or may have had it, and did not: nodes whose sealing keys are known, and

@@ -72,6 +72,8 @@ api_type!(
         site: SiteId,
         replicate: VerdictView,
         query: VerdictView,
+        /// Whether a node of the site is known here; a grant to a site without one waits for it.
+        known: bool,
     }
 );
 

@@ -243,6 +243,10 @@ fn of_mesh(mesh: &MeshView, now: Millis, found: &mut Findings) {
             "look at this machine's disk and CPU; if neither is the cause, restart the node and report it",
         );
     }
+    if let Some(why) = &mesh.not_granted {
+        let remedy = "grant it again, or take the tenant out of node.tenants here";
+        found.add(Severity::Broken, why.clone(), remedy);
+    }
     for verdict in &mesh.verdicts {
         let (severity, remedy) = match verdict.kind {
             VerdictKind::CutOff => (Severity::Broken, "look at this site's own uplink"),

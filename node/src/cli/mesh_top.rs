@@ -92,6 +92,9 @@ fn screen(view: &MeshView, before: Option<&(Millis, MeshView)>, now: Millis) -> 
         let since = age(Some(verdict.since), now);
         let _ = writeln!(text, "{mark} for {since}: {}", clean(&verdict.text));
     }
+    if let Some(why) = &view.not_granted {
+        let _ = writeln!(text, "NOT GRANTED: {}", clean(why));
+    }
     for warning in &view.warnings {
         let _ = writeln!(text, "warning: {}", clean(warning));
     }

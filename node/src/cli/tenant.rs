@@ -1,5 +1,7 @@
 //! `holm tenant`: which tenants the mesh has, and which site may have which.
 
+use std::fmt::Write;
+
 use anyhow::bail;
 use clap::Subcommand;
 use holm_model::{SiteId, TenantId};
@@ -143,6 +145,22 @@ fn list_text(tenants: &TenantList) -> String {
     for tenant in &tenants.items {
         let Some(erasure) = &tenant.erasure else { continue };
         text.push_str(&erasure_text(tenant, erasure));
+    }
+    let mut waiting: Vec<&str> = tenants
+        .items
+        .iter()
+        .flat_map(|tenant| &tenant.sites)
+        .filter(|site| !site.known && site.replicate.state == GrantStateView::Granted)
+        .map(|site| site.site.as_str())
+        .collect();
+    waiting.sort_unstable();
+    waiting.dedup();
+    if !waiting.is_empty() {
+        let _ = writeln!(
+            text,
+            "no node is known here of {}: what was granted to it waits for one; is the name right?",
+            waiting.join(", ")
+        );
     }
     let unknown = tenants.items.iter().filter(|tenant| tenant.name.is_none()).count();
     if unknown > 0 {

@@ -35,6 +35,12 @@ fn a_site_whose_grant_is_taken_back_learns_nothing_new_until_it_is_granted_again
         (standing(&tokyo, "default", "tokyo")? == "revoked").then_some(())
     });
     let berlin = berlin.stop().start_with(&[("HOLM_PLANES_ACTIVE_ENABLED", "true")]);
+    let doctor = tokyo.place.holm(&["doctor"]);
+    let told = "the grant of tenant default to site tokyo was taken back";
+    assert!(!doctor.ok && doctor.out.contains(told), "{}", doctor.out);
+    assert!(tokyo.place.holm(&["mesh", "top", "--once"]).succeeded().contains(told));
+    let lags = tokyo.place.client().get("/metrics").body;
+    assert!(lags.contains("holm_mesh_lag_ms{tenant=\"default\",site=\"berlin\"} "), "{lags}");
     eventually("berlin's own picture changes", || {
         (active_plane_of_berlin(&berlin)? != "off").then_some(())
     });
@@ -58,6 +64,10 @@ fn a_site_whose_grant_is_taken_back_learns_nothing_new_until_it_is_granted_again
         (active_plane_of_berlin(&tokyo)? != "off").then_some(())
     });
     agree(&[&berlin, &tokyo]);
+    assert_eq!(tokyo.get("/v1/mesh")["not_granted"], Value::Null);
+    let printed =
+        berlin.place.holm(&["tenant", "grant", "default", "--site", "nowhere"]).succeeded();
+    assert!(printed.contains("no node is known here of nowhere"), "{printed}");
 }
 
 #[test]
@@ -163,4 +173,52 @@ fn an_erased_tenant_is_destroyed_everywhere_also_where_a_node_was_away() {
     let tokyo = tokyo.stop().start();
     assert!(gone(&tokyo.place), "a restart opens nothing anew");
     assert!(tokyo.log().contains("take it out of node.tenants"), "{}", tokyo.log());
+}
+
+#[test]
+fn an_erasure_waits_for_a_node_that_was_replaced_under_its_name() {
+    let lab = Lab::new();
+    let berlin = lab.found("berlin").start();
+    let tokyo = lab.join(&berlin, "tokyo").start();
+    agree(&[&berlin, &tokyo]);
+    let keys_known = |count: usize| {
+        let metrics = berlin.place.client().get("/metrics").body;
+        let line = format!("holm_roster_statements{{kind=\"sealing_keys\"}} {count}");
+        metrics.contains(&line).then_some(())
+    };
+    eventually("both sealing keys are known", || keys_known(2));
+    let first = tokyo.kill();
+    eventually("its name is free", || {
+        berlin.member("tokyo").is_some_and(|member| member["connected"] == false).then_some(())
+    });
+    let second = lab.place("tokyo-again");
+    second.join(&berlin.token("tokyo")).succeeded();
+    let second = second.start();
+    eventually("its successor's key is known too", || keys_known(3));
+    agree(&[&berlin, &second]);
+
+    berlin.place.holm(&["tenant", "erase", "default", "--yes"]).succeeded();
+    let erasure = || {
+        let list = berlin.get("/v1/tenants");
+        let tenant = list["items"].as_array()?.iter().find(|of| of["name"] == "default")?;
+        Some(tenant["erasure"].clone())
+    };
+    let of_tokyo = |nodes: &Value| {
+        let tokyo = nodes.as_array()?.iter().find(|node| node["site"] == "tokyo")?;
+        tokyo["key"].as_str().map(str::to_owned)
+    };
+    let erased =
+        eventually("the successor destroys it and says so", || of_tokyo(&erasure()?["erased"]));
+    let standing = erasure().expect("it stands");
+    assert_eq!(standing["finished"], false, "{standing}");
+    let missing = of_tokyo(&standing["missing"]).expect("the first node of tokyo still has it");
+    assert_ne!(missing, erased);
+    assert!(first.file("tenants/default/data.key").exists(), "it has not heard of it");
+
+    drop(second.kill());
+    let first = first.start();
+    eventually("the first hears of it, destroys it and says so", || {
+        let gone = !first.place.file("tenants/default").exists();
+        (gone && erasure()?["finished"] == true).then_some(())
+    });
 }

@@ -3824,6 +3824,8 @@ export interface components {
             members: components["schemas"]["MeshMember"][];
             nat: components["schemas"]["NatView"] | null;
             node: string;
+            /** @description Why other sites take nothing that this one records of the caller's tenant; `null` while it is granted. */
+            not_granted: string | null;
             /** @description The latest handshakes that failed and connections that peers closed. */
             refusals: components["schemas"]["MeshRefusal"][];
             /** @description Whether it replicates; if not, the reason says why and what to do. */
@@ -5048,6 +5050,8 @@ export interface components {
         };
         /** @description How a site stands in a tenant. */
         TenantSiteView: {
+            /** @description Whether a node of the site is known here; a grant to a site without one waits for it. */
+            known: boolean;
             query: components["schemas"]["VerdictView"];
             replicate: components["schemas"]["VerdictView"];
             site: string;

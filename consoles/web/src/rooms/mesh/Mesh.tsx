@@ -143,6 +143,7 @@ function Warnings({ view, sites }: { view: MeshView; sites: Sites | undefined })
     <>
       {sites && !sites.mesh_running && <p className="notice tone-warn-soft" role="note"><StateMark mark="triangle" tone="warn" /> The mesh does not run at this node: it observes and serves its own site only.</p>}
       {!view.replicating && <p className="notice tone-bad-soft" role="note"><StateMark mark="square" tone="bad" /> <span>Not replicating: {view.replicating_reason ?? "the mesh does not run at this node"}</span></p>}
+      {view.not_granted && <p className="notice tone-bad-soft" role="note"><StateMark mark="square" tone="bad" /> <span>{view.not_granted}</span></p>}
       {warnings.map((warning) => <p key={warning} className="notice tone-warn-soft" role="note"><StateMark mark="triangle" tone="warn" /> {warning}</p>)}
     </>
   );

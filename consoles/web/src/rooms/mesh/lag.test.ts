@@ -50,7 +50,7 @@ describe("nodeRows", () => {
   it("has this node first, then those with trouble, each once", () => {
     const member = (site: string, state: "alive" | "down") => ({ site, node: "n1", state, connected: state === "alive", connected_since: null, last_heard: at, rtt_ms: 3, clock_skew_ms: 0, clock: null, addresses: [], via: null, last_refusal: null, lease_signed: true, last_sync: null });
     const rows = nodeRows({
-      site: "m", node: "n1", replicating: true, replicating_reason: null, verdicts: [], views: [], lags: [lag("z", 400)], lag_due_ms: 0, channels: [], drops: [], counts: [], seeds: [], nat: null, refusals: [], warnings: [], gone: [], stuck: null,
+      site: "m", node: "n1", replicating: true, replicating_reason: null, verdicts: [], views: [], lags: [lag("z", 400)], lag_due_ms: 0, channels: [], drops: [], counts: [], seeds: [], nat: null, refusals: [], warnings: [], not_granted: null, gone: [], stuck: null,
       documents: { digest: "", total: 0, bytes: 0, over_budget: 0, items: [], quarantined: [], at_start: [] }, members: [member("a", "alive"), member("z", "down")],
     }, undefined);
     expect(rows.map((row) => [row.site, row.state, row.lagMs])).toEqual([["m", "self", null], ["z", "down", 400], ["a", "alive", null]]);
