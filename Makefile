@@ -77,8 +77,8 @@ bench: build ## Every bench, with its bound; writes target/bench/<name>.json
 fuzz: ## Every decoder of flows under libFuzzer, FUZZ_SECONDS each (60 otherwise)
 	bash deploy/fuzz/run.sh
 
-sim: ## The mesh in virtual time: every scenario for a few seeds, with crashes, splits, wrong clocks and liars
-	$(CARGO) run --locked --release -p holm-sim -- short
+sim: ## The mesh in virtual time: every scenario for a few seeds, with crashes, splits, wrong clocks and liars; base against change
+	$(CARGO) run --locked --release -p holm-sim -- short --against sim/base.json
 
 ebpf: ## Rebuild the kernel programs (needs Debian's rustc-web and LLVM 22; docs/planes/host.md)
 	bash planes/observe/host/ebpf/build.sh
